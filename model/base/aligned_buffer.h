@@ -1,0 +1,53 @@
+// Uninitialised f32 memory on a cache-line boundary, for weights, caches and scratch.
+#ifndef HEED_MODEL_BASE_ALIGNED_BUFFER_H_
+#define HEED_MODEL_BASE_ALIGNED_BUFFER_H_
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "absl/types/span.h"
+
+namespace heed {
+
+// Owns `size` floats aligned to 64 bytes. The values are indeterminate until written. Move-only.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  // Throws std::bad_alloc when the memory is not to be had; callers at a folder's edge turn that
+  // into a status.
+  explicit AlignedBuffer(int64_t size) : data_(Allocate(size)), size_(size) {}
+
+  float* data() { return data_.get(); }
+  const float* data() const { return data_.get(); }
+  int64_t size() const { return size_; }
+  absl::Span<float> span() { return {data_.get(), static_cast<size_t>(size_)}; }
+  absl::Span<const float> span() const { return {data_.get(), static_cast<size_t>(size_)}; }
+
+  // Makes room for at least `size` floats; the old values are lost when it has to grow.
+  void Grow(int64_t size) {
+    if (size > size_) *this = AlignedBuffer(size);
+  }
+
+ private:
+  struct Free {
+    void operator()(float* p) const { std::free(p); }
+  };
+
+  static float* Allocate(int64_t size) {
+    constexpr size_t kAlignment = 64;
+    const size_t bytes =
+        (static_cast<size_t>(size) * sizeof(float) + kAlignment - 1) & ~(kAlignment - 1);
+    void* p = std::aligned_alloc(kAlignment, bytes == 0 ? kAlignment : bytes);
+    if (p == nullptr) throw std::bad_alloc();
+    return static_cast<float*>(p);
+  }
+
+  std::unique_ptr<float, Free> data_;
+  int64_t size_ = 0;
+};
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_BASE_ALIGNED_BUFFER_H_

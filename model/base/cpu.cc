@@ -1,0 +1,191 @@
+#include "model/base/cpu.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+
+namespace heed {
+namespace {
+
+// The file's contents, or nothing when it cannot be read. These are small files of the kernel's
+// own.
+std::optional<std::string> ReadSmallFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::nullopt;
+  return std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+}
+
+std::optional<double> Smaller(std::optional<double> a, std::optional<double> b) {
+  if (!a) return b;
+  if (!b) return a;
+  return std::min(*a, *b);
+}
+
+std::optional<double> QuotaV2(const std::string& folder) {
+  const auto cpu_max = ReadSmallFile(folder + "/cpu.max");
+  return cpu_max ? ParseCpuMax(*cpu_max) : std::nullopt;
+}
+
+std::optional<double> QuotaV1(const std::string& folder) {
+  const auto quota = ReadSmallFile(folder + "/cpu.cfs_quota_us");
+  const auto period = ReadSmallFile(folder + "/cpu.cfs_period_us");
+  return quota && period ? ParseCfsQuota(*quota, *period) : std::nullopt;
+}
+
+// The smallest quota from the group at `path` up to the mount point. Without a cgroup namespace a
+// container sees the host's path here and only its own group under the mount point, so folders that
+// do not exist are passed over.
+template <typename ReadQuota>
+std::optional<double> SmallestUpwards(const std::string& mount, absl::string_view path,
+                                      ReadQuota read_quota) {
+  std::optional<double> smallest = read_quota(mount);
+  if (absl::StrContains(path, "..")) return smallest;  // a group outside this namespace
+  std::string folder = mount;
+  for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
+    absl::StrAppend(&folder, "/", part);
+    smallest = Smaller(smallest, read_quota(folder));
+  }
+  return smallest;
+}
+
+// One line of /proc/self/cgroup: "hierarchy:controllers:path"; version 2 has hierarchy 0 and no
+// controllers.
+std::optional<double> QuotaOfLine(const std::string& mounts, absl::string_view line) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
+  if (parts.size() != 3) return std::nullopt;
+  if (parts[0] == "0" && parts[1].empty()) {
+    return Smaller(SmallestUpwards(mounts, parts[2], QuotaV2),
+                   SmallestUpwards(mounts + "/unified", parts[2], QuotaV2));
+  }
+  const std::vector<absl::string_view> controllers = absl::StrSplit(parts[1], ',');
+  if (std::find(controllers.begin(), controllers.end(), "cpu") == controllers.end()) {
+    return std::nullopt;
+  }
+  return Smaller(SmallestUpwards(mounts + "/cpu", parts[2], QuotaV1),
+                 SmallestUpwards(absl::StrCat(mounts, "/", parts[1]), parts[2], QuotaV1));
+}
+
+int OnlineCpus() {
+  return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+// The kernel refuses masks smaller than its own, which may have more bits than cpu_set_t.
+int AffinityCpus(int fallback) {
+  for (size_t bits = 1024; bits <= (size_t{1} << 20); bits *= 2) {
+    std::vector<cpu_set_t> set(bits / (8 * sizeof(cpu_set_t)) + 1);
+    const size_t bytes = set.size() * sizeof(cpu_set_t);
+    if (sched_getaffinity(0, bytes, set.data()) == 0) {
+      return std::max(1, CPU_COUNT_S(bytes, set.data()));
+    }
+  }
+  return fallback;
+}
+
+#if defined(__x86_64__)
+Isa DetectIsa() {
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512cd");
+  if (avx2 && avx512) return Isa::kAvx512;
+  return avx2 ? Isa::kAvx2 : Isa::kPortable;
+}
+
+bool DetectVnni() {
+  return __builtin_cpu_supports("avx512vnni") != 0;
+}
+#else
+Isa DetectIsa() {
+  return Isa::kPortable;
+}
+
+bool DetectVnni() {
+  return false;
+}
+#endif
+
+std::optional<double> Quotient(absl::string_view quota_text, absl::string_view period_text) {
+  int64_t quota = 0;
+  int64_t period = 0;
+  if (!absl::SimpleAtoi(quota_text, &quota) || !absl::SimpleAtoi(period_text, &period)) {
+    return std::nullopt;
+  }
+  if (quota <= 0 || period <= 0) return std::nullopt;
+  return static_cast<double>(quota) / static_cast<double>(period);
+}
+
+}  // namespace
+
+absl::string_view IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kPortable:
+      return "portable";
+    case Isa::kAvx2:
+      return "AVX2";
+    case Isa::kAvx512:
+      return "AVX-512";
+  }
+  return "portable";
+}
+
+std::optional<double> ParseCpuMax(absl::string_view cpu_max) {
+  const std::vector<absl::string_view> parts =
+      absl::StrSplit(absl::StripAsciiWhitespace(cpu_max), ' ', absl::SkipEmpty());
+  return parts.size() == 2 ? Quotient(parts[0], parts[1]) : std::nullopt;
+}
+
+std::optional<double> ParseCfsQuota(absl::string_view quota_us, absl::string_view period_us) {
+  return Quotient(absl::StripAsciiWhitespace(quota_us), absl::StripAsciiWhitespace(period_us));
+}
+
+std::optional<double> DetectQuota(const std::string& root) {
+  const auto groups = ReadSmallFile(root + "/proc/self/cgroup");
+  if (!groups) return std::nullopt;
+  std::optional<double> smallest;
+  for (absl::string_view line : absl::StrSplit(*groups, '\n', absl::SkipEmpty())) {
+    smallest = Smaller(smallest, QuotaOfLine(root + "/sys/fs/cgroup", line));
+  }
+  return smallest;
+}
+
+int DecideThreads(int affinity_cpus, std::optional<double> quota_cpus) {
+  double threads = affinity_cpus;
+  if (quota_cpus) threads = std::min(threads, std::ceil(*quota_cpus));
+  return std::max(1, static_cast<int>(threads));
+}
+
+CpuFacts DetectCpu() {
+  CpuFacts facts;
+  facts.online_cpus = OnlineCpus();
+  facts.affinity_cpus = AffinityCpus(facts.online_cpus);
+  facts.quota_cpus = DetectQuota("");
+  facts.threads = DecideThreads(facts.affinity_cpus, facts.quota_cpus);
+  facts.isa = DetectIsa();
+  facts.avx512_vnni = facts.isa == Isa::kAvx512 && DetectVnni();
+  return facts;
+}
+
+std::string CpuFacts::ToString() const {
+  const std::string quota = quota_cpus ? absl::StrFormat("quota %.3g", *quota_cpus) : "no quota";
+  return absl::StrFormat("%d thread%s (affinity %d of %d CPU%s, %s), %s%s", threads,
+                         threads == 1 ? "" : "s", affinity_cpus, online_cpus,
+                         online_cpus == 1 ? "" : "s", quota, IsaName(isa),
+                         avx512_vnni ? " VNNI" : "");
+}
+
+}  // namespace heed

@@ -1,0 +1,50 @@
+// What the machine lets this process use: threads by cgroup quota and affinity, and vector
+// instructions.
+#ifndef HEED_MODEL_BASE_CPU_H_
+#define HEED_MODEL_BASE_CPU_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace heed {
+
+// Instruction sets that heed's own kernels are compiled for, each a superset of the one before.
+enum class Isa { kPortable, kAvx2, kAvx512 };
+
+absl::string_view IsaName(Isa isa);  // "portable", "AVX2", "AVX-512"
+
+struct CpuFacts {
+  int online_cpus = 1;               // of the host
+  int affinity_cpus = 1;             // that the scheduler may run us on
+  std::optional<double> quota_cpus;  // cgroup CPU quota, in CPUs; absent: unlimited
+  int threads = 1;                   // the decision: min(affinity, ceil(quota)), at least 1
+  Isa isa = Isa::kPortable;          // best the CPU and the kernel offer
+  bool avx512_vnni = false;
+
+  // One line for logs: "2 threads (affinity 2 of 2 CPUs, quota 1.5), AVX-512 VNNI".
+  std::string ToString() const;
+};
+
+// Reads /proc and /sys afresh; never fails (what cannot be read counts as unlimited).
+CpuFacts DetectCpu();
+
+// CPU quota in CPUs from the contents of cgroup v2 `cpu.max` ("150000 100000", "max 100000");
+// absent when unlimited or malformed.
+std::optional<double> ParseCpuMax(absl::string_view cpu_max);
+
+// CPU quota in CPUs from cgroup v1 cpu.cfs_quota_us and cpu.cfs_period_us.
+std::optional<double> ParseCfsQuota(absl::string_view quota_us, absl::string_view period_us);
+
+// The smallest quota that applies to this process: its cgroup's and those of every cgroup above.
+// `root` goes before /proc/self/cgroup and /sys/fs/cgroup, "" for the machine's own.
+std::optional<double> DetectQuota(const std::string& root);
+
+// min(affinity, ceil(quota)), at least 1.
+int DecideThreads(int affinity_cpus, std::optional<double> quota_cpus);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_BASE_CPU_H_

@@ -1,0 +1,114 @@
+#include "model/checkpoint/folder_check.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
+#include "model/checkpoint/errors.h"
+#include "model/checkpoint/file.h"
+#include "model/checkpoint/json.h"
+
+namespace heed {
+namespace {
+
+// Names of what is in the folder, sorted.
+std::vector<std::string> ListFolder(const std::string& folder) {
+  std::vector<std::string> names;
+  DIR* const entries = opendir(folder.c_str());
+  if (entries == nullptr) return names;
+  while (const dirent* entry = readdir(entries)) {
+    const absl::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  closedir(entries);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string Contents(absl::Span<const std::string> names) {
+  constexpr size_t kMost = 8;
+  const std::string list = absl::StrJoin(
+      names.subspan(0, kMost), ", ",
+      [](std::string* out, const std::string& name) { absl::StrAppend(out, Quoted(name)); });
+  return names.size() > kMost ? absl::StrCat(list, " and ", names.size() - kMost, " more") : list;
+}
+
+bool IsPickle(absl::string_view name) {
+  constexpr absl::string_view kEndings[] = {".bin", ".pt", ".pth", ".ckpt", ".pkl"};
+  return std::any_of(std::begin(kEndings), std::end(kEndings), [name](absl::string_view ending) {
+    return absl::EndsWithIgnoreCase(name, ending);
+  });
+}
+
+bool IsGguf(absl::string_view name) {
+  return absl::EndsWithIgnoreCase(name, ".gguf");
+}
+
+// The first file with weights in a format that heed does not read.
+std::optional<std::string> FindOtherWeights(absl::Span<const std::string> names) {
+  const auto found = std::find_if(names.begin(), names.end(), [](const std::string& name) {
+    return IsPickle(name) || IsGguf(name);
+  });
+  if (found == names.end()) return std::nullopt;
+  return *found;
+}
+
+std::string Advice(absl::string_view name) {
+  if (IsPickle(name)) {
+    return absl::StrCat(Quoted(name),
+                        " is a pickle, which can run code when it is read, so heed does not read "
+                        "it; convert it to safetensors, for example with transformers: "
+                        "AutoModelForCausalLM.from_pretrained(\"OLD\").save_pretrained(\"NEW\")");
+  }
+  return absl::StrCat(Quoted(name),
+                      " is GGUF, which heed does not read; use the safetensors form of the model, "
+                      "a Hugging Face folder");
+}
+
+std::string AdviceSentence(const std::optional<std::string>& name) {
+  return name ? absl::StrCat(". ", Advice(*name)) : "";
+}
+
+absl::Status NotAFolder(absl::string_view path) {
+  const std::string name(path.substr(path.rfind('/') + 1));
+  const bool has_other_weights = IsPickle(name) || IsGguf(name);
+  return CheckpointInvalid(absl::StrCat(
+      "is not a folder; it must be a Hugging Face folder with ", kConfigFile, " and ", kWeightsFile,
+      AdviceSentence(has_other_weights ? std::optional(name) : std::nullopt)));
+}
+
+}  // namespace
+
+absl::Status CheckFolder(const std::string& folder) {
+  struct stat status;
+  if (stat(folder.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return CheckpointNotFound("there is no such folder");
+    return absl::ErrnoToStatus(errno, "the folder cannot be read");
+  }
+  if (!S_ISDIR(status.st_mode)) return NotAFolder(folder);
+  if (PathExists(absl::StrCat(folder, "/", kConfigFile))) return absl::OkStatus();
+  const std::vector<std::string> names = ListFolder(folder);
+  if (names.empty()) return CheckpointNotFound("the folder is empty");
+  return CheckpointNotFound(absl::StrCat("there is no ", kConfigFile,
+                                         ", which a Hugging Face folder must have, among ",
+                                         Contents(names), AdviceSentence(FindOtherWeights(names))));
+}
+
+absl::Status ExplainMissingWeights(const std::string& folder) {
+  const std::vector<std::string> names = ListFolder(folder);
+  if (const std::optional<std::string> other = FindOtherWeights(names)) {
+    return CheckpointUnsupported(absl::StrCat("there is no ", kWeightsFile, AdviceSentence(other)));
+  }
+  return CheckpointNotFound(absl::StrCat("there is neither ", kWeightsFile, " nor ", kIndexFile,
+                                         " among ", Contents(names)));
+}
+
+}  // namespace heed

@@ -1,0 +1,26 @@
+// What to say about a folder that is no checkpoint.
+#ifndef HEED_MODEL_CHECKPOINT_FOLDER_CHECK_H_
+#define HEED_MODEL_CHECKPOINT_FOLDER_CHECK_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace heed {
+
+inline constexpr char kConfigFile[] = "config.json";
+inline constexpr char kWeightsFile[] = "model.safetensors";
+inline constexpr char kIndexFile[] = "model.safetensors.index.json";
+
+// OK when `folder` is a folder with a config.json. Otherwise NOT_FOUND or, for something that is
+// not a folder, INVALID_ARGUMENT; advises how to convert weights in a format that heed does not
+// read.
+absl::Status CheckFolder(const std::string& folder);
+
+// `folder` has neither kWeightsFile nor kIndexFile: UNIMPLEMENTED with advice when its weights are
+// in another format, NOT_FOUND when there seem to be none.
+absl::Status ExplainMissingWeights(const std::string& folder);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_CHECKPOINT_FOLDER_CHECK_H_

@@ -1,0 +1,22 @@
+// One stored tensor as f32.
+#ifndef HEED_MODEL_CHECKPOINT_TENSOR_READER_H_
+#define HEED_MODEL_CHECKPOINT_TENSOR_READER_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "model/checkpoint/file.h"
+#include "model/checkpoint/safetensors.h"
+
+namespace heed {
+
+// Fills `out` with the values of `tensor`, which is in `file` and must have exactly `shape`.
+// INVALID_ARGUMENT when its shape or dtype is another, DATA_LOSS when the file changed or a value
+// is not finite; `out` is then indeterminate.
+absl::Status ReadTensorF32(const File& file, const StoredTensor& tensor,
+                           absl::Span<const int64_t> shape, absl::Span<float> out);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_CHECKPOINT_TENSOR_READER_H_

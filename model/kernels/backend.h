@@ -1,0 +1,139 @@
+// The arithmetic of a transformer, one narrow operation each. Two implementations: the fast one
+// (oneDNN for the linear layers, our own vector kernels for the rest) and a scalar twin that says
+// in plain loops what each operation means. Tests hold the two against each other.
+//
+// All methods are const and thread-safe. Every row of a result depends only on that row's inputs:
+// not on how many rows are computed together, nor on the number of threads.
+#ifndef HEED_MODEL_KERNELS_BACKEND_H_
+#define HEED_MODEL_KERNELS_BACKEND_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "model/base/cpu.h"
+#include "model/base/matrix.h"
+#include "model/checkpoint/model_config.h"
+
+namespace heed {
+
+// y = x W^T + b with W [out_features, in_features] packed once and held once.
+class Linear {
+ public:
+  virtual ~Linear() = default;
+
+  virtual int64_t in_features() const = 0;
+  virtual int64_t out_features() const = 0;
+  virtual int64_t weight_bytes() const = 0;
+
+  enum class Write { kOverwrite, kAccumulate };
+  // y [rows, out_features] = or += x [rows, in_features] W^T + b. Views with gaps between rows may
+  // differ from dense ones in the last digits.
+  virtual void Apply(ConstMatrixRef x, MatrixRef y, Write write = Write::kOverwrite) const = 0;
+
+  // Row `row` of W, exactly as it was given: lets a tied embedding be looked up in the packed
+  // unembedding.
+  virtual void CopyWeightRow(int64_t row, absl::Span<float> out) const = 0;
+};
+
+// Gain and bias of a norm, [width] each; bias is empty for RMSNorm.
+struct NormParameters {
+  absl::Span<const float> weight;
+  absl::Span<const float> bias;
+  double eps = 1e-5;
+};
+
+// Tokens of one page of keys and values: the lanes of one vector.
+inline constexpr int64_t kPageTokens = 16;
+
+// One layer's keys and values of one sequence, in pages of kPageTokens consecutive positions. A
+// page holds keys dimension-major, K [n_kv_heads, head_dim, kPageTokens], so that the scores of 16
+// keys fill one vector, then values token-major, V [n_kv_heads, kPageTokens, head_dim].
+using KvPages = absl::Span<float* const>;
+
+// Which rows of an attention layer somebody watches. The spans are borrowed.
+struct AttentionRows {
+  absl::Span<const int> heads;        // query heads, ascending
+  absl::Span<const int64_t> queries;  // positions in the sequence, ascending
+  bool empty() const { return heads.empty() || queries.empty(); }
+};
+
+// Receives watched rows, from several threads at once.
+class AttentionRowSink {
+ public:
+  virtual ~AttentionRowSink() = default;
+  // The exact post-softmax weights of one row, F32 [visible keys]; valid during the call.
+  virtual void OnRow(int head, int64_t query, absl::Span<const float> weights) = 0;
+};
+
+// One sequence's share of an attention layer: new queries against pages that already hold the new
+// keys and values.
+struct AttentionSlice {
+  ConstMatrixRef query;  // [n_new, n_heads * head_dim]
+  MatrixRef output;      // [n_new, n_heads * head_dim]
+  KvPages pages;
+  int64_t first_position = 0;  // of query row 0; first_position + n_new positions are in the pages
+  AttentionRows watched;       // within the new rows; empty: nobody looks
+  AttentionRowSink* sink = nullptr;
+};
+
+struct AttentionShape {
+  int n_heads = 0;
+  int n_kv_heads = 0;
+  int head_dim = 0;
+  float scale = 1;     // multiplies q.k
+  bool causal = true;  // row at position p sees keys 0..p; otherwise all keys
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string name() const = 0;
+
+  // `weight` [out, in]; `bias` [out] or empty. INTERNAL when the library refuses the shape.
+  virtual absl::StatusOr<std::unique_ptr<Linear>> PackLinear(
+      ConstMatrixRef weight, absl::Span<const float> bias) const = 0;
+
+  // y = norm(x), [rows, width] each; y may be x. LayerNorm: (x - mean) / sqrt(var + eps) * w + b.
+  // RMSNorm: x / sqrt(mean(x^2) + eps) * w.
+  virtual void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,
+                         MatrixRef y) const = 0;
+
+  // Rotates each head of x [rows, n * head_dim] in pairs (i, i + head_dim / 2); row r by the angles
+  // whose cosines and sines are cos.Row(r) and sin.Row(r), [rows, head_dim / 2].
+  virtual void Rotate(MatrixRef x, int head_dim, ConstMatrixRef cos, ConstMatrixRef sin) const = 0;
+
+  // x = act(x).
+  virtual void Activate(Activation activation, MatrixRef x) const = 0;
+
+  // y [rows, n] = act(gate_up[:, :n]) * gate_up[:, n:].
+  virtual void ActivateGated(Activation activation, ConstMatrixRef gate_up, MatrixRef y) const = 0;
+
+  // Writes keys and values, [n_new, n_kv_heads * head_dim] each, to the positions from
+  // `first_position` on.
+  virtual void StoreKeysValues(ConstMatrixRef keys, ConstMatrixRef values, int head_dim,
+                               int64_t first_position, KvPages pages) const = 0;
+
+  // output = softmax(scale * q k^T) v for every slice and head. Watched rows go to the slice's
+  // sink: the very weights that multiply the values. Rows that nobody watches exist only in
+  // per-thread scratch.
+  virtual void Attend(const AttentionShape& shape,
+                      absl::Span<const AttentionSlice> slices) const = 0;
+};
+
+// The fast backend, for this machine's best instruction set. Lives for ever.
+const Backend* DefaultBackend();
+
+// The fast backend on kernels of one instruction set, which this machine must have (CpuFacts::isa).
+// For tests.
+const Backend* BackendFor(Isa isa);
+
+// The scalar twin: plain loops, double-precision sums. For tests.
+const Backend* ReferenceBackend();
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_KERNELS_BACKEND_H_

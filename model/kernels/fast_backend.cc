@@ -1,0 +1,215 @@
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "model/base/aligned_buffer.h"
+#include "model/base/cpu.h"
+#include "model/kernels/backend.h"
+#include "model/kernels/isa_kernels.h"
+#include "model/kernels/linear_onednn.h"
+#include "model/kernels/parallel.h"
+
+namespace heed {
+namespace {
+
+// Elements below which a team of threads costs more than it saves.
+constexpr int64_t kParallelElements = 32 * 1024;
+
+const IsaKernels& KernelsFor(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512) return Avx512Kernels();
+  if (isa == Isa::kAvx2) return Avx2Kernels();
+#endif
+  return PortableKernels();
+}
+
+ActivationCode CodeOf(Activation activation) {
+  switch (activation) {
+    case Activation::kGeluTanh:
+      return ActivationCode::kGeluTanh;
+    case Activation::kGeluErf:
+      return ActivationCode::kGeluErf;
+    case Activation::kSilu:
+      return ActivationCode::kSilu;
+    case Activation::kRelu:
+      return ActivationCode::kRelu;
+  }
+  return ActivationCode::kRelu;
+}
+
+// One tile of attention work: some rows of one head of one slice.
+struct Tile {
+  const AttentionSlice* slice;
+  int head;
+  int64_t row;
+  int64_t rows;
+};
+
+std::vector<Tile> MakeTiles(const AttentionShape& shape, absl::Span<const AttentionSlice> slices) {
+  std::vector<Tile> tiles;
+  for (const AttentionSlice& slice : slices) {
+    for (int head = 0; head < shape.n_heads; ++head) {
+      for (int64_t row = 0; row < slice.query.rows; row += kMaxTileRows) {
+        tiles.push_back({&slice, head, row, std::min(kMaxTileRows, slice.query.rows - row)});
+      }
+    }
+  }
+  return tiles;
+}
+
+// Hands the watched rows of a finished tile to the slice's sink.
+void Report(const Tile& tile, const AttentionTileArgs& args) {
+  const AttentionRows& watched = tile.slice->watched;
+  if (watched.empty() || !std::binary_search(watched.heads.begin(), watched.heads.end(), tile.head))
+    return;
+  const int64_t first = tile.slice->first_position + tile.row;
+  auto query = std::lower_bound(watched.queries.begin(), watched.queries.end(), first);
+  for (; query != watched.queries.end() && *query < first + tile.rows; ++query) {
+    const int64_t r = *query - first;
+    const int64_t visible = args.first_visible + r * args.visible_step;
+    tile.slice->sink->OnRow(tile.head, *query,
+                            {args.weights + r * args.weights_stride, static_cast<size_t>(visible)});
+  }
+}
+
+class FastBackend : public Backend {
+ public:
+  explicit FastBackend(Isa isa) : isa_(isa), kernels_(KernelsFor(isa)) {}
+
+  std::string name() const override {
+    return absl::StrCat(DescribeOneDnn(), ", ", IsaName(isa_), " kernels");
+  }
+
+  absl::StatusOr<std::unique_ptr<Linear>> PackLinear(ConstMatrixRef weight,
+                                                     absl::Span<const float> bias) const override {
+    return PackOneDnnLinear(weight, bias);
+  }
+
+  void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,
+                 MatrixRef y) const override {
+    const float* bias = norm.bias.empty() ? nullptr : norm.bias.data();
+    ParallelBlocks(x.rows, Grain(x.cols), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        if (kind == NormKind::kLayerNorm) {
+          kernels_.layer_norm(x.Row(r).data(), norm.weight.data(), bias, norm.eps, y.Row(r).data(),
+                              x.cols);
+        } else {
+          kernels_.rms_norm(x.Row(r).data(), norm.weight.data(), norm.eps, y.Row(r).data(), x.cols);
+        }
+      }
+    });
+  }
+
+  void Rotate(MatrixRef x, int head_dim, ConstMatrixRef cos, ConstMatrixRef sin) const override {
+    ParallelBlocks(x.rows, Grain(x.cols), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        for (int64_t h = 0; h < x.cols; h += head_dim) {
+          kernels_.rotate(x.Row(r).data() + h, cos.Row(r).data(), sin.Row(r).data(), head_dim / 2);
+        }
+      }
+    });
+  }
+
+  void Activate(Activation activation, MatrixRef x) const override {
+    const ActivationCode code = CodeOf(activation);
+    ParallelBlocks(x.rows, Grain(x.cols), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) kernels_.activate(code, x.Row(r).data(), x.cols);
+    });
+  }
+
+  void ActivateGated(Activation activation, ConstMatrixRef gate_up, MatrixRef y) const override {
+    const ActivationCode code = CodeOf(activation);
+    ParallelBlocks(y.rows, Grain(y.cols), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const float* gate = gate_up.Row(r).data();
+        kernels_.activate_gated(code, gate, gate + y.cols, y.Row(r).data(), y.cols);
+      }
+    });
+  }
+
+  void StoreKeysValues(ConstMatrixRef keys, ConstMatrixRef values, int head_dim,
+                       int64_t first_position, KvPages pages) const override {
+    const int64_t n_kv_heads = keys.cols / head_dim;
+    const int64_t head_floats = head_dim * kPageTokens;
+    for (int64_t r = 0; r < keys.rows; ++r) {
+      const int64_t position = first_position + r;
+      const int64_t token = position % kPageTokens;
+      float* key_page = pages[position / kPageTokens] + token;
+      float* value_page =
+          pages[position / kPageTokens] + n_kv_heads * head_floats + token * head_dim;
+      const float* key = keys.Row(r).data();
+      const float* value = values.Row(r).data();
+      for (int64_t i = 0; i < keys.cols; ++i) key_page[i * kPageTokens] = key[i];
+      for (int64_t h = 0; h < n_kv_heads; ++h) {
+        std::copy_n(value + h * head_dim, head_dim, value_page + h * head_floats);
+      }
+    }
+  }
+
+  void Attend(const AttentionShape& shape, absl::Span<const AttentionSlice> slices) const override {
+    const std::vector<Tile> tiles = MakeTiles(shape, slices);
+    int64_t work = 0;
+    for (const AttentionSlice& slice : slices) {
+      work += slice.query.rows * (slice.first_position + slice.query.rows) * shape.head_dim *
+              shape.n_heads;
+    }
+    ParallelFor(static_cast<int64_t>(tiles.size()), work > 8 * kParallelElements,
+                [&](int64_t i) { RunTile(shape, tiles[i]); });
+  }
+
+ private:
+  static int64_t Grain(int64_t cols) {
+    return std::max<int64_t>(1, kParallelElements / std::max<int64_t>(cols, 1));
+  }
+
+  void RunTile(const AttentionShape& shape, const Tile& tile) const {
+    const AttentionSlice& slice = *tile.slice;
+    const int64_t keys = slice.first_position + slice.query.rows;
+    const int64_t stride = (keys + kPageTokens - 1) / kPageTokens * kPageTokens;
+    thread_local AlignedBuffer scratch;
+    scratch.Grow(stride * kMaxTileRows);
+
+    const int64_t kv_head = tile.head / (shape.n_heads / shape.n_kv_heads);
+    const int64_t head_floats = shape.head_dim * kPageTokens;
+    AttentionTileArgs args;
+    args.query = slice.query.Row(tile.row).data() + int64_t{tile.head} * shape.head_dim;
+    args.query_stride = slice.query.stride;
+    args.output = slice.output.Row(tile.row).data() + int64_t{tile.head} * shape.head_dim;
+    args.output_stride = slice.output.stride;
+    args.pages = slice.pages.data();
+    args.key_offset = kv_head * head_floats;
+    args.value_offset = (shape.n_kv_heads + kv_head) * head_floats;
+    args.rows = tile.rows;
+    args.first_visible = shape.causal ? slice.first_position + tile.row + 1 : keys;
+    args.visible_step = shape.causal ? 1 : 0;
+    args.head_dim = shape.head_dim;
+    args.scale = shape.scale;
+    args.weights = scratch.data();
+    args.weights_stride = stride;
+    kernels_.attention_tile(args);
+    Report(tile, args);
+  }
+
+  const Isa isa_;
+  const IsaKernels& kernels_;
+};
+
+}  // namespace
+
+const Backend* DefaultBackend() {
+  static const Backend* const backend = new FastBackend(DetectCpu().isa);
+  return backend;
+}
+
+const Backend* BackendFor(Isa isa) {
+  static const Backend* const backends[] = {
+      new FastBackend(Isa::kPortable), new FastBackend(Isa::kAvx2), new FastBackend(Isa::kAvx512)};
+  return backends[static_cast<int>(isa)];
+}
+
+}  // namespace heed

@@ -1,0 +1,11 @@
+#include "model/kernels/vector_portable.h"
+
+#include "model/kernels/isa_kernels_impl.h"
+
+namespace heed {
+
+const IsaKernels& PortableKernels() {
+  return kKernels;
+}
+
+}  // namespace heed

@@ -1,0 +1,25 @@
+// Linear through oneDNN's matmul. Builds with oneDNN 2.6 and 3.x.
+#ifndef HEED_MODEL_KERNELS_LINEAR_ONEDNN_H_
+#define HEED_MODEL_KERNELS_LINEAR_ONEDNN_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "model/base/matrix.h"
+#include "model/kernels/backend.h"
+
+namespace heed {
+
+// Packs `weight` [out, in] into the layout that oneDNN likes best on this machine. `bias` [out] or
+// empty. oneDNN runs on the calling thread's OpenMP team.
+absl::StatusOr<std::unique_ptr<Linear>> PackOneDnnLinear(ConstMatrixRef weight,
+                                                         absl::Span<const float> bias);
+
+// The library's version and the implementation it chose for a typical layer, for logs:
+// "oneDNN 2.6.3 brg:avx512_core".
+std::string DescribeOneDnn();
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_KERNELS_LINEAR_ONEDNN_H_

@@ -1,0 +1,216 @@
+// The scalar twin: what each operation means, in plain loops with double-precision sums.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/kernels/backend.h"
+
+namespace heed {
+namespace {
+
+class ReferenceLinear : public Linear {
+ public:
+  ReferenceLinear(ConstMatrixRef weight, absl::Span<const float> bias)
+      : in_(weight.cols), out_(weight.rows), bias_(bias.begin(), bias.end()) {
+    for (int64_t r = 0; r < weight.rows; ++r) {
+      weight_.insert(weight_.end(), weight.Row(r).begin(), weight.Row(r).end());
+    }
+  }
+
+  int64_t in_features() const override { return in_; }
+  int64_t out_features() const override { return out_; }
+  int64_t weight_bytes() const override {
+    return static_cast<int64_t>((weight_.size() + bias_.size()) * sizeof(float));
+  }
+
+  void Apply(ConstMatrixRef x, MatrixRef y, Write write) const override {
+    for (int64_t r = 0; r < x.rows; ++r) {
+      for (int64_t n = 0; n < out_; ++n) {
+        double sum = bias_.empty() ? 0.0 : bias_[n];
+        for (int64_t k = 0; k < in_; ++k) sum += double{x.Row(r)[k]} * weight_[n * in_ + k];
+        if (write == Write::kAccumulate) sum += y.Row(r)[n];
+        y.Row(r)[n] = static_cast<float>(sum);
+      }
+    }
+  }
+
+  void CopyWeightRow(int64_t row, absl::Span<float> out) const override {
+    std::copy_n(weight_.begin() + row * in_, in_, out.begin());
+  }
+
+ private:
+  const int64_t in_;
+  const int64_t out_;
+  std::vector<float> weight_;  // [out, in]
+  const std::vector<float> bias_;
+};
+
+double Act(Activation activation, double x) {
+  switch (activation) {
+    case Activation::kGeluTanh: {
+      const double u = std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
+      return 0.5 * x * (1 + std::tanh(u));
+    }
+    case Activation::kGeluErf:
+      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+  }
+  return 0;
+}
+
+void NormalizeRow(NormKind kind, const NormParameters& norm, absl::Span<const float> x,
+                  absl::Span<float> y) {
+  const double n = static_cast<double>(x.size());
+  double mean = 0;
+  if (kind == NormKind::kLayerNorm) {
+    for (float v : x) mean += v / n;
+  }
+  double variance = 0;
+  for (float v : x) variance += (v - mean) * (v - mean) / n;
+  const double scale = 1 / std::sqrt(variance + norm.eps);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double bias = norm.bias.empty() ? 0.0 : norm.bias[i];
+    y[i] = static_cast<float>((x[i] - mean) * scale * norm.weight[i] + bias);
+  }
+}
+
+// Reads keys and values of one kv head from the pages.
+class HeadView {
+ public:
+  HeadView(KvPages pages, int n_kv_heads, int kv_head, int head_dim)
+      : pages_(pages), n_kv_heads_(n_kv_heads), kv_head_(kv_head), head_dim_(head_dim) {}
+
+  float& Key(int64_t position, int64_t d) const {
+    return Page(position)[(kv_head_ * head_dim_ + d) * kPageTokens + position % kPageTokens];
+  }
+  float& Value(int64_t position, int64_t d) const {
+    const int64_t head = (n_kv_heads_ + kv_head_) * head_dim_ * kPageTokens;
+    return Page(position)[head + position % kPageTokens * head_dim_ + d];
+  }
+
+ private:
+  float* Page(int64_t position) const { return pages_[position / kPageTokens]; }
+
+  const KvPages pages_;
+  const int64_t n_kv_heads_;
+  const int64_t kv_head_;
+  const int64_t head_dim_;
+};
+
+// softmax(scale * q K^T) over the first `visible` positions.
+std::vector<float> Weights(const float* query, const HeadView& head, int head_dim, double scale,
+                           int64_t visible) {
+  std::vector<double> scores(visible);
+  for (int64_t j = 0; j < visible; ++j) {
+    for (int64_t d = 0; d < head_dim; ++d) scores[j] += double{query[d]} * head.Key(j, d);
+    scores[j] *= scale;
+  }
+  const double max = *std::max_element(scores.begin(), scores.end());
+  double sum = 0;
+  for (double& s : scores) sum += (s = std::exp(s - max));
+  std::vector<float> weights(visible);
+  for (int64_t j = 0; j < visible; ++j) weights[j] = static_cast<float>(scores[j] / sum);
+  return weights;
+}
+
+class ScalarBackend : public Backend {
+ public:
+  std::string name() const override { return "scalar reference"; }
+
+  absl::StatusOr<std::unique_ptr<Linear>> PackLinear(ConstMatrixRef weight,
+                                                     absl::Span<const float> bias) const override {
+    return std::make_unique<ReferenceLinear>(weight, bias);
+  }
+
+  void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,
+                 MatrixRef y) const override {
+    for (int64_t r = 0; r < x.rows; ++r) NormalizeRow(kind, norm, x.Row(r), y.Row(r));
+  }
+
+  void Rotate(MatrixRef x, int head_dim, ConstMatrixRef cos, ConstMatrixRef sin) const override {
+    const int64_t half = head_dim / 2;
+    for (int64_t r = 0; r < x.rows; ++r) {
+      for (int64_t h = 0; h < x.cols; h += head_dim) {
+        for (int64_t i = 0; i < half; ++i) {
+          float& low = x.Row(r)[h + i];
+          float& high = x.Row(r)[h + i + half];
+          const double a = low, b = high, c = cos.Row(r)[i], s = sin.Row(r)[i];
+          low = static_cast<float>(a * c - b * s);
+          high = static_cast<float>(b * c + a * s);
+        }
+      }
+    }
+  }
+
+  void Activate(Activation activation, MatrixRef x) const override {
+    for (int64_t r = 0; r < x.rows; ++r) {
+      for (float& v : x.Row(r)) v = static_cast<float>(Act(activation, v));
+    }
+  }
+
+  void ActivateGated(Activation activation, ConstMatrixRef gate_up, MatrixRef y) const override {
+    for (int64_t r = 0; r < y.rows; ++r) {
+      for (int64_t i = 0; i < y.cols; ++i) {
+        y.Row(r)[i] =
+            static_cast<float>(Act(activation, gate_up.Row(r)[i]) * gate_up.Row(r)[y.cols + i]);
+      }
+    }
+  }
+
+  void StoreKeysValues(ConstMatrixRef keys, ConstMatrixRef values, int head_dim,
+                       int64_t first_position, KvPages pages) const override {
+    const int n_kv_heads = static_cast<int>(keys.cols / head_dim);
+    for (int64_t r = 0; r < keys.rows; ++r) {
+      for (int64_t i = 0; i < keys.cols; ++i) {
+        const HeadView head(pages, n_kv_heads, static_cast<int>(i / head_dim), head_dim);
+        head.Key(first_position + r, i % head_dim) = keys.Row(r)[i];
+        head.Value(first_position + r, i % head_dim) = values.Row(r)[i];
+      }
+    }
+  }
+
+  void Attend(const AttentionShape& shape, absl::Span<const AttentionSlice> slices) const override {
+    for (const AttentionSlice& slice : slices) {
+      for (int head = 0; head < shape.n_heads; ++head) {
+        for (int64_t row = 0; row < slice.query.rows; ++row) AttendRow(shape, slice, head, row);
+      }
+    }
+  }
+
+ private:
+  static void AttendRow(const AttentionShape& shape, const AttentionSlice& slice, int head,
+                        int64_t row) {
+    const int kv_head = head / (shape.n_heads / shape.n_kv_heads);
+    const HeadView view(slice.pages, shape.n_kv_heads, kv_head, shape.head_dim);
+    const int64_t position = slice.first_position + row;
+    const int64_t visible = shape.causal ? position + 1 : slice.first_position + slice.query.rows;
+    const float* query = slice.query.Row(row).data() + int64_t{head} * shape.head_dim;
+    const std::vector<float> weights = Weights(query, view, shape.head_dim, shape.scale, visible);
+    float* output = slice.output.Row(row).data() + int64_t{head} * shape.head_dim;
+    for (int64_t d = 0; d < shape.head_dim; ++d) {
+      double sum = 0;
+      for (int64_t j = 0; j < visible; ++j) sum += double{weights[j]} * view.Value(j, d);
+      output[d] = static_cast<float>(sum);
+    }
+    const AttentionRows& watched = slice.watched;
+    if (std::binary_search(watched.heads.begin(), watched.heads.end(), head) &&
+        std::binary_search(watched.queries.begin(), watched.queries.end(), position)) {
+      slice.sink->OnRow(head, position, weights);
+    }
+  }
+};
+
+}  // namespace
+
+const Backend* ReferenceBackend() {
+  static const Backend* const backend = new ScalarBackend;
+  return backend;
+}
+
+}  // namespace heed

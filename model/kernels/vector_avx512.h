@@ -1,0 +1,74 @@
+// F32x16 as one AVX-512 register. See vector_portable.h for the contracts.
+#ifndef HEED_MODEL_KERNELS_VECTOR_AVX512_H_
+#define HEED_MODEL_KERNELS_VECTOR_AVX512_H_
+
+#include <immintrin.h>
+#include <stdint.h>
+
+namespace heed {
+namespace {
+
+inline __mmask16 FirstLanes(int64_t n) {
+  return n >= 16 ? static_cast<__mmask16>(0xffff)
+                 : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1u);
+}
+
+struct F32x16 {
+  __m512 v;
+
+  static F32x16 Load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static F32x16 LoadPartial(const float* p, int64_t n) {
+    return {_mm512_maskz_loadu_ps(FirstLanes(n), p)};
+  }
+  static F32x16 Broadcast(float x) { return {_mm512_set1_ps(x)}; }
+  void Store(float* p) const { _mm512_storeu_ps(p, v); }
+  void StorePartial(float* p, int64_t n) const { _mm512_mask_storeu_ps(p, FirstLanes(n), v); }
+};
+
+inline F32x16 operator+(F32x16 a, F32x16 b) {
+  return {_mm512_add_ps(a.v, b.v)};
+}
+inline F32x16 operator-(F32x16 a, F32x16 b) {
+  return {_mm512_sub_ps(a.v, b.v)};
+}
+inline F32x16 operator*(F32x16 a, F32x16 b) {
+  return {_mm512_mul_ps(a.v, b.v)};
+}
+inline F32x16 operator/(F32x16 a, F32x16 b) {
+  return {_mm512_div_ps(a.v, b.v)};
+}
+inline F32x16 MulAdd(F32x16 a, F32x16 b, F32x16 c) {
+  return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+inline F32x16 Max(F32x16 a, F32x16 b) {
+  return {_mm512_max_ps(a.v, b.v)};
+}
+inline F32x16 Min(F32x16 a, F32x16 b) {
+  return {_mm512_min_ps(a.v, b.v)};
+}
+inline F32x16 Abs(F32x16 a) {
+  return {_mm512_abs_ps(a.v)};
+}
+inline F32x16 CopySign(F32x16 a, F32x16 s) {
+  const __m512 sign = _mm512_set1_ps(-0.0f);
+  return {_mm512_or_ps(_mm512_andnot_ps(sign, a.v), _mm512_and_ps(sign, s.v))};
+}
+inline F32x16 IfNegative(F32x16 x, F32x16 a, F32x16 b) {
+  const __mmask16 negative = _mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ);
+  return {_mm512_mask_mov_ps(b.v, negative, a.v)};
+}
+inline F32x16 Round(F32x16 a) {
+  return {_mm512_roundscale_ps(a.v, 0)};
+}
+inline F32x16 Pow2(F32x16 n) {
+  const __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23))};
+}
+inline F32x16 KeepFirst(F32x16 a, int64_t n, float fill) {
+  return {_mm512_mask_mov_ps(_mm512_set1_ps(fill), FirstLanes(n), a.v)};
+}
+
+}  // namespace
+}  // namespace heed
+
+#endif  // HEED_MODEL_KERNELS_VECTOR_AVX512_H_

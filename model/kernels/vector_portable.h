@@ -1,0 +1,110 @@
+// F32x16 without instruction-set extensions: sixteen lanes that the compiler maps to what the
+// baseline has.
+#ifndef HEED_MODEL_KERNELS_VECTOR_PORTABLE_H_
+#define HEED_MODEL_KERNELS_VECTOR_PORTABLE_H_
+
+#include <stdint.h>
+#include <string.h>
+
+namespace heed {
+namespace {
+
+struct F32x16 {
+  float lane[16];
+
+  static F32x16 Load(const float* p) {
+    F32x16 v;
+    memcpy(v.lane, p, sizeof(v.lane));
+    return v;
+  }
+  // Lanes [0, n) from memory, the rest 0; n in 0..16.
+  static F32x16 LoadPartial(const float* p, int64_t n) {
+    F32x16 v = Broadcast(0);
+    for (int64_t i = 0; i < n; ++i) v.lane[i] = p[i];
+    return v;
+  }
+  static F32x16 Broadcast(float x) {
+    F32x16 v;
+    for (float& lane : v.lane) lane = x;
+    return v;
+  }
+  void Store(float* p) const { memcpy(p, lane, sizeof(lane)); }
+  void StorePartial(float* p, int64_t n) const {
+    for (int64_t i = 0; i < n; ++i) p[i] = lane[i];
+  }
+};
+
+#define HEED_LANEWISE(result, expr) \
+  F32x16 result;                    \
+  for (int i = 0; i < 16; ++i) result.lane[i] = (expr)
+
+inline F32x16 operator+(const F32x16& a, const F32x16& b) {
+  HEED_LANEWISE(v, a.lane[i] + b.lane[i]);
+  return v;
+}
+inline F32x16 operator-(const F32x16& a, const F32x16& b) {
+  HEED_LANEWISE(v, a.lane[i] - b.lane[i]);
+  return v;
+}
+inline F32x16 operator*(const F32x16& a, const F32x16& b) {
+  HEED_LANEWISE(v, a.lane[i] * b.lane[i]);
+  return v;
+}
+inline F32x16 operator/(const F32x16& a, const F32x16& b) {
+  HEED_LANEWISE(v, a.lane[i] / b.lane[i]);
+  return v;
+}
+// a * b + c.
+inline F32x16 MulAdd(const F32x16& a, const F32x16& b, const F32x16& c) {
+  HEED_LANEWISE(v, a.lane[i] * b.lane[i] + c.lane[i]);
+  return v;
+}
+inline F32x16 Max(const F32x16& a, const F32x16& b) {
+  HEED_LANEWISE(v, a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
+  return v;
+}
+inline F32x16 Min(const F32x16& a, const F32x16& b) {
+  HEED_LANEWISE(v, a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]);
+  return v;
+}
+inline F32x16 Abs(const F32x16& a) {
+  HEED_LANEWISE(v, a.lane[i] < 0 ? -a.lane[i] : a.lane[i]);
+  return v;
+}
+// Magnitude of a, sign of s.
+inline F32x16 CopySign(const F32x16& a, const F32x16& s) {
+  HEED_LANEWISE(v, __builtin_copysignf(a.lane[i], s.lane[i]));
+  return v;
+}
+// Lanes of a where x is negative, of b elsewhere.
+inline F32x16 IfNegative(const F32x16& x, const F32x16& a, const F32x16& b) {
+  HEED_LANEWISE(v, x.lane[i] < 0 ? a.lane[i] : b.lane[i]);
+  return v;
+}
+// Nearest integer; |a| < 2^22.
+inline F32x16 Round(const F32x16& a) {
+  HEED_LANEWISE(
+      v, static_cast<float>(static_cast<int32_t>(a.lane[i] + (a.lane[i] < 0 ? -0.5f : 0.5f))));
+  return v;
+}
+// 2^n for integral n in -126..127.
+inline F32x16 Pow2(const F32x16& n) {
+  F32x16 v;
+  for (int i = 0; i < 16; ++i) {
+    const int32_t bits = (static_cast<int32_t>(n.lane[i]) + 127) << 23;
+    memcpy(&v.lane[i], &bits, sizeof(bits));
+  }
+  return v;
+}
+// Lanes [0, n) of a, the rest `fill`.
+inline F32x16 KeepFirst(const F32x16& a, int64_t n, float fill) {
+  HEED_LANEWISE(v, i < n ? a.lane[i] : fill);
+  return v;
+}
+
+#undef HEED_LANEWISE
+
+}  // namespace
+}  // namespace heed
+
+#endif  // HEED_MODEL_KERNELS_VECTOR_PORTABLE_H_

@@ -1,0 +1,62 @@
+#include "model/tokenizer/aligned_text.h"
+
+#include "absl/strings/str_cat.h"
+#include "model/base/status_macros.h"
+#include "model/base/utf8.h"
+
+namespace heed {
+
+AlignedText AlignedText::FromUntrusted(absl::string_view text, size_t max_bytes) {
+  AlignedText result(max_bytes);
+  result.Reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Char c = DecodeUtf8(text.substr(at));
+    const Origin origin = {static_cast<uint32_t>(at), static_cast<uint32_t>(at + c.length)};
+    result.Append(c.valid ? text.substr(at, c.length) : absl::string_view("\uFFFD"), origin);
+    at += c.length;
+  }
+  return result;
+}
+
+void AlignedText::Reserve(size_t bytes) {
+  text_.reserve(bytes);
+  origins_.reserve(bytes);
+}
+
+void AlignedText::AppendRange(const AlignedText& source, size_t begin, size_t end) {
+  if (!HasRoom(end - begin)) return;
+  text_.append(source.text_, begin, end - begin);
+  origins_.insert(origins_.end(), source.origins_.begin() + begin, source.origins_.begin() + end);
+}
+
+PieceList PieceList::Whole(AlignedText text) {
+  const uint32_t size = static_cast<uint32_t>(text.size());
+  PieceList list = {std::move(text), {}};
+  if (size > 0) list.pieces.push_back({0, size, kNoToken});
+  return list;
+}
+
+absl::Status RewritePieces(RewriteFunction rewrite, PieceList* list) {
+  AlignedText out(list->text.max_bytes());
+  out.Reserve(list->text.size());
+  size_t kept = 0;
+  for (const Piece& piece : list->pieces) {
+    const uint32_t begin = static_cast<uint32_t>(out.size());
+    if (piece.token != kNoToken) {
+      out.AppendRange(list->text, piece.begin, piece.end);
+    } else {
+      HEED_RETURN_IF_ERROR(rewrite(list->text, piece, &out));
+    }
+    if (out.overflowed()) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "the tokenizer's rules lengthen this text to more than ", out.max_bytes(), " bytes"));
+    }
+    const uint32_t end = static_cast<uint32_t>(out.size());
+    if (begin < end) list->pieces[kept++] = {begin, end, piece.token};
+  }
+  list->pieces.resize(kept);
+  list->text = std::move(out);
+  return absl::OkStatus();
+}
+
+}  // namespace heed

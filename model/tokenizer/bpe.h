@@ -1,0 +1,72 @@
+// Byte pair encoding: characters are merged pair by pair, in the order in which the pairs were
+// learnt.
+#ifndef HEED_MODEL_TOKENIZER_BPE_H_
+#define HEED_MODEL_TOKENIZER_BPE_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "model/tokenizer/token_model.h"
+
+namespace heed {
+
+struct BpeOptions {
+  std::string unk_token;  // stands for characters outside the vocabulary; empty: they are dropped
+  bool fuse_unk = false;  // one unk_token for a run of them
+  bool byte_fallback = false;  // spell them as <0xNN> where all those pieces exist
+  bool ignore_merges = false;  // a piece that is in the vocabulary as a whole is not merged
+  std::string continuing_subword_prefix;  // before every character but the first
+  std::string end_of_word_suffix;         // after the last character
+};
+
+class BpeModel : public TokenModel {
+ public:
+  // The "model" object of a tokenizer.json.
+  static absl::StatusOr<std::unique_ptr<BpeModel>> Parse(const JsonNode& json);
+
+  const PieceTable& pieces() const override { return pieces_; }
+  std::unique_ptr<ModelWorker> NewWorker() const override;
+  absl::string_view name() const override { return "BPE"; }
+
+ private:
+  friend class BpeWorker;
+
+  static constexpr char32_t kDirectChars = 0x144;  // the byte-level alphabet is below
+
+  // The merge of a pair. The smaller rank was learnt earlier.
+  struct Merge {
+    int32_t rank = 0;
+    TokenId merged = 0;
+  };
+
+  static uint64_t Pair(TokenId left, TokenId right) {
+    return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+  }
+  const Merge* FindMerge(TokenId left, TokenId right) const {
+    const auto found = merges_.find(Pair(left, right));
+    return found == merges_.end() ? nullptr : &found->second;
+  }
+
+  absl::Status ParseMerges(const JsonNode& json);
+  absl::Status AddMerge(const JsonNode& json, absl::string_view left, absl::string_view right);
+  absl::Status ParseOptions(const JsonNode& json);
+  void FillDirectIds();
+
+  PieceTable pieces_;
+  BpeOptions options_;
+  bool plain_ = true;  // neither prefix nor suffix
+  absl::flat_hash_map<uint64_t, Merge> merges_;
+  std::array<TokenId, kDirectChars> direct_ids_{};  // of single characters; kNoToken: none
+  std::array<TokenId, 256> byte_ids_{};             // of <0xNN>; kNoToken: none
+  std::optional<TokenId> unk_id_;
+};
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_TOKENIZER_BPE_H_

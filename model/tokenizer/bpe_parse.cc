@@ -1,0 +1,135 @@
+// Reading a BPE model from tokenizer.json.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "model/base/status_macros.h"
+#include "model/base/utf8.h"
+#include "model/tokenizer/aligned_text.h"
+#include "model/tokenizer/bpe.h"
+
+namespace heed {
+namespace {
+
+constexpr int64_t kMaxMerges = int64_t{1} << 22;
+
+std::string Quoted(absl::string_view piece) {
+  return absl::StrCat("\"", piece, "\"");
+}
+
+// The two strings of ["a", "b"] or "a b".
+struct MergeParts {
+  absl::string_view left;
+  absl::string_view right;
+};
+
+absl::StatusOr<MergeParts> ParseArrayMerge(const JsonNode& json) {
+  std::vector<absl::string_view> parts;
+  HEED_RETURN_IF_ERROR(json.ForEachElement([&](int64_t, const JsonNode& part) {
+    HEED_ASSIGN_OR_RETURN(const absl::string_view text, part.String());
+    parts.push_back(text);
+    return absl::OkStatus();
+  }));
+  if (parts.size() != 2)
+    return json.Error(absl::StrCat("has ", parts.size(), " elements; expected two pieces"));
+  return MergeParts{parts[0], parts[1]};
+}
+
+absl::StatusOr<MergeParts> ParseMergeParts(const JsonNode& json) {
+  if (json.type() == JsonType::kArray) return ParseArrayMerge(json);
+  HEED_ASSIGN_OR_RETURN(const absl::string_view text, json.String());
+  const size_t space = text.find(' ');
+  if (space == absl::string_view::npos || text.find(' ', space + 1) != absl::string_view::npos) {
+    return json.Error(
+        absl::StrCat("is ", Quoted(text), "; expected two pieces with one space between them"));
+  }
+  return MergeParts{text.substr(0, space), text.substr(space + 1)};
+}
+
+// The first line of merges.txt, which some files still carry.
+bool IsVersionLine(const JsonNode& json) {
+  const absl::StatusOr<absl::string_view> text = json.String();
+  return text.ok() && text->substr(0, 8) == "#version";
+}
+
+absl::StatusOr<TokenId> FindPart(const JsonNode& json, const PieceTable& pieces,
+                                 absl::string_view piece) {
+  const std::optional<TokenId> id = pieces.Find(piece);
+  if (!id.has_value())
+    return json.Error(
+        absl::StrCat("needs the piece ", Quoted(piece), ", which is not in the vocabulary"));
+  return *id;
+}
+
+}  // namespace
+
+absl::Status BpeModel::AddMerge(const JsonNode& json, absl::string_view left,
+                                absl::string_view right) {
+  const size_t prefix = options_.continuing_subword_prefix.size();
+  if (left.empty() || right.size() <= prefix) {
+    return json.Error(absl::StrCat("merges ", Quoted(left), " and ", Quoted(right),
+                                   "; expected pieces that add text"));
+  }
+  HEED_ASSIGN_OR_RETURN(const TokenId left_id, FindPart(json, pieces_, left));
+  HEED_ASSIGN_OR_RETURN(const TokenId right_id, FindPart(json, pieces_, right));
+  HEED_ASSIGN_OR_RETURN(const TokenId merged,
+                        FindPart(json, pieces_, absl::StrCat(left, right.substr(prefix))));
+  const int32_t rank = static_cast<int32_t>(merges_.size());
+  const auto [place, is_new] = merges_.try_emplace(Pair(left_id, right_id), Merge{rank, merged});
+  if (is_new) return absl::OkStatus();
+  return json.Error(absl::StrCat("merges ", Quoted(left), " and ", Quoted(right), ", as merge ",
+                                 place->second.rank, " does; expected each pair once"));
+}
+
+absl::Status BpeModel::ParseMerges(const JsonNode& json) {
+  return json.ForEachElement([&](int64_t index, const JsonNode& merge) {
+    if (index == kMaxMerges)
+      return json.Error(absl::StrCat("has more than ", kMaxMerges, " merges"));
+    if (IsVersionLine(merge)) return absl::OkStatus();
+    HEED_ASSIGN_OR_RETURN(const MergeParts parts, ParseMergeParts(merge));
+    return AddMerge(merge, parts.left, parts.right);
+  });
+}
+
+absl::Status BpeModel::ParseOptions(const JsonNode& json) {
+  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> dropout, json.Find("dropout"));
+  if (dropout.has_value() && !dropout->is_null()) {
+    HEED_ASSIGN_OR_RETURN(const double probability, dropout->Number());
+    if (probability != 0)
+      return dropout->Unsupported("heed tokenizes without dropout; expected null or 0");
+  }
+  HEED_ASSIGN_OR_RETURN(options_.unk_token, json.StringOr("unk_token", ""));
+  HEED_ASSIGN_OR_RETURN(options_.fuse_unk, json.BoolOr("fuse_unk", false));
+  HEED_ASSIGN_OR_RETURN(options_.byte_fallback, json.BoolOr("byte_fallback", false));
+  HEED_ASSIGN_OR_RETURN(options_.ignore_merges, json.BoolOr("ignore_merges", false));
+  HEED_ASSIGN_OR_RETURN(options_.continuing_subword_prefix,
+                        json.StringOr("continuing_subword_prefix", ""));
+  HEED_ASSIGN_OR_RETURN(options_.end_of_word_suffix, json.StringOr("end_of_word_suffix", ""));
+  plain_ = options_.continuing_subword_prefix.empty() && options_.end_of_word_suffix.empty();
+  return absl::OkStatus();
+}
+
+void BpeModel::FillDirectIds() {
+  for (char32_t c = 0; c < kDirectChars; ++c) {
+    std::string utf8;
+    AppendUtf8(c, &utf8);
+    direct_ids_[c] = pieces_.Find(utf8).value_or(kNoToken);
+  }
+  for (int byte = 0; byte < 256; ++byte) {
+    byte_ids_[byte] = pieces_.Find(absl::StrFormat("<0x%02X>", byte)).value_or(kNoToken);
+  }
+  if (!options_.unk_token.empty()) unk_id_ = pieces_.Find(options_.unk_token);
+}
+
+absl::StatusOr<std::unique_ptr<BpeModel>> BpeModel::Parse(const JsonNode& json) {
+  auto model = std::make_unique<BpeModel>();
+  HEED_RETURN_IF_ERROR(model->ParseOptions(json));
+  HEED_ASSIGN_OR_RETURN(const JsonNode vocab, json.Get("vocab"));
+  HEED_ASSIGN_OR_RETURN(model->pieces_, PieceTable::Parse(vocab));
+  HEED_ASSIGN_OR_RETURN(const JsonNode merges, json.Get("merges"));
+  HEED_RETURN_IF_ERROR(model->ParseMerges(merges));
+  model->FillDirectIds();
+  return model;
+}
+
+}  // namespace heed

@@ -1,0 +1,42 @@
+// Normalisation: rewriting text before it is cut, with offsets back to the original.
+#ifndef HEED_MODEL_TOKENIZER_NORMALIZER_H_
+#define HEED_MODEL_TOKENIZER_NORMALIZER_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "model/tokenizer/aligned_text.h"
+#include "model/tokenizer/json.h"
+
+namespace heed {
+
+// One step. Immutable.
+class Normalizer {
+ public:
+  virtual ~Normalizer() = default;
+
+  // Rewrites every piece that is not a token. RESOURCE_EXHAUSTED as RewritePieces and RegexSearch.
+  virtual absl::Status Apply(PieceList* list) const = 0;
+};
+
+using Normalizers = std::vector<std::unique_ptr<Normalizer>>;
+
+// The steps of `json`, which is null, one normalizer or a Sequence of them: NFC, NFD, NFKC, NFKD,
+// Lowercase, Strip, Prepend, Replace, ByteLevel. INVALID_ARGUMENT and UNIMPLEMENTED name the path.
+absl::StatusOr<Normalizers> ParseNormalizers(const JsonNode& json);
+
+absl::Status ApplyAll(const Normalizers& normalizers, PieceList* list);
+
+// The rewriting of each byte as its character of the byte-level alphabet.
+void AppendByteLevel(const AlignedText& in, const Piece& piece, AlignedText* out);
+
+// The piece with `prefix` before it; the prefix comes from the same place as the piece's first
+// character.
+void AppendPrefixed(const AlignedText& in, const Piece& piece, absl::string_view prefix,
+                    AlignedText* out);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_TOKENIZER_NORMALIZER_H_

@@ -1,0 +1,50 @@
+// A vocabulary: pieces of text and their ids.
+#ifndef HEED_MODEL_TOKENIZER_PIECE_TABLE_H_
+#define HEED_MODEL_TOKENIZER_PIECE_TABLE_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "model/tokenizer/json.h"
+#include "model/tokenizer/tokenizer.h"
+
+namespace heed {
+
+// Immutable once parsed. Ids may have holes.
+class PieceTable {
+ public:
+  PieceTable() = default;
+  PieceTable(PieceTable&&) = default;
+  PieceTable& operator=(PieceTable&&) = default;
+
+  // {"piece": id, ...}. INVALID_ARGUMENT, naming the piece, for an id that is no integer, negative,
+  // taken, or so far past the number of pieces that the table would be mostly holes.
+  static absl::StatusOr<PieceTable> Parse(const JsonNode& json);
+
+  std::optional<TokenId> Find(absl::string_view piece) const;
+
+  bool Contains(TokenId id) const { return id >= 0 && id < size() && present_[id]; }
+  // Empty for a hole. `id` is in [0, size()).
+  absl::string_view Piece(TokenId id) const { return pieces_[id]; }
+  // One past the largest id.
+  TokenId size() const { return static_cast<TokenId>(pieces_.size()); }
+  // Number of pieces.
+  int64_t count() const { return static_cast<int64_t>(ids_.size()); }
+  // Bytes of the longest piece.
+  size_t longest() const { return longest_; }
+
+ private:
+  std::vector<std::string> pieces_;
+  std::vector<bool> present_;
+  absl::flat_hash_map<absl::string_view, TokenId>
+      ids_;  // views into pieces_, whose strings never move
+  size_t longest_ = 0;
+};
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_TOKENIZER_PIECE_TABLE_H_

@@ -1,0 +1,298 @@
+// Runs a tokenizer.json: added tokens, normalizer, added tokens in normalized text, pre-tokenizer,
+// model, post-processor; and the decoder on the way back. Truncation and padding in the file are
+// left to the caller.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "model/base/status_macros.h"
+#include "model/base/utf8.h"
+#include "model/tokenizer/added_tokens.h"
+#include "model/tokenizer/aligned_text.h"
+#include "model/tokenizer/decoder.h"
+#include "model/tokenizer/json.h"
+#include "model/tokenizer/normalizer.h"
+#include "model/tokenizer/post_processor.h"
+#include "model/tokenizer/pre_tokenizer.h"
+#include "model/tokenizer/token_model.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/unicode.h"
+
+namespace heed {
+namespace {
+
+constexpr size_t kMaxTextBytes = size_t{32} << 20;
+// Compatibility decomposition lengthens a text by up to 11, and the byte alphabet by up to 2.
+constexpr size_t kMaxGrowth = 24;
+constexpr size_t kFreeGrowthBytes = 64 << 10;
+
+constexpr char32_t kSpacedSpace = 0x120;  // the byte-level alphabet's space
+
+bool IsTrimmed(char32_t c) {
+  return c == kSpacedSpace || IsWhitespace(c);
+}
+
+// Characters at the beginning and end of a token's text that its offsets leave out.
+struct TrimCounts {
+  int32_t leading = 0;
+  int32_t trailing = 0;
+};
+
+TrimCounts CountTrimmed(absl::string_view text) {
+  TrimCounts counts;
+  bool only_trimmed = true;
+  while (!text.empty()) {
+    const Utf8Char c = DecodeUtf8(text);
+    const bool trimmed = IsTrimmed(c.code_point);
+    only_trimmed = only_trimmed && trimmed;
+    counts.leading += only_trimmed ? 1 : 0;
+    counts.trailing = trimmed ? counts.trailing + 1 : 0;
+    text.remove_prefix(c.length);
+  }
+  return counts;
+}
+
+// Bytes of the first `count` characters of `text`, or of all if it has fewer.
+size_t BytesOfChars(absl::string_view text, int64_t count) {
+  size_t at = 0;
+  for (; count > 0 && at < text.size(); --count) at += DecodeUtf8(text.substr(at)).length;
+  return at;
+}
+
+int64_t CountChars(absl::string_view text) {
+  int64_t count = 0;
+  for (; !text.empty(); ++count) text.remove_prefix(DecodeUtf8(text).length);
+  return count;
+}
+
+void TrimRange(absl::string_view text, TrimCounts counts, ByteRange* range) {
+  absl::string_view covered = text.substr(range->begin, range->end - range->begin);
+  range->begin += static_cast<int64_t>(BytesOfChars(covered, counts.leading));
+  covered = text.substr(range->begin, range->end - range->begin);
+  const int64_t kept = std::max<int64_t>(0, CountChars(covered) - counts.trailing);
+  range->end = range->begin + static_cast<int64_t>(BytesOfChars(covered, kept));
+}
+
+class JsonTokenizer : public Tokenizer {
+ public:
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> Parse(const JsonNode& json);
+
+  absl::StatusOr<TokenizedText> Encode(absl::string_view text,
+                                       const EncodeOptions& options) const override;
+  std::string Decode(absl::Span<const TokenId> ids, bool skip_special_tokens) const override;
+  absl::string_view TokenBytes(TokenId id) const override {
+    return Contains(id) ? absl::string_view(entries_[id].bytes) : absl::string_view();
+  }
+  absl::string_view Piece(TokenId id) const override {
+    return Contains(id) ? absl::string_view(entries_[id].piece) : absl::string_view();
+  }
+  std::optional<TokenId> FindPiece(absl::string_view piece) const override;
+  bool IsSpecial(TokenId id) const override { return Contains(id) && entries_[id].special; }
+  int vocab_size() const override { return static_cast<int>(entries_.size()); }
+  int added_special_count() const override {
+    return static_cast<int>(post_processor_.before.size() + post_processor_.after.size());
+  }
+  std::optional<TokenId> mask_id() const override { return mask_id_; }
+  absl::string_view kind() const override { return kind_; }
+
+ private:
+  struct Entry {
+    bool present = false;
+    bool special = false;
+    std::string piece;
+    std::string bytes;
+  };
+
+  // The tokens of one text, with what their offsets need.
+  struct Draft {
+    TokenizedText tokens;
+    std::vector<TrimCounts> trims;  // one for each id if offsets are trimmed, else empty
+  };
+
+  bool Contains(TokenId id) const { return id >= 0 && id < vocab_size() && entries_[id].present; }
+  void FillEntries(const Decoder& decoder);
+  absl::StatusOr<PieceList> Cut(absl::string_view text, const EncodeOptions& options) const;
+  absl::Status Tokenize(const PieceList& list, Draft* draft) const;
+  void Append(TokenId id, Origin origin, TrimCounts trims, Draft* draft) const;
+  void TrimOffsets(absl::string_view text, Draft* draft) const;
+  void AddSpecialTokens(TokenizedText* tokens) const;
+
+  AddedTokens added_;
+  Normalizers normalizers_;
+  PreTokenizers pre_tokenizers_;
+  std::unique_ptr<TokenModel> model_;
+  PostProcessor post_processor_;
+  std::string separator_;
+  std::string kind_;
+  std::vector<Entry> entries_;           // by id
+  std::vector<TrimCounts> model_trims_;  // of the model's pieces, by id
+  std::optional<TokenId> mask_id_;
+};
+
+absl::StatusOr<TokenizedText> JsonTokenizer::Encode(absl::string_view text,
+                                                    const EncodeOptions& options) const {
+  if (text.size() > kMaxTextBytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the text has ", text.size(), " bytes; at most ", kMaxTextBytes, " are tokenized"));
+  }
+  HEED_ASSIGN_OR_RETURN(const PieceList list, Cut(text, options));
+  Draft draft;
+  HEED_RETURN_IF_ERROR(Tokenize(list, &draft));
+  TrimOffsets(text, &draft);
+  if (options.add_special_tokens) AddSpecialTokens(&draft.tokens);
+  return std::move(draft.tokens);
+}
+
+absl::StatusOr<PieceList> JsonTokenizer::Cut(absl::string_view text,
+                                             const EncodeOptions& options) const {
+  const size_t max_bytes = kMaxGrowth * text.size() + kFreeGrowthBytes;
+  PieceList list = PieceList::Whole(AlignedText::FromUntrusted(text, max_bytes));
+  added_.Extract(false, options.parse_special_tokens, &list);
+  HEED_RETURN_IF_ERROR(ApplyAll(normalizers_, &list));
+  added_.Extract(true, options.parse_special_tokens, &list);
+  for (const auto& step : pre_tokenizers_) HEED_RETURN_IF_ERROR(step->Apply(&list));
+  return list;
+}
+
+absl::Status JsonTokenizer::Tokenize(const PieceList& list, Draft* draft) const {
+  const std::unique_ptr<ModelWorker> worker = model_->NewWorker();
+  std::vector<ModelToken> tokens;
+  for (const heed::Piece& piece : list.pieces) {
+    if (piece.token != kNoToken) {
+      Append(piece.token, list.text.OriginOf(piece.begin, piece.end),
+             CountTrimmed(list.Text(piece)), draft);
+      continue;
+    }
+    HEED_RETURN_IF_ERROR(worker->Tokenize(list.Text(piece), &tokens));
+    for (const ModelToken& token : tokens) {
+      Append(token.id, list.text.OriginOf(piece.begin + token.begin, piece.begin + token.end),
+             model_trims_[token.id], draft);
+    }
+  }
+  return absl::OkStatus();
+}
+
+void JsonTokenizer::Append(TokenId id, Origin origin, TrimCounts trims, Draft* draft) const {
+  draft->tokens.ids.push_back(id);
+  draft->tokens.offsets.push_back({origin.begin, origin.end});
+  if (!post_processor_.trims.empty()) draft->trims.push_back(trims);
+}
+
+void JsonTokenizer::TrimOffsets(absl::string_view text, Draft* draft) const {
+  for (const OffsetTrim& trim : post_processor_.trims) {
+    for (size_t i = 0; i < draft->trims.size(); ++i) {
+      TrimCounts counts = draft->trims[i];
+      if (counts.leading == 0 && counts.trailing == 0) continue;
+      ByteRange* const range = &draft->tokens.offsets[i];
+      const bool is_first = i == 0 || range->begin == 0;
+      if (is_first && trim.add_prefix_space && counts.leading == 1) counts.leading = 0;
+      TrimRange(text, counts, range);
+    }
+  }
+}
+
+void JsonTokenizer::AddSpecialTokens(TokenizedText* tokens) const {
+  const auto& [trims, before, after] = post_processor_;
+  tokens->ids.insert(tokens->ids.begin(), before.begin(), before.end());
+  tokens->offsets.insert(tokens->offsets.begin(), before.size(), ByteRange{});
+  tokens->ids.insert(tokens->ids.end(), after.begin(), after.end());
+  tokens->offsets.insert(tokens->offsets.end(), after.size(), ByteRange{});
+}
+
+std::string JsonTokenizer::Decode(absl::Span<const TokenId> ids, bool skip_special_tokens) const {
+  std::string text;
+  bool first = true;
+  for (const TokenId id : ids) {
+    if (!Contains(id) || (skip_special_tokens && entries_[id].special)) continue;
+    if (!first) text += separator_;
+    first = false;
+    text += entries_[id].bytes;
+  }
+  return text;
+}
+
+std::optional<TokenId> JsonTokenizer::FindPiece(absl::string_view piece) const {
+  const std::optional<TokenId> added = added_.Find(piece);
+  return added.has_value() ? added : model_->pieces().Find(piece);
+}
+
+void JsonTokenizer::FillEntries(const Decoder& decoder) {
+  const PieceTable& pieces = model_->pieces();
+  TokenId size = pieces.size();
+  for (const AddedToken& token : added_.tokens()) size = std::max(size, token.id + 1);
+  entries_.resize(size);
+  model_trims_.resize(pieces.size());
+  for (TokenId id = 0; id < pieces.size(); ++id) {
+    if (!pieces.Contains(id)) continue;
+    model_trims_[id] = CountTrimmed(pieces.Piece(id));
+    entries_[id] = {true, false, std::string(pieces.Piece(id)), decoder.Bytes(pieces.Piece(id))};
+  }
+  for (const AddedToken& token : added_.tokens()) {
+    entries_[token.id] = {true, token.special, token.content,
+                          decoder.Bytes(token.normalized_content)};
+  }
+  mask_id_ = FindPiece("[MASK]");
+  if (!mask_id_.has_value()) mask_id_ = FindPiece("<mask>");
+}
+
+// A top-level part that may be null or absent.
+template <typename ParseFunction>
+auto ParsePart(const JsonNode& json, absl::string_view key, const JsonNode& null_node,
+               ParseFunction parse) -> decltype(parse(json)) {
+  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> part, json.Find(key));
+  return parse(part.has_value() ? *part : null_node);
+}
+
+absl::Status CheckVersion(const JsonNode& json) {
+  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> version, json.Find("version"));
+  if (!version.has_value()) return absl::OkStatus();
+  HEED_ASSIGN_OR_RETURN(const absl::string_view text, version->String());
+  return text == "1.0"
+             ? absl::OkStatus()
+             : version->Unsupported(absl::StrCat("heed reads version \"1.0\", not \"", text, "\""));
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> JsonTokenizer::Parse(const JsonNode& json) {
+  HEED_RETURN_IF_ERROR(CheckVersion(json));
+  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<JsonTree> null_document, JsonTree::Parse("null"));
+  const JsonNode& absent = null_document->root();
+  auto tokenizer = std::make_unique<JsonTokenizer>();
+  HEED_ASSIGN_OR_RETURN(const JsonNode model, json.Get("model"));
+  HEED_ASSIGN_OR_RETURN(tokenizer->model_, ParseTokenModel(model));
+  HEED_ASSIGN_OR_RETURN(tokenizer->normalizers_,
+                        ParsePart(json, "normalizer", absent, ParseNormalizers));
+  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> added, json.Find("added_tokens"));
+  if (added.has_value()) {
+    HEED_ASSIGN_OR_RETURN(tokenizer->added_, AddedTokens::Parse(*added, tokenizer->model_->pieces(),
+                                                                tokenizer->normalizers_));
+  }
+  HEED_ASSIGN_OR_RETURN(tokenizer->pre_tokenizers_,
+                        ParsePart(json, "pre_tokenizer", absent, ParsePreTokenizers));
+  HEED_ASSIGN_OR_RETURN(const Decoder decoder, ParsePart(json, "decoder", absent, ParseDecoder));
+  tokenizer->separator_ = decoder.separator;
+  tokenizer->kind_ =
+      absl::StrCat(decoder.byte_level ? "byte-level " : "", tokenizer->model_->name());
+  tokenizer->FillEntries(decoder);
+  HEED_ASSIGN_OR_RETURN(tokenizer->post_processor_,
+                        ParsePart(json, "post_processor", absent, [&](const JsonNode& part) {
+                          return ParsePostProcessor(
+                              part, [&](TokenId id) { return tokenizer->Contains(id); });
+                        }));
+  return tokenizer;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> ParseTokenizerJson(absl::string_view json) {
+  absl::StatusOr<std::unique_ptr<JsonTree>> document = JsonTree::Parse(json);
+  absl::Status status = document.status();
+  if (document.ok()) {
+    absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer =
+        JsonTokenizer::Parse((*document)->root());
+    if (tokenizer.ok()) return tokenizer;
+    status = tokenizer.status();
+  }
+  return absl::Status(status.code(), absl::StrCat("tokenizer.json: ", status.message()));
+}
+
+}  // namespace heed

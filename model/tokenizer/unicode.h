@@ -1,0 +1,36 @@
+// The Unicode facts that tokenizers rest on. Everything that needs utf8proc is here.
+#ifndef HEED_MODEL_TOKENIZER_UNICODE_H_
+#define HEED_MODEL_TOKENIZER_UNICODE_H_
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+
+namespace heed {
+
+bool IsWhitespace(char32_t c);   // the property White_Space
+bool IsWordChar(char32_t c);     // \w of UTS #18: alphabetic, mark, decimal digit, connector
+                                 // punctuation, join control
+bool IsNumeric(char32_t c);      // categories Nd, Nl, No
+bool IsPunctuation(char32_t c);  // categories P*, and the ASCII symbols
+
+enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
+
+// One character of a rewritten text. `change` says how it relates to the text that is being read: 0
+// takes the place of the next character, -n takes the place of the next character and n more, 1
+// takes the place of none.
+struct RewrittenChar {
+  char32_t code_point;
+  int change;
+};
+using RewriteSink = absl::FunctionRef<void(RewrittenChar)>;
+
+// Brings valid UTF-8 into a normal form. Marks that change order take their places in the order in
+// which they end up.
+void Normalize(NormalForm form, absl::string_view text, RewriteSink sink);
+
+// The lower case of one character on its own: two characters for U+0130, else one.
+void Lowercase(char32_t c, RewriteSink sink);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_TOKENIZER_UNICODE_H_

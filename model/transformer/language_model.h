@@ -1,0 +1,67 @@
+// The one interface of every model: tokens in, logits out, with a cache for what came before.
+#ifndef HEED_MODEL_TRANSFORMER_LANGUAGE_MODEL_H_
+#define HEED_MODEL_TRANSFORMER_LANGUAGE_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "model/base/matrix.h"
+#include "model/base/stop_signal.h"
+#include "model/checkpoint/model_config.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/transformer/kv_cache.h"
+#include "model/transformer/observer.h"
+
+namespace heed {
+
+// What to watch during one sequence's forward pass. Interventions will join the observer here.
+struct ForwardPlan {
+  ForwardObserver* observer = nullptr;
+};
+
+// One sequence's share of a batch.
+struct SequenceSlice {
+  // New tokens, at least one; cache->size() tokens precede them. Each id in [0, vocab_size).
+  absl::Span<const TokenId> tokens;
+  // Room for size() + tokens.size() positions must be reserved. Forward appends the new tokens,
+  // unless it stops early.
+  KvCache* cache = nullptr;
+  // Indices into `tokens`, ascending, whose logits are wanted.
+  absl::Span<const int64_t> logits_rows;
+  const ForwardPlan* plan = nullptr;  // null: nothing watched
+  const StopSignal* stop = nullptr;   // null: runs to the end; looked at before each layer
+  // Out: the stop signal ended this slice. Its logits rows are unspecified and its cache is as
+  // before.
+  bool stopped = false;
+};
+
+// Scratch memory that Forward reuses from call to call. One for each thread that calls Forward.
+class Workspace {
+ public:
+  virtual ~Workspace() = default;
+};
+
+// Const and shared; all state lives in caches, plans and workspaces. A slice's result does not
+// depend on the other slices of the batch, on how its tokens are cut into calls (a bidirectional
+// model takes a whole sequence in one call), on the number of threads, or on being watched.
+class LanguageModel {
+ public:
+  virtual ~LanguageModel() = default;
+
+  virtual const ModelConfig& config() const = 0;
+  virtual int64_t parameter_count() const = 0;
+  virtual int64_t weight_bytes() const = 0;  // resident, packed
+  virtual std::unique_ptr<Workspace> NewWorkspace() const = 0;
+
+  // Runs the batch. `logits` is [sum of logits_rows, vocab_size], rows in batch order, written for
+  // slices that were not stopped. Errors are for our own bugs only (INTERNAL): the caller has
+  // validated tokens, capacity and context window.
+  virtual absl::Status Forward(absl::Span<SequenceSlice> batch, MatrixRef logits,
+                               Workspace* workspace) const = 0;
+};
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_TRANSFORMER_LANGUAGE_MODEL_H_

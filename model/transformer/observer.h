@@ -1,0 +1,32 @@
+// Watching a forward pass: data handed in with the call, absent by default, asked first what it
+// wants.
+#ifndef HEED_MODEL_TRANSFORMER_OBSERVER_H_
+#define HEED_MODEL_TRANSFORMER_OBSERVER_H_
+
+#include <cstdint>
+
+#include "absl/types/span.h"
+#include "model/kernels/backend.h"
+
+namespace heed {
+
+// Sees one sequence's forward pass. Unwatched heads and rows take the path they would take without
+// an observer, and watching never changes a result.
+class ForwardObserver {
+ public:
+  virtual ~ForwardObserver() = default;
+
+  // Asked before each layer, on the engine thread: which rows of the positions [begin, end), which
+  // this pass computes. What the spans point to must stay valid until the layer is done.
+  virtual AttentionRows WantAttention(int layer, int64_t begin, int64_t end) = 0;
+
+  // The exact post-softmax weights of one row, F32 [n_visible_keys]: keys 0..query for a causal
+  // model, all keys otherwise. Called once for each wanted row, from several threads at once for
+  // different rows; the span is only valid during the call.
+  virtual void OnAttentionRow(int layer, int head, int64_t query,
+                              absl::Span<const float> weights) = 0;
+};
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_TRANSFORMER_OBSERVER_H_

@@ -1,0 +1,170 @@
+#include "model/base/cpu.h"
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace heed {
+namespace {
+
+namespace fs = std::filesystem;
+
+using ::testing::Eq;
+using ::testing::Optional;
+
+TEST(ParseCpuMaxTest, DividesQuotaByPeriod) {
+  EXPECT_THAT(ParseCpuMax("150000 100000\n"), Optional(1.5));
+  EXPECT_THAT(ParseCpuMax("200000 100000"), Optional(2.0));
+  EXPECT_THAT(ParseCpuMax("1000 1000000\n"), Optional(0.001));
+}
+
+TEST(ParseCpuMaxTest, UnlimitedAndMalformedAreAbsent) {
+  for (const char* text :
+       {"max 100000\n", "max", "", "\n", "1", "100000 0", "0 100000", "-1 100000", "100000 -5",
+        "1 2 3", "a b", "1e5 100000", "99999999999999999999 1"}) {
+    EXPECT_THAT(ParseCpuMax(text), Eq(std::nullopt)) << text;
+  }
+}
+
+TEST(ParseCfsQuotaTest, DividesQuotaByPeriod) {
+  EXPECT_THAT(ParseCfsQuota("250000\n", "100000\n"), Optional(2.5));
+}
+
+TEST(ParseCfsQuotaTest, UnlimitedAndMalformedAreAbsent) {
+  EXPECT_THAT(ParseCfsQuota("-1\n", "100000\n"), Eq(std::nullopt));
+  EXPECT_THAT(ParseCfsQuota("100000", "0"), Eq(std::nullopt));
+  EXPECT_THAT(ParseCfsQuota("", ""), Eq(std::nullopt));
+  EXPECT_THAT(ParseCfsQuota("x", "100000"), Eq(std::nullopt));
+}
+
+TEST(DecideThreadsTest, TakesTheSmallerAndRoundsUp) {
+  EXPECT_EQ(DecideThreads(8, std::nullopt), 8);
+  EXPECT_EQ(DecideThreads(8, 1.5), 2);
+  EXPECT_EQ(DecideThreads(8, 2.0), 2);
+  EXPECT_EQ(DecideThreads(2, 64.0), 2);
+  EXPECT_EQ(DecideThreads(8, 0.001), 1);
+  EXPECT_EQ(DecideThreads(0, std::nullopt), 1);
+  EXPECT_EQ(DecideThreads(8, 1e300), 8);
+}
+
+// A made-up /proc and /sys.
+class DetectQuotaTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = testing::TempDir() + "/cpu_test_" +
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(root_);
+    fs::create_directories(root_);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  std::optional<double> QuotaWith(const std::map<std::string, std::string>& files) {
+    for (const auto& [path, text] : files) {
+      const fs::path file = root_ + "/" + path;
+      fs::create_directories(file.parent_path());
+      std::ofstream(file, std::ios::binary) << text;
+    }
+    return DetectQuota(root_);
+  }
+
+  std::string root_;
+};
+
+TEST_F(DetectQuotaTest, NothingReadableIsUnlimited) {
+  EXPECT_THAT(QuotaWith({}), Eq(std::nullopt));
+}
+
+TEST_F(DetectQuotaTest, ReadsOwnGroupOfVersion2) {
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "0::/a/b\n"},
+                         {"sys/fs/cgroup/a/b/cpu.max", "150000 100000\n"}}),
+              Optional(1.5));
+}
+
+TEST_F(DetectQuotaTest, ParentMayBeTighter) {
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "0::/a/b\n"},
+                         {"sys/fs/cgroup/a/cpu.max", "50000 100000\n"},
+                         {"sys/fs/cgroup/a/b/cpu.max", "400000 100000\n"}}),
+              Optional(0.5));
+}
+
+TEST_F(DetectQuotaTest, UnlimitedGroupInheritsItsParents) {
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "0::/a/b\n"},
+                         {"sys/fs/cgroup/a/cpu.max", "300000 100000\n"},
+                         {"sys/fs/cgroup/a/b/cpu.max", "max 100000\n"}}),
+              Optional(3.0));
+}
+
+TEST_F(DetectQuotaTest, ContainerSeesItsGroupAsTheMountPoint) {
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "0::/docker/0123\n"},
+                         {"sys/fs/cgroup/cpu.max", "200000 100000\n"}}),
+              Optional(2.0));
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "0::/\n"}}), Optional(2.0));
+}
+
+TEST_F(DetectQuotaTest, PathOutsideTheNamespaceIsNotFollowed) {
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "0::/../x\n"},
+                         {"sys/fs/x/cpu.max", "100000 100000\n"},
+                         {"sys/fs/cgroup/cpu.max", "700000 100000\n"}}),
+              Optional(7.0));
+}
+
+TEST_F(DetectQuotaTest, ReadsVersion1) {
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "5:memory:/m\n4:cpu,cpuacct:/a\n1:name=systemd:/\n"},
+                         {"sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "125000\n"},
+                         {"sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "50000\n"},
+                         {"sys/fs/cgroup/memory/m/cpu.cfs_quota_us", "1\n"},
+                         {"sys/fs/cgroup/memory/m/cpu.cfs_period_us", "50000\n"}}),
+              Optional(2.5));
+}
+
+TEST_F(DetectQuotaTest, Version1ContainerSeesItsGroupAsTheMountPoint) {
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "4:cpuacct,cpu:/docker/0123\n"},
+                         {"sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"},
+                         {"sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"}}),
+              Eq(std::nullopt));
+  EXPECT_THAT(QuotaWith({{"sys/fs/cgroup/cpu/cpu.cfs_quota_us", "300000\n"}}), Optional(3.0));
+}
+
+TEST_F(DetectQuotaTest, HybridTakesTheSmaller) {
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "4:cpu:/a\n0::/b\n"},
+                         {"sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "300000\n"},
+                         {"sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n"},
+                         {"sys/fs/cgroup/unified/b/cpu.max", "200000 100000\n"}}),
+              Optional(2.0));
+}
+
+TEST_F(DetectQuotaTest, MalformedFilesAreUnlimited) {
+  EXPECT_THAT(QuotaWith({{"proc/self/cgroup", "\n:\n::\nx\n0:\n0::/a\n4:cpu\n"},
+                         {"sys/fs/cgroup/a/cpu.max", "lots\n"}}),
+              Eq(std::nullopt));
+}
+
+TEST(DetectCpuTest, IsConsistent) {
+  const CpuFacts facts = DetectCpu();
+  EXPECT_GE(facts.threads, 1);
+  EXPECT_LE(facts.threads, facts.affinity_cpus);
+  EXPECT_GE(facts.online_cpus, 1);
+  EXPECT_EQ(facts.threads, DecideThreads(facts.affinity_cpus, facts.quota_cpus));
+  EXPECT_TRUE(!facts.avx512_vnni || facts.isa == Isa::kAvx512);
+}
+
+TEST(CpuFactsTest, PrintsOneLine) {
+  CpuFacts facts{.online_cpus = 2,
+                 .affinity_cpus = 2,
+                 .quota_cpus = 1.5,
+                 .threads = 2,
+                 .isa = Isa::kAvx512,
+                 .avx512_vnni = true};
+  EXPECT_EQ(facts.ToString(), "2 threads (affinity 2 of 2 CPUs, quota 1.5), AVX-512 VNNI");
+  facts = CpuFacts();
+  EXPECT_EQ(facts.ToString(), "1 thread (affinity 1 of 1 CPU, no quota), portable");
+  facts.isa = Isa::kAvx2;
+  EXPECT_EQ(facts.ToString(), "1 thread (affinity 1 of 1 CPU, no quota), AVX2");
+}
+
+}  // namespace
+}  // namespace heed

@@ -1,0 +1,191 @@
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "gtest/gtest.h"
+#include "tests/kernels/kernel_testing.h"
+
+namespace heed {
+namespace {
+
+// Keeps every row it is given.
+class RecordingSink : public AttentionRowSink {
+ public:
+  void OnRow(int head, int64_t query, absl::Span<const float> weights) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    EXPECT_TRUE(
+        rows.emplace(std::pair{head, query}, std::vector<float>(weights.begin(), weights.end()))
+            .second)
+        << "head " << head << ", query " << query << " came twice";
+  }
+
+  std::map<std::pair<int, int64_t>, std::vector<float>> rows;
+
+ private:
+  std::mutex mutex_;
+};
+
+// One sequence's keys and values in pages of its own, full of a sentinel where nothing was stored.
+class Sequence {
+ public:
+  Sequence(const AttentionShape& shape, int64_t length, uint32_t seed)
+      : shape_(shape),
+        query(RandomMatrix(length, shape.n_heads * shape.head_dim, seed)),
+        key(RandomMatrix(length, shape.n_kv_heads * shape.head_dim, seed + 1)),
+        value(RandomMatrix(length, shape.n_kv_heads * shape.head_dim, seed + 2)),
+        output(length, shape.n_heads * shape.head_dim) {
+    const int64_t floats = 2 * shape.n_kv_heads * shape.head_dim * kPageTokens;
+    memory_.assign((length + kPageTokens - 1) / kPageTokens * floats, 12345.0f);
+    for (size_t i = 0; i < memory_.size(); i += floats) pages_.push_back(memory_.data() + i);
+  }
+
+  // Stores the keys of rows [begin, end), then attends with their queries.
+  AttentionSlice Slice(const Backend* backend, int64_t begin, int64_t end) {
+    backend->StoreKeysValues(std::as_const(key).ref().Rows(begin, end - begin),
+                             std::as_const(value).ref().Rows(begin, end - begin), shape_.head_dim,
+                             begin, pages_);
+    return {std::as_const(query).ref().Rows(begin, end - begin),
+            output.ref().Rows(begin, end - begin),
+            pages_,
+            begin,
+            {},
+            nullptr};
+  }
+
+  void Run(const Backend* backend, int64_t begin, int64_t end, AttentionRows watched = {},
+           AttentionRowSink* sink = nullptr) {
+    AttentionSlice slice = Slice(backend, begin, end);
+    slice.watched = watched;
+    slice.sink = sink;
+    backend->Attend(shape_, {slice});
+  }
+
+ private:
+  const AttentionShape shape_;
+  std::vector<float> memory_;
+  std::vector<float*> pages_;
+
+ public:
+  Matrix query, key, value, output;
+};
+
+std::vector<int> AllHeads(int n) {
+  std::vector<int> heads(n);
+  for (int i = 0; i < n; ++i) heads[i] = i;
+  return heads;
+}
+
+std::vector<int64_t> AllQueries(int64_t n) {
+  std::vector<int64_t> queries(n);
+  for (int64_t i = 0; i < n; ++i) queries[i] = i;
+  return queries;
+}
+
+TEST(AttentionTest, OutputAndWeightsEqualTheScalarTwin) {
+  for (const Backend* backend : FastBackends()) {
+    for (int head_dim : {1, 8, 16, 20, 32, 64, 80}) {
+      for (bool causal : {true, false}) {
+        for (int64_t length : {1, 2, 7, 8, 9, 16, 17, 33, 70}) {
+          const AttentionShape shape{4, 2, head_dim, 1.0f / std::sqrt(static_cast<float>(head_dim)),
+                                     causal};
+          Sequence fast(shape, length, 1), twin(shape, length, 1);
+          RecordingSink fast_rows, twin_rows;
+          const std::vector<int> heads = AllHeads(4);
+          const std::vector<int64_t> queries = AllQueries(length);
+          fast.Run(backend, 0, length, {heads, queries}, &fast_rows);
+          twin.Run(ReferenceBackend(), 0, length, {heads, queries}, &twin_rows);
+          EXPECT_LT(MaxDifference(fast.output.values, twin.output.values), 2e-6) << backend->name();
+          ASSERT_EQ(fast_rows.rows.size(), twin_rows.rows.size());
+          for (const auto& [at, row] : fast_rows.rows) {
+            ASSERT_EQ(row.size(), static_cast<size_t>(causal ? at.second + 1 : length));
+            EXPECT_LT(MaxDifference(row, twin_rows.rows[at]), 1e-6) << backend->name();
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(AttentionTest, RowsSumToOne) {
+  const AttentionShape shape{2, 2, 64, 3.0f, true};  // a large scale: nearly one-hot rows
+  Sequence sequence(shape, 100, 7);
+  RecordingSink sink;
+  sequence.Run(DefaultBackend(), 0, 100, {AllHeads(2), AllQueries(100)}, &sink);
+  for (const auto& [at, row] : sink.rows) {
+    double sum = 0;
+    for (float w : row) sum += w;
+    EXPECT_NEAR(sum, 1.0, 1e-5) << "head " << at.first << ", query " << at.second;
+  }
+}
+
+TEST(AttentionTest, ChunksGiveTheSameBits) {
+  for (const Backend* backend : FastBackends()) {
+    const AttentionShape shape{4, 1, 40, 0.2f, true};
+    Sequence whole(shape, 75, 3);
+    whole.Run(backend, 0, 75);
+    for (int64_t chunk : {1, 3, 8, 16, 31}) {
+      Sequence pieces(shape, 75, 3);
+      for (int64_t begin = 0; begin < 75; begin += chunk) {
+        pieces.Run(backend, begin, std::min<int64_t>(75, begin + chunk));
+      }
+      EXPECT_TRUE(SameBits(whole.output.values, pieces.output.values))
+          << backend->name() << ", chunks of " << chunk;
+    }
+  }
+}
+
+TEST(AttentionTest, ManySequencesInOneCallGiveTheSameBits) {
+  const AttentionShape shape{4, 2, 32, 0.2f, true};
+  std::vector<Sequence> alone, together;
+  std::vector<AttentionSlice> slices;
+  for (uint32_t i = 0; i < 9; ++i) {
+    alone.emplace_back(shape, 1 + 13 * i, 100 + i);
+    together.emplace_back(shape, 1 + 13 * i, 100 + i);
+  }
+  for (Sequence& s : alone) s.Run(DefaultBackend(), 0, s.query.rows);
+  for (Sequence& s : together) slices.push_back(s.Slice(DefaultBackend(), 0, s.query.rows));
+  DefaultBackend()->Attend(shape, slices);
+  for (size_t i = 0; i < alone.size(); ++i)
+    EXPECT_TRUE(SameBits(alone[i].output.values, together[i].output.values));
+}
+
+TEST(AttentionTest, OnlyWatchedRowsAreReportedAndWatchingChangesNothing) {
+  const AttentionShape shape{4, 2, 32, 0.2f, true};
+  Sequence plain(shape, 40, 5), watched(shape, 40, 5);
+  plain.Run(DefaultBackend(), 0, 40);
+  RecordingSink sink;
+  const std::vector<int> heads = {1, 3};
+  const std::vector<int64_t> queries = {0, 17, 39};
+  watched.Run(DefaultBackend(), 0, 40, {heads, queries}, &sink);
+  EXPECT_TRUE(SameBits(plain.output.values, watched.output.values));
+  std::vector<std::pair<int, int64_t>> seen;
+  for (const auto& [at, row] : sink.rows) seen.push_back(at);
+  const std::vector<std::pair<int, int64_t>> want = {{1, 0}, {1, 17}, {1, 39},
+                                                     {3, 0}, {3, 17}, {3, 39}};
+  EXPECT_EQ(seen, want);
+}
+
+// The worked example of Raschka, "Build a Large Language Model (From Scratch)", chapter 3: six
+// embeddings of three dimensions, plain dot products, query x_2.
+TEST(AttentionTest, TextbookNumbers) {
+  const float x[6][3] = {{.43f, .15f, .89f}, {.55f, .87f, .66f}, {.57f, .85f, .64f},
+                         {.22f, .58f, .33f}, {.77f, .25f, .10f}, {.05f, .80f, .55f}};
+  const float weights[] = {.1385f, .2379f, .2333f, .1240f, .1082f, .1581f};
+  const float context[] = {.4419f, .6515f, .5683f};
+  for (const Backend* backend : FastBackends()) {
+    Sequence sequence({1, 1, 3, 1.0f, false}, 6, 1);
+    for (Matrix* m : {&sequence.query, &sequence.key, &sequence.value})
+      m->values.assign(&x[0][0], &x[0][0] + 18);
+    RecordingSink sink;
+    const std::vector<int> heads = {0};
+    const std::vector<int64_t> queries = {1};
+    sequence.Run(backend, 0, 6, {heads, queries}, &sink);
+    const std::vector<float>& row = sink.rows[std::pair{0, int64_t{1}}];
+    ASSERT_EQ(row.size(), 6u);
+    for (int j = 0; j < 6; ++j) EXPECT_NEAR(row[j], weights[j], 6e-5);
+    for (int d = 0; d < 3; ++d) EXPECT_NEAR(sequence.output.ref().Row(1)[d], context[d], 6e-5);
+  }
+}
+
+}  // namespace
+}  // namespace heed

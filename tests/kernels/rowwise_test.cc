@@ -1,0 +1,91 @@
+#include "gtest/gtest.h"
+#include "tests/kernels/kernel_testing.h"
+
+namespace heed {
+namespace {
+
+constexpr Activation kActivations[] = {Activation::kGeluTanh, Activation::kGeluErf,
+                                       Activation::kSilu, Activation::kRelu};
+
+TEST(RowwiseTest, NormsEqualTheScalarTwin) {
+  for (const Backend* backend : FastBackends()) {
+    for (int64_t cols : {1, 2, 15, 16, 17, 40, 192, 769}) {
+      const Matrix x = RandomMatrix(3, cols, 1, 2.0f);
+      const Matrix weight = RandomMatrix(1, cols, 2), bias = RandomMatrix(1, cols, 3);
+      for (NormKind kind : {NormKind::kLayerNorm, NormKind::kRmsNorm}) {
+        NormParameters norm{weight.values, {}, 1e-5};
+        if (kind == NormKind::kLayerNorm) norm.bias = bias.values;
+        Matrix got(3, cols), want(3, cols);
+        backend->Normalize(kind, norm, x.ref(), got.ref());
+        ReferenceBackend()->Normalize(kind, norm, x.ref(), want.ref());
+        EXPECT_LT(MaxDifference(got.values, want.values), 1e-5)
+            << backend->name() << ", " << cols << " columns";
+      }
+    }
+  }
+}
+
+TEST(RowwiseTest, ActivationsEqualTheScalarTwinOverTheWholeRange) {
+  Matrix x(1, 40001);
+  for (int64_t i = 0; i < x.cols; ++i)
+    x.values[i] = static_cast<float>(i - 20000) * 5e-3f;  // -100..100
+  for (const Backend* backend : FastBackends()) {
+    for (Activation activation : kActivations) {
+      Matrix got = x, want = x;
+      backend->Activate(activation, got.ref());
+      ReferenceBackend()->Activate(activation, want.ref());
+      for (int64_t i = 0; i < x.cols; ++i) {
+        ASSERT_NEAR(got.values[i], want.values[i], 4e-7 * std::max(1.0f, std::abs(x.values[i])))
+            << backend->name() << ", activation " << static_cast<int>(activation) << " at "
+            << x.values[i];
+      }
+    }
+  }
+}
+
+// Mixing up the two GELUs moves them apart by up to 5e-4: the bound above tells them apart.
+TEST(RowwiseTest, TheTwoGelusDiffer) {
+  Matrix tanh(1, 1), erf(1, 1);
+  tanh.values[0] = erf.values[0] = -2.0f;
+  DefaultBackend()->Activate(Activation::kGeluTanh, tanh.ref());
+  DefaultBackend()->Activate(Activation::kGeluErf, erf.ref());
+  EXPECT_GT(MaxDifference(tanh.values, erf.values), 5e-5);
+}
+
+TEST(RowwiseTest, GatedActivationMultipliesByUp) {
+  for (const Backend* backend : FastBackends()) {
+    for (int64_t cols : {1, 16, 37}) {
+      const Matrix gate_up = RandomMatrix(5, 2 * cols, 4, 3.0f);
+      for (Activation activation : kActivations) {
+        Matrix got(5, cols), want(5, cols);
+        backend->ActivateGated(activation, gate_up.ref(), got.ref());
+        ReferenceBackend()->ActivateGated(activation, gate_up.ref(), want.ref());
+        EXPECT_LT(MaxDifference(got.values, want.values), 1e-5) << backend->name();
+      }
+    }
+  }
+}
+
+TEST(RowwiseTest, RotationEqualsTheScalarTwinAndKeepsLengths) {
+  for (const Backend* backend : FastBackends()) {
+    for (int head_dim : {2, 12, 32, 64, 80}) {
+      const Matrix x = RandomMatrix(4, 3 * head_dim, 5);
+      Matrix cos(4, head_dim / 2), sin(4, head_dim / 2);
+      for (size_t i = 0; i < cos.values.size(); ++i) {
+        cos.values[i] = std::cos(0.1f * static_cast<float>(i));
+        sin.values[i] = std::sin(0.1f * static_cast<float>(i));
+      }
+      Matrix got = x, want = x;
+      backend->Rotate(got.ref(), head_dim, cos.ref(), sin.ref());
+      ReferenceBackend()->Rotate(want.ref(), head_dim, cos.ref(), sin.ref());
+      EXPECT_LT(MaxDifference(got.values, want.values), 1e-6) << backend->name();
+      double before = 0, after = 0;
+      for (float v : x.values) before += double{v} * v;
+      for (float v : got.values) after += double{v} * v;
+      EXPECT_NEAR(before, after, 1e-4 * before);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace heed

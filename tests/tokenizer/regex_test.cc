@@ -1,0 +1,123 @@
+#include "model/tokenizer/regex.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "model/tokenizer/regex_dialect.h"
+
+namespace heed {
+namespace {
+
+std::vector<std::string> FindAll(absl::string_view pattern, const std::string& text) {
+  const absl::StatusOr<std::unique_ptr<Regex>> regex = Regex::Compile(pattern);
+  EXPECT_TRUE(regex.ok()) << regex.status();
+  std::vector<std::string> found;
+  if (!regex.ok()) return found;
+  RegexSearch search(**regex);
+  RegexSearch::Match match;
+  for (size_t from = 0; from < text.size() && search.Find(text, from, &match).value();
+       from = match.end) {
+    found.push_back(text.substr(match.begin, match.end - match.begin));
+    if (match.begin == match.end) break;
+  }
+  return found;
+}
+
+bool Matches(absl::string_view pattern, const std::string& text) {
+  return FindAll(pattern, text) == std::vector<std::string>{text};
+}
+
+TEST(RegexTest, WhitespaceIsThePropertyWhiteSpace) {
+  for (const char* const space :
+       {" ", "\t", "\r", "\u0085", "\u00a0", "\u1680", "\u2003", "\u2028", "\u3000"}) {
+    EXPECT_TRUE(Matches("\\s", space)) << space;
+    EXPECT_TRUE(Matches("[\\s]", space)) << space;
+    EXPECT_FALSE(Matches("\\S", space)) << space;
+    EXPECT_FALSE(Matches("[^\\s]", space)) << space;
+  }
+  for (const char* const other : {"a", "\u180e", "\u200b", "\ufeff"}) {
+    EXPECT_FALSE(Matches("\\s", other)) << other;
+    EXPECT_TRUE(Matches("\\S", other)) << other;
+    EXPECT_TRUE(Matches("[^\\s]", other)) << other;
+  }
+}
+
+TEST(RegexTest, WordCharactersAreAlphabeticMarksDigitsAndConnectors) {
+  for (const char* const word :
+       {"a", "5", "_", "\u0301", "\u0939", "\u2163", "\u203f", "\u24d0", "\u0660"}) {
+    EXPECT_TRUE(Matches("\\w", word)) << word;
+    EXPECT_FALSE(Matches("\\W", word)) << word;
+  }
+  for (const char* const other : {" ", "-", "\u00bd", "\u200d", "\u2603"}) {
+    EXPECT_FALSE(Matches("\\w", other)) << other;
+    EXPECT_TRUE(Matches("[^\\w]", other)) << other;
+  }
+}
+
+TEST(RegexTest, LineAnchorsAndDotAreRubys) {
+  EXPECT_EQ(FindAll("^.+$", "ab\ncd\r\ne"), (std::vector<std::string>{"ab", "cd\r", "e"}));
+}
+
+TEST(RegexTest, LookaheadGivesTheLastSpaceToTheWord) {
+  EXPECT_EQ(FindAll("\\s+(?!\\S)|\\s+", "a   b  "), (std::vector<std::string>{"  ", " ", "  "}));
+}
+
+TEST(RegexTest, CaseIsFoldedByUnicode) {
+  EXPECT_TRUE(Matches("(?i:'s)", "'\u017f"));
+}
+
+TEST(RegexTest, LiteralBracketsAndPosixClassesAreKept) {
+  EXPECT_TRUE(Matches("[]x]", "]"));
+  EXPECT_TRUE(Matches("[^]x]", "y"));
+  EXPECT_TRUE(Matches("[[:alpha:]]", "z"));
+  EXPECT_TRUE(Matches("\\[\\(", "[("));
+}
+
+TEST(RegexTest, MalformedPatternsAreRefusedWithThePlace) {
+  for (const char* const pattern :
+       {"(", "a)", "[a", "*", "\\p{Nonsense}", "(?<=a+)b", "a\\", "(?Z)"}) {
+    const absl::Status status = Regex::Compile(pattern).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << pattern << ": " << status;
+  }
+  EXPECT_NE(Regex::Compile("ab(").status().message().find("at byte 3"), std::string::npos);
+}
+
+TEST(RegexTest, PatternsWithAnotherMeaningInPcre2AreRefused) {
+  for (const char* const pattern :
+       {"[a&&b]", "[a[bc]]", "\\h", "[\\S]", "[^\\W]", "(?m)a.b", "(?i-m:a)", "[[:a"}) {
+    const absl::Status status = Regex::Compile(pattern).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << pattern << ": " << status;
+  }
+}
+
+TEST(RegexTest, HugeAndDeepPatternsAreRefused) {
+  EXPECT_FALSE(Regex::Compile(std::string(1 << 20, 'a')).ok());
+  EXPECT_FALSE(Regex::Compile(std::string(30'000, '(') + std::string(30'000, ')')).ok());
+}
+
+TEST(RegexTest, RunawayPatternsEndInResourceExhausted) {
+  const std::unique_ptr<Regex> regex = Regex::Compile("(?:a+)+$").value();
+  RegexSearch search(*regex);
+  RegexSearch::Match match;
+  const absl::Status status = search.Find(std::string(100, 'a') + "b", 0, &match).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+}
+
+TEST(RegexTest, DeepBacktrackingEndsCleanly) {
+  const std::unique_ptr<Regex> regex = Regex::Compile("(?:(a)|b)*c").value();
+  RegexSearch search(*regex);
+  RegexSearch::Match match;
+  const absl::StatusOr<bool> found = search.Find(std::string(1 << 20, 'a'), 0, &match);
+  EXPECT_EQ(found.status().code(), absl::StatusCode::kResourceExhausted) << found.status();
+}
+
+TEST(RegexDialectTest, OnlyShorthandsChange) {
+  EXPECT_EQ(ToPcre2Dialect(R"((?i:'s|'t)|[^\r\n\p{L}]?\p{N}{1,3})").value(),
+            R"((?i:'s|'t)|[^\r\n\p{L}]?\p{N}{1,3})");
+  EXPECT_EQ(ToPcre2Dialect(R"(\\s)").value(), R"(\\s)");
+}
+
+}  // namespace
+}  // namespace heed

@@ -1,0 +1,96 @@
+// The whole forward pass against transformers, on tiny random checkpoints of each architecture.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/transformer/golden_file.h"
+#include "tests/transformer/model_testing.h"
+
+namespace heed {
+namespace {
+
+constexpr double kLogitsTolerance = 1e-4;
+constexpr double kWeightsTolerance = 1e-5;
+
+std::vector<TokenId> InputIds(const GoldenFile& golden) {
+  const std::vector<int64_t> ids = golden.Read<int64_t>("input_ids");
+  return {ids.begin(), ids.end()};
+}
+
+class GoldenTest : public testing::TestWithParam<std::tuple<std::string, bool>> {
+ protected:
+  const std::string& name() const { return std::get<0>(GetParam()); }
+  const Backend* backend() const {
+    return std::get<1>(GetParam()) ? DefaultBackend() : ReferenceBackend();
+  }
+};
+
+TEST_P(GoldenTest, LogitsAndAttentionEqualTransformers) {
+  const auto model = LoadGolden(name(), backend());
+  ASSERT_NE(model, nullptr);
+  const GoldenFile golden(GoldenFolder(name()) + "/golden.safetensors");
+  const std::vector<TokenId> ids = InputIds(golden);
+  AttentionRecorder recorder(model->config());
+  const std::vector<float> logits = Runner(model.get(), &recorder).Append(ids);
+
+  const std::vector<float> want = golden.Read<float>("logits");
+  ASSERT_EQ(logits.size(), want.size());
+  double worst = 0;
+  for (size_t i = 0; i < want.size(); ++i)
+    worst = std::max(worst, std::abs(double{logits[i]} - want[i]));
+  EXPECT_LT(worst, kLogitsTolerance);
+  RecordProperty("worst_logit_difference", std::to_string(worst));
+
+  const int64_t n = static_cast<int64_t>(ids.size());
+  for (int layer = 0; layer < model->config().n_layers; ++layer) {
+    const std::vector<float> map =
+        golden.Read<float>("attentions." + std::to_string(layer));  // [heads, n, n]
+    for (int head = 0; head < model->config().n_heads; ++head) {
+      for (int64_t q = 0; q < n; ++q) {
+        const std::vector<float>& row = recorder.rows[{layer, head, q}];
+        ASSERT_EQ(static_cast<int64_t>(row.size()), model->config().causal ? q + 1 : n);
+        for (int64_t k = 0; k < n; ++k) {
+          const float weight = k < static_cast<int64_t>(row.size()) ? row[k] : 0.0f;
+          ASSERT_NEAR(weight, map[(head * n + q) * n + k], kWeightsTolerance)
+              << "layer " << layer << ", head " << head << ", query " << q << ", key " << k;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(GoldenTest, GreedyContinuationEqualsTransformers) {
+  const GoldenFile golden(GoldenFolder(name()) + "/golden.safetensors");
+  if (!golden.Has("greedy_ids")) return;  // a bidirectional model does not continue
+  const auto model = LoadGolden(name(), backend());
+  ASSERT_NE(model, nullptr);
+  std::vector<TokenId> ids = InputIds(golden);
+  ids.resize(8);
+  Runner runner(model.get());
+  const std::vector<int64_t> want = golden.Read<int64_t>("greedy_ids");
+  std::vector<int64_t> got;
+  std::vector<TokenId> next = ids;
+  while (got.size() < want.size()) {
+    const std::vector<float> logits = runner.Append(next);
+    const auto last = logits.end() - model->config().vocab_size;
+    next = {static_cast<TokenId>(std::max_element(last, logits.end()) - last)};
+    got.push_back(next[0]);
+  }
+  EXPECT_EQ(got, want);
+}
+
+std::string TestName(const testing::TestParamInfo<std::tuple<std::string, bool>>& info) {
+  std::string name = std::get<0>(info.param) + (std::get<1>(info.param) ? "_fast" : "_scalar");
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
+                         testing::Combine(testing::ValuesIn(GoldenModels()), testing::Bool()),
+                         TestName);
+
+}  // namespace
+}  // namespace heed

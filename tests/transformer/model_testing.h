@@ -1,0 +1,103 @@
+// Running the golden models, for the transformer tests.
+#ifndef HEED_TESTS_TRANSFORMER_MODEL_TESTING_H_
+#define HEED_TESTS_TRANSFORMER_MODEL_TESTING_H_
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/kernels/backend.h"
+#include "model/transformer/transformer.h"
+
+namespace heed {
+
+inline std::string GoldenFolder(const std::string& name) {
+  return std::string(HEED_SOURCE_DIR) + "/tests/golden/models/" + name;
+}
+
+// The golden checkpoints, each as transformers ran it; see tests/golden/README.md.
+inline const std::vector<std::string>& GoldenModels() {
+  static const auto& names = *new std::vector<std::string>{
+      "gpt2-f32", "gpt2-bare-f16", "llama-gqa-f32", "llama-bf16", "bert-f32"};
+  return names;
+}
+
+inline std::unique_ptr<const LanguageModel> LoadGolden(const std::string& name,
+                                                       const Backend* backend) {
+  auto checkpoint = OpenHuggingFaceFolder(GoldenFolder(name));
+  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+  if (!checkpoint.ok()) return nullptr;
+  auto model = LoadTransformer(**checkpoint, backend);
+  EXPECT_TRUE(model.ok()) << model.status();
+  return model.ok() ? std::move(model).value() : nullptr;
+}
+
+// Keeps every attention row of a pass, by (layer, head, query).
+class AttentionRecorder : public ForwardObserver {
+ public:
+  explicit AttentionRecorder(const ModelConfig& config) {
+    for (int h = 0; h < config.n_heads; ++h) heads_.push_back(h);
+  }
+  AttentionRows WantAttention(int layer, int64_t begin, int64_t end) override {
+    queries_.clear();
+    for (int64_t q = begin; q < end; ++q) queries_.push_back(q);
+    return {heads_, queries_};
+  }
+  void OnAttentionRow(int layer, int head, int64_t query,
+                      absl::Span<const float> weights) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    rows[{layer, head, query}].assign(weights.begin(), weights.end());
+  }
+
+  std::map<std::tuple<int, int, int64_t>, std::vector<float>> rows;
+
+ private:
+  std::vector<int> heads_;
+  std::vector<int64_t> queries_;
+  std::mutex mutex_;
+};
+
+// One sequence on a model of its own pool.
+class Runner {
+ public:
+  explicit Runner(const LanguageModel* model, ForwardObserver* observer = nullptr)
+      : model_(model),
+        plan_{observer},
+        pool_(KvLayout::For(model->config()), PagesFor(model->config().context_window)),
+        cache_(&pool_),
+        workspace_(model->NewWorkspace()) {
+    EXPECT_TRUE(cache_.Reserve(model->config().context_window).ok());
+  }
+
+  // Appends tokens and returns the logits of each, [tokens, vocab].
+  std::vector<float> Append(absl::Span<const TokenId> tokens) {
+    std::vector<int64_t> rows;
+    for (size_t i = 0; i < tokens.size(); ++i) rows.push_back(static_cast<int64_t>(i));
+    std::vector<float> logits(tokens.size() * model_->config().vocab_size);
+    SequenceSlice slice{tokens, &cache_, rows, plan_.observer != nullptr ? &plan_ : nullptr};
+    const MatrixRef out(logits.data(), static_cast<int64_t>(tokens.size()),
+                        model_->config().vocab_size);
+    EXPECT_TRUE(model_->Forward(absl::MakeSpan(&slice, 1), out, workspace_.get()).ok());
+    EXPECT_FALSE(slice.stopped);
+    return logits;
+  }
+
+  KvCache& cache() { return cache_; }
+
+ private:
+  const LanguageModel* model_;
+  ForwardPlan plan_;
+  KvPool pool_;
+  KvCache cache_;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+}  // namespace heed
+
+#endif  // HEED_TESTS_TRANSFORMER_MODEL_TESTING_H_
