@@ -1,0 +1,123 @@
+#include "server/attention_capture.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "model/base/error.h"
+
+namespace heed {
+namespace {
+
+// Place of each of [0, count) in the ascending list `chosen`, or -1.
+std::vector<int> PlacesOf(const std::vector<int>& chosen, int count) {
+  std::vector<int> places(count, -1);
+  for (size_t i = 0; i < chosen.size(); ++i) places[chosen[i]] = static_cast<int>(i);
+  return places;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PromptCapture>> PromptCapture::Create(AttentionChoice choice,
+                                                                     int64_t key_count,
+                                                                     int layer_count,
+                                                                     int head_count) {
+  try {
+    return absl::WrapUnique(
+        new PromptCapture(std::move(choice), key_count, layer_count, head_count));
+  } catch (const std::bad_alloc&) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                     "the server has no memory left for this much attention; ask for fewer layers, "
+                     "heads or queries, or for top_k");
+  }
+}
+
+PromptCapture::PromptCapture(AttentionChoice choice, int64_t key_count, int layer_count,
+                             int head_count)
+    : choice_(std::move(choice)),
+      rows_per_block_(kMaxTileBytes / RowBytes(choice_.top_k, key_count)),
+      layer_index_(PlacesOf(choice_.layers, layer_count)),
+      head_index_(PlacesOf(choice_.heads, head_count)) {
+  const int64_t n_queries = static_cast<int64_t>(choice_.queries.size());
+  for (int64_t begin = 0; begin < n_queries; begin += rows_per_block_) {
+    const int64_t end = std::min(begin + rows_per_block_, n_queries);
+    const std::vector<int64_t> block(choice_.queries.begin() + begin,
+                                     choice_.queries.begin() + end);
+    for (int layer : choice_.layers) {
+      for (int head : choice_.heads) {
+        tiles_.emplace_back(layer, head, block, key_count, choice_.top_k);
+      }
+    }
+  }
+}
+
+AttentionRows PromptCapture::WantAttention(int layer, int64_t begin, int64_t end) {
+  if (layer_index_[layer] < 0) return {};
+  const auto first = std::lower_bound(choice_.queries.begin(), choice_.queries.end(), begin);
+  const auto last = std::lower_bound(first, choice_.queries.end(), end);
+  return {
+      choice_.heads,
+      absl::MakeConstSpan(choice_.queries).subspan(first - choice_.queries.begin(), last - first)};
+}
+
+void PromptCapture::OnAttentionRow(int layer, int head, int64_t query,
+                                   absl::Span<const float> weights) {
+  const int64_t row = std::lower_bound(choice_.queries.begin(), choice_.queries.end(), query) -
+                      choice_.queries.begin();
+  const int64_t in_block =
+      layer_index_[layer] * static_cast<int64_t>(choice_.heads.size()) + head_index_[head];
+  const int64_t tile = row / rows_per_block_ * choice_.head_count() + in_block;
+  tiles_[tile].StoreRow(row % rows_per_block_, weights);
+}
+
+void PromptCapture::CompleteUpTo(int64_t end) {
+  const int64_t n_queries = static_cast<int64_t>(choice_.queries.size());
+  const int64_t rows = std::lower_bound(choice_.queries.begin(), choice_.queries.end(), end) -
+                       choice_.queries.begin();
+  // The last block may be shorter than the others.
+  const int64_t blocks = rows == n_queries ? (n_queries + rows_per_block_ - 1) / rows_per_block_
+                                           : rows / rows_per_block_;
+  complete_.store(blocks * choice_.head_count(), std::memory_order_release);
+}
+
+std::optional<AttentionTile> PromptCapture::TakeTile() {
+  if (!HasTile()) return std::nullopt;
+  return std::move(tiles_[taken_++]);
+}
+
+StepCapture::StepCapture(AttentionChoice choice, int64_t prompt_length, int layer_count,
+                         int head_count)
+    : choice_(std::move(choice)),
+      prompt_length_(prompt_length),
+      layer_index_(PlacesOf(choice_.layers, layer_count)),
+      head_index_(PlacesOf(choice_.heads, head_count)) {}
+
+AttentionRows StepCapture::WantAttention(int layer, int64_t begin, int64_t end) {
+  // The last position of the prompt predicts the first token; before that there is nothing to keep.
+  if (layer_index_[layer] < 0 || end < prompt_length_) return {};
+  if (query_ != end - 1) {
+    query_ = end - 1;
+    tiles_.clear();
+    for (int chosen : choice_.layers) {
+      for (int head : choice_.heads) {
+        tiles_.emplace_back(chosen, head, std::vector<int64_t>{query_}, query_ + 1, choice_.top_k);
+      }
+    }
+  }
+  return {choice_.heads, absl::MakeConstSpan(&query_, 1)};
+}
+
+void StepCapture::OnAttentionRow(int layer, int head, int64_t query,
+                                 absl::Span<const float> weights) {
+  const int64_t tile =
+      layer_index_[layer] * static_cast<int64_t>(choice_.heads.size()) + head_index_[head];
+  tiles_[tile].StoreRow(0, weights);
+}
+
+std::vector<AttentionTile> StepCapture::TakeRows() {
+  return std::exchange(tiles_, {});
+}
+
+}  // namespace heed

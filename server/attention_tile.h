@@ -1,0 +1,82 @@
+// Attention weights on their way to a client: which ones, and some consecutive rows of one head.
+// Knows neither gRPC nor protobuf.
+#ifndef HEED_SERVER_ATTENTION_TILE_H_
+#define HEED_SERVER_ATTENTION_TILE_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "model/base/aligned_buffer.h"
+
+namespace heed {
+
+// Which weights, all lists ascending without repeats and inside the model and the prompt.
+struct AttentionChoice {
+  std::vector<int> layers;
+  std::vector<int> heads;
+  std::vector<int64_t> queries;
+  int64_t top_k = 0;  // weights to keep of each row; 0: all of them
+
+  int64_t head_count() const {
+    return static_cast<int64_t>(layers.size()) * static_cast<int64_t>(heads.size());
+  }
+};
+
+// Weights kept of a row of `key_count` keys.
+inline int64_t KeptWeights(int64_t top_k, int64_t key_count) {
+  return top_k == 0 ? key_count : std::min(top_k, key_count);
+}
+
+// Bytes of data of one row: 4 for each weight; with top-k, 4 more for each key and 4 for the
+// dropped mass.
+inline int64_t RowBytes(int64_t top_k, int64_t key_count) {
+  const int64_t kept = KeptWeights(top_k, key_count);
+  return top_k == 0 ? 4 * kept : 8 * kept + 4;
+}
+
+// Some rows of one head. Rows may be stored from several threads at once, each by one.
+class AttentionTile {
+ public:
+  AttentionTile() = default;
+  // Room for one row for each of `queries`, of `key_count` keys, not yet written.
+  AttentionTile(int layer, int head, std::vector<int64_t> queries, int64_t key_count,
+                int64_t top_k);
+
+  // Writes a row from its visible weights, F32 [n_visible_keys], at most key_count of them.
+  void StoreRow(int64_t row, absl::Span<const float> weights);
+
+  int layer() const { return layer_; }
+  int head() const { return head_; }
+  const std::vector<int64_t>& queries() const { return queries_; }
+  int64_t rows() const { return static_cast<int64_t>(queries_.size()); }
+  bool is_top_k() const { return is_top_k_; }
+  int64_t columns() const { return columns_; }  // key_count, or with top-k the weights kept
+  int64_t data_bytes() const;
+
+  // Dense: [rows, key_count], 0 past the visible keys. Top-k: [rows, k], largest first, ties by
+  // smaller key, 0 past the visible keys.
+  absl::Span<const float> weights() const { return weights_.span(); }
+  // Top-k only: key positions [rows, k], -1 past the visible keys, and the mass [rows] of the
+  // weights left out.
+  absl::Span<const int32_t> keys() const { return keys_; }
+  absl::Span<const float> dropped_mass() const { return dropped_mass_; }
+
+ private:
+  void StoreDense(int64_t row, absl::Span<const float> weights);
+  void StoreTopK(int64_t row, absl::Span<const float> weights);
+
+  int layer_ = 0;
+  int head_ = 0;
+  std::vector<int64_t> queries_;
+  bool is_top_k_ = false;
+  int64_t columns_ = 0;
+  AlignedBuffer weights_;
+  std::vector<int32_t> keys_;
+  std::vector<float> dropped_mass_;
+};
+
+}  // namespace heed
+
+#endif  // HEED_SERVER_ATTENTION_TILE_H_

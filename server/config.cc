@@ -1,0 +1,369 @@
+#include "server/config.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <system_error>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "model/base/status_macros.h"
+#include "server/nearest_name.h"
+#include "server/registry.h"
+
+namespace heed {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Sets one option from its text. The error continues "--flag: ".
+using Setter = std::function<absl::Status(absl::string_view text, ServerConfig* config)>;
+
+struct Flag {
+  std::string name;
+  std::string placeholder;
+  std::string help;  // ends with the default
+  Setter set;
+};
+
+absl::StatusOr<int64_t> ParseInteger(absl::string_view text, int64_t low, int64_t high) {
+  int64_t value = 0;
+  if (absl::SimpleAtoi(text, &value) && value >= low && value <= high) return value;
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is not a whole number in [", low, ", ", high, "]"));
+}
+
+template <typename T>
+Setter Integer(T ServerConfig::*field, int64_t low, int64_t high) {
+  return [=](absl::string_view text, ServerConfig* config) {
+    HEED_ASSIGN_OR_RETURN(const int64_t value, ParseInteger(text, low, high));
+    config->*field = static_cast<T>(value);
+    return absl::OkStatus();
+  };
+}
+
+// A number of bytes with an optional unit.
+Setter Bytes(int64_t ServerConfig::*field, int64_t low, int64_t high) {
+  return [=](absl::string_view text, ServerConfig* config) {
+    int64_t unit = 1;
+    absl::string_view digits = text;
+    if (absl::ConsumeSuffix(&digits, "KiB")) unit = int64_t{1} << 10;
+    if (absl::ConsumeSuffix(&digits, "MiB")) unit = int64_t{1} << 20;
+    if (absl::ConsumeSuffix(&digits, "GiB")) unit = int64_t{1} << 30;
+    int64_t value = 0;
+    if (!absl::SimpleAtoi(digits, &value) || value < low / unit || value > high / unit ||
+        value * unit < low) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not a size in [", low, ", ",
+                                                     high, "] bytes, such as 1048576 or 1MiB"));
+    }
+    config->*field = value * unit;
+    return absl::OkStatus();
+  };
+}
+
+Setter Seconds(absl::Duration ServerConfig::*field) {
+  return [=](absl::string_view text, ServerConfig* config) {
+    absl::Duration value;
+    const bool parsed = absl::ParseDuration(text, &value);
+    if (!parsed || value < absl::ZeroDuration() || value > absl::Hours(24)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", text, "\" is not a duration in [0s, 24h], such as 10s or 500ms"));
+    }
+    config->*field = value;
+    return absl::OkStatus();
+  };
+}
+
+Setter Text(std::string ServerConfig::*field) {
+  return [=](absl::string_view text, ServerConfig* config) {
+    config->*field = std::string(text);
+    return absl::OkStatus();
+  };
+}
+
+absl::Status SetListen(absl::string_view text, ServerConfig* config) {
+  const size_t colon = text.rfind(':');
+  int64_t port = -1;
+  if (colon == absl::string_view::npos || colon == 0 ||
+      !absl::SimpleAtoi(text.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", text, "\" is not host:port, such as 127.0.0.1:50051, 0.0.0.0:50051 or [::]:0"));
+  }
+  config->listen = std::string(text);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ModelSource> ParseModelSource(absl::string_view text) {
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(text, absl::MaxSplits('=', 1));
+  ModelSource source;
+  if (text.find('=') != absl::string_view::npos &&
+      parts.first.find('/') == absl::string_view::npos) {
+    source = {std::string(parts.first), std::string(parts.second)};
+  } else {
+    const fs::path folder = fs::path(std::string(text)).lexically_normal();
+    const fs::path last =
+        folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+    source = {last.string(), std::string(text)};
+  }
+  if (source.folder.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text, "\" names no folder; write --model=name=folder"));
+  }
+  if (!IsValidModelName(source.name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", source.name,
+                     "\" is no name for a model; names are 1 to 64 of a-z 0-9 . _ - and begin with",
+                     " a letter or digit. Give one: --model=name=", source.folder));
+  }
+  return source;
+}
+
+absl::Status AddModel(absl::string_view text, ServerConfig* config) {
+  HEED_ASSIGN_OR_RETURN(ModelSource source, ParseModelSource(text));
+  for (const ModelSource& other : config->models) {
+    if (other.name == source.name) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("two models are called \"", source.name,
+                       "\"; rename one: --model=other=", source.folder));
+    }
+  }
+  config->models.push_back(std::move(source));
+  return absl::OkStatus();
+}
+
+absl::Status SetLogLevel(absl::string_view text, ServerConfig* config) {
+  for (absl::string_view level : {"debug", "info", "warning", "error", "off"}) {
+    if (text != level) continue;
+    config->log_level = std::string(text);
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is not one of debug, info, warning, error, off"));
+}
+
+absl::Status SetLogFormat(absl::string_view text, ServerConfig* config) {
+  if (text == "auto") {
+    config->log_format = LogFormat::kAuto;
+  } else if (text == "text") {
+    config->log_format = LogFormat::kText;
+  } else if (text == "json") {
+    config->log_format = LogFormat::kJson;
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text, "\" is not one of auto, text, json"));
+  }
+  return absl::OkStatus();
+}
+
+constexpr int64_t kMaxBytes = int64_t{1} << 40;
+
+const std::vector<Flag>& Flags() {
+  static const auto* const flags = new std::vector<Flag>{
+      {"listen", "HOST:PORT",
+       "Address to serve on; port 0 takes a free one. Default 127.0.0.1:50051.", SetListen},
+      {"port-file", "FILE", "Writes the port here once the server answers. Default: nowhere.",
+       Text(&ServerConfig::port_file)},
+      {"model", "[NAME=]FOLDER",
+       "A Hugging Face folder to serve; repeat it for more. The first is the default model. "
+       "Default: "
+       "the shipped models.",
+       AddModel},
+      {"models-dir", "DIR", "Serves every model folder in DIR as well. Default: none.",
+       Text(&ServerConfig::models_dir)},
+      {"threads", "N", "Threads that compute; 0: as many as quota and affinity allow. Default 0.",
+       Integer(&ServerConfig::threads, 0, 1024)},
+      {"kv-cache-mib", "N", "Memory for keys and values, of each model. Default 256.",
+       Integer(&ServerConfig::kv_cache_mib, 1, kMaxBytes >> 20)},
+      {"max-prompt-bytes", "BYTES", "Longest text of a request. Default 1MiB.",
+       Bytes(&ServerConfig::max_prompt_bytes, 1, int64_t{1} << 30)},
+      {"max-attention-bytes", "BYTES", "Most attention data one call may ask for. Default 256MiB.",
+       Bytes(&ServerConfig::max_attention_bytes, 1, kMaxBytes)},
+      {"max-queued", "N", "Calls that may wait for the engine. Default 256.",
+       Integer(&ServerConfig::max_queued, 1, 1 << 20)},
+      {"max-batch-sequences", "N", "Calls that run together, of each model. Default 64.",
+       Integer(&ServerConfig::max_batch_sequences, 1, 4096)},
+      {"max-step-tokens", "N", "Tokens of one engine step. Default 256.",
+       Integer(&ServerConfig::max_step_tokens, 1, 1 << 20)},
+      {"prefill-chunk", "N",
+       "Prompt tokens of one call in a step while others generate. Default 128.",
+       Integer(&ServerConfig::prefill_chunk, 1, 1 << 20)},
+      {"drain-timeout", "DURATION", "How long calls may go on after SIGTERM. Default 10s.",
+       Seconds(&ServerConfig::drain_timeout)},
+      {"stall-timeout", "DURATION",
+       "How long a stream may go unread before it is ended. Default 30s.",
+       Seconds(&ServerConfig::stall_timeout)},
+      {"log-level", "LEVEL", "debug, info, warning, error or off. Default info.", SetLogLevel},
+      {"log-format", "FORMAT",
+       "text, json, or auto: text on a terminal, JSON lines elsewhere. Default auto.",
+       SetLogFormat},
+  };
+  return *flags;
+}
+
+const Flag* FindFlag(absl::string_view name) {
+  for (const Flag& flag : Flags()) {
+    if (flag.name == name) return &flag;
+  }
+  return nullptr;
+}
+
+std::string EnvironmentName(const Flag& flag) {
+  return absl::StrCat("HEED_", absl::AsciiStrToUpper(absl::StrReplaceAll(flag.name, {{"-", "_"}})));
+}
+
+absl::Status UnknownFlag(absl::string_view name) {
+  std::vector<std::string> known = {"help", "version"};
+  for (const Flag& flag : Flags()) known.push_back(flag.name);
+  const std::string nearest = NearestName(name, known);
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown flag --", name, ".",
+                   nearest.empty() ? "" : absl::StrCat(" Did you mean --", nearest, "?"),
+                   " --help lists all flags."));
+}
+
+absl::Status Prefixed(absl::string_view prefix, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat(prefix, ": ", status.message()));
+}
+
+// One flag of the command line, with its value if it stands in the same argument.
+struct Argument {
+  absl::string_view name;
+  std::optional<absl::string_view> value;
+};
+
+absl::StatusOr<Argument> ParseArgument(absl::string_view text) {
+  Argument argument;
+  argument.name = text;
+  if (!absl::ConsumePrefix(&argument.name, "--") || argument.name.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "unexpected argument \"", text, "\"; a model's folder is given as --model=", text));
+  }
+  const size_t equals = argument.name.find('=');
+  if (equals != absl::string_view::npos) {
+    argument.value = argument.name.substr(equals + 1);
+    argument.name = argument.name.substr(0, equals);
+  }
+  return argument;
+}
+
+absl::Status ApplyArguments(absl::Span<const std::string> args, CommandLine* out) {
+  for (size_t i = 0; i < args.size(); ++i) {
+    HEED_ASSIGN_OR_RETURN(Argument argument, ParseArgument(args[i]));
+    if (argument.name == "help" || argument.name == "version") {
+      out->action = argument.name == "help" ? CommandLine::Action::kShowHelp
+                                            : CommandLine::Action::kShowVersion;
+      return absl::OkStatus();
+    }
+    const Flag* flag = FindFlag(argument.name);
+    if (flag == nullptr) return UnknownFlag(argument.name);
+    if (!argument.value.has_value()) {
+      if (++i == args.size()) {
+        return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " needs a value: --",
+                                                       flag->name, "=", flag->placeholder));
+      }
+      argument.value = args[i];
+    }
+    HEED_RETURN_IF_ERROR(
+        Prefixed(absl::StrCat("--", flag->name), flag->set(*argument.value, &out->config)));
+  }
+  return absl::OkStatus();
+}
+
+bool IsGiven(absl::Span<const std::string> args, const Flag& flag) {
+  const std::string spelled = absl::StrCat("--", flag.name);
+  return std::any_of(args.begin(), args.end(), [&](absl::string_view arg) {
+    return arg == spelled || absl::StartsWith(arg, spelled + "=");
+  });
+}
+
+// HEED_MODEL is a list with commas; flags given on the command line are not looked up.
+absl::Status ApplyEnvironment(absl::Span<const std::string> args, const Environment& environment,
+                              ServerConfig* config) {
+  for (const Flag& flag : Flags()) {
+    const std::optional<std::string> value = environment(EnvironmentName(flag));
+    if (!value.has_value() || value->empty() || IsGiven(args, flag)) continue;
+    const std::vector<std::string> items =
+        flag.name == "model" ? std::vector<std::string>(absl::StrSplit(*value, ','))
+                             : std::vector<std::string>{*value};
+    for (const std::string& item : items) {
+      HEED_RETURN_IF_ERROR(Prefixed(EnvironmentName(flag), flag.set(item, config)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::optional<std::string> ProcessEnvironment(const std::string& name) {
+  const char* const value = std::getenv(name.c_str());
+  if (value == nullptr) return std::nullopt;
+  return value;
+}
+
+absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
+                                             const Environment& environment) {
+  CommandLine line;
+  HEED_RETURN_IF_ERROR(ApplyArguments(args, &line));
+  if (line.action != CommandLine::Action::kServe) return line;
+  HEED_RETURN_IF_ERROR(ApplyEnvironment(args, environment, &line.config));
+  return line;
+}
+
+std::string HelpText() {
+  std::string text =
+      "heed-server: serves transformer checkpoints over gRPC and shows what they looked at.\n\n"
+      "  heed-server --listen=0.0.0.0:50051 --model=mine=/models/mine\n\n"
+      "Each flag can also be set in the environment, for example HEED_LISTEN=0.0.0.0:50051;\n"
+      "HEED_MODEL takes a list with commas.\n\n";
+  for (const Flag& flag : Flags()) {
+    absl::StrAppend(&text, "  --", flag.name, "=", flag.placeholder, "\n      ", flag.help, "\n");
+  }
+  absl::StrAppend(&text, "  --help\n  --version\n");
+  return text;
+}
+
+absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_dir) {
+  std::vector<ModelSource> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(models_dir, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;
+    if (IsValidModelName(name) && fs::exists(entry->path() / "config.json", ignored)) {
+      found.push_back({name, entry->path().string()});
+    }
+  }
+  if (found.empty()) {
+    return absl::NotFoundError(absl::StrCat("no model in ", models_dir,
+                                            ": a model is a folder with a config.json",
+                                            error ? absl::StrCat(" (", error.message(), ")") : ""));
+  }
+  std::sort(found.begin(), found.end(), [](const ModelSource& a, const ModelSource& b) {
+    const bool a_first = a.name == "decoder", b_first = b.name == "decoder";
+    return a_first != b_first ? a_first : a.name < b.name;
+  });
+  return found;
+}
+
+std::string ShippedModelsDir() {
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  const fs::path candidates[] = {program.parent_path().parent_path() / "share" / "heed" / "zoo",
+                                 HEED_ZOO_DIR};
+  for (const fs::path& folder : candidates) {
+    if (fs::is_directory(folder, error)) return folder.string();
+  }
+  return "";
+}
+
+}  // namespace heed

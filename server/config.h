@@ -1,0 +1,82 @@
+// What an operator can set: every option is a flag, --kv-cache-mib=256, and an environment
+// variable, HEED_KV_CACHE_MIB=256. The flag wins over the environment.
+#ifndef HEED_SERVER_CONFIG_H_
+#define HEED_SERVER_CONFIG_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+
+namespace heed {
+
+// A model to load.
+struct ModelSource {
+  std::string name;  // valid by IsValidModelName
+  std::string folder;
+  friend bool operator==(const ModelSource&, const ModelSource&) = default;
+};
+
+enum class LogFormat { kAuto, kText, kJson };  // auto: text on a terminal, JSON lines elsewhere
+
+struct ServerConfig {
+  std::string listen = "127.0.0.1:50051";  // host:port; port 0 lets the system choose
+  std::string port_file;  // the port is written here once the server answers; empty: nowhere
+  std::vector<ModelSource> models;  // the first is the default model
+  std::string models_dir;           // every folder in it that holds a config.json; empty: none
+  int threads = 0;                  // of the engine; 0: what quota and affinity allow
+
+  int64_t kv_cache_mib = 256;  // of each model
+  int64_t max_prompt_bytes = int64_t{1} << 20;
+  int64_t max_attention_bytes = int64_t{256} << 20;  // of one call
+  int64_t max_queued = 256;
+  int64_t max_batch_sequences = 64;
+  int64_t max_step_tokens = 256;
+  int64_t prefill_chunk = 128;
+
+  absl::Duration drain_timeout = absl::Seconds(10);
+  absl::Duration stall_timeout =
+      absl::Seconds(30);  // a stream whose client reads nothing is ended after this
+
+  std::string log_level = "info";  // debug, info, warning, error, off
+  LogFormat log_format = LogFormat::kAuto;
+};
+
+// What the command line asks for.
+struct CommandLine {
+  enum class Action { kServe, kShowHelp, kShowVersion };
+  Action action = Action::kServe;
+  ServerConfig config;
+};
+
+// Looks up an environment variable.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+
+// The process's own environment.
+std::optional<std::string> ProcessEnvironment(const std::string& name);
+
+// `args` without the program's name: --flag=value or --flag value; --model may be repeated.
+// INVALID_ARGUMENT says what is right, and suggests the nearest flag for an unknown one.
+absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
+                                             const Environment& environment);
+
+// All flags with their defaults, and an example to paste.
+std::string HelpText();
+
+// Folders of `models_dir` that hold a config.json: "decoder" first, the others by name. NOT_FOUND
+// when there is none.
+absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_dir);
+
+// Where the shipped models are: beside the installed program, else where the build put them. Empty
+// when neither exists.
+std::string ShippedModelsDir();
+
+}  // namespace heed
+
+#endif  // HEED_SERVER_CONFIG_H_

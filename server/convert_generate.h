@@ -1,0 +1,39 @@
+// Generate from the wire, validated and with every default filled in, and its messages back. Part
+// of convert.
+#ifndef HEED_SERVER_CONVERT_GENERATE_H_
+#define HEED_SERVER_CONVERT_GENERATE_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "heed/v1/prediction.pb.h"
+#include "server/convert_prompt.h"
+#include "server/generate_task.h"
+#include "server/registry.h"
+#include "server/request_limits.h"
+
+namespace heed {
+
+struct ResolvedGenerate {
+  ResolvedPrompt prompt;
+  GenerateJob job;
+  std::optional<int64_t> seed;  // to report; absent when greedy
+};
+
+// FAILED_PRECONDITION (NOT_GENERATIVE) for a bidirectional model. All wrong fields come back in one
+// INVALID_ARGUMENT. Then FAILED_PRECONDITION as ResolvePrompt, and RESOURCE_EXHAUSTED
+// (ATTENTION_BUDGET, REPLY_TOO_LARGE).
+absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& request,
+                                                 const ServedModel& model,
+                                                 const RequestLimits& limits);
+
+void FillGenerateStart(const ResolvedGenerate& resolved, const ServedModel& model,
+                       v1::GenerateStart* out);
+void FillGeneratedToken(const TokenEvent& event, const ServedModel& model, v1::GeneratedToken* out);
+void FillGenerateEnd(const EndEvent& event, absl::Duration tokenize_time, v1::GenerateEnd* out);
+
+}  // namespace heed
+
+#endif  // HEED_SERVER_CONVERT_GENERATE_H_

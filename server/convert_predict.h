@@ -1,0 +1,43 @@
+// Predict from the wire, validated and with every default filled in, and its answer back. Part of
+// convert.
+#ifndef HEED_SERVER_CONVERT_PREDICT_H_
+#define HEED_SERVER_CONVERT_PREDICT_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "heed/v1/prediction.pb.h"
+#include "server/convert_prompt.h"
+#include "server/predict_task.h"
+#include "server/registry.h"
+#include "server/request_limits.h"
+
+namespace heed {
+
+struct ResolvedPredict {
+  ResolvedPrompt prompt;
+  std::vector<int64_t> positions;  // to answer, in the order of the answer; may repeat
+  CandidateChoice candidates;
+
+  // The positions the engine runs: ascending, no repeats.
+  std::vector<int64_t> DistinctPositions() const;
+};
+
+// All wrong fields come back in one INVALID_ARGUMENT. Then OUT_OF_RANGE (POSITION_OUT_OF_RANGE),
+// FAILED_PRECONDITION as ResolvePrompt, and RESOURCE_EXHAUSTED: DISTRIBUTION_BUDGET for too many
+// whole distributions, REPLY_TOO_LARGE when the answer could not be sent.
+absl::StatusOr<ResolvedPredict> ConvertPredict(const v1::PredictRequest& request,
+                                               const ServedModel& model,
+                                               const RequestLimits& limits);
+
+// `positions` are those of DistinctPositions(). RESOURCE_EXHAUSTED (REPLY_TOO_LARGE).
+absl::Status FillPredictResponse(const ResolvedPredict& resolved, const ServedModel& model,
+                                 absl::Span<const PredictedPosition> positions,
+                                 const EngineTimings& timings, v1::PredictResponse* out);
+
+void FillCandidate(const ScoredToken& scored, const Tokenizer* tokenizer, v1::Candidate* out);
+
+}  // namespace heed
+
+#endif  // HEED_SERVER_CONVERT_PREDICT_H_

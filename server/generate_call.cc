@@ -1,0 +1,102 @@
+#include "server/generate_call.h"
+
+#include <utility>
+#include <variant>
+
+#include "model/base/status_macros.h"
+#include "server/catch_exceptions.h"
+#include "server/codec.h"
+#include "server/convert_generate.h"
+#include "server/reply_size.h"
+
+namespace heed {
+
+GenerateCall::GenerateCall(const ServiceContext& context, grpc::CallbackServerContext* call)
+    : StreamCall(call, context.replies, context.stall_timeout),
+      context_(context),
+      stop_(MakeStopSignal(*call)),
+      events_(std::make_shared<EventQueue>()) {}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerateCall::Begin(const ServiceContext& context,
+                                                                grpc::CallbackServerContext* call,
+                                                                const grpc::ByteBuffer& request) {
+  const std::shared_ptr<GenerateCall> self(new GenerateCall(context, call));
+  self->Start();
+  const absl::Status status = CatchExceptions([&] { return self->Submit(request); });
+  if (status.ok()) {
+    self->Notify();
+  } else {
+    self->start_.reset();
+    self->End(status);
+  }
+  return self.get();
+}
+
+absl::Status GenerateCall::Submit(const grpc::ByteBuffer& request_bytes) {
+  v1::GenerateRequest request;
+  HEED_RETURN_IF_ERROR(ParseRequest(request_bytes, &request));
+  HEED_ASSIGN_OR_RETURN(model_, context_.registry->Find(request.model()));
+  HEED_ASSIGN_OR_RETURN(ResolvedGenerate resolved,
+                        ConvertGenerate(request, *model_, context_.limits));
+  tokenize_time_ = resolved.prompt.tokenize_time;
+  FillGenerateStart(resolved, *model_, start_.emplace().mutable_start());
+  HEED_RETURN_IF_ERROR(CheckReplyBytes(static_cast<int64_t>(start_->ByteSizeLong())));
+
+  EngineRequest engine;
+  engine.model = model_;
+  engine.prompt = resolved.prompt.ids;
+  engine.logits_positions = {resolved.prompt.size() - 1};
+  // The last token is reported but need not go through the model.
+  engine.max_new_tokens = resolved.job.max_tokens - 1;
+  engine.stop = stop_;
+  std::unique_ptr<GenerateTask> task = MakeTask(std::move(resolved.job), resolved.prompt.ids);
+  engine.plan.observer = task->observer();
+  engine.task = std::move(task);
+  return context_.scheduler->Submit(std::move(engine));
+}
+
+std::unique_ptr<GenerateTask> GenerateCall::MakeTask(GenerateJob job,
+                                                     absl::Span<const TokenId> prompt) {
+  std::unique_ptr<StepCapture> capture;
+  if (job.attention.has_value()) {
+    const ModelConfig& config = model_->model->config();
+    capture = std::make_unique<StepCapture>(*job.attention, static_cast<int64_t>(prompt.size()),
+                                            config.n_layers, config.n_heads);
+  }
+  const auto self = std::static_pointer_cast<GenerateCall>(shared_from_this());
+  GenerateTask::Callbacks callbacks;
+  callbacks.pushed = [self] { self->Notify(); };
+  callbacks.done = [self](const absl::Status& status) { self->End(status); };
+  return std::make_unique<GenerateTask>(std::move(job), model_, prompt, events_, std::move(capture),
+                                        std::move(callbacks));
+}
+
+absl::StatusOr<std::optional<grpc::ByteBuffer>> GenerateCall::NextMessage() {
+  v1::GenerateResponse message;
+  if (start_.has_value()) {
+    message.Swap(&*start_);
+    start_.reset();
+  } else {
+    bool made_room = false;
+    const std::optional<GenerateEvent> event = events_->Pop(&made_room);
+    if (made_room) context_.scheduler->Wake();
+    if (!event.has_value()) return std::nullopt;
+    FillEvent(*event, &message);
+  }
+  return SerializeReply(message);
+}
+
+void GenerateCall::FillEvent(const GenerateEvent& event, v1::GenerateResponse* out) const {
+  if (const auto* const token = std::get_if<TokenEvent>(&event)) {
+    FillGeneratedToken(*token, *model_, out->mutable_token());
+  } else {
+    FillGenerateEnd(std::get<EndEvent>(event), tokenize_time_, out->mutable_end());
+  }
+}
+
+void GenerateCall::OnAbandoned() {
+  stop_->Cancel();
+  context_.scheduler->Wake();
+}
+
+}  // namespace heed

@@ -1,0 +1,176 @@
+// heed-server: reads the command line, loads the models, serves until it is told to stop.
+#include <omp.h>
+#include <unistd.h>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "model/base/cpu.h"
+#include "model/base/status_macros.h"
+#include "server/config.h"
+#include "server/log.h"
+#include "server/registry.h"
+#include "server/server.h"
+
+namespace heed {
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitWrongUsage = 2;
+constexpr int kExitBySecondSignal = 130;
+
+int Fail(int code, absl::string_view message) {
+  std::fprintf(stderr, "heed-server: %s\n", std::string(message).c_str());
+  return code;
+}
+
+// The models to load: those given, then those of --models-dir, or else the shipped ones.
+absl::StatusOr<std::vector<ModelSource>> ChooseModels(const ServerConfig& config) {
+  std::vector<ModelSource> models = config.models;
+  std::string dir = config.models_dir;
+  if (dir.empty() && models.empty()) dir = ShippedModelsDir();
+  if (dir.empty()) {
+    if (!models.empty()) return models;
+    return absl::NotFoundError(
+        "no model was given and none is shipped here; give one: "
+        "--model=name=folder");
+  }
+  HEED_ASSIGN_OR_RETURN(const std::vector<ModelSource> found, FindModels(dir));
+  models.insert(models.end(), found.begin(), found.end());
+  return models;
+}
+
+absl::StatusOr<Registry> LoadModels(const ServerConfig& config) {
+  HEED_ASSIGN_OR_RETURN(const std::vector<ModelSource> sources, ChooseModels(config));
+  LoadOptions options;
+  options.kv_cache_bytes = config.kv_cache_mib << 20;
+  Registry registry;
+  for (const ModelSource& source : sources) {
+    auto model = LoadServedModel(source.name, source.folder, options);
+    absl::Status status = model.status();
+    if (status.ok()) status = registry.Add(*std::move(model));
+    if (!status.ok()) {
+      return absl::Status(status.code(),
+                          absl::StrCat("cannot load ", source.folder, ": ", status.message()));
+    }
+  }
+  return registry;
+}
+
+// Whole or not at all: whoever waits for the file never reads half of it.
+absl::Status WritePortFile(const std::string& path, int port) {
+  if (path.empty()) return absl::OkStatus();
+  const std::string unfinished = path + ".tmp";
+  std::ofstream file(unfinished);
+  file << port << "\n";
+  file.close();
+  if (file.fail() || std::rename(unfinished.c_str(), path.c_str()) != 0) {
+    return absl::UnavailableError(absl::StrCat("cannot write --port-file=", path));
+  }
+  return absl::OkStatus();
+}
+
+std::string ReadyLine(const ServerConfig& config, const Registry& registry, int port,
+                      absl::Duration took, const CpuFacts& cpu) {
+  const std::string host = config.listen.substr(0, config.listen.rfind(':'));
+  const size_t n = registry.models().size();
+  const std::string names =
+      absl::StrJoin(registry.models(), ", ",
+                    [](std::string* out, const auto& model) { absl::StrAppend(out, model->name); });
+  return absl::StrFormat("heed-server ready on %s:%d in %.2f s: %d %s (%s), %d %s, %s%s", host,
+                         port, absl::ToDoubleSeconds(took), n, n == 1 ? "model" : "models", names,
+                         config.threads, config.threads == 1 ? "thread" : "threads",
+                         IsaName(cpu.isa), cpu.avx512_vnni ? " VNNI" : "");
+}
+
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+// Every thread started from here on leaves these signals to WaitForStop.
+void BlockStopSignals() {
+  const sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+// Returns at the first signal. From then on another one ends the process at once; the default
+// action would not, when this is the first process of a container.
+int WaitForStop() {
+  const sigset_t signals = StopSignals();
+  int signal = 0;
+  while (sigwait(&signals, &signal) != 0) {
+  }
+  const auto exit_at_once = [](int) { _exit(kExitBySecondSignal); };
+  std::signal(SIGTERM, exit_at_once);
+  std::signal(SIGINT, exit_at_once);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  return signal;
+}
+
+int Serve(ServerConfig config) {
+  const absl::Time start = absl::Now();
+  SetUpLog(config);
+  BlockStopSignals();
+  const CpuFacts cpu = DetectCpu();
+  if (config.threads == 0) config.threads = cpu.threads;
+  omp_set_num_threads(config.threads);  // of this thread, which packs the weights
+  absl::StatusOr<Registry> registry = LoadModels(config);
+  if (!registry.ok()) return Fail(kExitFailed, registry.status().message());
+  const Registry models = *registry;
+
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(config, *std::move(registry));
+  if (!server.ok()) return Fail(kExitFailed, server.status().message());
+  const int port = (*server)->port();
+  const absl::Status written = WritePortFile(config.port_file, port);
+  if (!written.ok()) return Fail(kExitFailed, written.message());
+  const std::string ready = ReadyLine(config, models, port, absl::Now() - start, cpu);
+  std::printf("%s\n", ready.c_str());
+  std::fflush(stdout);
+
+  const int signal = WaitForStop();
+  LogInfo(absl::StrCat("stopping on signal ", signal, "; calls have ",
+                       absl::FormatDuration(config.drain_timeout), " to end"));
+  const int64_t ended = (*server)->Shutdown(config.drain_timeout);
+  if (ended > 0) LogWarning(absl::StrCat(ended, " calls were ended early"));
+  LogInfo("stopped");
+  return 0;
+}
+
+int Main(absl::Span<const std::string> args) {
+  const absl::StatusOr<CommandLine> line = ParseCommandLine(args, ProcessEnvironment);
+  if (!line.ok()) return Fail(kExitWrongUsage, line.status().message());
+  switch (line->action) {
+    case CommandLine::Action::kShowHelp:
+      std::printf("%s", HelpText().c_str());
+      return 0;
+    case CommandLine::Action::kShowVersion:
+      std::printf("heed-server %s\n", HEED_VERSION);
+      return 0;
+    case CommandLine::Action::kServe:
+      return Serve(line->config);
+  }
+  return kExitFailed;
+}
+
+}  // namespace
+}  // namespace heed
+
+int main(int argc, char** argv) {
+  return heed::Main(std::vector<std::string>(argv + 1, argv + argc));
+}

@@ -1,0 +1,21 @@
+#include "server/prediction_service.h"
+
+#include <memory>
+
+#include "server/generate_call.h"
+#include "server/predict_call.h"
+
+namespace heed {
+
+grpc::ServerUnaryReactor* PredictionServiceHandler::Predict(grpc::CallbackServerContext* call,
+                                                            const grpc::ByteBuffer* request,
+                                                            grpc::ByteBuffer* response) {
+  return PredictCall::Begin(context_, call, *request, response);
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* PredictionServiceHandler::Generate(
+    grpc::CallbackServerContext* call, const grpc::ByteBuffer* request) {
+  return GenerateCall::Begin(context_, call, *request);
+}
+
+}  // namespace heed

@@ -1,0 +1,66 @@
+// The models that are loaded. Knows neither gRPC nor protobuf.
+#ifndef HEED_SERVER_REGISTRY_H_
+#define HEED_SERVER_REGISTRY_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/transformer/kv_cache.h"
+#include "model/transformer/language_model.h"
+
+namespace heed {
+
+// A loaded model and all that serving it needs. Shared by the calls that use it; immutable but for
+// the pool.
+struct ServedModel {
+  std::string name;    // [a-z0-9][a-z0-9._-]{0,63}
+  std::string digest;  // "sha256:..."
+  DType checkpoint_dtype = DType::kF32;
+  // Null when the checkpoint has none: only token ids work then.
+  std::unique_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<const LanguageModel> model;
+  std::unique_ptr<KvPool> kv_pool;
+};
+
+// Which models are served under which names. Filled at start, read-only afterwards, so lookups need
+// no lock.
+class Registry {
+ public:
+  // ALREADY_EXISTS when the name is taken, INVALID_ARGUMENT when it is not a valid name.
+  absl::Status Add(std::shared_ptr<const ServedModel> model);
+
+  // Empty name: the first model. NOT_FOUND (MODEL_NOT_FOUND) lists what is loaded and suggests the
+  // nearest name.
+  absl::StatusOr<std::shared_ptr<const ServedModel>> Find(absl::string_view name) const;
+
+  const std::vector<std::shared_ptr<const ServedModel>>& models() const { return models_; }
+
+ private:
+  std::vector<std::shared_ptr<const ServedModel>> models_;
+};
+
+struct LoadOptions {
+  // Of this model's pool, which holds at least one sequence of the context window whatever this is.
+  int64_t kv_cache_bytes = int64_t{256} << 20;
+};
+
+// Opens, validates and packs the checkpoint in `folder`. INVALID_ARGUMENT for a name that is not
+// one and for a tokenizer with ids that the model has no embedding for; RESOURCE_EXHAUSTED when
+// memory runs out; otherwise errors as OpenHuggingFaceFolder, ParseTokenizerJson and
+// LoadTransformer.
+absl::StatusOr<std::shared_ptr<const ServedModel>> LoadServedModel(absl::string_view name,
+                                                                   const std::string& folder,
+                                                                   const LoadOptions& options);
+
+// True for [a-z0-9][a-z0-9._-]{0,63}.
+bool IsValidModelName(absl::string_view name);
+
+}  // namespace heed
+
+#endif  // HEED_SERVER_REGISTRY_H_

@@ -1,0 +1,141 @@
+#include "server/sequence.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "model/base/error.h"
+#include "model/base/status_macros.h"
+
+namespace heed {
+namespace {
+
+// True when all values are finite. Integer arithmetic, which compilers vectorise without being told
+// to reorder sums.
+bool AllFinite(absl::Span<const float> values) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t bad = 0;
+  for (float value : values) bad |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
+  return bad == 0;
+}
+
+}  // namespace
+
+absl::Status Sequence::Admit() {
+  auto cache = std::make_unique<KvCache>(request_.model->kv_pool.get());
+  HEED_RETURN_IF_ERROR(cache->Reserve(prompt_tokens() + request_.max_new_tokens));
+  cache_ = std::move(cache);
+  return absl::OkStatus();
+}
+
+absl::Status Sequence::Review(bool woken, absl::Time now, absl::Duration stall_timeout) {
+  HEED_RETURN_IF_ERROR(request_.stop->Check());
+  if (!has_next_token()) return absl::OkStatus();
+  if (!parked() || woken) {
+    if (request_.task->CanAdvance()) {
+      parked_since_.reset();
+    } else if (!parked()) {
+      parked_since_ = now;
+    }
+  }
+  if (!parked() || now - *parked_since_ < stall_timeout) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kAborted, "SLOW_READER",
+                   absl::StrCat("the reply was not read for ", absl::FormatDuration(stall_timeout),
+                                "; read messages as they come"));
+}
+
+absl::Duration Sequence::Patience(absl::Time now, absl::Duration stall_timeout) const {
+  absl::Duration patience = request_.stop->deadline() - absl::Now();
+  if (parked()) patience = std::min(patience, *parked_since_ + stall_timeout - now);
+  return std::max(patience, absl::ZeroDuration());
+}
+
+RunnableSequence Sequence::View() const {
+  return {position_, prompt_tokens(),
+          absl::MakeConstSpan(request_.logits_positions).subspan(next_logits_), last_step_};
+}
+
+SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::Time now) {
+  last_step_ = step;
+  if (!started_.has_value()) started_ = now;
+  if (in_prompt()) {
+    const auto first = request_.logits_positions.begin() + next_logits_;
+    positions_.assign(first, first + planned.logits_rows);
+  } else {
+    positions_.assign(1, position_);
+  }
+  rows_.clear();
+  for (int64_t position : positions_) rows_.push_back(position - planned.begin);
+
+  SequenceSlice slice;
+  slice.tokens =
+      in_prompt()
+          ? absl::MakeConstSpan(request_.prompt).subspan(planned.begin, planned.end - planned.begin)
+          : absl::MakeConstSpan(&*next_token_, 1);
+  slice.cache = cache_.get();
+  slice.logits_rows = rows_;
+  slice.plan = request_.plan.observer == nullptr ? nullptr : &request_.plan;
+  slice.stop = request_.stop.get();
+  return slice;
+}
+
+absl::Status Sequence::Deliver(const PlannedSlice& planned, ConstMatrixRef logits) {
+  const bool was_in_prompt = in_prompt();
+  position_ = planned.end;
+  next_token_.reset();
+  if (was_in_prompt) {
+    next_logits_ += planned.logits_rows;
+    request_.task->OnPromptChunk(planned.begin, planned.end);
+  }
+  if (logits.rows == 0) return absl::OkStatus();
+  HEED_RETURN_IF_ERROR(CheckFinite(logits));
+  HEED_ASSIGN_OR_RETURN(const std::optional<TokenId> token,
+                        request_.task->OnLogits(positions_, logits));
+  return token.has_value() ? Append(*token) : absl::OkStatus();
+}
+
+absl::Status Sequence::CheckFinite(ConstMatrixRef logits) const {
+  for (int64_t r = 0; r < logits.rows; ++r) {
+    if (AllFinite(logits.Row(r))) continue;
+    const std::string position = absl::StrCat(positions_[r]);
+    return MakeError(
+        absl::StatusCode::kInternal, "NONFINITE_LOGITS",
+        absl::StrCat("the model's logits at position ", position,
+                     " hold NaN or infinite values; its weights overflow on this input"),
+        {{"position", position}});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Sequence::Append(TokenId token) {
+  const bool at_end = !in_prompt() && positions_.back() == position_ - 1;
+  const bool known = token >= 0 && token < request_.model->model->config().vocab_size;
+  if (!at_end || !known || appended_tokens_ >= request_.max_new_tokens) {
+    return MakeError(
+        absl::StatusCode::kInternal, "BAD_TASK_TOKEN",
+        absl::StrCat("token ", token, " was appended at position ", position_, " after ",
+                     appended_tokens_, " of at most ", request_.max_new_tokens,
+                     "; a task may append known tokens after the prompt only"));
+  }
+  next_token_ = token;
+  ++appended_tokens_;
+  return absl::OkStatus();
+}
+
+absl::Status Sequence::StopReason() const {
+  const absl::Status status = request_.stop->Check();
+  return status.ok() ? absl::CancelledError("the call was stopped") : status;
+}
+
+void Sequence::Finish(const absl::Status& status, absl::Time now) {
+  cache_.reset();
+  const absl::Time started = started_.value_or(now);
+  request_.task->OnDone(status, {.queue = std::max(started - submitted_, absl::ZeroDuration()),
+                                 .compute = std::max(now - started, absl::ZeroDuration())});
+}
+
+}  // namespace heed

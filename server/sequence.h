@@ -1,0 +1,96 @@
+// One sequence on its way through the engine: how far it has run, its cache, and the dealings with
+// its task. Used on the engine thread only, once constructed.
+#ifndef HEED_SERVER_SEQUENCE_H_
+#define HEED_SERVER_SEQUENCE_H_
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "model/base/matrix.h"
+#include "model/transformer/kv_cache.h"
+#include "model/transformer/language_model.h"
+#include "server/scheduler.h"
+#include "server/step_planner.h"
+
+namespace heed {
+
+class Sequence {
+ public:
+  Sequence(EngineRequest request, absl::Time submitted)
+      : request_(std::move(request)), submitted_(submitted) {}
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
+
+  const std::shared_ptr<const ServedModel>& model() const { return request_.model; }
+
+  // The prompt and all tokens that may follow.
+  int64_t max_tokens() const { return prompt_tokens() + request_.max_new_tokens; }
+
+  // Takes pages for max_tokens(), so that a live sequence never lacks one. RESOURCE_EXHAUSTED,
+  // changing nothing, when the pool has too few free ones.
+  absl::Status Admit();
+  bool admitted() const { return cache_ != nullptr; }
+
+  // Why the sequence must end now, if it must: it was cancelled, its deadline passed, or its reader
+  // has stalled for `stall_timeout`. Parks a decoding sequence whose task cannot go on; a parked
+  // one is asked again only when `woken`.
+  absl::Status Review(bool woken, absl::Time now, absl::Duration stall_timeout);
+  bool parked() const { return parked_since_.has_value(); }
+
+  // Until when Review need not be called again unless something calls Scheduler::Wake.
+  absl::Duration Patience(absl::Time now, absl::Duration stall_timeout) const;
+
+  RunnableSequence View() const;
+
+  // The slice to run for `planned`, in step number `step` (from 1). It borrows from this sequence
+  // until the next call.
+  SequenceSlice Begin(const PlannedSlice& planned, int64_t step, absl::Time now);
+
+  // The slice that was begun has run. `logits` are its rows, [planned.logits_rows, vocab_size]. An
+  // error ends the sequence: INTERNAL (NONFINITE_LOGITS), INTERNAL (BAD_TASK_TOKEN), or what the
+  // task returned.
+  absl::Status Deliver(const PlannedSlice& planned, ConstMatrixRef logits);
+
+  // A token was appended and waits to be run.
+  bool has_next_token() const { return next_token_.has_value(); }
+  // All tokens have run.
+  bool complete() const { return position_ >= prompt_tokens() && !has_next_token(); }
+  bool in_prompt() const { return position_ < prompt_tokens(); }
+
+  // What a slice that Forward reported as stopped ends with.
+  absl::Status StopReason() const;
+
+  // Frees the cache, then tells the task. Nothing may be called afterwards.
+  void Finish(const absl::Status& status, absl::Time now);
+
+ private:
+  int64_t prompt_tokens() const { return static_cast<int64_t>(request_.prompt.size()); }
+  absl::Status CheckFinite(ConstMatrixRef logits) const;
+  absl::Status Append(TokenId token);
+
+  EngineRequest request_;
+  std::unique_ptr<KvCache> cache_;
+  int64_t position_ = 0;    // tokens that have run
+  size_t next_logits_ = 0;  // first of request_.logits_positions that has not been answered
+  int64_t appended_tokens_ = 0;
+  std::optional<TokenId> next_token_;
+  std::vector<int64_t> positions_;  // of the running slice's logits rows
+  std::vector<int64_t> rows_;       // the same, relative to the slice
+  int64_t last_step_ = 0;
+  const absl::Time submitted_;
+  std::optional<absl::Time> started_;  // its first step
+  std::optional<absl::Time> parked_since_;
+};
+
+// Sequences move between lists by splicing, which allocates nothing.
+using SequenceList = std::list<Sequence>;
+
+}  // namespace heed
+
+#endif  // HEED_SERVER_SEQUENCE_H_

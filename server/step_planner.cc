@@ -1,0 +1,111 @@
+#include "server/step_planner.h"
+
+#include <algorithm>
+
+namespace heed {
+namespace {
+
+// What is left of a step.
+struct Budget {
+  int64_t tokens;
+  int64_t rows;
+
+  void Spend(const PlannedSlice& slice) {
+    tokens -= slice.end - slice.begin;
+    rows -= slice.logits_rows;
+  }
+};
+
+// Indices of the sequences that decode, or of those that do not, in the order given.
+std::vector<size_t> Select(absl::Span<const RunnableSequence> sequences, bool decoding) {
+  std::vector<size_t> selected;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    if (sequences[i].decoding() == decoding) selected.push_back(i);
+  }
+  return selected;
+}
+
+int64_t RowsBefore(const RunnableSequence& sequence, int64_t end) {
+  const auto& positions = sequence.logits_positions;
+  return std::lower_bound(positions.begin(), positions.end(), end) - positions.begin();
+}
+
+// The longest chunk of a prompt of at most `max_tokens` tokens and `max_rows` logits rows; possibly
+// none.
+PlannedSlice Chunk(const RunnableSequence& sequence, size_t index, int64_t max_tokens,
+                   int64_t max_rows) {
+  int64_t end = std::min(sequence.prompt_tokens, sequence.position + max_tokens);
+  if (RowsBefore(sequence, end) > max_rows) end = sequence.logits_positions[max_rows];
+  return {index, sequence.position, end, RowsBefore(sequence, end)};
+}
+
+class DecodeFirstPlanner : public StepPlanner {
+ public:
+  explicit DecodeFirstPlanner(const StepLimits& limits) : limits_(limits) {}
+
+  std::vector<PlannedSlice> Plan(absl::Span<const RunnableSequence> sequences,
+                                 bool whole_prompts) const override {
+    std::vector<PlannedSlice> plan;
+    Budget budget{limits_.max_tokens, limits_.max_logits_rows};
+    const std::vector<size_t> prompts = Select(sequences, /*decoding=*/false);
+    AddDecodes(sequences, !prompts.empty(), budget, plan);
+    if (whole_prompts) {
+      AddWholePrompts(sequences, prompts, budget, plan);
+    } else {
+      AddChunks(sequences, prompts, budget, plan);
+    }
+    return plan;
+  }
+
+ private:
+  void AddDecodes(absl::Span<const RunnableSequence> sequences, bool prompt_waits, Budget& budget,
+                  std::vector<PlannedSlice>& plan) const {
+    std::vector<size_t> decodes = Select(sequences, /*decoding=*/true);
+    std::stable_sort(decodes.begin(), decodes.end(), [&](size_t a, size_t b) {
+      return sequences[a].last_step < sequences[b].last_step;
+    });
+    const int64_t room = std::min(budget.tokens, budget.rows) - (prompt_waits ? 1 : 0);
+    const size_t limit = static_cast<size_t>(std::max<int64_t>(room, 1));
+    if (decodes.size() > limit) decodes.resize(limit);
+    for (size_t i : decodes) {
+      plan.push_back({i, sequences[i].position, sequences[i].position + 1, 1});
+      budget.Spend(plan.back());
+    }
+  }
+
+  void AddChunks(absl::Span<const RunnableSequence> sequences, absl::Span<const size_t> prompts,
+                 Budget& budget, std::vector<PlannedSlice>& plan) const {
+    const int64_t chunk_limit = plan.empty() ? limits_.max_tokens : limits_.max_chunk_tokens;
+    for (size_t i : prompts) {
+      const PlannedSlice chunk =
+          Chunk(sequences[i], i, std::min(chunk_limit, budget.tokens), budget.rows);
+      if (chunk.begin == chunk.end) continue;
+      plan.push_back(chunk);
+      budget.Spend(chunk);
+    }
+  }
+
+  void AddWholePrompts(absl::Span<const RunnableSequence> sequences,
+                       absl::Span<const size_t> prompts, Budget& budget,
+                       std::vector<PlannedSlice>& plan) const {
+    for (size_t i : prompts) {
+      const int64_t rows = static_cast<int64_t>(sequences[i].logits_positions.size());
+      const PlannedSlice whole{i, sequences[i].position, sequences[i].prompt_tokens, rows};
+      const bool fits = whole.end - whole.begin <= budget.tokens && rows <= budget.rows;
+      // A later prompt must not overtake one that did not fit, or that one might never run.
+      if (!fits && !plan.empty()) return;
+      plan.push_back(whole);
+      budget.Spend(whole);
+    }
+  }
+
+  const StepLimits limits_;
+};
+
+}  // namespace
+
+std::unique_ptr<StepPlanner> NewDecodeFirstPlanner(const StepLimits& limits) {
+  return std::make_unique<DecodeFirstPlanner>(limits);
+}
+
+}  // namespace heed
