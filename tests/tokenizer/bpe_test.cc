@@ -33,7 +33,7 @@ std::string ModelJson(const std::vector<std::string>& pieces, const Merges& merg
 }
 
 std::unique_ptr<TokenModel> Parse(const std::string& json) {
-  const std::unique_ptr<JsonDocument> document = JsonDocument::Parse(json).value();
+  const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
   absl::StatusOr<std::unique_ptr<TokenModel>> model = ParseTokenModel(document->root());
   EXPECT_TRUE(model.ok()) << model.status();
   return model.ok() ? *std::move(model) : nullptr;
@@ -230,7 +230,7 @@ TEST(BpeTest, ModelsWithoutATypeAreRecognised) {
       {R"({"type":"Nonsense","vocab":{},"merges":[]})", "Nonsense"},
   };
   for (const auto& [json, kind] : cases) {
-    const std::unique_ptr<JsonDocument> document = JsonDocument::Parse(json).value();
+    const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
     const absl::Status status = ParseTokenModel(document->root()).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
     EXPECT_NE(status.message().find(kind), std::string::npos) << status;

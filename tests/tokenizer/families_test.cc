@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "model/base/utf8.h"
 #include "model/tokenizer/tokenizer.h"
 #include "tests/tokenizer/golden_cases.h"
@@ -33,7 +34,7 @@ std::vector<Family> Families(size_t bytes) {
       {"one_character", Fill("a", bytes)},
       {"two_alternating", Fill("ab", bytes)},
       {"spaces", Fill(" ", bytes)},
-      {"spaces_then_word", Fill(" ", bytes) + "x"},
+      {"spaces_then_word", absl::StrCat(Fill(" ", bytes), "x")},
       {"newlines", Fill("\n", bytes)},
       {"carriage_returns", Fill("\r\n", bytes)},
       {"spaces_and_newlines", Fill(" \n", bytes)},
@@ -41,8 +42,8 @@ std::vector<Family> Families(size_t bytes) {
       {"tabs", Fill("\t", bytes)},
       {"digits", Fill("1234567890", bytes)},
       {"cjk", Fill("\u4eca\u5929\u5929\u6c14", bytes)},
-      {"one_base_many_marks", "e" + Fill("\u0301", bytes)},
-      {"marks_out_of_order", "a" + Fill("\u0301\u0323", bytes)},
+      {"one_base_many_marks", absl::StrCat("e", Fill("\u0301", bytes))},
+      {"marks_out_of_order", absl::StrCat("a", Fill("\u0301\u0323", bytes))},
       {"composable", Fill("e\u0323\u0301", bytes)},
       {"jamo", Fill("\u1112\u1161\u11ab", bytes)},
       {"emoji_joined", Fill("\U0001f468\u200d\U0001f469\u200d\U0001f467", bytes)},
@@ -96,6 +97,16 @@ TEST(FamiliesRoundTripTest, DecodingGivesTheTextBack) {
       ASSERT_EQ(result.offsets.front().begin, 0) << name;
       ASSERT_EQ(result.offsets.back().end, static_cast<int64_t>(text.size())) << name;
     }
+  }
+}
+
+TEST(ShippedTokenizerTest, EveryTextSurvivesTheWayThereAndBack) {
+  const char* const path = HEED_SOURCE_DIR "/model/zoo/decoder/tokenizer.json";
+  const std::unique_ptr<Tokenizer> tokenizer = ParseTokenizerJson(ReadFileOrDie(path)).value();
+  for (const std::string text :
+       {"the keys to the cabinet", "Caf\u00e9\t42!\n\n", "\u6771\u4eac \U0001f44d"}) {
+    const TokenizedText result = tokenizer->Encode(text, {.add_special_tokens = false}).value();
+    EXPECT_EQ(tokenizer->Decode(result.ids, false), text);
   }
 }
 

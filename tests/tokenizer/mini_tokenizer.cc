@@ -12,7 +12,7 @@
 namespace heed {
 
 std::string JsonString(const std::string& text) {
-  std::string out = "\"";
+  std::string out(1, '"');
   for (const char c : text) {
     if (c == '"' || c == '\\') {
       absl::StrAppend(&out, "\\", std::string(1, c));
@@ -22,7 +22,7 @@ std::string JsonString(const std::string& text) {
       out.push_back(c);
     }
   }
-  return out + "\"";
+  return absl::StrCat(out, "\"");
 }
 
 std::string MiniTokenizer::Json() const {
@@ -59,7 +59,7 @@ std::string AddedTokenJson(int id, const std::string& content,
     const bool set = std::find(flags.begin(), flags.end(), flag) != flags.end();
     absl::StrAppend(&json, ",\"", flag, "\":", set ? "true" : "false");
   }
-  return json + "}";
+  return absl::StrCat(json, "}");
 }
 
 namespace {

@@ -11,9 +11,9 @@
 namespace heed {
 namespace {
 
-absl::StatusOr<PieceList> Run(const std::string& json, const std::string& text,
-                              size_t max_bytes = 1 << 20) {
-  const std::unique_ptr<JsonDocument> document = JsonDocument::Parse(json).value();
+absl::StatusOr<PieceList> RunSteps(const std::string& json, const std::string& text,
+                                   size_t max_bytes = 1 << 20) {
+  const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
   const absl::StatusOr<Normalizers> normalizers = ParseNormalizers(document->root());
   if (!normalizers.ok()) return normalizers.status();
   PieceList list = PieceList::Whole(AlignedText::FromUntrusted(text, max_bytes));
@@ -23,14 +23,14 @@ absl::StatusOr<PieceList> Run(const std::string& json, const std::string& text,
 }
 
 std::string Text(const std::string& json, const std::string& text) {
-  const absl::StatusOr<PieceList> list = Run(json, text);
+  const absl::StatusOr<PieceList> list = RunSteps(json, text);
   EXPECT_TRUE(list.ok()) << list.status();
   return list.ok() ? std::string(list->text.text()) : "";
 }
 
 // The origin of each byte.
 std::vector<std::pair<int, int>> Origins(const std::string& json, const std::string& text) {
-  const PieceList list = Run(json, text).value();
+  const PieceList list = RunSteps(json, text).value();
   std::vector<std::pair<int, int>> origins;
   for (size_t i = 0; i < list.text.size(); ++i) {
     origins.emplace_back(list.text.origin(i).begin, list.text.origin(i).end);
@@ -118,8 +118,8 @@ TEST(NormalizerTest, RunawayGrowthIsRefused) {
   std::string steps = R"({"type":"Replace","pattern":{"String":"a"},"content":"aa"})";
   for (int i = 0; i < 5; ++i) steps = absl::StrCat(steps, ",", steps);
   const std::string json = absl::StrCat(R"({"type":"Sequence","normalizers":[)", steps, "]}");
-  EXPECT_EQ(Run(json, "aaaa").status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(Run(json, "bbbb").status().code(), absl::StatusCode::kOk);
+  EXPECT_EQ(RunSteps(json, "aaaa").status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(RunSteps(json, "bbbb").status().code(), absl::StatusCode::kOk);
 }
 
 TEST(NormalizerTest, UnknownAndMisshapenNormalizersAreRefused) {
@@ -144,7 +144,8 @@ TEST(NormalizerTest, UnknownAndMisshapenNormalizersAreRefused) {
       {R"({"kind":"NFC"})", absl::StatusCode::kInvalidArgument},
       {R"("NFC")", absl::StatusCode::kInvalidArgument},
   };
-  for (const auto& [json, code] : cases) EXPECT_EQ(Run(json, "a").status().code(), code) << json;
+  for (const auto& [json, code] : cases)
+    EXPECT_EQ(RunSteps(json, "a").status().code(), code) << json;
 }
 
 }  // namespace

@@ -24,8 +24,8 @@ const char kGood[] = R"({
   {"type":"Split","pattern":{"Regex":"\\d+"},"behavior":"Isolated","invert":false},
   {"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}]},
 "post_processor":{"type":"TemplateProcessing",
-  "single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[],
-  "special_tokens":{"<s>":{"id":"<s>","ids":[5],"tokens":["<s>"]}}},
+  "single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+  "pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[5],"tokens":["<s>"]}}},
 "decoder":{"type":"ByteLevel","add_prefix_space":true},
 "model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,
   "end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"ignore_merges":false,
@@ -130,7 +130,7 @@ TEST(ParseTokenizerJsonTest, WrongIdsAreRefused) {
                 "model.vocab: has an id 4000000 but only 5 pieces");
   ExpectInvalid(With(R"("c":2)", R"("c":4294967296)"),
                 "model.vocab.c: is 4294967296; expected 0 to");
-  ExpectInvalid(With(R"("c":2)", R"("c":99999999999999999999)"), "model.vocab.c: is no integer");
+  ExpectInvalid(With(R"("c":2)", R"("c":99999999999999999999)"), "not valid JSON");
   ExpectInvalid(With(R"("c":2)", R"("c":2,"c":6)"), "model.vocab.c: appears twice");
   ExpectInvalid(With(R"("id":5)", R"("id":-5)"), "added_tokens[0].id: is -5");
   ExpectInvalid(With(R"("ids":[5])", R"("ids":[6])"),
@@ -212,7 +212,8 @@ TEST(ParseTokenizerJsonTest, WrongTypesAnywhereAreRefusedOrHarmless) {
       const std::string json = good.substr(0, i + 1) + other + good.substr(end);
       const auto tokenizer = ParseTokenizerJson(json);
       if (tokenizer.ok()) {
-        EXPECT_TRUE((*tokenizer)->Encode("abc 12 <s>", {}).ok()) << json;
+        const absl::Status status = (*tokenizer)->Encode("abc 12 <s>", {}).status();
+        EXPECT_TRUE(status.ok() || absl::IsInvalidArgument(status)) << status << "\nof " << json;
         continue;
       }
       ++n_refused;

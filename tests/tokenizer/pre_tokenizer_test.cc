@@ -14,7 +14,7 @@ namespace {
 using Strings = std::vector<std::string>;
 
 Strings Cut(const std::string& json, const std::string& text) {
-  const std::unique_ptr<JsonDocument> document = JsonDocument::Parse(json).value();
+  const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
   const absl::StatusOr<PreTokenizers> steps = ParsePreTokenizers(document->root());
   EXPECT_TRUE(steps.ok()) << steps.status();
   if (!steps.ok()) return {};
@@ -65,8 +65,8 @@ TEST(PreTokenizerTest, InvertedPatternsTreatTheRestAsMatches) {
 
 TEST(PreTokenizerTest, EmptyMatchesCutButAddNothing) {
   EXPECT_EQ(Cut(Split(R"({"Regex":"x*"})", "Isolated"), "axxb"), (Strings{"a", "xx", "b"}));
-  EXPECT_EQ(Cut(Split(R"({"Regex":"(?=b)"
-})", "Isolated"), "abab"), (Strings{"a", "ba", "b"}));
+  EXPECT_EQ(Cut(Split(R"json({"Regex":"(?=b)"})json", "Isolated"), "abab"),
+            (Strings{"a", "ba", "b"}));
 }
 
 TEST(PreTokenizerTest, ByteLevelCutsThenSpells) {
@@ -133,7 +133,7 @@ TEST(PreTokenizerTest, UnknownAndMisshapenPreTokenizersAreRefused) {
       {"[]", absl::StatusCode::kInvalidArgument},
   };
   for (const auto& [json, code] : cases) {
-    const std::unique_ptr<JsonDocument> document = JsonDocument::Parse(json).value();
+    const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
     EXPECT_EQ(ParsePreTokenizers(document->root()).status().code(), code) << json;
   }
 }

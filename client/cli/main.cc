@@ -1,0 +1,45 @@
+// The `heed` command.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "client/cli/app.h"
+#include "client/cli/interrupt.h"
+
+namespace {
+
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+heed::cli::Terminal TerminalOf(int fd) {
+  return {.is_terminal = heed::cli::IsTerminal(fd), .width = heed::cli::TerminalWidth(fd)};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // gRPC's own log lines would stand between people and heed's messages.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  // A reader that goes away (head, less) ends the command quietly through a failed write.
+  signal(SIGPIPE, SIG_DFL);
+
+  heed::CancelToken cancel;
+  heed::cli::InterruptGuard interrupt(&cancel);
+  heed::cli::Environment environment;
+  environment.in = &std::cin;
+  environment.out = &std::cout;
+  environment.err = &std::cerr;
+  environment.out_terminal = TerminalOf(STDOUT_FILENO);
+  environment.err_terminal = TerminalOf(STDERR_FILENO);
+  environment.variables = {Variable("TERM"), Variable("COLORTERM"), Variable("NO_COLOR"),
+                           Variable("COLORFGBG")};
+  environment.server = Variable("HEED_SERVER");
+  environment.cancel = &cancel;
+  return heed::cli::RunHeed(std::vector<std::string>(argv + 1, argv + argc), environment);
+}

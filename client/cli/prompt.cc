@@ -1,0 +1,72 @@
+#include "client/cli/prompt.h"
+
+#include <iterator>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace heed::cli {
+namespace {
+
+absl::StatusOr<Truncation> ParseTruncation(const std::string& text) {
+  if (text.empty() || text == "refuse") return Truncation::kRefuse;
+  if (text == "left") return Truncation::kLeft;
+  if (text == "right") return Truncation::kRight;
+  return UsageError(absl::StrCat("--truncate is \"", text,
+                                 "\"; expected left (keep the end), right (keep the beginning) "
+                                 "or refuse."));
+}
+
+}  // namespace
+
+std::vector<OptionSpec> ReadingOptions() {
+  return {
+      {"no-special", "", "Add no beginning-of-text or other special tokens around the text."},
+      {"literal", "", "Read control tokens spelled out in the text as plain text."},
+  };
+}
+
+std::vector<OptionSpec> PromptOptions() {
+  std::vector<OptionSpec> options = {
+      {"ids", "1,2,3", "Token ids instead of PROMPT.", /*repeatable=*/true},
+      {"truncate", "SIDE",
+       "Cut a prompt that is too long: left keeps its end, right its beginning."},
+  };
+  for (OptionSpec& option : ReadingOptions()) options.push_back(option);
+  return options;
+}
+
+absl::StatusOr<std::string> ReadText(const std::string& operand, Session& session) {
+  if (operand != "-") return operand;
+  std::string text(std::istreambuf_iterator<char>(session.in()), {});
+  if (absl::EndsWith(text, "\n")) text.pop_back();
+  if (absl::EndsWith(text, "\r")) text.pop_back();
+  return text;
+}
+
+absl::StatusOr<PromptInput> ReadPrompt(const Arguments& arguments, Session& session) {
+  PromptInput prompt;
+  const bool has_text = !arguments.positionals().empty();
+  if (has_text == arguments.Has("ids")) {
+    return UsageError(has_text ? "both a prompt and --ids are given; give one of them."
+                               : "no prompt. Give it in quotes, or - for standard input, "
+                                 "or token ids with --ids=1,2,3.");
+  }
+  if (has_text) {
+    auto text = ReadText(arguments.positionals().front(), session);
+    if (!text.ok()) return text.status();
+    prompt.text = *std::move(text);
+  } else {
+    auto ids = arguments.Ints("ids");
+    if (!ids.ok()) return ids.status();
+    prompt.token_ids = *std::move(ids);
+  }
+  auto truncation = ParseTruncation(arguments.String("truncate"));
+  if (!truncation.ok()) return truncation.status();
+  prompt.truncation = *truncation;
+  if (arguments.Has("no-special")) prompt.add_special_tokens = false;
+  if (arguments.Has("literal")) prompt.parse_special_tokens = false;
+  return prompt;
+}
+
+}  // namespace heed::cli

@@ -1,0 +1,48 @@
+// The prompt of a command: text, standard input or token ids, with the options about reading it.
+#ifndef HEED_CLIENT_CLI_PROMPT_H_
+#define HEED_CLIENT_CLI_PROMPT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/cli/arguments.h"
+#include "client/cli/session.h"
+#include "client/types.h"
+
+namespace heed::cli {
+
+struct PromptInput {
+  std::string text;
+  std::vector<int32_t> token_ids;
+  std::optional<bool> add_special_tokens;
+  std::optional<bool> parse_special_tokens;
+  Truncation truncation = Truncation::kRefuse;
+
+  // Fills the fields of the same names; `Request` is any request with a prompt.
+  template <typename Request>
+  void ApplyTo(Request& request) const {
+    request.text = text;
+    request.token_ids = token_ids;
+    request.add_special_tokens = add_special_tokens;
+    request.parse_special_tokens = parse_special_tokens;
+    request.truncation = truncation;
+  }
+};
+
+// --no-special and --literal, which also make sense without a model run.
+std::vector<OptionSpec> ReadingOptions();
+// The above with --ids and --truncate.
+std::vector<OptionSpec> PromptOptions();
+
+// The text operand, where "-" stands for standard input without its last line end.
+absl::StatusOr<std::string> ReadText(const std::string& operand, Session& session);
+
+// Text or ids as the command line gives them. A usage error when there is neither or both.
+absl::StatusOr<PromptInput> ReadPrompt(const Arguments& arguments, Session& session);
+
+}  // namespace heed::cli
+
+#endif  // HEED_CLIENT_CLI_PROMPT_H_

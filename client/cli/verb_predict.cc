@@ -1,0 +1,274 @@
+// heed predict: what comes next.
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "client/cli/format.h"
+#include "client/cli/json_parts.h"
+#include "client/cli/npy.h"
+#include "client/cli/output_file.h"
+#include "client/cli/progress.h"
+#include "client/cli/prompt.h"
+#include "client/cli/table.h"
+#include "client/cli/token_text.h"
+#include "client/cli/verbs.h"
+
+namespace heed::cli {
+namespace {
+
+constexpr int kBarColumns = 40;
+constexpr int kAllTop = 3;  // predictions beside each position with --all
+
+// Fills what to report: --top, --candidates, --candidate-ids or --full, at most one of them.
+absl::Status ReadCandidates(const Arguments& arguments, PredictRequest& request) {
+  std::vector<std::string> given;
+  for (const char* name : {"top", "candidates", "candidate-ids", "full"}) {
+    if (arguments.Has(name)) given.push_back(absl::StrCat("--", name));
+  }
+  if (given.size() > 1) {
+    return UsageError(
+        absl::StrCat(absl::StrJoin(given, " and "), " are given; they exclude each other."));
+  }
+  const auto top = arguments.Int("top", 1, std::numeric_limits<int32_t>::max());
+  if (!top.ok()) return top.status();
+  if (*top) request.top_k = static_cast<int32_t>(**top);
+  for (const std::string& list : arguments.Strings("candidates")) {
+    for (absl::string_view text : absl::StrSplit(list, ',', absl::SkipEmpty())) {
+      request.candidate_texts.emplace_back(text);
+    }
+  }
+  if (arguments.Has("candidates") && request.candidate_texts.empty()) {
+    return UsageError("--candidates is empty; expected texts such as were,was.");
+  }
+  if (arguments.Has("candidate-ids")) {
+    auto ids = arguments.Ints("candidate-ids");
+    if (!ids.ok()) return ids.status();
+    request.candidate_ids = *std::move(ids);
+  }
+  request.full_distribution = arguments.Has("full");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PredictRequest> ReadRequest(const Arguments& arguments, Session& session) {
+  PredictRequest request{.model = session.model()};
+  const auto prompt = ReadPrompt(arguments, session);
+  if (!prompt.ok()) return prompt.status();
+  prompt->ApplyTo(request);
+  request.all_positions = arguments.Has("all");
+  if (arguments.Has("position")) {
+    if (request.all_positions) return UsageError("both --all and --position are given.");
+    const auto positions = arguments.Ints("position");
+    if (!positions.ok()) return positions.status();
+    request.positions.assign(positions->begin(), positions->end());
+  }
+  if (absl::Status status = ReadCandidates(arguments, request); !status.ok()) return status;
+  const bool default_candidates = request.candidate_ids.empty() &&
+                                  request.candidate_texts.empty() && !request.full_distribution;
+  if (request.all_positions && default_candidates && !request.top_k) request.top_k = kAllTop;
+  return request;
+}
+
+void WritePrediction(JsonWriter& json, const PositionPrediction& prediction) {
+  json.BeginObject();
+  json.Key("position").Int(prediction.position);
+  json.Key("candidates");
+  WriteCandidates(json, prediction.candidates);
+  json.Key("entropy_nats").Number(prediction.entropy);
+  json.Key("actual");
+  prediction.actual ? WriteCandidate(json, *prediction.actual) : void(json.Null());
+  json.EndObject();
+}
+
+void WriteResult(const PredictResult& result, Session& session) {
+  JsonWriter json(session.out());
+  json.BeginObject().Key("model");
+  WriteIdentity(json, result.model);
+  json.Key("prompt");
+  WritePrompt(json, result.prompt);
+  json.Key("predictions").BeginArray();
+  for (const PositionPrediction& prediction : result.predictions) {
+    WritePrediction(json, prediction);
+  }
+  json.EndArray().Key("timings_ms");
+  WriteTimings(json, result.timings);
+  json.EndObject();
+  json.EndLine();
+}
+
+// The candidates of one position, with bars on a terminal.
+std::string CandidateTable(const PositionPrediction& prediction, bool show_others,
+                           const Terminal& terminal) {
+  Table table({{"rank", Align::kRight}, {"token"}, {"probability", Align::kRight}, {""}});
+  double others = 1;
+  for (const Candidate& candidate : prediction.candidates) {
+    others -= candidate.probability;
+    const std::string bar = terminal.is_terminal ? Bar(candidate.probability, kBarColumns) : "";
+    table.AddRow({absl::StrCat(candidate.rank), VisibleToken(candidate.token),
+                  FormatProbability(candidate.probability),
+                  Styled(terminal, Emphasis::kCyan, bar)});
+  }
+  if (show_others && others > 0.0005) {
+    const std::string bar = terminal.is_terminal ? Bar(others, kBarColumns) : "";
+    table.AddRow(
+        {"", "(all others)", FormatProbability(others), Styled(terminal, Emphasis::kDim, bar)});
+  }
+  return table.Render(terminal);
+}
+
+// A token of the prompt by its position, as "·to".
+std::string TokenAt(const PredictResult& result, int64_t position) {
+  const auto& tokens = result.prompt.tokens;
+  if (position < 0 || position >= static_cast<int64_t>(tokens.size())) return "";
+  return VisibleToken(tokens[position]);
+}
+
+std::string ActualText(const Candidate& actual) {
+  return absl::StrCat(VisibleToken(actual.token), " ", FormatProbability(actual.probability),
+                      ", rank ", FormatCount(actual.rank));
+}
+
+// One block for each position.
+void PrintBlocks(const PredictResult& result, bool show_others, Session& session) {
+  const Terminal& terminal = session.terminal();
+  const bool several = result.predictions.size() > 1;
+  for (const PositionPrediction& prediction : result.predictions) {
+    if (several) {
+      session.out() << Styled(terminal, Emphasis::kBold,
+                              absl::StrCat("position ", prediction.position, " ",
+                                           TokenAt(result, prediction.position)))
+                    << "\n";
+    }
+    session.out() << CandidateTable(prediction, show_others, terminal);
+    // A mask is there to be filled in; what it got itself says nothing.
+    if (prediction.actual && !prediction.actual->token.special) {
+      session.out() << "the text really has " << ActualText(*prediction.actual) << "\n";
+    }
+    session.out() << "entropy " << FormatBits(prediction.entropy);
+    session.out() << (several ? "\n\n" : " · ");
+  }
+}
+
+// One line for each position: what the text really has there, and what was expected.
+void PrintLines(const PredictResult& result, Session& session) {
+  Table table({{"position", Align::kRight},
+               {"token"},
+               {"actual"},
+               {"probability", Align::kRight},
+               {"rank", Align::kRight},
+               {"entropy", Align::kRight},
+               {"predicted"}});
+  double log_probability = 0;
+  int64_t scored = 0;
+  for (const PositionPrediction& prediction : result.predictions) {
+    std::vector<std::string> row = {absl::StrCat(prediction.position),
+                                    TokenAt(result, prediction.position), "", "", ""};
+    if (prediction.actual) {
+      row[2] = VisibleToken(prediction.actual->token);
+      row[3] = FormatProbability(prediction.actual->probability);
+      row[4] = FormatCount(prediction.actual->rank);
+      log_probability += prediction.actual->log_probability;
+      ++scored;
+    }
+    row.push_back(FormatBits(prediction.entropy));
+    row.push_back(absl::StrJoin(prediction.candidates, "  ", [](std::string* out, const auto& c) {
+      absl::StrAppend(out, VisibleToken(c.token), " ", FormatProbability(c.probability));
+    }));
+    table.AddRow(std::move(row));
+  }
+  session.out() << table.Render(session.terminal());
+  if (scored == 0) return;
+  const double mean = log_probability / static_cast<double>(scored);
+  session.out() << absl::StrFormat("perplexity %.2f over ", std::exp(-mean))
+                << Plural(scored, "token")
+                << absl::StrFormat(" (mean log-probability %.3f nats)\n", mean);
+}
+
+void PrintFooter(const PredictResult& result, Session& session) {
+  session.out() << SafeText(result.model.name) << " " << SafeText(ShortDigest(result.model.digest))
+                << " · " << FormatTimings(result.timings);
+  const std::string dropped = FormatDropped(result.prompt);
+  if (!dropped.empty()) session.out() << " · " << dropped;
+  session.out() << "\n";
+}
+
+absl::Status WriteFull(const PredictResult& result, const std::string& path, Session& session) {
+  std::vector<float> values;
+  int64_t width = 0;
+  for (const PositionPrediction& prediction : result.predictions) {
+    width = static_cast<int64_t>(prediction.log_probabilities.size());
+    values.insert(values.end(), prediction.log_probabilities.begin(),
+                  prediction.log_probabilities.end());
+  }
+  const auto rows = static_cast<int64_t>(result.predictions.size());
+  if (static_cast<int64_t>(values.size()) != rows * width) {
+    return absl::InternalError("the server sent distributions of different lengths");
+  }
+  const std::string what =
+      absl::StrCat("float32 [", rows, " positions, ", width, " tokens], log-probabilities");
+  return WriteOutputFile(session, path, what, [&](std::ostream& file) {
+    return WriteNpy(file, {rows, width}, values);
+  });
+}
+
+absl::Status RunPredict(const Arguments& arguments, Session& session) {
+  const auto request = ReadRequest(arguments, session);
+  if (!request.ok()) return request.status();
+  auto client = session.client();
+  if (!client.ok()) return client.status();
+  Progress progress(session, "predicting");
+  const auto result = (*client)->Predict(*request, session.call_options());
+  progress.Stop();
+  if (!result.ok()) return result.status();
+  if (request->full_distribution) {
+    absl::Status status = WriteFull(*result, arguments.String("full"), session);
+    if (!status.ok()) return status;
+  }
+  if (session.json()) {
+    WriteResult(*result, session);
+    return absl::OkStatus();
+  }
+  if (request->all_positions || request->full_distribution) {
+    PrintLines(*result, session);
+  } else {
+    const bool ranked = request->candidate_ids.empty() && request->candidate_texts.empty();
+    PrintBlocks(*result, ranked, session);
+  }
+  PrintFooter(*result, session);
+  return absl::OkStatus();
+}
+
+std::vector<OptionSpec> PredictOptions() {
+  std::vector<OptionSpec> options = {
+      {"top", "K", "Show the K most probable tokens; default 10, or 3 a position with --all."},
+      {"candidates", "were,was", "Show these tokens instead.", /*repeatable=*/true},
+      {"candidate-ids", "1,2,3", "Show the tokens of these ids instead.", /*repeatable=*/true},
+      {"full", "FILE.npy", "Write all log-probabilities as float32 [positions, tokens]."},
+      {"position", "N", "Predict at position N of the prompt; -1 is the last, the default.",
+       /*repeatable=*/true},
+      {"all", "", "Predict at every position, and score what really comes next."},
+  };
+  for (OptionSpec& option : PromptOptions()) options.push_back(option);
+  return options;
+}
+
+}  // namespace
+
+Verb PredictVerb() {
+  return {.name = "predict",
+          .operands = "PROMPT",
+          .max_operands = 1,
+          .summary = "Show what the model expects next.",
+          .description =
+              "PROMPT is the text, or - for standard input. For a masked model: what it "
+              "expects at each mask token.",
+          .example = "heed predict \"the keys to the cabinet\" --candidates=were,was",
+          .options = PredictOptions(),
+          .run = RunPredict};
+}
+
+}  // namespace heed::cli

@@ -1,0 +1,70 @@
+#include "client/cli/report.h"
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/cli/arguments.h"
+#include "client/cli/progress.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace heed::cli {
+namespace {
+
+TEST(ReportTest, WrapsAndIndents) {
+  const std::string text = FormatError(
+      absl::NotFoundError("model \"decodr\" is not loaded. Loaded: last-word, average, weighted, "
+                          "attention, attention-pos, decoder, encoder."),
+      "s:1", false);
+  EXPECT_EQ(
+      text,
+      "heed: model \"decodr\" is not loaded. Loaded: last-word, average, weighted, attention, "
+      "attention-pos,\n      decoder, encoder.\n");
+}
+
+TEST(ReportTest, ConnectionErrorsSayWhereAndWhatNext) {
+  EXPECT_EQ(FormatError(absl::UnavailableError("connection refused"), "localhost:1", false),
+            "heed: could not reach the server at localhost:1: connection refused.\n"
+            "      Is heed-server running? Name another server with --server=HOST:PORT or "
+            "HEED_SERVER.\n");
+}
+
+TEST(ReportTest, InterruptionIsNotAnError) {
+  EXPECT_EQ(FormatError(absl::CancelledError("CANCELLED"), "s:1", true),
+            "heed: cancelled; the server was told to stop.\n");
+}
+
+TEST(ReportTest, DeadlineNamesTheOption) {
+  EXPECT_EQ(FormatError(absl::DeadlineExceededError("Deadline Exceeded"), "s:1", false),
+            "heed: no answer in time.\n"
+            "      Allow more time with --deadline, for example 60s.\n");
+}
+
+TEST(ReportTest, ServerTextIsMadeSafe) {
+  EXPECT_EQ(FormatError(absl::InternalError("bad \033[2J"), "s:1", false), "heed: bad <1B>[2J.\n");
+}
+
+TEST(ReportTest, FieldsBecomeOptions) {
+  EXPECT_EQ(OptionForField("sampling.top_p"), "--top-p");
+  EXPECT_EQ(OptionForField("selection.queries[3]"), "--query");
+  EXPECT_EQ(OptionForField("positions[3]"), "--position");
+  EXPECT_EQ(OptionForField("prompt.tokens.ids[0]"), "--ids");
+  EXPECT_EQ(OptionForField("prompt"), "the prompt");
+  EXPECT_EQ(OptionForField("promptness"), "");
+  EXPECT_EQ(OptionForField(""), "");
+}
+
+TEST(ReportTest, JsonHasCodeAndMessage) {
+  EXPECT_EQ(FormatErrorJson(absl::NotFoundError("no \"x\"")),
+            "{\"error\":{\"code\":\"NOT_FOUND\",\"reason\":\"\",\"message\":\"no \\\"x\\\"\","
+            "\"metadata\":{},\"wrong_fields\":[]}}\n");
+}
+
+TEST(ProgressTest, LineTellsHowFarAndHowLong) {
+  EXPECT_EQ(ProgressLine("reading", absl::Seconds(3), 0), "reading … 3 s (Ctrl-C cancels)");
+  EXPECT_EQ(ProgressLine("reading", absl::Seconds(3), 0.25),
+            "reading … 25 %, 3 s, about 9 s left (Ctrl-C cancels)");
+}
+
+}  // namespace
+}  // namespace heed::cli

@@ -1,0 +1,358 @@
+// Every field of every request at its boundaries, found by reflection so that a new field cannot be
+// forgotten: the server answers, or says which field is wrong. It never fails in a way that is its
+// own fault.
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/stubs/logging.h"
+#include "gtest/gtest.h"
+#include "tests/integration/raw_server.h"
+
+namespace heed {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// One RPC, a request that it answers, and how to call it.
+struct Rpc {
+  std::string name;
+  std::shared_ptr<Message> valid;
+  std::function<grpc::Status(const Message&)> call;
+};
+
+template <typename Request, typename Response, typename Stub>
+Rpc UnaryRpc(const std::string& name, const Request& valid, Stub* stub,
+             grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
+  return {name, std::make_shared<Request>(valid), [=](const Message& request) {
+            grpc::ClientContext context;
+            Response response;
+            return (stub->*method)(&context, static_cast<const Request&>(request), &response);
+          }};
+}
+
+template <typename Request, typename Response>
+Rpc StreamRpc(const std::string& name, const Request& valid,
+              std::function<Stream<Response>(const Request&)> call) {
+  return {name, std::make_shared<Request>(valid), [=](const Message& request) {
+            return call(static_cast<const Request&>(request)).status;
+          }};
+}
+
+std::vector<Rpc> AllRpcs(RawServer& server, const std::string& model) {
+  v1::GetModelRequest get_model;
+  get_model.set_model(model);
+  v1::TokenizeRequest tokenize;
+  tokenize.set_model(model);
+  tokenize.set_text("hello");
+  v1::DetokenizeRequest detokenize;
+  detokenize.set_model(model);
+  detokenize.add_ids(7);
+  v1::PredictRequest predict;
+  predict.set_model(model);
+  predict.mutable_prompt()->set_text("hello [MASK]");
+  v1::GenerateRequest generate;
+  generate.set_model(model);
+  generate.mutable_prompt()->set_text("hello");
+  generate.mutable_stopping()->set_max_tokens(2);
+  v1::GetAttentionRequest attention;
+  attention.set_model(model);
+  attention.mutable_prompt()->set_text("hello");
+  return {
+      UnaryRpc("ListModels", v1::ListModelsRequest(), server.models.get(),
+               &v1::ModelService::Stub::ListModels),
+      UnaryRpc("GetModel", get_model, server.models.get(), &v1::ModelService::Stub::GetModel),
+      UnaryRpc("Tokenize", tokenize, server.models.get(), &v1::ModelService::Stub::Tokenize),
+      UnaryRpc("Detokenize", detokenize, server.models.get(), &v1::ModelService::Stub::Detokenize),
+      UnaryRpc("Predict", predict, server.prediction.get(), &v1::PredictionService::Stub::Predict),
+      StreamRpc<v1::GenerateRequest, v1::GenerateResponse>(
+          "Generate", generate,
+          [&server](const v1::GenerateRequest& request) { return Generate(server, request); }),
+      StreamRpc<v1::GetAttentionRequest, v1::GetAttentionResponse>(
+          "GetAttention", attention,
+          [&server](const v1::GetAttentionRequest& request) {
+            return GetAttention(server, request);
+          }),
+  };
+}
+
+// The limits that the protos name, the models' sizes, and the ends of the types.
+constexpr int64_t kIntegers[] = {std::numeric_limits<int64_t>::min(),
+                                 std::numeric_limits<int32_t>::min(),
+                                 -129,
+                                 -65,
+                                 -4,
+                                 -1,
+                                 0,
+                                 1,
+                                 2,
+                                 3,
+                                 4,
+                                 63,
+                                 64,
+                                 65,
+                                 127,
+                                 128,
+                                 129,
+                                 299,
+                                 300,
+                                 319,
+                                 320,
+                                 65536,
+                                 65537,
+                                 std::numeric_limits<int32_t>::max(),
+                                 std::numeric_limits<int64_t>::max()};
+
+const std::vector<double>& Reals() {
+  static const auto* const reals =
+      new std::vector<double>{-std::numeric_limits<double>::infinity(),
+                              std::numeric_limits<float>::lowest(),
+                              -100.001,
+                              -100,
+                              -10.001,
+                              -10,
+                              -1,
+                              -0.0,
+                              0,
+                              std::numeric_limits<float>::denorm_min(),
+                              1e-20,
+                              0.5,
+                              1,
+                              1.0001,
+                              10,
+                              10.001,
+                              100,
+                              100.001,
+                              std::numeric_limits<float>::max(),
+                              std::numeric_limits<double>::infinity(),
+                              std::numeric_limits<double>::quiet_NaN()};
+  return *reals;
+}
+
+std::vector<std::string> Texts() {
+  return {"",
+          "a",
+          " ",
+          "\xff\xfe",
+          "\xed\xa0\x80",
+          std::string(1, '\0'),
+          std::string(257, 'x'),
+          std::string((1 << 20) + 1, 'x'),
+          "<|end_of_text|>",
+          "\xf0\x9f\x98\x80"};
+}
+
+// A change of one field, and its name for messages.
+struct Change {
+  std::string value;
+  std::function<void(Message*)> apply;
+};
+
+size_t WireBytes(const std::string& text) {
+  return text.size() + 4;
+}
+
+template <typename Number>
+size_t WireBytes(Number) {
+  return 10;
+}
+
+template <typename T, typename Setter, typename Adder>
+void AddChanges(const FieldDescriptor* field, const T& value, const std::string& shown, Setter set,
+                Adder add, std::vector<Change>* changes) {
+  if (!field->is_repeated()) {
+    changes->push_back({shown, [=](Message* m) { set(m->GetReflection(), m, value); }});
+    return;
+  }
+  constexpr size_t kMaxRequestBytes =
+      size_t{3} << 20;  // gRPC itself refuses what is larger than a message may be
+  for (int count : {1, 17, 1025, 65537}) {
+    if (count > 1 && count * WireBytes(value) > kMaxRequestBytes) break;
+    changes->push_back({absl::StrCat(count, " times ", shown), [=](Message* m) {
+                          for (int i = 0; i < count; ++i) add(m->GetReflection(), m, value);
+                        }});
+  }
+}
+
+std::vector<Change> ChangesOf(const FieldDescriptor* field) {
+  using google::protobuf::Reflection;
+  std::vector<Change> changes;
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      for (int64_t value : kIntegers) {
+        if (value != static_cast<int32_t>(value)) continue;
+        AddChanges(
+            field, static_cast<int32_t>(value), absl::StrCat(value),
+            [=](const Reflection* r, Message* m, int32_t v) { r->SetInt32(m, field, v); },
+            [=](const Reflection* r, Message* m, int32_t v) { r->AddInt32(m, field, v); },
+            &changes);
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_INT64:
+      for (int64_t value : kIntegers) {
+        AddChanges(
+            field, value, absl::StrCat(value),
+            [=](const Reflection* r, Message* m, int64_t v) { r->SetInt64(m, field, v); },
+            [=](const Reflection* r, Message* m, int64_t v) { r->AddInt64(m, field, v); },
+            &changes);
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      for (double value : Reals()) {
+        AddChanges(
+            field, static_cast<float>(value), absl::StrCat(value),
+            [=](const Reflection* r, Message* m, float v) { r->SetFloat(m, field, v); },
+            [=](const Reflection* r, Message* m, float v) { r->AddFloat(m, field, v); }, &changes);
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_BOOL:
+      for (bool value : {false, true}) {
+        AddChanges(
+            field, value, absl::StrCat(value),
+            [=](const Reflection* r, Message* m, bool v) { r->SetBool(m, field, v); },
+            [=](const Reflection* r, Message* m, bool v) { r->AddBool(m, field, v); }, &changes);
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_ENUM:
+      for (int value :
+           {std::numeric_limits<int>::min(), -1, 0, 1, 2, 3, 4, std::numeric_limits<int>::max()}) {
+        AddChanges(
+            field, value, absl::StrCat(value),
+            [=](const Reflection* r, Message* m, int v) { r->SetEnumValue(m, field, v); },
+            [=](const Reflection* r, Message* m, int v) { r->AddEnumValue(m, field, v); },
+            &changes);
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_STRING:
+      for (const std::string& value : Texts()) {
+        AddChanges(
+            field, value, absl::StrCat(value.size(), " bytes, ", value.substr(0, 20)),
+            [=](const Reflection* r, Message* m, const std::string& v) {
+              r->SetString(m, field, v);
+            },
+            [=](const Reflection* r, Message* m, const std::string& v) {
+              r->AddString(m, field, v);
+            },
+            &changes);
+      }
+      break;
+    default:
+      ADD_FAILURE() << "a type no request used so far: " << field->full_name();
+  }
+  return changes;
+}
+
+class BoundaryTest : public testing::TestWithParam<std::string> {
+ protected:
+  static void SetUpTestSuite() {
+    google::protobuf::SetLogHandler(nullptr);  // it complains about what is sent on purpose
+    server_ = new RawServer;
+  }
+  static void TearDownTestSuite() {
+    delete server_;
+    server_ = nullptr;
+  }
+
+  void Check(const Rpc& rpc, const Message& request, const std::string& path,
+             const std::string& value) {
+    const grpc::Status status = rpc.call(request);
+    const std::string what = absl::StrCat(rpc.name, ": ", path, " = ", value, ": ",
+                                          status.error_code(), " ", status.error_message());
+    if (status.ok()) return;
+    EXPECT_THAT(status.error_code(), testing::AnyOf(grpc::INVALID_ARGUMENT, grpc::OUT_OF_RANGE,
+                                                    grpc::FAILED_PRECONDITION,
+                                                    grpc::RESOURCE_EXHAUSTED, grpc::NOT_FOUND))
+        << what;
+    const auto info = Detail<google::rpc::ErrorInfo>(status);
+    ASSERT_TRUE(info.has_value()) << what;
+    EXPECT_EQ(info->domain(), "heed") << what;
+    EXPECT_FALSE(info->reason().empty()) << what;
+    if (status.error_code() != grpc::INVALID_ARGUMENT &&
+        status.error_code() != grpc::OUT_OF_RANGE) {
+      return;
+    }
+    // The field itself, an element of it, or the message it is in.
+    const std::vector<std::string> fields = WrongFields(status);
+    EXPECT_FALSE(fields.empty()) << what;
+    for (const std::string& field : fields) {
+      EXPECT_TRUE(absl::StartsWith(field, path) || absl::StartsWith(path, field))
+          << what << " blames " << field;
+    }
+  }
+
+  // Visits all fields below `message`, which is part of `request`.
+  void Visit(const Rpc& rpc, Message* request, Message* message, const std::string& path) {
+    const google::protobuf::Descriptor* const type = message->GetDescriptor();
+    for (int i = 0; i < type->field_count(); ++i) {
+      const FieldDescriptor* const field = type->field(i);
+      const std::string field_path =
+          path.empty() ? field->name() : absl::StrCat(path, ".", field->name());
+      const std::unique_ptr<Message> before(message->New());
+      before->CopyFrom(*message);
+      if (field->is_map()) {
+        VisitLogitBias(rpc, request, message, field_path);
+      } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        Visit(rpc, request, message->GetReflection()->MutableMessage(message, field), field_path);
+      } else {
+        for (const Change& change : ChangesOf(field)) {
+          message->CopyFrom(*before);
+          change.apply(message);
+          Check(rpc, *request, field_path, change.value);
+        }
+        ++fields_;
+      }
+      message->CopyFrom(*before);
+    }
+  }
+
+  void VisitLogitBias(const Rpc& rpc, Message* request, Message* message, const std::string& path) {
+    auto* const sampling = dynamic_cast<v1::SamplingParameters*>(message);
+    ASSERT_NE(sampling, nullptr) << "a map no request had so far: " << path;
+    for (int64_t id : kIntegers) {
+      if (id != static_cast<int32_t>(id)) continue;
+      for (double bias : Reals()) {
+        sampling->mutable_logit_bias()->clear();
+        (*sampling->mutable_logit_bias())[static_cast<int32_t>(id)] = static_cast<float>(bias);
+        Check(rpc, *request, path, absl::StrCat(id, ": ", bias));
+      }
+    }
+    for (int count : {312, 320, 1024, 1025}) {
+      sampling->mutable_logit_bias()->clear();
+      for (int id = 0; id < count; ++id) {
+        (*sampling->mutable_logit_bias())[id] = -std::numeric_limits<float>::infinity();
+      }
+      Check(rpc, *request, path, absl::StrCat(count, " tokens forbidden"));
+    }
+    ++fields_;
+  }
+
+  static inline RawServer* server_ = nullptr;
+  int fields_ = 0;
+};
+
+TEST_P(BoundaryTest, EveryFieldIsAnsweredOrBlamed) {
+  for (const Rpc& rpc : AllRpcs(*server_, GetParam())) {
+    const std::unique_ptr<Message> request(rpc.valid->New());
+    request->CopyFrom(*rpc.valid);
+    Visit(rpc, request.get(), request.get(), "");
+  }
+  EXPECT_GE(fields_, 50);
+  EXPECT_TRUE(
+      Eventually([] { return server_->Idle() && server_->server().attention_bytes() == 0; }));
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, BoundaryTest, testing::Values("llama", "bert"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace heed

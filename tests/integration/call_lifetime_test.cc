@@ -1,0 +1,247 @@
+// How calls end when something is in the way: clients that go away or do not read, budgets that are
+// used up, a full queue, a server that shuts down. Nothing stays behind.
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/integration/raw_server.h"
+
+namespace heed {
+namespace {
+
+using testing::SizeIs;
+
+// All weights of a long prompt: several times what gRPC sends to a client that does not read.
+v1::GetAttentionRequest BulkyAttention() {
+  v1::GetAttentionRequest request;
+  request.set_model("llama");
+  for (int i = 0; i < 128; ++i) request.mutable_prompt()->mutable_tokens()->add_ids(i);
+  return request;
+}
+constexpr int64_t kBulkyBytes = int64_t{3} * 4 * 128 * 128 * 4;
+
+// A generation of as many tokens as fit, each with all its attention and the whole vocabulary
+// ranked.
+v1::GenerateRequest BulkyGeneration() {
+  v1::GenerateRequest request;
+  request.set_model("llama");
+  request.mutable_prompt()->mutable_tokens()->add_ids(1);
+  request.mutable_stopping()->set_max_tokens(127);
+  request.mutable_stopping()->set_ignore_end_of_text(true);
+  request.mutable_attention()->mutable_dense();
+  request.set_top_candidates(320);
+  return request;
+}
+
+// A stream that was begun and of which one message was read.
+template <typename Response>
+struct OpenStream {
+  std::unique_ptr<grpc::ClientContext> context = std::make_unique<grpc::ClientContext>();
+  std::unique_ptr<grpc::ClientReader<Response>> reader;
+  Response first;
+};
+
+OpenStream<v1::GenerateResponse> OpenGeneration(RawServer& server,
+                                                const v1::GenerateRequest& request) {
+  OpenStream<v1::GenerateResponse> stream;
+  stream.reader = server.prediction->Generate(stream.context.get(), request);
+  EXPECT_TRUE(stream.reader->Read(&stream.first));
+  return stream;
+}
+
+OpenStream<v1::GetAttentionResponse> OpenAttention(RawServer& server,
+                                                   const v1::GetAttentionRequest& request) {
+  OpenStream<v1::GetAttentionResponse> stream;
+  stream.reader = server.inspection->GetAttention(stream.context.get(), request);
+  EXPECT_TRUE(stream.reader->Read(&stream.first));
+  return stream;
+}
+
+TEST(CallLifetimeTest, AnUnreadGenerationIsParkedAndCompleteWhenRead) {
+  RawServer server;
+  auto slow = OpenGeneration(server, BulkyGeneration());
+  // Others go on meanwhile, and the parked one does not run ahead of its reader.
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(Generate(server, BulkyGeneration()).status.ok());
+  EXPECT_EQ(server.server().stats().live, 1);
+  const Stream<v1::GenerateResponse> rest = ReadAll(std::move(slow.reader));
+  EXPECT_TRUE(rest.status.ok()) << rest.status.error_message();
+  EXPECT_THAT(rest.messages, SizeIs(128));
+  const Stream<v1::GenerateResponse> fast = Generate(server, BulkyGeneration());
+  ASSERT_THAT(fast.messages, SizeIs(129));
+  for (int i = 0; i < 127; ++i) {
+    EXPECT_EQ(rest.messages[i].SerializeAsString(), fast.messages[i + 1].SerializeAsString());
+  }
+}
+
+TEST(CallLifetimeTest, CancellingAGenerationFreesItsPlace) {
+  RawServer server;
+  auto stream = OpenGeneration(server, BulkyGeneration());
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
+  stream.context->TryCancel();
+  EXPECT_EQ(stream.reader->Finish().error_code(), grpc::CANCELLED);
+  EXPECT_TRUE(Eventually([&] { return server.Idle(); }));
+}
+
+TEST(CallLifetimeTest, CancellingAnAttentionStreamGivesItsMemoryBack) {
+  RawServer server;
+  auto stream = OpenAttention(server, BulkyAttention());
+  EXPECT_EQ(server.server().attention_bytes(), kBulkyBytes);
+  stream.context->TryCancel();
+  EXPECT_EQ(stream.reader->Finish().error_code(), grpc::CANCELLED);
+  EXPECT_TRUE(Eventually([&] { return server.server().attention_bytes() == 0; }));
+}
+
+TEST(CallLifetimeTest, AStreamThatNobodyReadsIsEnded) {
+  ServerConfig config;
+  config.stall_timeout = absl::Milliseconds(200);
+  RawServer server(config);
+  auto generation = OpenGeneration(server, BulkyGeneration());
+  auto attention = OpenAttention(server, BulkyAttention());
+  EXPECT_TRUE(Eventually([&] { return server.Idle() && server.server().attention_bytes() == 0; }));
+  EXPECT_FALSE(ReadAll(std::move(generation.reader)).status.ok());
+  EXPECT_FALSE(ReadAll(std::move(attention.reader)).status.ok());
+}
+
+TEST(CallLifetimeTest, TooMuchAttentionIsRefusedWithSizeAndLimit) {
+  ServerConfig config;
+  config.max_attention_bytes = kBulkyBytes - 1;
+  RawServer server(config);
+  v1::GetAttentionRequest request = BulkyAttention();
+  const grpc::Status status = GetAttention(server, request).status;
+  EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  const auto info = Detail<google::rpc::ErrorInfo>(status);
+  ASSERT_TRUE(info.has_value());
+  EXPECT_EQ(info->reason(), "ATTENTION_BUDGET");
+  EXPECT_EQ(info->metadata().at("requested_bytes"), absl::StrCat(kBulkyBytes));
+  EXPECT_EQ(info->metadata().at("limit_bytes"), absl::StrCat(kBulkyBytes - 1));
+  EXPECT_EQ(server.server().stats().prompt_tokens, 0);  // nothing was computed
+  request.mutable_selection()->add_heads(0);
+  EXPECT_TRUE(GetAttention(server, request).status.ok());
+}
+
+TEST(CallLifetimeTest, AllCallsTogetherHoldABoundedAmountOfAttention) {
+  ServerConfig config;
+  config.max_attention_bytes = kBulkyBytes;
+  RawServer server(config);
+  std::vector<OpenStream<v1::GetAttentionResponse>> unread;
+  for (int i = 0; i < 4; ++i) unread.push_back(OpenAttention(server, BulkyAttention()));
+  const grpc::Status status = GetAttention(server, BulkyAttention()).status;
+  EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(status), "ATTENTION_MEMORY");
+  for (auto& stream : unread) EXPECT_TRUE(ReadAll(std::move(stream.reader)).status.ok());
+  EXPECT_TRUE(Eventually([&] { return server.server().attention_bytes() == 0; }));
+  EXPECT_TRUE(GetAttention(server, BulkyAttention()).status.ok());
+}
+
+TEST(CallLifetimeTest, AFullQueueSaysWhenToRetry) {
+  ServerConfig config;
+  config.max_batch_sequences = 1;
+  config.max_queued = 1;
+  RawServer server(config);
+  auto running = OpenGeneration(server, BulkyGeneration());
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
+  auto waiting = OpenGeneration(server, BulkyGeneration());
+  const grpc::Status status = Generate(server, BulkyGeneration()).status;
+  EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(status), "QUEUE_FULL");
+  EXPECT_TRUE(Detail<google::rpc::RetryInfo>(status).has_value());
+  EXPECT_TRUE(ReadAll(std::move(running.reader)).status.ok());
+  EXPECT_TRUE(ReadAll(std::move(waiting.reader)).status.ok());
+}
+
+TEST(CallLifetimeTest, ADeadlineEndsAWaitingCall) {
+  ServerConfig config;
+  config.max_batch_sequences = 1;
+  RawServer server(config);
+  auto running = OpenGeneration(server, BulkyGeneration());
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+  v1::PredictRequest request;
+  request.mutable_prompt()->set_text("x");
+  v1::PredictResponse response;
+  EXPECT_EQ(server.prediction->Predict(&context, request, &response).error_code(),
+            grpc::DEADLINE_EXCEEDED);
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().queued == 0; }));
+  EXPECT_TRUE(ReadAll(std::move(running.reader)).status.ok());
+}
+
+TEST(CallLifetimeTest, ShutdownEndsWhatDoesNotEndByItself) {
+  RawServer server;
+  auto unread = OpenGeneration(server, BulkyGeneration());
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
+  std::thread stopping([&] { server.server().Shutdown(absl::Milliseconds(100)); });
+  const Stream<v1::GenerateResponse> rest = ReadAll(std::move(unread.reader));
+  stopping.join();
+  // Read or not in time, the call has ended and said how.
+  if (!rest.status.ok()) {
+    EXPECT_THAT(rest.status.error_code(), testing::AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
+  }
+  EXPECT_EQ(server.server().stats().live, 0);
+}
+
+TEST(CallLifetimeTest, ShutdownWithAStreamThatIsNeverReadReturns) {
+  RawServer server;
+  auto unread = OpenGeneration(server, BulkyGeneration());
+  auto attention = OpenAttention(server, BulkyAttention());
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().live >= 1; }));
+  EXPECT_EQ(server.server().Shutdown(absl::Milliseconds(50)), 1);
+  EXPECT_EQ(server.server().stats().live, 0);
+}
+
+// Many clients at once, each doing something else, some of them leaving early.
+TEST(CallLifetimeTest, TwoHundredMixedCallsAllEndRight) {
+  RawServer server;
+  std::atomic<int> wrong{0};
+  const auto expect = [&](bool right) { wrong += right ? 0 : 1; };
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 200; ++i) {
+    clients.emplace_back([&server, &expect, i] {
+      switch (i % 5) {
+        case 0: {
+          v1::PredictRequest request;
+          request.mutable_prompt()->set_text(absl::StrCat("text number ", i));
+          request.mutable_positions()->set_all(true);
+          v1::PredictResponse response;
+          expect(Predict(server, request, &response).ok());
+          break;
+        }
+        case 1: {
+          v1::GenerateRequest request = BulkyGeneration();
+          request.mutable_stopping()->set_max_tokens(10);
+          expect(Generate(server, request).messages.size() == 12);
+          break;
+        }
+        case 2:
+          expect(GetAttention(server, BulkyAttention()).messages.size() == 14);
+          break;
+        case 3: {
+          auto stream = OpenGeneration(server, BulkyGeneration());
+          stream.context->TryCancel();
+          const grpc::StatusCode code = ReadAll(std::move(stream.reader)).status.error_code();
+          expect(code == grpc::CANCELLED || code == grpc::OK);
+          break;
+        }
+        case 4: {
+          v1::PredictRequest request;
+          request.set_model("nobody");
+          v1::PredictResponse response;
+          expect(ReasonOf(Predict(server, request, &response)) == "MODEL_NOT_FOUND");
+          break;
+        }
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_TRUE(Eventually([&] { return server.Idle() && server.server().attention_bytes() == 0; }));
+}
+
+}  // namespace
+}  // namespace heed
