@@ -1,0 +1,24 @@
+// The machine's own limits, measured: how fast memory can be read and how fast multiply-adds can be
+// done.
+#ifndef HEED_TESTS_BENCH_MACHINE_H_
+#define HEED_TESTS_BENCH_MACHINE_H_
+
+#include <cstdint>
+#include <vector>
+
+namespace heed::bench {
+
+// Bytes per second that all OpenMP threads together read from `bytes` of memory, one value a
+// repetition. Each repetition reads the memory over and over for at least `seconds`.
+std::vector<double> MeasureReadBandwidth(int64_t bytes, double seconds, int repetitions);
+
+// F32 operations per second (a multiply-add is two) of all OpenMP threads in registers, with the
+// widest vectors heed's own kernels would use here; one value a repetition of about `seconds` each.
+std::vector<double> MeasureMultiplyAdds(double seconds, int repetitions);
+
+int64_t ResidentBytes();   // of this process
+int64_t AvailableBytes();  // that the machine could still give out
+
+}  // namespace heed::bench
+
+#endif  // HEED_TESTS_BENCH_MACHINE_H_

@@ -1,0 +1,192 @@
+// heed-bench: how fast a checkpoint runs on this machine, and how near that is to what the machine
+// can do.
+//
+//   heed-bench FOLDER [--json] [--repetitions=5] [--threads=N] [--server=HOST:PORT] [--quick]
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "model/base/cpu.h"
+#include "model/base/status_macros.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/kernels/backend.h"
+#include "model/transformer/transformer.h"
+#include "tests/bench/engine_bench.h"
+#include "tests/bench/local_server.h"
+#include "tests/bench/machine.h"
+#include "tests/bench/measure.h"
+#include "tests/bench/rpc_bench.h"
+
+ABSL_FLAG(bool, json, false, "print JSON instead of a table");
+ABSL_FLAG(int, repetitions, 5, "how often each thing is measured, at least 1");
+ABSL_FLAG(int, threads, 0, "threads of the engine; 0: what quota and affinity allow");
+ABSL_FLAG(std::string, server, "",
+          "measure the calls to the server at host:port; empty: to one in this process");
+ABSL_FLAG(bool, quick, false, "only show that everything runs: the numbers mean little");
+
+namespace heed::bench {
+namespace {
+
+struct Settings {
+  std::string folder;
+  std::string server;
+  int repetitions = 5;
+  double seconds = 0.3;  // of each look at the machine
+  int64_t memory_bytes = int64_t{1} << 30;
+  EngineBenchOptions engine;
+  RpcBenchOptions rpc;
+};
+
+struct Report {
+  std::string machine;
+  std::string model;
+  std::vector<Measurement> measurements;
+};
+
+// Shows on stderr what is being measured: it takes a while.
+void Announce(absl::string_view what) {
+  absl::FPrintF(stderr, "measuring %s ...\n", what);
+}
+
+void Append(std::vector<Measurement> more, Report* report) {
+  for (Measurement& m : more) report->measurements.push_back(std::move(m));
+}
+
+std::vector<double> InUnitsOf(double unit, std::vector<double> values) {
+  for (double& value : values) value /= unit;
+  return values;
+}
+
+// The best of all repetitions counts: whatever else ran on the machine can only have made them
+// slower.
+Roof MeasureRoof(const Settings& settings, int64_t weight_bytes, Report* report) {
+  Announce("the machine");
+  const std::vector<double> flops = MeasureMultiplyAdds(settings.seconds, settings.repetitions);
+  const int64_t memory = std::min(settings.memory_bytes, AvailableBytes() / 4);
+  const std::vector<double> from_memory =
+      MeasureReadBandwidth(memory, settings.seconds, settings.repetitions);
+  const std::vector<double> from_weights =
+      MeasureReadBandwidth(weight_bytes, settings.seconds, settings.repetitions);
+  Append({Summarise("machine: f32 multiply-adds", "GFLOP/s", InUnitsOf(1e9, flops)),
+          Summarise(absl::StrFormat("machine: reading %d MB", memory / 1'000'000), "GB/s",
+                    InUnitsOf(1e9, from_memory)),
+          Summarise(absl::StrFormat("machine: reading %.1f MB, as the weights", weight_bytes / 1e6),
+                    "GB/s", InUnitsOf(1e9, from_weights))},
+         report);
+  return {*std::max_element(flops.begin(), flops.end()),
+          *std::max_element(from_weights.begin(), from_weights.end())};
+}
+
+std::string Describe(const Checkpoint& checkpoint, const LanguageModel& model) {
+  const ModelConfig& config = model.config();
+  return absl::StrFormat(
+      "%s, %.2f M parameters, %d layers, width %d, %d heads, context window %d, %s",
+      config.architecture, static_cast<double>(model.parameter_count()) / 1e6, config.n_layers,
+      config.width, config.n_heads, config.context_window, checkpoint.digest().substr(0, 19));
+}
+
+absl::Status BenchModel(const Settings& settings, Report* report) {
+  const int64_t resident_before = ResidentBytes();
+  HEED_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
+                        OpenHuggingFaceFolder(settings.folder));
+  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<const LanguageModel> model,
+                        LoadTransformer(*checkpoint, DefaultBackend()));
+  report->model = Describe(*checkpoint, *model);
+  checkpoint.reset();
+  const double loaded = static_cast<double>(ResidentBytes() - resident_before) / 1e6;
+  const double packed = static_cast<double>(model->weight_bytes()) / 1e6;
+  Append({Summarise("memory: packed weights", "MB", {packed}),
+          Summarise("memory: more resident once loaded", "MB", {loaded})},
+         report);
+  const Roof roof = MeasureRoof(settings, model->weight_bytes(), report);
+  Announce("the engine");
+  HEED_ASSIGN_OR_RETURN(std::vector<Measurement> engine,
+                        BenchEngine(*model, roof, settings.engine));
+  Append(std::move(engine), report);
+  return absl::OkStatus();
+}
+
+absl::Status BenchCalls(const Settings& settings, Report* report) {
+  std::unique_ptr<LocalServer> server;
+  std::string address = settings.server;
+  if (address.empty()) {
+    HEED_ASSIGN_OR_RETURN(server, LocalServer::Start(settings.folder, omp_get_max_threads()));
+    address = server->address();
+  }
+  Announce(absl::StrCat("calls to ", address));
+  HEED_ASSIGN_OR_RETURN(std::vector<Measurement> calls, BenchRpc(address, settings.rpc));
+  Append(std::move(calls), report);
+  if (server != nullptr) {
+    Append({Summarise("memory: resident, server and client in one", "MB",
+                      {static_cast<double>(ResidentBytes()) / 1e6})},
+           report);
+  }
+  return absl::OkStatus();
+}
+
+Settings ReadSettings(const std::string& folder) {
+  Settings settings;
+  settings.folder = folder;
+  settings.server = absl::GetFlag(FLAGS_server);
+  settings.repetitions = std::max(absl::GetFlag(FLAGS_repetitions), 1);
+  if (absl::GetFlag(FLAGS_quick)) {
+    settings.repetitions = 1;
+    settings.seconds = 0.001;
+    settings.memory_bytes = int64_t{1} << 22;
+    settings.engine.decode_tokens = 4;
+    settings.rpc.calls = 5;
+    settings.rpc.generated_tokens = 4;
+  }
+  settings.engine.repetitions = settings.rpc.repetitions = settings.repetitions;
+  return settings;
+}
+
+void Print(const Report& report) {
+  if (absl::GetFlag(FLAGS_json)) {
+    absl::PrintF("{\"machine\": \"%s\",\n\"model\": \"%s\",\n\"measurements\": %s}\n",
+                 report.machine, report.model, FormatJson(report.measurements));
+  } else {
+    absl::PrintF("%s\n%s\n\n%s", report.machine, report.model, FormatTable(report.measurements));
+  }
+}
+
+int Main(const std::vector<char*>& arguments) {
+  if (arguments.size() != 2) {
+    std::cerr
+        << "heed-bench: give one checkpoint folder, for example: heed-bench model/zoo/decoder\n";
+    return 2;
+  }
+  CpuFacts cpu = DetectCpu();
+  if (absl::GetFlag(FLAGS_threads) > 0) cpu.threads = absl::GetFlag(FLAGS_threads);
+  omp_set_num_threads(cpu.threads);
+  const Settings settings = ReadSettings(arguments[1]);
+  Report report;
+  report.machine = cpu.ToString();
+  absl::Status status = BenchModel(settings, &report);
+  if (status.ok()) status = BenchCalls(settings, &report);
+  if (!status.ok()) {
+    std::cerr << "heed-bench: " << settings.folder << ": " << status.message() << "\n";
+    return 1;
+  }
+  Print(report);
+  return 0;
+}
+
+}  // namespace
+}  // namespace heed::bench
+
+int main(int argc, char** argv) {
+  absl::SetProgramUsageMessage("heed-bench FOLDER measures a checkpoint on this machine.");
+  return heed::bench::Main(absl::ParseCommandLine(argc, argv));
+}

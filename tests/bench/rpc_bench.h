@@ -1,0 +1,27 @@
+// What a client sees: latency and throughput of calls to a running server.
+#ifndef HEED_TESTS_BENCH_RPC_BENCH_H_
+#define HEED_TESTS_BENCH_RPC_BENCH_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tests/bench/measure.h"
+
+namespace heed::bench {
+
+struct RpcBenchOptions {
+  int calls = 200;  // of each caller and repetition
+  int generated_tokens = 64;
+  int repetitions = 5;
+};
+
+// Predict of five tokens from 1 and from 8 callers at once (calls per second, median and 99th
+// percentile of the latency), and a streamed Generate, with the default model of the server at
+// `address`.
+absl::StatusOr<std::vector<Measurement>> BenchRpc(const std::string& address,
+                                                  const RpcBenchOptions& options);
+
+}  // namespace heed::bench
+
+#endif  // HEED_TESTS_BENCH_RPC_BENCH_H_
