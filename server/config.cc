@@ -69,13 +69,14 @@ Setter Bytes(int64_t ServerConfig::*field, int64_t low, int64_t high) {
   };
 }
 
-Setter Seconds(absl::Duration ServerConfig::*field) {
+Setter Time(absl::Duration ServerConfig::*field, absl::Duration low) {
   return [=](absl::string_view text, ServerConfig* config) {
     absl::Duration value;
     const bool parsed = absl::ParseDuration(text, &value);
-    if (!parsed || value < absl::ZeroDuration() || value > absl::Hours(24)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("\"", text, "\" is not a duration in [0s, 24h], such as 10s or 500ms"));
+    if (!parsed || value < low || value > absl::Hours(24)) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not a duration in [",
+                                                     absl::FormatDuration(low),
+                                                     ", 24h], such as 10s or 500ms"));
     }
     config->*field = value;
     return absl::OkStatus();
@@ -197,10 +198,10 @@ const std::vector<Flag>& Flags() {
        "Prompt tokens of one call in a step while others generate. Default 128.",
        Integer(&ServerConfig::prefill_chunk, 1, 1 << 20)},
       {"drain-timeout", "DURATION", "How long calls may go on after SIGTERM. Default 10s.",
-       Seconds(&ServerConfig::drain_timeout)},
+       Time(&ServerConfig::drain_timeout, absl::ZeroDuration())},
       {"stall-timeout", "DURATION",
        "How long a stream may go unread before it is ended. Default 30s.",
-       Seconds(&ServerConfig::stall_timeout)},
+       Time(&ServerConfig::stall_timeout, absl::Milliseconds(1))},
       {"log-level", "LEVEL", "debug, info, warning, error or off. Default info.", SetLogLevel},
       {"log-format", "FORMAT",
        "text, json, or auto: text on a terminal, JSON lines elsewhere. Default auto.",

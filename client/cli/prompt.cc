@@ -1,5 +1,8 @@
 #include "client/cli/prompt.h"
 
+#include <utf8proc.h>
+
+#include <cstddef>
 #include <iterator>
 
 #include "absl/strings/match.h"
@@ -15,6 +18,23 @@ absl::StatusOr<Truncation> ParseTruncation(const std::string& text) {
   return UsageError(absl::StrCat("--truncate is \"", text,
                                  "\"; expected left (keep the end), right (keep the beginning) "
                                  "or refuse."));
+}
+
+// A usage error that says where the text stops being UTF-8: the wire carries nothing else.
+absl::Status CheckUtf8(const std::string& text) {
+  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
+  for (size_t i = 0; i < text.size();) {
+    utf8proc_int32_t code_point = 0;
+    const utf8proc_ssize_t length =
+        utf8proc_iterate(bytes + i, static_cast<utf8proc_ssize_t>(text.size() - i), &code_point);
+    if (length <= 0) {
+      return UsageError(absl::StrCat("the text is not well-formed UTF-8: byte ", i, " is 0x",
+                                     absl::Hex(bytes[i], absl::kZeroPad2),
+                                     ". Convert it first, for example with iconv -t UTF-8."));
+    }
+    i += static_cast<size_t>(length);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -37,10 +57,13 @@ std::vector<OptionSpec> PromptOptions() {
 }
 
 absl::StatusOr<std::string> ReadText(const std::string& operand, Session& session) {
-  if (operand != "-") return operand;
-  std::string text(std::istreambuf_iterator<char>(session.in()), {});
-  if (absl::EndsWith(text, "\n")) text.pop_back();
-  if (absl::EndsWith(text, "\r")) text.pop_back();
+  std::string text = operand;
+  if (operand == "-") {
+    text.assign(std::istreambuf_iterator<char>(session.in()), {});
+    if (absl::EndsWith(text, "\n")) text.pop_back();
+    if (absl::EndsWith(text, "\r")) text.pop_back();
+  }
+  if (absl::Status status = CheckUtf8(text); !status.ok()) return status;
   return text;
 }
 

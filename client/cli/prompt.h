@@ -37,7 +37,8 @@ std::vector<OptionSpec> ReadingOptions();
 // The above with --ids and --truncate.
 std::vector<OptionSpec> PromptOptions();
 
-// The text operand, where "-" stands for standard input without its last line end.
+// The text operand, where "-" stands for standard input without its last line end. A usage error
+// when it is not UTF-8.
 absl::StatusOr<std::string> ReadText(const std::string& operand, Session& session);
 
 // Text or ids as the command line gives them. A usage error when there is neither or both.

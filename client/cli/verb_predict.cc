@@ -43,7 +43,7 @@ absl::Status ReadCandidates(const Arguments& arguments, PredictRequest& request)
     }
   }
   if (arguments.Has("candidates") && request.candidate_texts.empty()) {
-    return UsageError("--candidates is empty; expected texts such as were,was.");
+    return UsageError("--candidates is empty; expected texts such as \" were, was\".");
   }
   if (arguments.Has("candidate-ids")) {
     auto ids = arguments.Ints("candidate-ids");
@@ -245,7 +245,7 @@ absl::Status RunPredict(const Arguments& arguments, Session& session) {
 std::vector<OptionSpec> PredictOptions() {
   std::vector<OptionSpec> options = {
       {"top", "K", "Show the K most probable tokens; default 10, or 3 a position with --all."},
-      {"candidates", "were,was", "Show these tokens instead.", /*repeatable=*/true},
+      {"candidates", "TEXTS", "Show these tokens instead.", /*repeatable=*/true},
       {"candidate-ids", "1,2,3", "Show the tokens of these ids instead.", /*repeatable=*/true},
       {"full", "FILE.npy", "Write all log-probabilities as float32 [positions, tokens]."},
       {"position", "N", "Predict at position N of the prompt; -1 is the last, the default.",
@@ -266,7 +266,7 @@ Verb PredictVerb() {
           .description =
               "PROMPT is the text, or - for standard input. For a masked model: what it "
               "expects at each mask token.",
-          .example = "heed predict \"the keys to the cabinet\" --candidates=were,was",
+          .example = "heed predict \"the keys to the cabinet\" --candidates=\" were, was\"",
           .options = PredictOptions(),
           .run = RunPredict};
 }

@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "model/base/layer_kinds.h"
+
 namespace heed {
 
-enum class NormKind { kLayerNorm, kRmsNorm };
 // Pre: x + f(norm(x)), and a final norm. Post: norm(x + f(x)), and a norm on the embeddings.
 enum class NormPlacement { kPre, kPost };
 enum class PositionKind { kLearned, kRope };
-enum class Activation { kGeluTanh, kGeluErf, kSilu, kRelu };
 
 // Llama-3 frequency scaling (transformers, modeling_rope_utils.py, "llama3"), or linear scaling.
 struct RopeScaling {

@@ -14,8 +14,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "model/base/cpu.h"
+#include "model/base/layer_kinds.h"
 #include "model/base/matrix.h"
-#include "model/checkpoint/model_config.h"
 
 namespace heed {
 

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -25,8 +26,8 @@ constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
 
 // Modification times may be too coarse to tell two writes apart, so tests that change a file also
 // say when.
-void SetModified(const std::string& path, int64_t seconds) {
-  fs::last_write_time(path, fs::file_time_type(std::chrono::seconds(seconds)));
+void SetModified(const std::string& path, std::chrono::nanoseconds time) {
+  fs::last_write_time(path, fs::file_time_type(time));
 }
 
 TEST(FileTest, ReadsAnyPart) {
@@ -113,12 +114,17 @@ TEST(FileTest, SeesThatTheFileGrew) {
 
 TEST(FileTest, SeesThatTheFileWasOverwritten) {
   const TestFolder folder;
-  folder.Write("f", "0123456789");
-  SetModified(folder.File("f"), 1000000000);
-  const auto file = File::Open(folder.File("f"), "f");
-  ASSERT_THAT(file, IsOk());
-  folder.Overwrite("f", "9876543210");
-  EXPECT_THAT((*file)->ReadAll(100), IsError(kDataLoss, "f: was changed while heed was reading"));
+  constexpr std::chrono::seconds kThen(1000000000);
+  for (const std::chrono::nanoseconds later :
+       {std::chrono::nanoseconds(1), std::chrono::nanoseconds(std::chrono::seconds(1))}) {
+    folder.Write("f", "0123456789");
+    SetModified(folder.File("f"), kThen);
+    const auto file = File::Open(folder.File("f"), "f");
+    ASSERT_THAT(file, IsOk());
+    folder.Overwrite("f", "9876543210");
+    SetModified(folder.File("f"), kThen + later);
+    EXPECT_THAT((*file)->ReadAll(100), IsError(kDataLoss, "f: was changed while heed was reading"));
+  }
 }
 
 TEST(FileTest, KeepsTheOldFileWhenAnotherTakesItsName) {

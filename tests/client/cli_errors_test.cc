@@ -53,6 +53,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUsage{{"models", "x"}, "takes no argument, but got \"x\""},
         WrongUsage{{"predict", "the", "keys", "to"}, "in quotes: \"the keys …\""},
         WrongUsage{{"predict"}, "no prompt."},
+        WrongUsage{{"predict", "ab\xff"}, "not well-formed UTF-8: byte 2 is 0xff"},
+        WrongUsage{{"tokenize", "\xc3"}, "not well-formed UTF-8: byte 0 is 0xc3"},
         WrongUsage{{"predict", "x", "--ids=1"}, "both a prompt and --ids"},
         WrongUsage{{"predict", "--ids=1,x"}, "--ids: \"x\" is not a whole number"},
         WrongUsage{{"predict", "x", "--top=0"}, "--top is 0; expected 1 or more"},

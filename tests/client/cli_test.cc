@@ -332,7 +332,7 @@ TEST_F(CliTest, HelpShowsAnExampleForEachVerb) {
 }
 
 TEST_F(CliTest, ExamplesOfTheHelpWork) {
-  Run({"predict", kText, "--candidates=were,was"});
+  Run({"predict", kText, "--candidates= were, was"});
   Run({"generate", kText, "--max-tokens=30", "--temperature=0.8", "--seed=1"});
   Run({"detokenize", "100,101,102"});
   Run({"health", "--deadline=10s"});

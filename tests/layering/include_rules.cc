@@ -26,8 +26,7 @@ const std::vector<FolderRule>& FolderRules() {
       {"model/checkpoint/", {"model/base/"}},
       // tokenizer.h gives the tokens their type.
       {"model/tokenizer/", {"model/base/"}},
-      // model_config.h names the kinds of norm and activation.
-      {"model/kernels/", {"model/base/", "model/checkpoint/model_config.h"}},
+      {"model/kernels/", {"model/base/"}},
       {"model/transformer/",
        {"model/base/", "model/checkpoint/", "model/tokenizer/tokenizer.h", "model/kernels/"}},
       {"model/generate/", {"model/base/", "model/tokenizer/tokenizer.h"}},

@@ -1,0 +1,173 @@
+// Tiles and captures: every row in its place, whatever the order and the pieces it comes in.
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/attention_capture.h"
+#include "server/attention_tile.h"
+
+namespace heed {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+TEST(AttentionTileTest, DenseRowsAreFilledUpWithZeros) {
+  AttentionTile tile(3, 1, {4, 6}, 4, /*top_k=*/0);
+  tile.StoreRow(1, {0.5f, 0.25f, 0.25f});
+  tile.StoreRow(0, {1.0f});
+  EXPECT_THAT(tile.weights(), ElementsAre(1, 0, 0, 0, 0.5f, 0.25f, 0.25f, 0));
+  EXPECT_EQ(tile.data_bytes(), 2 * RowBytes(0, 4));
+  EXPECT_FALSE(tile.is_top_k());
+}
+
+TEST(AttentionTileTest, TopKKeepsTheLargestTiesBySmallerKey) {
+  AttentionTile tile(0, 0, {0, 1, 2}, 6, /*top_k=*/3);
+  tile.StoreRow(0, {0.125f, 0.25f, 0.25f, 0.125f, 0.125f, 0.125f});
+  tile.StoreRow(1, {0.0f, 0.5f, 0.0f, 0.0f, 0.5f});
+  tile.StoreRow(2, {0.25f, 0.75f});
+  EXPECT_THAT(tile.keys(), ElementsAre(1, 2, 0, 1, 4, 0, 1, 0, -1));
+  EXPECT_THAT(tile.weights(), ElementsAre(0.25f, 0.25f, 0.125f, 0.5f, 0.5f, 0, 0.75f, 0.25f, 0));
+  EXPECT_THAT(tile.dropped_mass(), ElementsAre(0.375f, 0, 0));
+  EXPECT_EQ(tile.data_bytes(), 3 * RowBytes(3, 6));
+}
+
+TEST(AttentionTileTest, TopKEqualsAFullSortOnRandomRows) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 200; ++round) {
+    const int64_t n = 1 + random() % 40;
+    const int64_t k = 1 + random() % 45;
+    std::vector<float> weights(n);
+    for (float& weight : weights) weight = static_cast<float>(random() % 6) / 16;  // many ties
+    AttentionTile tile(0, 0, {n - 1}, n, k);
+    tile.StoreRow(0, weights);
+    std::vector<int> order(n);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int a, int b) { return weights[a] > weights[b]; });
+    const int64_t kept = std::min(n, k);
+    ASSERT_EQ(tile.columns(), kept);
+    float rest = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      if (i >= kept) {
+        rest += weights[order[i]];
+        continue;
+      }
+      EXPECT_EQ(tile.keys()[i], order[i]);
+      EXPECT_EQ(tile.weights()[i], weights[order[i]]);
+    }
+    EXPECT_EQ(tile.dropped_mass()[0], rest);
+  }
+}
+
+float Weight(int layer, int head, int64_t query, int64_t key) {
+  return static_cast<float>(((layer * 10 + head) * 1000 + query) * 1000 + key);
+}
+
+// Runs positions [begin, end) of a causal model of `layers` layers through an observer.
+void RunModel(ForwardObserver& observer, int layers, int64_t begin, int64_t end) {
+  for (int layer = 0; layer < layers; ++layer) {
+    const AttentionRows rows = observer.WantAttention(layer, begin, end);
+    for (int64_t query : rows.queries) {
+      EXPECT_GE(query, begin);
+      EXPECT_LT(query, end);
+      std::vector<float> weights(query + 1);
+      for (int64_t key = 0; key <= query; ++key) weights[key] = 0;
+      for (int head : rows.heads) {
+        for (int64_t key = 0; key <= query; ++key) weights[key] = Weight(layer, head, query, key);
+        observer.OnAttentionRow(layer, head, query, weights);
+      }
+    }
+  }
+}
+
+void ExpectRows(const AttentionTile& tile, int64_t key_count) {
+  for (int64_t row = 0; row < tile.rows(); ++row) {
+    for (int64_t key = 0; key < key_count; ++key) {
+      const int64_t query = tile.queries()[row];
+      ASSERT_EQ(tile.weights()[row * key_count + key],
+                key <= query ? Weight(tile.layer(), tile.head(), query, key) : 0);
+    }
+  }
+}
+
+TEST(PromptCaptureTest, TilesComeInTheSameOrderWhateverTheChunks) {
+  for (int64_t chunk : {1, 3, 10}) {
+    auto capture =
+        PromptCapture::Create({.layers = {0, 2}, .heads = {1, 3}, .queries = {0, 4, 9}}, 10, 3, 4);
+    ASSERT_TRUE(capture.ok());
+    EXPECT_EQ((*capture)->tile_count(), 4);
+    for (int64_t begin = 0; begin < 10; begin += chunk) {
+      EXPECT_FALSE((*capture)->TakeTile().has_value());
+      RunModel(**capture, 3, begin, std::min<int64_t>(begin + chunk, 10));
+      (*capture)->CompleteUpTo(std::min<int64_t>(begin + chunk, 10));
+    }
+    for (const auto& [layer, head] : {std::pair(0, 1), {0, 3}, {2, 1}, {2, 3}}) {
+      const auto tile = (*capture)->TakeTile();
+      ASSERT_TRUE(tile.has_value());
+      EXPECT_EQ(tile->layer(), layer);
+      EXPECT_EQ(tile->head(), head);
+      EXPECT_THAT(tile->queries(), ElementsAre(0, 4, 9));
+      ExpectRows(*tile, 10);
+    }
+    EXPECT_FALSE((*capture)->TakeTile().has_value());
+  }
+}
+
+TEST(PromptCaptureTest, ALongSelectionIsCutIntoTilesThatLeaveEarly) {
+  constexpr int64_t kKeys = 1024;  // 256 rows a tile
+  AttentionChoice choice{.layers = {0}, .heads = {0, 1}, .queries = {}};
+  for (int64_t query = 0; query < 700; ++query) choice.queries.push_back(query);
+  auto capture = PromptCapture::Create(choice, kKeys, 1, 2);
+  ASSERT_TRUE(capture.ok());
+  EXPECT_EQ((*capture)->tile_count(), 6);
+  std::vector<AttentionTile> tiles;
+  const auto take_all = [&] {
+    while (auto tile = (*capture)->TakeTile()) tiles.push_back(*std::move(tile));
+  };
+  RunModel(**capture, 1, 0, 255);
+  (*capture)->CompleteUpTo(255);
+  take_all();
+  EXPECT_THAT(tiles, IsEmpty());
+  RunModel(**capture, 1, 255, 600);
+  (*capture)->CompleteUpTo(600);
+  take_all();
+  EXPECT_EQ(tiles.size(), 4u);
+  RunModel(**capture, 1, 600, 1024);
+  (*capture)->CompleteUpTo(1024);
+  take_all();
+  ASSERT_EQ(tiles.size(), 6u);
+  const int64_t first_queries[] = {0, 0, 256, 256, 512, 512};
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(tiles[i].head(), i % 2);
+    EXPECT_EQ(tiles[i].queries().front(), first_queries[i]);
+    EXPECT_LE(tiles[i].data_bytes(), kMaxTileBytes);
+    ExpectRows(tiles[i], kKeys);
+  }
+  EXPECT_EQ(tiles[5].queries().back(), 699);
+}
+
+TEST(StepCaptureTest, KeepsTheRowThatPredictsAndNothingBefore) {
+  StepCapture capture({.layers = {1}, .heads = {0, 2}}, /*prompt_length=*/6, 2, 3);
+  RunModel(capture, 2, 0, 4);
+  EXPECT_THAT(capture.TakeRows(), IsEmpty());
+  RunModel(capture, 2, 4, 6);
+  for (int64_t query : {5, 6, 7}) {
+    if (query > 5) RunModel(capture, 2, query, query + 1);
+    const std::vector<AttentionTile> rows = capture.TakeRows();
+    ASSERT_EQ(rows.size(), 2u);
+    for (const AttentionTile& row : rows) {
+      EXPECT_EQ(row.layer(), 1);
+      EXPECT_THAT(row.queries(), ElementsAre(query));
+      ExpectRows(row, query + 1);
+    }
+    EXPECT_EQ(rows[1].head(), 2);
+  }
+}
+
+}  // namespace
+}  // namespace heed

@@ -1,0 +1,182 @@
+#include "server/config.h"
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace heed {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& args,
+                                  const std::map<std::string, std::string>& environment = {}) {
+  return ParseCommandLine(args, [&](const std::string& name) -> std::optional<std::string> {
+    const auto found = environment.find(name);
+    if (found == environment.end()) return std::nullopt;
+    return found->second;
+  });
+}
+
+ServerConfig ParseOk(const std::vector<std::string>& args,
+                     const std::map<std::string, std::string>& environment = {}) {
+  const auto line = Parse(args, environment);
+  EXPECT_TRUE(line.ok()) << line.status();
+  return line.ok() ? line->config : ServerConfig();
+}
+
+std::string ParseError(const std::vector<std::string>& args,
+                       const std::map<std::string, std::string>& environment = {}) {
+  const auto line = Parse(args, environment);
+  EXPECT_FALSE(line.ok());
+  return std::string(line.status().message());
+}
+
+TEST(ConfigTest, DefaultsAreThoseOfTheStruct) {
+  const ServerConfig config = ParseOk({});
+  EXPECT_EQ(config.listen, "127.0.0.1:50051");
+  EXPECT_TRUE(config.models.empty());
+  EXPECT_EQ(config.max_prompt_bytes, 1 << 20);
+  EXPECT_EQ(config.drain_timeout, absl::Seconds(10));
+}
+
+TEST(ConfigTest, EveryFlagIsReadInBothSpellingsAndFromTheEnvironment) {
+  const struct {
+    const char* name;
+    const char* variable;
+    const char* value;
+    bool (*holds)(const ServerConfig&);
+  } cases[] = {
+      {"listen", "HEED_LISTEN", "[::]:0", [](auto& c) { return c.listen == "[::]:0"; }},
+      {"port-file", "HEED_PORT_FILE", "/x", [](auto& c) { return c.port_file == "/x"; }},
+      {"model", "HEED_MODEL", "m=/f",
+       [](auto& c) {
+         return c.models == std::vector<ModelSource>{{"m", "/f"}};
+       }},
+      {"models-dir", "HEED_MODELS_DIR", "/d", [](auto& c) { return c.models_dir == "/d"; }},
+      {"threads", "HEED_THREADS", "3", [](auto& c) { return c.threads == 3; }},
+      {"kv-cache-mib", "HEED_KV_CACHE_MIB", "7", [](auto& c) { return c.kv_cache_mib == 7; }},
+      {"max-prompt-bytes", "HEED_MAX_PROMPT_BYTES", "2MiB",
+       [](auto& c) { return c.max_prompt_bytes == 2 << 20; }},
+      {"max-attention-bytes", "HEED_MAX_ATTENTION_BYTES", "5",
+       [](auto& c) { return c.max_attention_bytes == 5; }},
+      {"max-queued", "HEED_MAX_QUEUED", "1", [](auto& c) { return c.max_queued == 1; }},
+      {"max-batch-sequences", "HEED_MAX_BATCH_SEQUENCES", "2",
+       [](auto& c) { return c.max_batch_sequences == 2; }},
+      {"max-step-tokens", "HEED_MAX_STEP_TOKENS", "9",
+       [](auto& c) { return c.max_step_tokens == 9; }},
+      {"prefill-chunk", "HEED_PREFILL_CHUNK", "8", [](auto& c) { return c.prefill_chunk == 8; }},
+      {"drain-timeout", "HEED_DRAIN_TIMEOUT", "1m",
+       [](auto& c) { return c.drain_timeout == absl::Minutes(1); }},
+      {"stall-timeout", "HEED_STALL_TIMEOUT", "1500ms",
+       [](auto& c) { return c.stall_timeout == absl::Milliseconds(1500); }},
+      {"log-level", "HEED_LOG_LEVEL", "debug", [](auto& c) { return c.log_level == "debug"; }},
+      {"log-format", "HEED_LOG_FORMAT", "json",
+       [](auto& c) { return c.log_format == LogFormat::kJson; }},
+  };
+  const std::string help = HelpText();
+  for (const auto& c : cases) {
+    EXPECT_TRUE(c.holds(ParseOk({absl::StrCat("--", c.name, "=", c.value)}))) << c.name;
+    EXPECT_TRUE(c.holds(ParseOk({absl::StrCat("--", c.name), c.value}))) << c.name;
+    EXPECT_TRUE(c.holds(ParseOk({}, {{c.variable, c.value}}))) << c.variable;
+    EXPECT_FALSE(c.holds(ParseOk({}))) << c.name;
+    EXPECT_THAT(help, HasSubstr(absl::StrCat("--", c.name, "=")));
+    EXPECT_THAT(ParseError({absl::StrCat("--", c.name)}), HasSubstr("needs a value"));
+  }
+}
+
+TEST(ConfigTest, TheFlagWinsOverTheEnvironment) {
+  EXPECT_EQ(ParseOk({"--threads=2"}, {{"HEED_THREADS", "5"}}).threads, 2);
+  EXPECT_THAT(ParseOk({"--model=a=/a"}, {{"HEED_MODEL", "b=/b"}}).models,
+              ElementsAre(ModelSource{"a", "/a"}));
+  EXPECT_EQ(ParseOk({}, {{"HEED_THREADS", ""}}).threads, 0);
+}
+
+TEST(ConfigTest, ModelsRepeatInOrder) {
+  EXPECT_THAT(ParseOk({"--model=b=/x/b", "--model", "/y/a/", "--model=c-1.5=rel/a=b"}).models,
+              ElementsAre(ModelSource{"b", "/x/b"}, ModelSource{"a", "/y/a/"},
+                          ModelSource{"c-1.5", "rel/a=b"}));
+  EXPECT_THAT(ParseOk({}, {{"HEED_MODEL", "b=/b,/a"}}).models,
+              ElementsAre(ModelSource{"b", "/b"}, ModelSource{"a", "/a"}));
+  // An equals sign behind a slash belongs to the folder.
+  EXPECT_THAT(ParseError({"--model=/x/y=z"}), HasSubstr("--model=name=/x/y=z"));
+}
+
+TEST(ConfigTest, WrongValuesSayWhatIsRight) {
+  const struct {
+    const char* flag;
+    const char* says;
+  } cases[] = {
+      {"--listen=50051", "is not host:port"},
+      {"--listen=:50051", "is not host:port"},
+      {"--listen=localhost:65536", "is not host:port"},
+      {"--listen=localhost:-1", "is not host:port"},
+      {"--listen=localhost:", "is not host:port"},
+      {"--model=a=", "names no folder"},
+      {"--model=A b=/x", "is no name for a model"},
+      {"--model=/x/Big", "--model=name=/x/Big"},
+      {"--model=", "names no folder"},
+      {"--threads=-1", "in [0, 1024]"},
+      {"--threads=1025", "in [0, 1024]"},
+      {"--threads=two", "in [0, 1024]"},
+      {"--kv-cache-mib=0", "in [1, "},
+      {"--max-prompt-bytes=0", "is not a size"},
+      {"--max-prompt-bytes=2GiB", "is not a size"},
+      {"--max-prompt-bytes=1.5MiB", "is not a size"},
+      {"--max-attention-bytes=-1", "is not a size"},
+      {"--max-attention-bytes=9000000000GiB", "is not a size"},
+      {"--max-queued=0", "in [1, "},
+      {"--max-batch-sequences=5000", "in [1, 4096]"},
+      {"--drain-timeout=10", "is not a duration"},
+      {"--drain-timeout=-1s", "is not a duration"},
+      {"--drain-timeout=inf", "is not a duration"},
+      {"--stall-timeout=0s", "is not a duration"},
+      {"--log-level=loud", "debug, info"},
+      {"--log-format=xml", "auto, text, json"},
+      {"model", "--model=model"},
+      {"--", "unexpected argument"},
+  };
+  for (const auto& c : cases) EXPECT_THAT(ParseError({c.flag}), HasSubstr(c.says)) << c.flag;
+  EXPECT_THAT(ParseError({"--model=a=/x", "--model=a=/y"}), HasSubstr("two models"));
+  EXPECT_THAT(ParseError({}, {{"HEED_THREADS", "x"}}), HasSubstr("HEED_THREADS: "));
+}
+
+TEST(ConfigTest, AnUnknownFlagSuggestsTheNearest) {
+  EXPECT_THAT(ParseError({"--lisen=x"}), HasSubstr("Did you mean --listen?"));
+  EXPECT_THAT(ParseError({"--max-prompt-byte=1"}), HasSubstr("Did you mean --max-prompt-bytes?"));
+  EXPECT_THAT(ParseError({"--zzzzzzzzzz"}), testing::Not(HasSubstr("Did you mean")));
+}
+
+TEST(ConfigTest, HelpAndVersionDoNotNeedTheRestToBeRight) {
+  EXPECT_EQ(Parse({"--help", "--nonsense"})->action, CommandLine::Action::kShowHelp);
+  EXPECT_EQ(Parse({"--version"}, {{"HEED_THREADS", "x"}})->action,
+            CommandLine::Action::kShowVersion);
+}
+
+TEST(ConfigTest, FindModelsListsFoldersWithAConfigDecoderFirst) {
+  namespace fs = std::filesystem;
+  const fs::path dir = fs::path(testing::TempDir()) / "find_models";
+  fs::remove_all(dir);
+  for (const char* name : {"zebra", "decoder", "average", "no-config", "Bad Name"}) {
+    fs::create_directories(dir / name);
+    if (name != std::string("no-config")) std::ofstream(dir / name / "config.json") << "{}";
+  }
+  const auto found = FindModels(dir.string());
+  ASSERT_TRUE(found.ok()) << found.status();
+  std::vector<std::string> names;
+  for (const ModelSource& source : *found) names.push_back(source.name);
+  EXPECT_THAT(names, ElementsAre("decoder", "average", "zebra"));
+  EXPECT_EQ((*found)[0].folder, (dir / "decoder").string());
+  EXPECT_EQ(FindModels((dir / "no-config").string()).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(FindModels((dir / "absent").string()).status().message(), HasSubstr("absent"));
+}
+
+}  // namespace
+}  // namespace heed
