@@ -11,7 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "heed/v1/inspection.pb.h"
-#include "server/attention_capture.h"
+#include "model/inspect/attention_capture.h"
 #include "server/byte_budget.h"
 #include "server/convert_prompt.h"
 #include "server/service_context.h"

@@ -9,7 +9,7 @@
 #include "google/protobuf/repeated_field.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
-#include "server/attention_capture.h"
+#include "model/inspect/attention_capture.h"
 #include "server/convert_model.h"
 
 namespace heed {

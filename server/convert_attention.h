@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "heed/v1/inspection.pb.h"
-#include "server/attention_tile.h"
+#include "model/inspect/attention_tile.h"
 #include "server/convert_prompt.h"
 #include "server/registry.h"
 #include "server/request_limits.h"

@@ -20,9 +20,9 @@
 #include "model/generate/distribution.h"
 #include "model/generate/sampler.h"
 #include "model/generate/text_stream.h"
+#include "model/inspect/attention_capture.h"
+#include "model/inspect/attention_tile.h"
 #include "model/tokenizer/tokenizer.h"
-#include "server/attention_capture.h"
-#include "server/attention_tile.h"
 #include "server/scheduler.h"
 
 namespace heed {

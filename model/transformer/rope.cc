@@ -21,7 +21,8 @@ double ScaleLlama3(double frequency, const RopeScaling& scaling) {
 std::vector<float> RopeFrequencies(int head_dim, double theta, const RopeScaling& scaling) {
   std::vector<float> frequencies;
   for (int i = 0; i < head_dim; i += 2) {
-    // In the reference's order of f32 roundings, so that angles agree to the last digit far into a sequence.
+    // In the reference's order of f32 roundings, so that angles agree to the last digit far into a
+    // sequence.
     const float exponent = static_cast<float>(i) / static_cast<float>(head_dim);
     const float period = static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
     double frequency = 1.0f / period;

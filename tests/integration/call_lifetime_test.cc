@@ -88,6 +88,34 @@ TEST(CallLifetimeTest, CancellingAGenerationFreesItsPlace) {
   EXPECT_TRUE(Eventually([&] { return server.Idle(); }));
 }
 
+// Nothing is being written to a waiting call, so that only the cancellation itself can end it.
+TEST(CallLifetimeTest, CancellingAWaitingCallTakesItOutOfTheQueue) {
+  ServerConfig config;
+  config.max_batch_sequences = 1;
+  RawServer server(config);
+  auto running = OpenGeneration(server, BulkyGeneration());
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
+  auto generation = OpenGeneration(server, BulkyGeneration());
+  auto attention = OpenAttention(server, BulkyAttention());
+  grpc::ClientContext predict_context;
+  std::thread predict([&] {
+    v1::PredictRequest request;
+    request.mutable_prompt()->set_text("x");
+    v1::PredictResponse response;
+    EXPECT_EQ(server.prediction->Predict(&predict_context, request, &response).error_code(),
+              grpc::CANCELLED);
+  });
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().queued == 3; }));
+  generation.context->TryCancel();
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().queued == 2; }));
+  attention.context->TryCancel();
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().queued == 1; }));
+  predict_context.TryCancel();
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().queued == 0; }));
+  predict.join();
+  EXPECT_TRUE(ReadAll(std::move(running.reader)).status.ok());
+}
+
 TEST(CallLifetimeTest, CancellingAnAttentionStreamGivesItsMemoryBack) {
   RawServer server;
   auto stream = OpenAttention(server, BulkyAttention());

@@ -49,7 +49,7 @@ TEST(LayeringTest, RefusesDependenciesThatPointBack) {
        Includes{{"model/base/cpu.cc", "model/tokenizer/tokenizer.h"},
                 {"model/checkpoint/file.cc", "model/transformer/transformer.h"},
                 {"model/kernels/backend.h", "model/checkpoint/checkpoint.h"},
-                {"model/transformer/weights.cc", "model/inspect/observer.h"},
+                {"model/transformer/weights.cc", "model/inspect/attention_tile.h"},
                 {"model/transformer/weights.cc", "model/generate/sampler.h"},
                 {"model/transformer/weights.cc", "model/tokenizer/bpe.h"},
                 {"model/generate/sampler.cc", "model/transformer/transformer.h"},

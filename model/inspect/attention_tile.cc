@@ -1,4 +1,4 @@
-#include "server/attention_tile.h"
+#include "model/inspect/attention_tile.h"
 
 #include <algorithm>
 #include <utility>

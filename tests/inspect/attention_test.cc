@@ -7,8 +7,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/attention_capture.h"
-#include "server/attention_tile.h"
+#include "model/inspect/attention_capture.h"
+#include "model/inspect/attention_tile.h"
 
 namespace heed {
 namespace {

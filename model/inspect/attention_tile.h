@@ -1,7 +1,7 @@
 // Attention weights on their way to a client: which ones, and some consecutive rows of one head.
 // Knows neither gRPC nor protobuf.
-#ifndef HEED_SERVER_ATTENTION_TILE_H_
-#define HEED_SERVER_ATTENTION_TILE_H_
+#ifndef HEED_MODEL_INSPECT_ATTENTION_TILE_H_
+#define HEED_MODEL_INSPECT_ATTENTION_TILE_H_
 
 #include <algorithm>
 #include <cstdint>
@@ -79,4 +79,4 @@ class AttentionTile {
 
 }  // namespace heed
 
-#endif  // HEED_SERVER_ATTENTION_TILE_H_
+#endif  // HEED_MODEL_INSPECT_ATTENTION_TILE_H_

@@ -1,6 +1,6 @@
 // Observers that keep the attention rows a call asked for. Know neither gRPC nor protobuf.
-#ifndef HEED_SERVER_ATTENTION_CAPTURE_H_
-#define HEED_SERVER_ATTENTION_CAPTURE_H_
+#ifndef HEED_MODEL_INSPECT_ATTENTION_CAPTURE_H_
+#define HEED_MODEL_INSPECT_ATTENTION_CAPTURE_H_
 
 #include <atomic>
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "model/inspect/observer.h"
-#include "server/attention_tile.h"
+#include "model/inspect/attention_tile.h"
+#include "model/transformer/observer.h"
 
 namespace heed {
 
@@ -78,4 +78,4 @@ class StepCapture final : public ForwardObserver {
 
 }  // namespace heed
 
-#endif  // HEED_SERVER_ATTENTION_CAPTURE_H_
+#endif  // HEED_MODEL_INSPECT_ATTENTION_CAPTURE_H_

@@ -1,4 +1,4 @@
-#include "server/attention_capture.h"
+#include "model/inspect/attention_capture.h"
 
 #include <algorithm>
 #include <new>
