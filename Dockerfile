@@ -37,5 +37,5 @@ USER 65532:65532
 ENV HEED_LISTEN=0.0.0.0:50051 GOMP_SPINCOUNT=2000
 EXPOSE 50051
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-  CMD ["heed", "health", "--server=127.0.0.1:50051", "--deadline=4s"]
+  CMD ["sh", "-c", "exec heed health --server=127.0.0.1:${HEED_LISTEN##*:} --deadline=4s"]
 ENTRYPOINT ["heed-server"]
