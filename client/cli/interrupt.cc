@@ -35,8 +35,10 @@ void WatchPipe(CancelToken* token) {
   while (message != kQuit) {
     const ssize_t count = read(pipe_ends[0], &message, 1);
     if (count == 1 && message == kInterrupted) {
+      // Asked first: a call that Cancel() ends may be gone before the next line.
+      const bool has_call = token->in_use();
       token->Cancel();
-      if (!token->in_use()) _exit(kExitInterrupted);
+      if (!has_call) _exit(kExitInterrupted);
     }
     if (count == 0 || (count < 0 && errno != EINTR)) return;
   }

@@ -64,6 +64,8 @@ class ClientServerTest : public testing::Test {
   void Start(ServerConfig config) {
     config.listen = "127.0.0.1:0";
     config.log_level = "off";
+    // A call whose caller is gone must end because of that, not because nobody reads it.
+    config.stall_timeout = absl::Hours(1);
     Registry registry;
     LoadOptions options;
     options.kv_cache_bytes = int64_t{8} << 20;
