@@ -8,6 +8,11 @@
 
 namespace heed {
 
+// Threads of the calling thread's team.
+inline int64_t MaxThreads() {
+  return omp_get_max_threads();
+}
+
 // Calls fn(i) for i in [0, n), in any order, on the calling thread's OpenMP team. `worth_it` false
 // runs them here: a team costs a few microseconds. fn must not throw.
 template <typename Fn>
@@ -24,7 +29,7 @@ void ParallelFor(int64_t n, bool worth_it, const Fn& fn) {
 // each: fn(begin, end).
 template <typename Fn>
 void ParallelBlocks(int64_t n, int64_t grain, const Fn& fn) {
-  const int64_t threads = omp_get_max_threads();
+  const int64_t threads = MaxThreads();
   int64_t blocks = n / (grain < 1 ? 1 : grain);
   if (blocks > threads) blocks = threads;
   if (blocks < 2) {

@@ -1,0 +1,71 @@
+// The integer kernels' interface to the rest: plain functions over plain pointers, one table for
+// each instruction set. The rules of isa_kernels.h for the files that implement a table hold here.
+//
+// A quantised matrix W [out, in] is cut into panels of kPanelCols output features, and each panel
+// into groups of `group` consecutive input features, the last of which may be filled up with zeros.
+// In a group w = scale * (q - zero) with q unsigned and one scale for each output feature. The
+// activations of a row are x = scale * q with q signed and one scale for each group. The products
+// are summed exactly in 32 bits, and the groups in order in single precision, so a result's bits
+// depend on its own row and panel only.
+#ifndef HEED_MODEL_KERNELS_INT_KERNELS_H_
+#define HEED_MODEL_KERNELS_INT_KERNELS_H_
+
+#include <stdint.h>
+
+namespace heed {
+
+constexpr int64_t kPanelCols = 64;
+
+// Input features whose products with one output feature lie together: the width of one dot product
+// instruction.
+constexpr int64_t kDotWidth = 4;
+
+// Most rows that one tile takes.
+constexpr int64_t kMaxIntTileRows = 6;
+
+// Some rows against some groups of one panel. `total` carries a tile's sums from one call to the
+// next when the groups come in several calls, in order: group 0 begins it, the last group finishes
+// it and writes y.
+//
+// Bytes of a group of 8-bit weights: [group / 4, kPanelCols, 4]. Of 4-bit weights, groups being
+// multiples of 8: [group / 8, kPanelCols, 4], a byte holding the weight of step 2 s in its low half
+// and that of step 2 s + 1 in its high half.
+struct IntTileArgs {
+  const int8_t* x;       // row r at x + r * x_stride, [n_groups * group]
+  const float* x_scale;  // row r at x_scale + r * n_groups, [n_groups]
+  const int32_t* x_sum;  // the sum of q in each group, as x_scale
+  int64_t x_stride;
+  const uint8_t* w;         // [n_groups, bytes of a group]
+  const uint16_t* w_scale;  // half precision, [n_groups, kPanelCols]
+  const float* bias;        // [kPanelCols]
+  float* y;                 // row r at y + r * y_stride, [cols]
+  int64_t y_stride;
+  int64_t rows;         // 1..kMaxIntTileRows
+  int64_t cols;         // 1..kPanelCols; the rest of the panel is filled up
+  int64_t n_groups;     // of the whole panel
+  int64_t begin_group;  // [begin_group, end_group) in this call
+  int64_t end_group;
+  float* total;  // [rows, kPanelCols], aligned to 64 bytes
+  int64_t group;
+  int32_t zero;
+  int accumulate;  // y += instead of y =
+};
+
+struct IntKernels {
+  void (*tile8)(const IntTileArgs& args);
+  void (*tile4)(const IntTileArgs& args);
+  // One group of one row: q = round(x / scale) with scale = max |x| / 127, n elements; fills q up
+  // to `padded` with zeros. All q are 0 where x is.
+  void (*quantize)(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale,
+                   int32_t* sum);
+};
+
+const IntKernels& PortableIntKernels();
+#if defined(__x86_64__)
+const IntKernels& Avx2IntKernels();
+const IntKernels& VnniIntKernels();  // AVX-512 with VNNI
+#endif
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_KERNELS_INT_KERNELS_H_

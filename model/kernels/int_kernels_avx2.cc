@@ -1,0 +1,132 @@
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "model/kernels/int_kernels.h"
+
+namespace heed {
+namespace {
+
+// Columns that one register of products covers. Each column's four products become two 32-bit
+// sums, which are added up at the end of a group.
+constexpr int64_t kCols = 4;
+
+inline __m256i SixteenBits(const uint8_t* p) {
+  return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
+// The four activations of a step, for each of kCols columns.
+inline __m256i Activations(const int8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, sizeof four);
+  return _mm256_cvtepi8_epi16(_mm_set1_epi32(four));
+}
+
+// The weights of kCols columns in one step, [kCols, 4] in 16 bits each. A product of two bytes, and
+// the sum of two such, need more than 16 bits signed, which is all that multiplying bytes gives.
+struct Weights8 {
+  static constexpr int64_t kBits = 8;
+  static __m256i Load(const uint8_t* group, int64_t step, int64_t col) {
+    return SixteenBits(group + (step * kPanelCols + col) * kDotWidth);
+  }
+};
+struct Weights4 {
+  static constexpr int64_t kBits = 4;
+  static __m256i Load(const uint8_t* group, int64_t step, int64_t col) {
+    const __m256i both = SixteenBits(group + (step / 2 * kPanelCols + col) * kDotWidth);
+    return step % 2 == 0 ? _mm256_and_si256(both, _mm256_set1_epi16(15))
+                         : _mm256_srli_epi16(both, 4);
+  }
+};
+
+// Dot products of kCols columns with one row of a group.
+template <typename Weights>
+__m128i GroupDot(const uint8_t* w, const int8_t* x, int64_t group, int64_t col) {
+  __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  for (int64_t step = 0; step < group / kDotWidth; step += 2) {
+    for (int64_t i = 0; i < 2; ++i) {
+      const __m256i products = _mm256_madd_epi16(Weights::Load(w, step + i, col),
+                                                 Activations(x + (step + i) * kDotWidth));
+      sums[i] = _mm256_add_epi32(sums[i], products);
+    }
+  }
+  const __m256i sum = _mm256_add_epi32(sums[0], sums[1]);
+  return _mm_hadd_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+}
+
+template <typename Weights>
+void AddGroup(const IntTileArgs& args, int64_t g, int64_t r, float* total) {
+  const uint8_t* w = args.w + g * args.group * kPanelCols * Weights::kBits / 8;
+  const int8_t* x = args.x + r * args.x_stride + g * args.group;
+  const int64_t index = r * args.n_groups + g;
+  const __m128i start = _mm_set1_epi32(-args.zero * args.x_sum[index]);
+  const __m128 x_scale = _mm_set1_ps(args.x_scale[index]);
+  for (int64_t col = 0; col < kPanelCols; col += kCols) {
+    const __m128i dot = _mm_add_epi32(start, GroupDot<Weights>(w, x, args.group, col));
+    const __m128 w_scale = _mm_cvtph_ps(
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(args.w_scale + g * kPanelCols + col)));
+    const __m128 scaled = _mm_mul_ps(_mm_cvtepi32_ps(dot), w_scale);
+    _mm_storeu_ps(total + col, _mm_fmadd_ps(scaled, x_scale, _mm_loadu_ps(total + col)));
+  }
+}
+
+template <typename Weights>
+void Tile(const IntTileArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    float* const total = args.total + r * kPanelCols;
+    if (args.begin_group == 0) __builtin_memset(total, 0, kPanelCols * sizeof(float));
+    for (int64_t g = args.begin_group; g < args.end_group; ++g)
+      AddGroup<Weights>(args, g, r, total);
+    if (args.end_group < args.n_groups) continue;
+    float* const y = args.y + r * args.y_stride;
+    for (int64_t col = 0; col < args.cols; ++col) {
+      const float sum = total[col] + args.bias[col];
+      y[col] = args.accumulate ? y[col] + sum : sum;
+    }
+  }
+}
+
+inline __m256 LoadPartial(const float* x, int64_t n) {
+  if (n >= 8) return _mm256_loadu_ps(x);
+  float lanes[8] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i] = x[i];
+  return _mm256_loadu_ps(lanes);
+}
+
+inline float LargestLane(__m256 v) {
+  float lanes[8], most = 0;
+  _mm256_storeu_ps(lanes, v);
+  for (float lane : lanes) most = lane > most ? lane : most;
+  return most;
+}
+
+void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale, int32_t* sum) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  __m256 most = _mm256_setzero_ps();
+  for (int64_t i = 0; i < n; i += 8) {
+    most = _mm256_max_ps(most, _mm256_andnot_ps(sign, LoadPartial(x + i, n - i)));
+  }
+  const float largest = LargestLane(most);
+  const __m256 inverse = _mm256_set1_ps(largest > 0 ? 127.0f / largest : 0.0f);
+  *scale = largest / 127.0f;
+  *sum = 0;
+  for (int64_t i = 0; i < padded; i += 8) {
+    int32_t integers[8];
+    const __m256 some = i < n ? LoadPartial(x + i, n - i) : _mm256_setzero_ps();
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(integers),
+                        _mm256_cvtps_epi32(_mm256_mul_ps(some, inverse)));
+    for (int64_t lane = 0; lane < 8 && i + lane < padded; ++lane) {
+      q[i + lane] = static_cast<int8_t>(integers[lane]);
+      *sum += integers[lane];
+    }
+  }
+}
+
+constexpr IntKernels kKernels = {Tile<Weights8>, Tile<Weights4>, Quantize};
+
+}  // namespace
+
+const IntKernels& Avx2IntKernels() {
+  return kKernels;
+}
+
+}  // namespace heed

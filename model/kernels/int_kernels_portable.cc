@@ -1,0 +1,82 @@
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "model/kernels/int_kernels.h"
+
+namespace heed {
+namespace {
+
+float HalfToFloat(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+  const uint32_t exponent = (half >> 10) & 0x1f, fraction = half & 0x3ff;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const uint32_t bits = sign | (exponent == 31 ? 255u : exponent + 112u) << 23 | fraction << 13;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+int Weight8(const uint8_t* group, int64_t k, int64_t col) {
+  return group[(k / kDotWidth * kPanelCols + col) * kDotWidth + k % kDotWidth];
+}
+
+int Weight4(const uint8_t* group, int64_t k, int64_t col) {
+  const int64_t step = k / kDotWidth;
+  const uint8_t both = group[(step / 2 * kPanelCols + col) * kDotWidth + k % kDotWidth];
+  return step % 2 == 0 ? both & 15 : both >> 4;
+}
+
+template <int (*kWeight)(const uint8_t*, int64_t, int64_t), int kBits>
+float GroupSum(const IntTileArgs& args, int64_t g, int64_t r, int64_t col) {
+  const int64_t index = r * args.n_groups + g;
+  const int8_t* x = args.x + r * args.x_stride + g * args.group;
+  const uint8_t* w = args.w + g * args.group * kPanelCols * kBits / 8;
+  int32_t dot = -args.zero * args.x_sum[index];
+  for (int64_t k = 0; k < args.group; ++k) dot += kWeight(w, k, col) * x[k];
+  const float w_scale = HalfToFloat(args.w_scale[g * kPanelCols + col]);
+  return static_cast<float>(dot) * w_scale * args.x_scale[index];
+}
+
+template <int (*kWeight)(const uint8_t*, int64_t, int64_t), int kBits>
+void Tile(const IntTileArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    for (int64_t col = 0; col < args.cols; ++col) {
+      float& total = args.total[r * kPanelCols + col];
+      if (args.begin_group == 0) total = 0;
+      for (int64_t g = args.begin_group; g < args.end_group; ++g) {
+        total += GroupSum<kWeight, kBits>(args, g, r, col);
+      }
+      if (args.end_group < args.n_groups) continue;
+      float& y = args.y[r * args.y_stride + col];
+      const float sum = total + args.bias[col];
+      y = args.accumulate ? y + sum : sum;
+    }
+  }
+}
+
+void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale, int32_t* sum) {
+  float most = 0;
+  for (int64_t i = 0; i < n; ++i) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+  const float inverse = most > 0 ? 127.0f / most : 0.0f;
+  *scale = most / 127.0f;
+  *sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    q[i] = static_cast<int8_t>(nearbyintf(x[i] * inverse));
+    *sum += q[i];
+  }
+  for (int64_t i = n; i < padded; ++i) q[i] = 0;
+}
+
+constexpr IntKernels kKernels = {Tile<Weight8, 8>, Tile<Weight4, 4>, Quantize};
+
+}  // namespace
+
+const IntKernels& PortableIntKernels() {
+  return kKernels;
+}
+
+}  // namespace heed

@@ -1,0 +1,181 @@
+#include "model/kernels/linear_quantized.h"
+
+#include <omp.h>
+
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "model/base/cpu.h"
+#include "model/kernels/half.h"
+#include "tests/kernels/kernel_testing.h"
+
+namespace heed {
+namespace {
+
+struct NamedKernels {
+  std::string name;
+  const IntKernels* kernels;
+};
+
+std::vector<NamedKernels> KernelsOfThisMachine() {
+  std::vector<NamedKernels> all = {{"portable", &PortableIntKernels()}};
+#if defined(__x86_64__)
+  const CpuFacts facts = DetectCpu();
+  if (facts.isa >= Isa::kAvx2) all.push_back({"avx2", &Avx2IntKernels()});
+  if (facts.avx512_vnni) all.push_back({"vnni", &VnniIntKernels()});
+#endif
+  return all;
+}
+
+std::unique_ptr<Linear> Pack(const Matrix& weight, absl::Span<const float> bias,
+                             const QuantizedFormat& format, const IntKernels* kernels) {
+  auto linear = PackQuantizedLinear(weight.ref(), bias, format, kernels);
+  EXPECT_TRUE(linear.ok()) << linear.status();
+  return *std::move(linear);
+}
+
+// x as the layer sees it: 8 bits and one scale for each group of a row.
+std::vector<double> RoundedRow(absl::Span<const float> x, int64_t group) {
+  std::vector<double> rounded(x.size());
+  for (size_t begin = 0; begin < x.size(); begin += group) {
+    const size_t end = std::min(x.size(), begin + group);
+    float most = 0;
+    for (size_t i = begin; i < end; ++i) most = std::max(most, std::fabs(x[i]));
+    const float inverse = most > 0 ? 127.0f / most : 0.0f;
+    for (size_t i = begin; i < end; ++i) {
+      rounded[i] = std::nearbyint(x[i] * inverse) * double{most / 127.0f};
+    }
+  }
+  return rounded;
+}
+
+// (rows, in, out, bits, group)
+using Shape = std::tuple<int64_t, int64_t, int64_t, int, int64_t>;
+
+class QuantizedShapeTest : public testing::TestWithParam<Shape> {};
+
+// The layer is its rounded weights times its rounded activations, up to single precision sums.
+TEST_P(QuantizedShapeTest, IsTheProductOfWhatWasRounded) {
+  const auto [rows, in, out, bits, group] = GetParam();
+  const Matrix weight = RandomMatrix(out, in, 1, 0.05f);
+  const Matrix bias = RandomMatrix(1, out, 2);
+  const Matrix x = RandomMatrix(rows, in, 3);
+  for (const NamedKernels& isa : KernelsOfThisMachine()) {
+    const auto layer = Pack(weight, bias.values, {bits, group}, isa.kernels);
+    Matrix got = RandomMatrix(rows, out, 4);
+    const Matrix before = got;
+    layer->Apply(x.ref(), got.ref(), Linear::Write::kAccumulate);
+    std::vector<float> w(in);
+    for (int64_t c = 0; c < out; ++c) {
+      layer->CopyWeightRow(c, absl::MakeSpan(w));
+      for (int64_t r = 0; r < rows; ++r) {
+        const std::vector<double> row = RoundedRow(x.ref().Row(r), group);
+        double want = double{before.ref().Row(r)[c]} + bias.values[c], size = 1;
+        for (int64_t k = 0; k < in; ++k) want += row[k] * w[k], size += std::fabs(row[k] * w[k]);
+        ASSERT_NEAR(got.ref().Row(r)[c], want, 2e-6 * size) << isa.name << ", " << r << ", " << c;
+      }
+    }
+  }
+}
+
+TEST_P(QuantizedShapeTest, RoundingCostsLittle) {
+  const auto [rows, in, out, bits, group] = GetParam();
+  const Matrix weight = RandomMatrix(out, in, 1, 0.05f);
+  const auto layer = Pack(weight, {}, {bits, group}, &PortableIntKernels());
+  std::vector<float> w(in);
+  double error = 0, size = 0;
+  for (int64_t c = 0; c < out; ++c) {
+    layer->CopyWeightRow(c, absl::MakeSpan(w));
+    for (int64_t k = 0; k < in; ++k) {
+      error += std::pow(w[k] - weight.ref().Row(c)[k], 2);
+      size += std::pow(weight.ref().Row(c)[k], 2);
+    }
+  }
+  EXPECT_LT(std::sqrt(error / size), bits == 8 ? 0.01 : 0.12);
+}
+
+TEST_P(QuantizedShapeTest, ARowHasTheSameBitsInAnyCompany) {
+  const auto [rows, in, out, bits, group] = GetParam();
+  const Matrix weight = RandomMatrix(out, in, 1, 0.05f);
+  const Matrix x = RandomMatrix(23, in, 3);
+  for (const NamedKernels& isa : KernelsOfThisMachine()) {
+    const auto layer = Pack(weight, {}, {bits, group}, isa.kernels);
+    Matrix together = RandomMatrix(23, out, 4), alone = RandomMatrix(1, out, 5);
+    layer->Apply(x.ref(), together.ref(), Linear::Write::kOverwrite);
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(threads == 1 ? 2 : 1);
+    for (int64_t r : {0, 5, 6, 22}) {
+      layer->Apply(x.ref().Rows(r, 1), alone.ref(), Linear::Write::kOverwrite);
+      EXPECT_TRUE(SameBits(alone.values, together.ref().Row(r))) << isa.name << ", row " << r;
+    }
+    omp_set_num_threads(threads);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedShapeTest,
+                         testing::Values(Shape{1, 1, 1, 8, 128}, Shape{1, 1, 1, 4, 32},
+                                         Shape{2, 17, 65, 8, 16}, Shape{3, 40, 63, 4, 16},
+                                         Shape{6, 128, 64, 8, 128}, Shape{7, 300, 130, 8, 128},
+                                         Shape{13, 300, 70, 4, 128}, Shape{19, 1100, 128, 8, 32},
+                                         Shape{25, 2048, 64, 4, 64}, Shape{40, 96, 200, 8, 65536}));
+
+TEST(LinearQuantizedTest, ExtremeWeightsKeepTheirScale) {
+  for (float size : {1e-30f, 1e-12f, 1.0f, 1e12f, 1e30f}) {
+    const Matrix weight = RandomMatrix(3, 48, 7, size);
+    for (int bits : {8, 4}) {
+      const auto layer = Pack(weight, {}, {bits, 16}, &PortableIntKernels());
+      std::vector<float> row(48);
+      layer->CopyWeightRow(1, absl::MakeSpan(row));
+      for (int64_t k = 0; k < 48; ++k) {
+        EXPECT_NEAR(row[k] / size, weight.ref().Row(1)[k] / size, bits == 8 ? 0.02 : 0.3);
+      }
+    }
+  }
+}
+
+TEST(LinearQuantizedTest, ZeroWeightsAndZeroActivationsGiveTheBias) {
+  Matrix zeros = RandomMatrix(5, 33, 1, 0.0f);
+  const Matrix some = RandomMatrix(5, 33, 2), bias = RandomMatrix(1, 5, 3);
+  for (const NamedKernels& isa : KernelsOfThisMachine()) {
+    for (const auto& [weight, x] : {std::pair{zeros, some}, {some, zeros}}) {
+      Matrix y = RandomMatrix(5, 5, 4);
+      Pack(weight, bias.values, {8, 32}, isa.kernels)
+          ->Apply(x.ref(), y.ref(), Linear::Write::kOverwrite);
+      for (int64_t r = 0; r < 5; ++r) EXPECT_TRUE(SameBits(y.ref().Row(r), bias.values));
+    }
+  }
+}
+
+TEST(LinearQuantizedTest, RefusesWeightsThatAreNotFinite) {
+  Matrix weight = RandomMatrix(4, 20, 1);
+  weight.values[2 * 20 + 7] = std::numeric_limits<float>::infinity();
+  const auto layer = PackQuantizedLinear(weight.ref(), {}, {8, 32}, &PortableIntKernels());
+  EXPECT_EQ(layer.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(layer.status().message()), testing::HasSubstr("[2, 7] is inf"));
+}
+
+TEST(HalfTest, EveryHalfSurvivesTheRoundTrip) {
+  for (int bits = 0; bits < 1 << 16; ++bits) {
+    const auto half = static_cast<uint16_t>(bits);
+    if (std::isnan(HalfToFloat(half))) continue;
+    ASSERT_EQ(FloatToHalf(HalfToFloat(half)), half);
+  }
+}
+
+TEST(HalfTest, RoundsToNearestEven) {
+  EXPECT_EQ(HalfToFloat(FloatToHalf(1.0f + 0x1p-11f)), 1.0f);
+  EXPECT_EQ(HalfToFloat(FloatToHalf(1.0f + 0x1.8p-10f)), 1.0f + 0x1p-9f);
+  EXPECT_EQ(HalfToFloat(FloatToHalf(0x1p-25f)), 0.0f);
+  EXPECT_EQ(HalfToFloat(FloatToHalf(0x1.8p-24f)), 0x1p-23f);
+  EXPECT_EQ(FloatToHalf(65520.0f), 0x7c00);
+  EXPECT_EQ(HalfToFloat(FloatToHalf(65519.0f)), 65504.0f);
+}
+
+}  // namespace
+}  // namespace heed
