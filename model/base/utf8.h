@@ -25,6 +25,17 @@ inline Utf8Char DecodeUtf8(absl::string_view text) {
   return first < 0x80 ? Utf8Char{first, 1, true} : DecodeMultibyteUtf8(text);
 }
 
+// The same for `text` that is known to be well-formed UTF-8.
+inline Utf8Char DecodeValidUtf8(absl::string_view text) {
+  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const char32_t first = byte(0);
+  if (first < 0x80) return {first, 1, true};
+  if (first < 0xE0) return {(first & 0x1F) << 6 | (byte(1) & 0x3Fu), 2, true};
+  const char32_t middle = (byte(1) & 0x3Fu) << 6 | (byte(2) & 0x3Fu);
+  if (first < 0xF0) return {(first & 0xF) << 12 | middle, 3, true};
+  return {(first & 7) << 18 | middle << 6 | (byte(3) & 0x3Fu), 4, true};
+}
+
 // Appends a code point (at most U+10FFFF, no surrogate).
 void AppendUtf8(char32_t code_point, std::string* out);
 

@@ -58,7 +58,7 @@ absl::StatusOr<std::string> NormalizedForm(absl::string_view content,
   return std::string(list.text.text());
 }
 
-absl::StatusOr<AddedToken> ParseToken(const JsonNode& json) {
+absl::StatusOr<AddedToken> ParseToken(const JsonValue& json) {
   AddedToken token;
   HEED_ASSIGN_OR_RETURN(const absl::string_view content, json.StringAt("content"));
   token.content = std::string(content);
@@ -72,15 +72,14 @@ absl::StatusOr<AddedToken> ParseToken(const JsonNode& json) {
 
 }  // namespace
 
-absl::StatusOr<AddedTokens> AddedTokens::Parse(const JsonNode& json, const PieceTable& pieces,
+absl::StatusOr<AddedTokens> AddedTokens::Parse(const JsonValue& json, const PieceTable& pieces,
                                                const Normalizers& normalizers) {
   AddedTokens added;
   TokenId next_id = static_cast<TokenId>(pieces.count());
   absl::flat_hash_set<int64_t> file_ids;
-  HEED_RETURN_IF_ERROR(json.ForEachElement([&](int64_t, const JsonNode& token) {
-    HEED_ASSIGN_OR_RETURN(const JsonNode id_json, token.Get("id"));
-    HEED_ASSIGN_OR_RETURN(const int64_t id,
-                          id_json.Integer(0, std::numeric_limits<TokenId>::max()));
+  HEED_RETURN_IF_ERROR(json.ForEachElement([&](int64_t, const JsonValue& token) {
+    HEED_ASSIGN_OR_RETURN(const JsonValue id_json, token.Get("id"));
+    HEED_ASSIGN_OR_RETURN(const int64_t id, id_json.Int(0, std::numeric_limits<TokenId>::max()));
     if (!file_ids.insert(id).second)
       return id_json.Error(absl::StrCat("is ", id, ", as that of another added token"));
     return added.Add(token, pieces, normalizers, &next_id);
@@ -90,7 +89,7 @@ absl::StatusOr<AddedTokens> AddedTokens::Parse(const JsonNode& json, const Piece
   return added;
 }
 
-absl::Status AddedTokens::Add(const JsonNode& json, const PieceTable& pieces,
+absl::Status AddedTokens::Add(const JsonValue& json, const PieceTable& pieces,
                               const Normalizers& normalizers, TokenId* next_id) {
   HEED_ASSIGN_OR_RETURN(AddedToken token, ParseToken(json));
   if (token.content.empty()) return absl::OkStatus();

@@ -10,8 +10,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "model/base/json.h"
 #include "model/tokenizer/aligned_text.h"
-#include "model/tokenizer/json.h"
 #include "model/tokenizer/normalizer.h"
 #include "model/tokenizer/piece_table.h"
 #include "model/tokenizer/token_matcher.h"
@@ -37,7 +37,7 @@ class AddedTokens {
   // is in the model's vocabulary keeps that id, any other gets the next free one. INVALID_ARGUMENT
   // for wrong fields, a repeated content or id, and a next free id that is taken because the
   // vocabulary has holes.
-  static absl::StatusOr<AddedTokens> Parse(const JsonNode& json, const PieceTable& pieces,
+  static absl::StatusOr<AddedTokens> Parse(const JsonValue& json, const PieceTable& pieces,
                                            const Normalizers& normalizers);
 
   const std::vector<AddedToken>& tokens() const { return tokens_; }
@@ -48,7 +48,7 @@ class AddedTokens {
   void Extract(bool normalized, bool parse_special, PieceList* list) const;
 
  private:
-  absl::Status Add(const JsonNode& json, const PieceTable& pieces, const Normalizers& normalizers,
+  absl::Status Add(const JsonValue& json, const PieceTable& pieces, const Normalizers& normalizers,
                    TokenId* next_id);
   void ExtractFrom(const TokenMatcher& matcher, bool parse_special, absl::string_view text,
                    uint32_t base, std::vector<Piece>* pieces) const;

@@ -1,5 +1,7 @@
 #include "model/tokenizer/aligned_text.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
 #include "model/base/utf8.h"
@@ -8,7 +10,7 @@ namespace heed {
 
 AlignedText AlignedText::FromUntrusted(absl::string_view text, size_t max_bytes) {
   AlignedText result(max_bytes);
-  result.Reserve(text.size());
+  result.Reserve(std::min(IsValidUtf8(text) ? text.size() : 3 * text.size(), max_bytes));
   for (size_t at = 0; at < text.size();) {
     const Utf8Char c = DecodeUtf8(text.substr(at));
     const Origin origin = {static_cast<uint32_t>(at), static_cast<uint32_t>(at + c.length)};
@@ -37,8 +39,12 @@ PieceList PieceList::Whole(AlignedText text) {
 }
 
 absl::Status RewritePieces(RewriteFunction rewrite, PieceList* list) {
+  return RewritePieces(rewrite, list->text.size(), list);
+}
+
+absl::Status RewritePieces(RewriteFunction rewrite, size_t expected_bytes, PieceList* list) {
   AlignedText out(list->text.max_bytes());
-  out.Reserve(list->text.size());
+  out.Reserve(std::min(expected_bytes, list->text.max_bytes()));
   size_t kept = 0;
   for (const Piece& piece : list->pieces) {
     const uint32_t begin = static_cast<uint32_t>(out.size());

@@ -94,6 +94,8 @@ struct PieceList {
 using RewriteFunction =
     absl::FunctionRef<absl::Status(const AlignedText& in, const Piece& piece, AlignedText* out)>;
 absl::Status RewritePieces(RewriteFunction rewrite, PieceList* list);
+// The same where the result is expected to have `expected_bytes`.
+absl::Status RewritePieces(RewriteFunction rewrite, size_t expected_bytes, PieceList* list);
 
 }  // namespace heed
 

@@ -26,6 +26,13 @@ struct MergeSymbol {
   int32_t next = -1;
 };
 
+// Of valid UTF-8.
+size_t CountChars(absl::string_view text) {
+  size_t count = 0;
+  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  return count;
+}
+
 }  // namespace
 
 // Merges within one piece after another: short pieces by looking for the best pair again and again,
@@ -69,9 +76,10 @@ class BpeWorker : public ModelWorker {
   // The symbols of the piece before any merge.
   absl::Status Spell(absl::string_view piece) {
     symbols_.clear();
+    symbols_.reserve(CountChars(piece));
     unknown_.pending = false;
     for (size_t at = 0; at < piece.size();) {
-      const Utf8Char c = DecodeUtf8(piece.substr(at));
+      const Utf8Char c = DecodeValidUtf8(piece.substr(at));
       const uint32_t begin = static_cast<uint32_t>(at);
       at += c.length;
       const TokenId id = CharId(piece, c, begin);

@@ -12,6 +12,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "model/tokenizer/token_model.h"
 
 namespace heed {
@@ -27,8 +28,20 @@ struct BpeOptions {
 
 class BpeModel : public TokenModel {
  public:
+  // Of two merges that are possible at once the one with the smaller rank comes first, and of two
+  // with the same rank the one further left.
+  struct MergeRule {
+    TokenId left = 0;
+    TokenId right = 0;
+    TokenId merged = 0;
+    int32_t rank = 0;  // less than the number of rules
+  };
+
+  // INVALID_ARGUMENT when two rules merge the same pair.
+  static absl::StatusOr<std::unique_ptr<BpeModel>> Create(PieceTable pieces, BpeOptions options,
+                                                          absl::Span<const MergeRule> rules);
   // The "model" object of a tokenizer.json.
-  static absl::StatusOr<std::unique_ptr<BpeModel>> Parse(const JsonNode& json);
+  static absl::StatusOr<std::unique_ptr<BpeModel>> Parse(const JsonValue& json);
 
   const PieceTable& pieces() const override { return pieces_; }
   std::unique_ptr<ModelWorker> NewWorker() const override;
@@ -53,10 +66,10 @@ class BpeModel : public TokenModel {
     return found == merges_.end() ? nullptr : &found->second;
   }
 
-  absl::Status ParseMerges(const JsonNode& json);
-  absl::Status AddMerge(const JsonNode& json, absl::string_view left, absl::string_view right);
-  absl::Status ParseOptions(const JsonNode& json);
-  void FillDirectIds();
+  absl::Status ParseMerges(const JsonValue& json);
+  absl::Status AddMerge(const JsonValue& json, absl::string_view left, absl::string_view right);
+  absl::Status ParseOptions(const JsonValue& json);
+  void Finish();
 
   PieceTable pieces_;
   BpeOptions options_;

@@ -2,7 +2,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "model/base/status_macros.h"
 #include "model/base/utf8.h"
 #include "model/tokenizer/aligned_text.h"
@@ -13,19 +12,15 @@ namespace {
 
 constexpr int64_t kMaxMerges = int64_t{1} << 22;
 
-std::string Quoted(absl::string_view piece) {
-  return absl::StrCat("\"", piece, "\"");
-}
-
 // The two strings of ["a", "b"] or "a b".
 struct MergeParts {
   absl::string_view left;
   absl::string_view right;
 };
 
-absl::StatusOr<MergeParts> ParseArrayMerge(const JsonNode& json) {
+absl::StatusOr<MergeParts> ParseArrayMerge(const JsonValue& json) {
   std::vector<absl::string_view> parts;
-  HEED_RETURN_IF_ERROR(json.ForEachElement([&](int64_t, const JsonNode& part) {
+  HEED_RETURN_IF_ERROR(json.ForEachElement([&](int64_t, const JsonValue& part) {
     HEED_ASSIGN_OR_RETURN(const absl::string_view text, part.String());
     parts.push_back(text);
     return absl::OkStatus();
@@ -35,8 +30,8 @@ absl::StatusOr<MergeParts> ParseArrayMerge(const JsonNode& json) {
   return MergeParts{parts[0], parts[1]};
 }
 
-absl::StatusOr<MergeParts> ParseMergeParts(const JsonNode& json) {
-  if (json.type() == JsonType::kArray) return ParseArrayMerge(json);
+absl::StatusOr<MergeParts> ParseMergeParts(const JsonValue& json) {
+  if (json.IsArray()) return ParseArrayMerge(json);
   HEED_ASSIGN_OR_RETURN(const absl::string_view text, json.String());
   const size_t space = text.find(' ');
   if (space == absl::string_view::npos || text.find(' ', space + 1) != absl::string_view::npos) {
@@ -47,12 +42,11 @@ absl::StatusOr<MergeParts> ParseMergeParts(const JsonNode& json) {
 }
 
 // The first line of merges.txt, which some files still carry.
-bool IsVersionLine(const JsonNode& json) {
-  const absl::StatusOr<absl::string_view> text = json.String();
-  return text.ok() && text->substr(0, 8) == "#version";
+bool IsVersionLine(const JsonValue& json) {
+  return json.IsString() && json.String()->substr(0, 8) == "#version";
 }
 
-absl::StatusOr<TokenId> FindPart(const JsonNode& json, const PieceTable& pieces,
+absl::StatusOr<TokenId> FindPart(const JsonValue& json, const PieceTable& pieces,
                                  absl::string_view piece) {
   const std::optional<TokenId> id = pieces.Find(piece);
   if (!id.has_value())
@@ -63,7 +57,7 @@ absl::StatusOr<TokenId> FindPart(const JsonNode& json, const PieceTable& pieces,
 
 }  // namespace
 
-absl::Status BpeModel::AddMerge(const JsonNode& json, absl::string_view left,
+absl::Status BpeModel::AddMerge(const JsonValue& json, absl::string_view left,
                                 absl::string_view right) {
   const size_t prefix = options_.continuing_subword_prefix.size();
   if (left.empty() || right.size() <= prefix) {
@@ -81,8 +75,8 @@ absl::Status BpeModel::AddMerge(const JsonNode& json, absl::string_view left,
                                  place->second.rank, " does; expected each pair once"));
 }
 
-absl::Status BpeModel::ParseMerges(const JsonNode& json) {
-  return json.ForEachElement([&](int64_t index, const JsonNode& merge) {
+absl::Status BpeModel::ParseMerges(const JsonValue& json) {
+  return json.ForEachElement([&](int64_t index, const JsonValue& merge) {
     if (index == kMaxMerges)
       return json.Error(absl::StrCat("has more than ", kMaxMerges, " merges"));
     if (IsVersionLine(merge)) return absl::OkStatus();
@@ -91,10 +85,10 @@ absl::Status BpeModel::ParseMerges(const JsonNode& json) {
   });
 }
 
-absl::Status BpeModel::ParseOptions(const JsonNode& json) {
-  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> dropout, json.Find("dropout"));
-  if (dropout.has_value() && !dropout->is_null()) {
-    HEED_ASSIGN_OR_RETURN(const double probability, dropout->Number());
+absl::Status BpeModel::ParseOptions(const JsonValue& json) {
+  const std::optional<JsonValue> dropout = json.Find("dropout");
+  if (dropout.has_value() && !dropout->IsNull()) {
+    HEED_ASSIGN_OR_RETURN(const double probability, dropout->Double());
     if (probability != 0)
       return dropout->Unsupported("heed tokenizes without dropout; expected null or 0");
   }
@@ -105,30 +99,45 @@ absl::Status BpeModel::ParseOptions(const JsonNode& json) {
   HEED_ASSIGN_OR_RETURN(options_.continuing_subword_prefix,
                         json.StringOr("continuing_subword_prefix", ""));
   HEED_ASSIGN_OR_RETURN(options_.end_of_word_suffix, json.StringOr("end_of_word_suffix", ""));
-  plain_ = options_.continuing_subword_prefix.empty() && options_.end_of_word_suffix.empty();
   return absl::OkStatus();
 }
 
-void BpeModel::FillDirectIds() {
+void BpeModel::Finish() {
+  plain_ = options_.continuing_subword_prefix.empty() && options_.end_of_word_suffix.empty();
   for (char32_t c = 0; c < kDirectChars; ++c) {
     std::string utf8;
     AppendUtf8(c, &utf8);
     direct_ids_[c] = pieces_.Find(utf8).value_or(kNoToken);
   }
-  for (int byte = 0; byte < 256; ++byte) {
-    byte_ids_[byte] = pieces_.Find(absl::StrFormat("<0x%02X>", byte)).value_or(kNoToken);
-  }
+  byte_ids_ = FindBytePieces(pieces_);
   if (!options_.unk_token.empty()) unk_id_ = pieces_.Find(options_.unk_token);
 }
 
-absl::StatusOr<std::unique_ptr<BpeModel>> BpeModel::Parse(const JsonNode& json) {
+absl::StatusOr<std::unique_ptr<BpeModel>> BpeModel::Create(PieceTable pieces, BpeOptions options,
+                                                           absl::Span<const MergeRule> rules) {
+  auto model = std::make_unique<BpeModel>();
+  model->pieces_ = std::move(pieces);
+  model->options_ = std::move(options);
+  model->merges_.reserve(rules.size());
+  for (const MergeRule& rule : rules) {
+    const Merge merge = {rule.rank, rule.merged};
+    if (model->merges_.try_emplace(Pair(rule.left, rule.right), merge).second) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("two merges join ", Quoted(model->pieces_.Piece(rule.left)), " and ",
+                     Quoted(model->pieces_.Piece(rule.right)), "; expected each pair once"));
+  }
+  model->Finish();
+  return model;
+}
+
+absl::StatusOr<std::unique_ptr<BpeModel>> BpeModel::Parse(const JsonValue& json) {
   auto model = std::make_unique<BpeModel>();
   HEED_RETURN_IF_ERROR(model->ParseOptions(json));
-  HEED_ASSIGN_OR_RETURN(const JsonNode vocab, json.Get("vocab"));
+  HEED_ASSIGN_OR_RETURN(const JsonValue vocab, json.Get("vocab"));
   HEED_ASSIGN_OR_RETURN(model->pieces_, PieceTable::Parse(vocab));
-  HEED_ASSIGN_OR_RETURN(const JsonNode merges, json.Get("merges"));
+  HEED_ASSIGN_OR_RETURN(const JsonValue merges, json.Get("merges"));
   HEED_RETURN_IF_ERROR(model->ParseMerges(merges));
-  model->FillDirectIds();
+  model->Finish();
   return model;
 }
 

@@ -4,10 +4,13 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
 #include "model/base/utf8.h"
 #include "model/tokenizer/byte_alphabet.h"
+#include "model/tokenizer/char_normalizers.h"
+#include "model/tokenizer/charsmap.h"
 #include "model/tokenizer/pattern.h"
 #include "model/tokenizer/unicode.h"
 
@@ -27,7 +30,7 @@ class RewriteCursor {
   void Add(RewrittenChar c) {
     const Origin origin = c.change > 0 ? OriginBefore() : in_.origin(at_);
     for (int consumed = c.change; consumed <= 0 && at_ < end_; ++consumed) {
-      at_ += DecodeUtf8(in_.text().substr(at_)).length;
+      at_ += DecodeValidUtf8(in_.text().substr(at_)).length;
     }
     utf8_.clear();
     AppendUtf8(c.code_point, &utf8_);
@@ -68,22 +71,26 @@ class UnicodeNormalizer : public PieceNormalizer {
  public:
   explicit UnicodeNormalizer(NormalForm form) : form_(form) {}
 
+  absl::Status Apply(PieceList* list) const override {
+    const auto is_unchanged = [&](const Piece& piece) {
+      return piece.token != kNoToken || IsNormalized(form_, list->Text(piece));
+    };
+    if (std::all_of(list->pieces.begin(), list->pieces.end(), is_unchanged)) {
+      return absl::OkStatus();
+    }
+    return PieceNormalizer::Apply(list);
+  }
+
  protected:
   void Rewrite(const AlignedText& in, const Piece& piece, AlignedText* out) const override {
-    if (IsUnchanged(TextOf(in, piece))) return out->AppendRange(in, piece.begin, piece.end);
+    if (IsNormalized(form_, TextOf(in, piece))) {
+      return out->AppendRange(in, piece.begin, piece.end);
+    }
     RewriteCursor cursor(in, piece, out);
     Normalize(form_, TextOf(in, piece), [&cursor](RewrittenChar c) { cursor.Add(c); });
   }
 
  private:
-  // ASCII is in every form.
-  static bool IsUnchanged(absl::string_view text) {
-    for (const char c : text) {
-      if (static_cast<unsigned char>(c) >= 0x80) return false;
-    }
-    return true;
-  }
-
   const NormalForm form_;
 };
 
@@ -92,7 +99,7 @@ class LowercaseNormalizer : public PieceNormalizer {
   void Rewrite(const AlignedText& in, const Piece& piece, AlignedText* out) const override {
     RewriteCursor cursor(in, piece, out);
     for (absl::string_view rest = TextOf(in, piece); !rest.empty();) {
-      const Utf8Char c = DecodeUtf8(rest);
+      const Utf8Char c = DecodeValidUtf8(rest);
       Lowercase(c.code_point, [&cursor](RewrittenChar lower) { cursor.Add(lower); });
       rest.remove_prefix(c.length);
     }
@@ -108,7 +115,7 @@ class StripNormalizer : public PieceNormalizer {
     size_t begin = piece.end;  // of what stays
     size_t end = piece.begin;
     for (size_t at = piece.begin; at < piece.end;) {
-      const Utf8Char c = DecodeUtf8(in.text().substr(at));
+      const Utf8Char c = DecodeValidUtf8(in.text().substr(at));
       if (!IsWhitespace(c.code_point)) {
         begin = std::min(begin, at);
         end = at + c.length;
@@ -140,11 +147,9 @@ class PrependNormalizer : public PieceNormalizer {
   const std::string prefix_;
 };
 
-class ByteLevelNormalizer : public PieceNormalizer {
- protected:
-  void Rewrite(const AlignedText& in, const Piece& piece, AlignedText* out) const override {
-    AppendByteLevel(in, piece, out);
-  }
+class ByteLevelNormalizer : public Normalizer {
+ public:
+  absl::Status Apply(PieceList* list) const override { return RewriteAsByteLevel(list); }
 };
 
 class ReplaceNormalizer : public Normalizer {
@@ -177,50 +182,82 @@ class ReplaceNormalizer : public Normalizer {
   const std::string content_;
 };
 
-absl::Status ParseOne(const JsonNode& json, Normalizers* normalizers);
+absl::Status ParseOne(const JsonValue& json, Normalizers* normalizers);
 
-absl::Status ParseSequence(const JsonNode& json, Normalizers* normalizers) {
-  HEED_ASSIGN_OR_RETURN(const JsonNode steps, json.Get("normalizers"));
+absl::Status ParseSequence(const JsonValue& json, Normalizers* normalizers) {
+  HEED_ASSIGN_OR_RETURN(const JsonValue steps, json.Get("normalizers"));
   return steps.ForEachElement(
-      [&](int64_t, const JsonNode& step) { return ParseOne(step, normalizers); });
+      [&](int64_t, const JsonValue& step) { return ParseOne(step, normalizers); });
 }
 
-absl::Status ParseStrip(const JsonNode& json, Normalizers* normalizers) {
+absl::Status ParseStrip(const JsonValue& json, Normalizers* normalizers) {
   HEED_ASSIGN_OR_RETURN(const bool left, json.BoolAt("strip_left"));
   HEED_ASSIGN_OR_RETURN(const bool right, json.BoolAt("strip_right"));
   normalizers->push_back(std::make_unique<StripNormalizer>(left, right));
   return absl::OkStatus();
 }
 
-absl::Status ParsePrepend(const JsonNode& json, Normalizers* normalizers) {
+absl::Status ParsePrepend(const JsonValue& json, Normalizers* normalizers) {
   HEED_ASSIGN_OR_RETURN(const absl::string_view prefix, json.StringAt("prepend"));
   normalizers->push_back(std::make_unique<PrependNormalizer>(prefix));
   return absl::OkStatus();
 }
 
-absl::Status ParseReplace(const JsonNode& json, Normalizers* normalizers) {
-  HEED_ASSIGN_OR_RETURN(const JsonNode pattern_json, json.Get("pattern"));
+absl::Status ParseReplace(const JsonValue& json, Normalizers* normalizers) {
+  HEED_ASSIGN_OR_RETURN(const JsonValue pattern_json, json.Get("pattern"));
   HEED_ASSIGN_OR_RETURN(std::unique_ptr<Pattern> pattern, ParsePattern(pattern_json));
   HEED_ASSIGN_OR_RETURN(const absl::string_view content, json.StringAt("content"));
   normalizers->push_back(std::make_unique<ReplaceNormalizer>(std::move(pattern), content));
   return absl::OkStatus();
 }
 
+absl::Status ParseBert(const JsonValue& json, Normalizers* normalizers) {
+  HEED_ASSIGN_OR_RETURN(const bool clean_text, json.BoolOr("clean_text", true));
+  HEED_ASSIGN_OR_RETURN(const bool ideographs, json.BoolOr("handle_chinese_chars", true));
+  HEED_ASSIGN_OR_RETURN(const bool lowercase, json.BoolOr("lowercase", true));
+  HEED_ASSIGN_OR_RETURN(const bool strip_accents, json.BoolOr("strip_accents", lowercase));
+  if (clean_text) normalizers->push_back(NewCharNormalizer(CleanBertText));
+  if (ideographs) normalizers->push_back(NewCharNormalizer(SpaceIdeograph));
+  if (strip_accents) {
+    normalizers->push_back(std::make_unique<UnicodeNormalizer>(NormalForm::kNfd));
+    normalizers->push_back(NewCharNormalizer(StripNonspacingMark));
+  }
+  if (lowercase) normalizers->push_back(std::make_unique<LowercaseNormalizer>());
+  return absl::OkStatus();
+}
+
+absl::Status ParsePrecompiled(const JsonValue& json, Normalizers* normalizers) {
+  HEED_ASSIGN_OR_RETURN(const JsonValue blob_json, json.Get("precompiled_charsmap"));
+  HEED_ASSIGN_OR_RETURN(const absl::string_view encoded, blob_json.String());
+  std::string blob;
+  if (!absl::Base64Unescape(encoded, &blob)) return blob_json.Error("is no base64");
+  absl::StatusOr<Charsmap> charsmap = Charsmap::Parse(blob);
+  if (!charsmap.ok()) return blob_json.Error(charsmap.status().message());
+  normalizers->push_back(NewCharsmapNormalizer(*std::move(charsmap)));
+  return absl::OkStatus();
+}
+
+template <CharRewrite rewrite>
+absl::Status ParseChars(const JsonValue&, Normalizers* normalizers) {
+  normalizers->push_back(NewCharNormalizer(rewrite));
+  return absl::OkStatus();
+}
+
 template <NormalForm form>
-absl::Status ParseForm(const JsonNode&, Normalizers* normalizers) {
+absl::Status ParseForm(const JsonValue&, Normalizers* normalizers) {
   normalizers->push_back(std::make_unique<UnicodeNormalizer>(form));
   return absl::OkStatus();
 }
 
 template <typename T>
-absl::Status ParsePlain(const JsonNode&, Normalizers* normalizers) {
+absl::Status ParsePlain(const JsonValue&, Normalizers* normalizers) {
   normalizers->push_back(std::make_unique<T>());
   return absl::OkStatus();
 }
 
 struct Row {
   absl::string_view type;
-  absl::Status (*parse)(const JsonNode& json, Normalizers* normalizers);
+  absl::Status (*parse)(const JsonValue& json, Normalizers* normalizers);
 };
 constexpr Row kRows[] = {
     {"Sequence", ParseSequence},
@@ -232,10 +269,14 @@ constexpr Row kRows[] = {
     {"Strip", ParseStrip},
     {"Prepend", ParsePrepend},
     {"Replace", ParseReplace},
+    {"StripAccents", ParseChars<StripAccent>},
+    {"Nmt", ParseChars<RewriteNmt>},
+    {"BertNormalizer", ParseBert},
+    {"Precompiled", ParsePrecompiled},
     {"ByteLevel", ParsePlain<ByteLevelNormalizer>},
 };
 
-absl::Status ParseOne(const JsonNode& json, Normalizers* normalizers) {
+absl::Status ParseOne(const JsonValue& json, Normalizers* normalizers) {
   HEED_ASSIGN_OR_RETURN(const absl::string_view type, json.StringAt("type"));
   for (const Row& row : kRows) {
     if (row.type == type) return row.parse(json, normalizers);
@@ -245,9 +286,9 @@ absl::Status ParseOne(const JsonNode& json, Normalizers* normalizers) {
 
 }  // namespace
 
-absl::StatusOr<Normalizers> ParseNormalizers(const JsonNode& json) {
+absl::StatusOr<Normalizers> ParseNormalizers(const JsonValue& json) {
   Normalizers normalizers;
-  if (!json.is_null()) HEED_RETURN_IF_ERROR(ParseOne(json, &normalizers));
+  if (!json.IsNull()) HEED_RETURN_IF_ERROR(ParseOne(json, &normalizers));
   return normalizers;
 }
 
@@ -256,10 +297,19 @@ absl::Status ApplyAll(const Normalizers& normalizers, PieceList* list) {
   return absl::OkStatus();
 }
 
-void AppendByteLevel(const AlignedText& in, const Piece& piece, AlignedText* out) {
-  for (size_t i = piece.begin; i < piece.end; ++i) {
-    out->Append(ByteLevelChar(static_cast<unsigned char>(in.text()[i])), in.origin(i));
+absl::Status RewriteAsByteLevel(PieceList* list) {
+  size_t bytes = 0;
+  for (const char c : list->text.text()) {
+    bytes += ByteLevelChar(static_cast<unsigned char>(c)).size();
   }
+  return RewritePieces(
+      [](const AlignedText& in, const Piece& piece, AlignedText* out) {
+        for (size_t i = piece.begin; i < piece.end; ++i) {
+          out->Append(ByteLevelChar(static_cast<unsigned char>(in.text()[i])), in.origin(i));
+        }
+        return absl::OkStatus();
+      },
+      bytes, list);
 }
 
 void AppendPrefixed(const AlignedText& in, const Piece& piece, absl::string_view prefix,

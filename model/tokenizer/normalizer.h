@@ -7,8 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "model/base/json.h"
 #include "model/tokenizer/aligned_text.h"
-#include "model/tokenizer/json.h"
 
 namespace heed {
 
@@ -24,13 +24,14 @@ class Normalizer {
 using Normalizers = std::vector<std::unique_ptr<Normalizer>>;
 
 // The steps of `json`, which is null, one normalizer or a Sequence of them: NFC, NFD, NFKC, NFKD,
-// Lowercase, Strip, Prepend, Replace, ByteLevel. INVALID_ARGUMENT and UNIMPLEMENTED name the path.
-absl::StatusOr<Normalizers> ParseNormalizers(const JsonNode& json);
+// Lowercase, Strip, StripAccents, Prepend, Replace, ByteLevel, Nmt, BertNormalizer, Precompiled.
+// INVALID_ARGUMENT and UNIMPLEMENTED name the path.
+absl::StatusOr<Normalizers> ParseNormalizers(const JsonValue& json);
 
 absl::Status ApplyAll(const Normalizers& normalizers, PieceList* list);
 
-// The rewriting of each byte as its character of the byte-level alphabet.
-void AppendByteLevel(const AlignedText& in, const Piece& piece, AlignedText* out);
+// Rewrites each byte as its character of the byte-level alphabet.
+absl::Status RewriteAsByteLevel(PieceList* list);
 
 // The piece with `prefix` before it; the prefix comes from the same place as the piece's first
 // character.

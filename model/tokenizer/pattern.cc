@@ -53,7 +53,7 @@ class RegexFinder : public SegmentFinder {
       HEED_ASSIGN_OR_RETURN(const bool found, search_.Find(text, from, &match));
       if (!found) break;
       if (match.begin == match.end && matched && match.end == last_end) {
-        from += from < text.size() ? DecodeUtf8(text.substr(from)).length : 1;
+        from += from < text.size() ? DecodeValidUtf8(text.substr(from)).length : 1;
         continue;
       }
       builder.AddMatch(match.begin, match.end);
@@ -119,7 +119,7 @@ class CharFinder : public SegmentFinder {
   absl::Status Find(absl::string_view text, std::vector<Segment>* segments) override {
     SegmentBuilder builder(segments);
     for (size_t at = 0; at < text.size();) {
-      const Utf8Char c = DecodeUtf8(text.substr(at));
+      const Utf8Char c = DecodeValidUtf8(text.substr(at));
       if (is_match_(c.code_point)) builder.AddMatch(at, at + c.length);
       at += c.length;
     }
@@ -142,6 +142,37 @@ class CharPattern : public Pattern {
   bool (*const is_match_)(char32_t);
 };
 
+class FixedLengthFinder : public SegmentFinder {
+ public:
+  explicit FixedLengthFinder(int64_t n_chars) : n_chars_(n_chars) {}
+
+  absl::Status Find(absl::string_view text, std::vector<Segment>* segments) override {
+    SegmentBuilder builder(segments);
+    for (size_t at = 0; at < text.size();) {
+      const size_t begin = at;
+      for (int64_t i = 0; i < n_chars_ && at < text.size(); ++i) {
+        at += DecodeValidUtf8(text.substr(at)).length;
+      }
+      builder.AddMatch(begin, at);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const int64_t n_chars_;
+};
+
+class FixedLengthPattern : public Pattern {
+ public:
+  explicit FixedLengthPattern(int64_t n_chars) : n_chars_(n_chars) {}
+  std::unique_ptr<SegmentFinder> NewFinder() const override {
+    return std::make_unique<FixedLengthFinder>(n_chars_);
+  }
+
+ private:
+  const int64_t n_chars_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Pattern>> NewRegexPattern(absl::string_view regex) {
@@ -157,8 +188,12 @@ std::unique_ptr<Pattern> NewCharPattern(bool (*is_match)(char32_t)) {
   return std::make_unique<CharPattern>(is_match);
 }
 
-absl::StatusOr<std::unique_ptr<Pattern>> ParsePattern(const JsonNode& json) {
-  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> regex, json.Find("Regex"));
+std::unique_ptr<Pattern> NewFixedLengthPattern(int64_t n_chars) {
+  return std::make_unique<FixedLengthPattern>(n_chars);
+}
+
+absl::StatusOr<std::unique_ptr<Pattern>> ParsePattern(const JsonValue& json) {
+  const std::optional<JsonValue> regex = json.Find("Regex");
   if (regex.has_value()) {
     HEED_ASSIGN_OR_RETURN(const absl::string_view text, regex->String());
     absl::StatusOr<std::unique_ptr<Pattern>> pattern = NewRegexPattern(text);
@@ -167,7 +202,7 @@ absl::StatusOr<std::unique_ptr<Pattern>> ParsePattern(const JsonNode& json) {
     if (!pattern.ok()) return regex->Error(pattern.status().message());
     return pattern;
   }
-  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> literal, json.Find("String"));
+  const std::optional<JsonValue> literal = json.Find("String");
   if (!literal.has_value()) return json.Error("has neither \"Regex\" nor \"String\"");
   HEED_ASSIGN_OR_RETURN(const absl::string_view text, literal->String());
   if (text.empty()) return literal->Error("is empty; expected the text to look for");

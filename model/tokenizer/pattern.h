@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "model/tokenizer/json.h"
+#include "model/base/json.h"
 
 namespace heed {
 
@@ -44,8 +44,11 @@ std::unique_ptr<Pattern> NewLiteralPattern(absl::string_view literal);
 // Each character of a kind on its own.
 std::unique_ptr<Pattern> NewCharPattern(bool (*is_match)(char32_t));
 
+// Every `n_chars` characters, and the rest at the end.
+std::unique_ptr<Pattern> NewFixedLengthPattern(int64_t n_chars);
+
 // {"Regex": "..."} or {"String": "..."}.
-absl::StatusOr<std::unique_ptr<Pattern>> ParsePattern(const JsonNode& json);
+absl::StatusOr<std::unique_ptr<Pattern>> ParsePattern(const JsonValue& json);
 
 }  // namespace heed
 

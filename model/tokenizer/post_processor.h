@@ -7,7 +7,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
-#include "model/tokenizer/json.h"
+#include "model/base/json.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace heed {
@@ -28,7 +28,7 @@ struct PostProcessor {
 // `json` is null, ByteLevel, TemplateProcessing, BertProcessing, RobertaProcessing or a Sequence of
 // these of which at most one adds tokens. INVALID_ARGUMENT, also for special tokens that are not
 // `is_token`, and UNIMPLEMENTED name the path.
-absl::StatusOr<PostProcessor> ParsePostProcessor(const JsonNode& json,
+absl::StatusOr<PostProcessor> ParsePostProcessor(const JsonValue& json,
                                                  absl::FunctionRef<bool(TokenId)> is_token);
 
 }  // namespace heed

@@ -1,13 +1,17 @@
 #include "model/tokenizer/pre_tokenizer.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
+#include "model/base/utf8.h"
 #include "model/tokenizer/normalizer.h"
 #include "model/tokenizer/unicode.h"
+#include "model/tokenizer/unicode_scripts.h"
 
 namespace heed {
 namespace {
@@ -123,14 +127,46 @@ class PrefixSpace : public PreTokenizer {
 
 class BytesToAlphabet : public PreTokenizer {
  public:
+  absl::Status Apply(PieceList* list) const override { return RewriteAsByteLevel(list); }
+};
+
+// Spells spaces as a visible character, and puts one before a piece that has none.
+class Metaspace : public PreTokenizer {
+ public:
+  enum class Prepend { kAlways, kFirst, kNever };
+
+  Metaspace(absl::string_view replacement, Prepend prepend)
+      : replacement_(replacement), prepend_(prepend) {}
+
   absl::Status Apply(PieceList* list) const override {
     return RewritePieces(
-        [](const AlignedText& in, const Piece& piece, AlignedText* out) {
-          AppendByteLevel(in, piece, out);
+        [this](const AlignedText& in, const Piece& piece, AlignedText* out) {
+          Rewrite(in, piece, out);
           return absl::OkStatus();
         },
         list);
   }
+
+ private:
+  void Rewrite(const AlignedText& in, const Piece& piece, AlignedText* out) const {
+    const absl::string_view text = in.text().substr(piece.begin, piece.end - piece.begin);
+    if (Prepends(in, piece, text)) out->Append(replacement_, in.origin(piece.begin));
+    for (size_t at = 0; at < text.size();) {
+      const size_t space = std::min(text.find(' ', at), text.size());
+      out->AppendRange(in, piece.begin + at, piece.begin + space);
+      if (space < text.size()) out->Append(replacement_, in.origin(piece.begin + space));
+      at = space + 1;
+    }
+  }
+
+  bool Prepends(const AlignedText& in, const Piece& piece, absl::string_view text) const {
+    if (prepend_ == Prepend::kNever) return false;
+    if (prepend_ == Prepend::kFirst && in.origin(piece.begin).begin != 0) return false;
+    return text[0] != ' ' && !absl::StartsWith(text, replacement_);
+  }
+
+  const std::string replacement_;
+  const Prepend prepend_;
 };
 
 void AddSplit(std::unique_ptr<Pattern> pattern, SplitBehavior behavior, bool invert,
@@ -138,7 +174,7 @@ void AddSplit(std::unique_ptr<Pattern> pattern, SplitBehavior behavior, bool inv
   steps->push_back(std::make_unique<SplitPreTokenizer>(std::move(pattern), behavior, invert));
 }
 
-absl::StatusOr<SplitBehavior> ParseBehavior(const JsonNode& json) {
+absl::StatusOr<SplitBehavior> ParseBehavior(const JsonValue& json) {
   constexpr std::pair<absl::string_view, SplitBehavior> kNames[] = {
       {"Removed", SplitBehavior::kRemoved},
       {"Isolated", SplitBehavior::kIsolated},
@@ -155,14 +191,14 @@ absl::StatusOr<SplitBehavior> ParseBehavior(const JsonNode& json) {
                                  "MergedWithNext or Contiguous"));
 }
 
-absl::Status ParseOne(const JsonNode& json, PreTokenizers* steps);
+absl::Status ParseOne(const JsonValue& json, PreTokenizers* steps);
 
-absl::Status ParseSequence(const JsonNode& json, PreTokenizers* steps) {
-  HEED_ASSIGN_OR_RETURN(const JsonNode list, json.Get("pretokenizers"));
-  return list.ForEachElement([&](int64_t, const JsonNode& step) { return ParseOne(step, steps); });
+absl::Status ParseSequence(const JsonValue& json, PreTokenizers* steps) {
+  HEED_ASSIGN_OR_RETURN(const JsonValue list, json.Get("pretokenizers"));
+  return list.ForEachElement([&](int64_t, const JsonValue& step) { return ParseOne(step, steps); });
 }
 
-absl::Status ParseByteLevel(const JsonNode& json, PreTokenizers* steps) {
+absl::Status ParseByteLevel(const JsonValue& json, PreTokenizers* steps) {
   HEED_ASSIGN_OR_RETURN(const bool add_prefix_space, json.BoolAt("add_prefix_space"));
   HEED_ASSIGN_OR_RETURN(const bool use_regex, json.BoolOr("use_regex", true));
   if (add_prefix_space) steps->push_back(std::make_unique<PrefixSpace>());
@@ -174,26 +210,26 @@ absl::Status ParseByteLevel(const JsonNode& json, PreTokenizers* steps) {
   return absl::OkStatus();
 }
 
-absl::Status ParseSplit(const JsonNode& json, PreTokenizers* steps) {
-  HEED_ASSIGN_OR_RETURN(const JsonNode pattern_json, json.Get("pattern"));
+absl::Status ParseSplit(const JsonValue& json, PreTokenizers* steps) {
+  HEED_ASSIGN_OR_RETURN(const JsonValue pattern_json, json.Get("pattern"));
   HEED_ASSIGN_OR_RETURN(std::unique_ptr<Pattern> pattern, ParsePattern(pattern_json));
-  HEED_ASSIGN_OR_RETURN(const JsonNode behavior_json, json.Get("behavior"));
+  HEED_ASSIGN_OR_RETURN(const JsonValue behavior_json, json.Get("behavior"));
   HEED_ASSIGN_OR_RETURN(const SplitBehavior behavior, ParseBehavior(behavior_json));
   HEED_ASSIGN_OR_RETURN(const bool invert, json.BoolAt("invert"));
   AddSplit(std::move(pattern), behavior, invert, steps);
   return absl::OkStatus();
 }
 
-absl::Status ParseDigits(const JsonNode& json, PreTokenizers* steps) {
+absl::Status ParseDigits(const JsonValue& json, PreTokenizers* steps) {
   HEED_ASSIGN_OR_RETURN(const bool individual, json.BoolAt("individual_digits"));
   AddSplit(NewCharPattern(IsNumeric),
            individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous, false, steps);
   return absl::OkStatus();
 }
 
-absl::Status ParsePunctuation(const JsonNode& json, PreTokenizers* steps) {
+absl::Status ParsePunctuation(const JsonValue& json, PreTokenizers* steps) {
   SplitBehavior behavior = SplitBehavior::kIsolated;
-  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> behavior_json, json.Find("behavior"));
+  const std::optional<JsonValue> behavior_json = json.Find("behavior");
   if (behavior_json.has_value()) {
     HEED_ASSIGN_OR_RETURN(behavior, ParseBehavior(*behavior_json));
   }
@@ -201,20 +237,87 @@ absl::Status ParsePunctuation(const JsonNode& json, PreTokenizers* steps) {
   return absl::OkStatus();
 }
 
-absl::Status ParseWhitespace(const JsonNode&, PreTokenizers* steps) {
+absl::Status ParseWhitespace(const JsonValue&, PreTokenizers* steps) {
   HEED_ASSIGN_OR_RETURN(std::unique_ptr<Pattern> pattern, NewRegexPattern(kWhitespacePattern));
   AddSplit(std::move(pattern), SplitBehavior::kRemoved, true, steps);
   return absl::OkStatus();
 }
 
-absl::Status ParseWhitespaceSplit(const JsonNode&, PreTokenizers* steps) {
+absl::Status ParseWhitespaceSplit(const JsonValue&, PreTokenizers* steps) {
   AddSplit(NewCharPattern(IsWhitespace), SplitBehavior::kRemoved, false, steps);
+  return absl::OkStatus();
+}
+
+absl::Status ParseBert(const JsonValue& json, PreTokenizers* steps) {
+  HEED_RETURN_IF_ERROR(ParseWhitespaceSplit(json, steps));
+  AddSplit(NewCharPattern(IsPunctuation), SplitBehavior::kIsolated, false, steps);
+  return absl::OkStatus();
+}
+
+// A string of one character.
+absl::StatusOr<absl::string_view> ParseChar(const JsonValue& json, absl::string_view key) {
+  HEED_ASSIGN_OR_RETURN(const JsonValue value, json.Get(key));
+  HEED_ASSIGN_OR_RETURN(const absl::string_view text, value.String());
+  if (text.empty() || DecodeUtf8(text).length != static_cast<int>(text.size())) {
+    return value.Unexpected("one character");
+  }
+  return text;
+}
+
+absl::StatusOr<Metaspace::Prepend> ParsePrepend(const JsonValue& json) {
+  HEED_ASSIGN_OR_RETURN(const std::string scheme, json.StringOr("prepend_scheme", "always"));
+  // Older files say it with a flag.
+  HEED_ASSIGN_OR_RETURN(const bool add_prefix_space, json.BoolOr("add_prefix_space", true));
+  if (scheme == "never") return Metaspace::Prepend::kNever;
+  const bool says_scheme = json.Find("prepend_scheme").has_value();
+  if (!add_prefix_space && says_scheme) {
+    return json.Error(absl::StrCat("has add_prefix_space false and the prepend_scheme ",
+                                   Quoted(scheme), "; expected never"));
+  }
+  if (!add_prefix_space) return Metaspace::Prepend::kNever;
+  if (scheme == "first") return Metaspace::Prepend::kFirst;
+  if (scheme == "always") return Metaspace::Prepend::kAlways;
+  return json.Error(
+      absl::StrCat("has the prepend_scheme ", Quoted(scheme), "; expected always, first or never"));
+}
+
+absl::Status ParseMetaspace(const JsonValue& json, PreTokenizers* steps) {
+  HEED_ASSIGN_OR_RETURN(const absl::string_view replacement, ParseChar(json, "replacement"));
+  HEED_ASSIGN_OR_RETURN(const Metaspace::Prepend prepend, ParsePrepend(json));
+  HEED_ASSIGN_OR_RETURN(const bool split, json.BoolOr("split", true));
+  steps->push_back(std::make_unique<Metaspace>(replacement, prepend));
+  if (split) {
+    AddSplit(NewLiteralPattern(replacement), SplitBehavior::kMergedWithNext, false, steps);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseCharDelimiter(const JsonValue& json, PreTokenizers* steps) {
+  HEED_ASSIGN_OR_RETURN(const absl::string_view delimiter, ParseChar(json, "delimiter"));
+  AddSplit(NewLiteralPattern(delimiter), SplitBehavior::kRemoved, false, steps);
+  return absl::OkStatus();
+}
+
+// Text before the first character with a script is dropped, as in the reference.
+absl::Status ParseUnicodeScripts(const JsonValue&, PreTokenizers* steps) {
+  HEED_ASSIGN_OR_RETURN(std::unique_ptr<Pattern> pattern, NewRegexPattern(UnicodeScriptsPattern()));
+  AddSplit(std::move(pattern), SplitBehavior::kRemoved, true, steps);
+  return absl::OkStatus();
+}
+
+absl::Status ParseFixedLength(const JsonValue& json, PreTokenizers* steps) {
+  constexpr int64_t kDefaultChars = 5;
+  int64_t n_chars = kDefaultChars;
+  if (const std::optional<JsonValue> length = json.Find("length")) {
+    HEED_ASSIGN_OR_RETURN(n_chars, length->Int(1, std::numeric_limits<int32_t>::max()));
+  }
+  AddSplit(NewFixedLengthPattern(n_chars), SplitBehavior::kIsolated, false, steps);
   return absl::OkStatus();
 }
 
 struct Row {
   absl::string_view type;
-  absl::Status (*parse)(const JsonNode& json, PreTokenizers* steps);
+  absl::Status (*parse)(const JsonValue& json, PreTokenizers* steps);
 };
 constexpr Row kRows[] = {
     {"Sequence", ParseSequence},
@@ -224,9 +327,15 @@ constexpr Row kRows[] = {
     {"Punctuation", ParsePunctuation},
     {"Whitespace", ParseWhitespace},
     {"WhitespaceSplit", ParseWhitespaceSplit},
+    {"BertPreTokenizer", ParseBert},
+    {"Metaspace", ParseMetaspace},
+    {"CharDelimiterSplit", ParseCharDelimiter},
+    {"Delimiter", ParseCharDelimiter},
+    {"FixedLength", ParseFixedLength},
+    {"UnicodeScripts", ParseUnicodeScripts},
 };
 
-absl::Status ParseOne(const JsonNode& json, PreTokenizers* steps) {
+absl::Status ParseOne(const JsonValue& json, PreTokenizers* steps) {
   HEED_ASSIGN_OR_RETURN(const absl::string_view type, json.StringAt("type"));
   for (const Row& row : kRows) {
     if (row.type == type) return row.parse(json, steps);
@@ -251,9 +360,9 @@ void ApplyBehavior(SplitBehavior behavior, std::vector<Segment>* segments) {
   }
 }
 
-absl::StatusOr<PreTokenizers> ParsePreTokenizers(const JsonNode& json) {
+absl::StatusOr<PreTokenizers> ParsePreTokenizers(const JsonValue& json) {
   PreTokenizers steps;
-  if (!json.is_null()) HEED_RETURN_IF_ERROR(ParseOne(json, &steps));
+  if (!json.IsNull()) HEED_RETURN_IF_ERROR(ParseOne(json, &steps));
   return steps;
 }
 

@@ -7,8 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "model/base/json.h"
 #include "model/tokenizer/aligned_text.h"
-#include "model/tokenizer/json.h"
 #include "model/tokenizer/pattern.h"
 
 namespace heed {
@@ -26,9 +26,10 @@ class PreTokenizer {
 using PreTokenizers = std::vector<std::unique_ptr<PreTokenizer>>;
 
 // The steps of `json`, which is null, one pre-tokenizer or a Sequence of them: ByteLevel, Split,
-// Digits, Punctuation, Whitespace, WhitespaceSplit. INVALID_ARGUMENT and UNIMPLEMENTED name the
+// Digits, Punctuation, Whitespace, WhitespaceSplit, BertPreTokenizer, Metaspace,
+// CharDelimiterSplit, FixedLength, UnicodeScripts. INVALID_ARGUMENT and UNIMPLEMENTED name the
 // path.
-absl::StatusOr<PreTokenizers> ParsePreTokenizers(const JsonNode& json);
+absl::StatusOr<PreTokenizers> ParsePreTokenizers(const JsonValue& json);
 
 // What becomes of the matches of a pattern. For "-" in "the-final--countdown":
 enum class SplitBehavior {

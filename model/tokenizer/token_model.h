@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "model/tokenizer/json.h"
+#include "model/base/json.h"
 #include "model/tokenizer/piece_table.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -44,7 +44,7 @@ class TokenModel {
 
 // The "model" of a tokenizer.json, of any kind that heed knows. INVALID_ARGUMENT and UNIMPLEMENTED
 // name the path.
-absl::StatusOr<std::unique_ptr<TokenModel>> ParseTokenModel(const JsonNode& json);
+absl::StatusOr<std::unique_ptr<TokenModel>> ParseTokenModel(const JsonValue& json);
 
 }  // namespace heed
 

@@ -34,6 +34,19 @@ struct EncodeOptions {
   bool parse_special_tokens = true;  // control tokens spelled out in the text become control tokens
 };
 
+// One decoding, token by token. Not thread-safe; the tokenizer must outlive it.
+class TokenStream {
+ public:
+  virtual ~TokenStream() = default;
+
+  // The bytes that are certain now that `id` has come; not necessarily whole UTF-8 characters. Ids
+  // that Decode leaves out give nothing.
+  virtual std::string Append(TokenId id) = 0;
+
+  // The bytes that were held back. Nothing may be appended afterwards.
+  virtual std::string Finish() = 0;
+};
+
 // Immutable and thread-safe. Time and memory are O(n log n) in the text's bytes; no recursion on
 // input.
 class Tokenizer {
@@ -49,7 +62,12 @@ class Tokenizer {
   // vocabulary (embedding rows without a token) stand for nothing.
   virtual std::string Decode(absl::Span<const TokenId> ids, bool skip_special_tokens) const = 0;
 
-  // Decode({id}, false): for this kind of tokenizer, Decode is the concatenation over its ids.
+  // Decode in steps: the bytes of all steps together are those of Decode.
+  virtual std::unique_ptr<TokenStream> NewStream(bool skip_special_tokens) const = 0;
+
+  // The bytes that `id` adds in the middle of a text, perhaps part of a character. Where a token
+  // reads differently at the beginning of a text or beside another (a dropped space, a run of byte
+  // tokens that make no character), Decode and NewStream say so and this does not.
   virtual absl::string_view TokenBytes(TokenId id) const = 0;
 
   // The vocabulary's own spelling ("Ġkeys"); empty for an id without a token.

@@ -5,17 +5,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "model/base/json.h"
 #include "model/base/status_macros.h"
 #include "model/base/utf8.h"
 #include "model/tokenizer/added_tokens.h"
 #include "model/tokenizer/aligned_text.h"
 #include "model/tokenizer/decoder.h"
-#include "model/tokenizer/json.h"
 #include "model/tokenizer/normalizer.h"
 #include "model/tokenizer/post_processor.h"
 #include "model/tokenizer/pre_tokenizer.h"
 #include "model/tokenizer/token_model.h"
 #include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/tokenizer_builder.h"
 #include "model/tokenizer/unicode.h"
 
 namespace heed {
@@ -75,11 +76,14 @@ void TrimRange(absl::string_view text, TrimCounts counts, ByteRange* range) {
 
 class JsonTokenizer : public Tokenizer {
  public:
-  static absl::StatusOr<std::unique_ptr<Tokenizer>> Parse(const JsonNode& json);
+  // Everything but the model is read from `json`.
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> Build(const JsonValue& json,
+                                                          std::unique_ptr<TokenModel> model);
 
   absl::StatusOr<TokenizedText> Encode(absl::string_view text,
                                        const EncodeOptions& options) const override;
   std::string Decode(absl::Span<const TokenId> ids, bool skip_special_tokens) const override;
+  std::unique_ptr<TokenStream> NewStream(bool skip_special_tokens) const override;
   absl::string_view TokenBytes(TokenId id) const override {
     return Contains(id) ? absl::string_view(entries_[id].bytes) : absl::string_view();
   }
@@ -99,9 +103,12 @@ class JsonTokenizer : public Tokenizer {
   struct Entry {
     bool present = false;
     bool special = false;
-    std::string piece;
-    std::string bytes;
+    std::string piece;    // the vocabulary's spelling
+    std::string decoded;  // what the decoder sees, if not the piece
+    std::string bytes;    // what the decoder makes of it in the middle of a text
   };
+
+  class Stream;
 
   // The tokens of one text, with what their offsets need.
   struct Draft {
@@ -110,7 +117,7 @@ class JsonTokenizer : public Tokenizer {
   };
 
   bool Contains(TokenId id) const { return id >= 0 && id < vocab_size() && entries_[id].present; }
-  void FillEntries(const Decoder& decoder);
+  void FillEntries();
   absl::StatusOr<PieceList> Cut(absl::string_view text, const EncodeOptions& options) const;
   absl::Status Tokenize(const PieceList& list, Draft* draft) const;
   void Append(TokenId id, Origin origin, TrimCounts trims, Draft* draft) const;
@@ -122,7 +129,7 @@ class JsonTokenizer : public Tokenizer {
   PreTokenizers pre_tokenizers_;
   std::unique_ptr<TokenModel> model_;
   PostProcessor post_processor_;
-  std::string separator_;
+  Decoder decoder_;
   std::string kind_;
   std::vector<Entry> entries_;           // by id
   std::vector<TrimCounts> model_trims_;  // of the model's pieces, by id
@@ -199,16 +206,35 @@ void JsonTokenizer::AddSpecialTokens(TokenizedText* tokens) const {
   tokens->offsets.insert(tokens->offsets.end(), after.size(), ByteRange{});
 }
 
-std::string JsonTokenizer::Decode(absl::Span<const TokenId> ids, bool skip_special_tokens) const {
-  std::string text;
-  bool first = true;
-  for (const TokenId id : ids) {
-    if (!Contains(id) || (skip_special_tokens && entries_[id].special)) continue;
-    if (!first) text += separator_;
-    first = false;
-    text += entries_[id].bytes;
+class JsonTokenizer::Stream : public TokenStream {
+ public:
+  Stream(const JsonTokenizer& tokenizer, bool skip_special_tokens)
+      : tokenizer_(tokenizer), skip_special_(skip_special_tokens), run_(tokenizer.decoder_) {}
+
+  std::string Append(TokenId id) override {
+    if (!tokenizer_.Contains(id)) return "";
+    const Entry& entry = tokenizer_.entries_[id];
+    if (skip_special_ && entry.special) return "";
+    return run_.Push(entry.decoded.empty() ? entry.piece : entry.decoded);
   }
-  return text;
+
+  std::string Finish() override { return run_.Finish(); }
+
+ private:
+  const JsonTokenizer& tokenizer_;
+  const bool skip_special_;
+  Decoder::Run run_;
+};
+
+std::unique_ptr<TokenStream> JsonTokenizer::NewStream(bool skip_special_tokens) const {
+  return std::make_unique<Stream>(*this, skip_special_tokens);
+}
+
+std::string JsonTokenizer::Decode(absl::Span<const TokenId> ids, bool skip_special_tokens) const {
+  Stream stream(*this, skip_special_tokens);
+  std::string text;
+  for (const TokenId id : ids) text += stream.Append(id);
+  return text + stream.Finish();
 }
 
 std::optional<TokenId> JsonTokenizer::FindPiece(absl::string_view piece) const {
@@ -216,7 +242,7 @@ std::optional<TokenId> JsonTokenizer::FindPiece(absl::string_view piece) const {
   return added.has_value() ? added : model_->pieces().Find(piece);
 }
 
-void JsonTokenizer::FillEntries(const Decoder& decoder) {
+void JsonTokenizer::FillEntries() {
   const PieceTable& pieces = model_->pieces();
   TokenId size = pieces.size();
   for (const AddedToken& token : added_.tokens()) size = std::max(size, token.id + 1);
@@ -224,12 +250,14 @@ void JsonTokenizer::FillEntries(const Decoder& decoder) {
   model_trims_.resize(pieces.size());
   for (TokenId id = 0; id < pieces.size(); ++id) {
     if (!pieces.Contains(id)) continue;
-    model_trims_[id] = CountTrimmed(pieces.Piece(id));
-    entries_[id] = {true, false, std::string(pieces.Piece(id)), decoder.Bytes(pieces.Piece(id))};
+    const absl::string_view piece = pieces.Piece(id);
+    model_trims_[id] = CountTrimmed(piece);
+    entries_[id] = {true, false, std::string(piece), "", decoder_.InnerBytes(piece)};
   }
   for (const AddedToken& token : added_.tokens()) {
-    entries_[token.id] = {true, token.special, token.content,
-                          decoder.Bytes(token.normalized_content)};
+    Entry& entry = entries_[token.id];
+    entry = {true, token.special, token.content, "", decoder_.InnerBytes(token.normalized_content)};
+    if (token.normalized_content != token.content) entry.decoded = token.normalized_content;
   }
   mask_id_ = FindPiece("[MASK]");
   if (!mask_id_.has_value()) mask_id_ = FindPiece("<mask>");
@@ -237,14 +265,14 @@ void JsonTokenizer::FillEntries(const Decoder& decoder) {
 
 // A top-level part that may be null or absent.
 template <typename ParseFunction>
-auto ParsePart(const JsonNode& json, absl::string_view key, const JsonNode& null_node,
+auto ParsePart(const JsonValue& json, absl::string_view key, const JsonValue& null_value,
                ParseFunction parse) -> decltype(parse(json)) {
-  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> part, json.Find(key));
-  return parse(part.has_value() ? *part : null_node);
+  const std::optional<JsonValue> part = json.Find(key);
+  return parse(part.has_value() ? *part : null_value);
 }
 
-absl::Status CheckVersion(const JsonNode& json) {
-  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> version, json.Find("version"));
+absl::Status CheckVersion(const JsonValue& json) {
+  const std::optional<JsonValue> version = json.Find("version");
   if (!version.has_value()) return absl::OkStatus();
   HEED_ASSIGN_OR_RETURN(const absl::string_view text, version->String());
   return text == "1.0"
@@ -252,29 +280,29 @@ absl::Status CheckVersion(const JsonNode& json) {
              : version->Unsupported(absl::StrCat("heed reads version \"1.0\", not \"", text, "\""));
 }
 
-absl::StatusOr<std::unique_ptr<Tokenizer>> JsonTokenizer::Parse(const JsonNode& json) {
+absl::StatusOr<std::unique_ptr<Tokenizer>> JsonTokenizer::Build(const JsonValue& json,
+                                                                std::unique_ptr<TokenModel> model) {
   HEED_RETURN_IF_ERROR(CheckVersion(json));
-  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<JsonTree> null_document, JsonTree::Parse("null"));
-  const JsonNode& absent = null_document->root();
+  HEED_ASSIGN_OR_RETURN(const JsonDocument null_document,
+                        JsonDocument::Parse("tokenizer.json", "null"));
+  const JsonValue absent = null_document.root();
   auto tokenizer = std::make_unique<JsonTokenizer>();
-  HEED_ASSIGN_OR_RETURN(const JsonNode model, json.Get("model"));
-  HEED_ASSIGN_OR_RETURN(tokenizer->model_, ParseTokenModel(model));
+  tokenizer->model_ = std::move(model);
   HEED_ASSIGN_OR_RETURN(tokenizer->normalizers_,
                         ParsePart(json, "normalizer", absent, ParseNormalizers));
-  HEED_ASSIGN_OR_RETURN(const std::optional<JsonNode> added, json.Find("added_tokens"));
+  const std::optional<JsonValue> added = json.Find("added_tokens");
   if (added.has_value()) {
     HEED_ASSIGN_OR_RETURN(tokenizer->added_, AddedTokens::Parse(*added, tokenizer->model_->pieces(),
                                                                 tokenizer->normalizers_));
   }
   HEED_ASSIGN_OR_RETURN(tokenizer->pre_tokenizers_,
                         ParsePart(json, "pre_tokenizer", absent, ParsePreTokenizers));
-  HEED_ASSIGN_OR_RETURN(const Decoder decoder, ParsePart(json, "decoder", absent, ParseDecoder));
-  tokenizer->separator_ = decoder.separator;
-  tokenizer->kind_ =
-      absl::StrCat(decoder.byte_level ? "byte-level " : "", tokenizer->model_->name());
-  tokenizer->FillEntries(decoder);
+  HEED_ASSIGN_OR_RETURN(tokenizer->decoder_, ParsePart(json, "decoder", absent, ParseDecoder));
+  tokenizer->kind_ = absl::StrCat(tokenizer->decoder_.byte_level() ? "byte-level " : "",
+                                  tokenizer->model_->name());
+  tokenizer->FillEntries();
   HEED_ASSIGN_OR_RETURN(tokenizer->post_processor_,
-                        ParsePart(json, "post_processor", absent, [&](const JsonNode& part) {
+                        ParsePart(json, "post_processor", absent, [&](const JsonValue& part) {
                           return ParsePostProcessor(
                               part, [&](TokenId id) { return tokenizer->Contains(id); });
                         }));
@@ -284,15 +312,17 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> JsonTokenizer::Parse(const JsonNode& 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> ParseTokenizerJson(absl::string_view json) {
-  absl::StatusOr<std::unique_ptr<JsonTree>> document = JsonTree::Parse(json);
-  absl::Status status = document.status();
-  if (document.ok()) {
-    absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer =
-        JsonTokenizer::Parse((*document)->root());
-    if (tokenizer.ok()) return tokenizer;
-    status = tokenizer.status();
-  }
-  return absl::Status(status.code(), absl::StrCat("tokenizer.json: ", status.message()));
+  HEED_ASSIGN_OR_RETURN(const JsonDocument document, JsonDocument::Parse("tokenizer.json", json));
+  HEED_ASSIGN_OR_RETURN(const JsonValue model_json, document.root().Get("model"));
+  HEED_ASSIGN_OR_RETURN(std::unique_ptr<TokenModel> model, ParseTokenModel(model_json));
+  return JsonTokenizer::Build(document.root(), std::move(model));
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> BuildTokenizer(absl::string_view source,
+                                                          absl::string_view json,
+                                                          std::unique_ptr<TokenModel> model) {
+  HEED_ASSIGN_OR_RETURN(const JsonDocument document, JsonDocument::Parse(source, json));
+  return JsonTokenizer::Build(document.root(), std::move(model));
 }
 
 }  // namespace heed

@@ -140,7 +140,7 @@ class Decomposer {
 void Decompose(bool compatible, absl::string_view text, RewriteSink sink) {
   Decomposer decomposer(compatible, sink);
   while (!text.empty()) {
-    const Utf8Char c = DecodeUtf8(text);
+    const Utf8Char c = DecodeValidUtf8(text);
     decomposer.Add(c.code_point);
     text.remove_prefix(c.length);
   }
@@ -186,6 +186,55 @@ bool IsPunctuation(char32_t c) {
            (c >= '{' && c <= '~');
   const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
+bool IsMark(char32_t c) {
+  const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
+}
+
+bool IsNonspacingMark(char32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_MN;
+}
+
+bool IsOther(char32_t c) {
+  const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_CC && category <= UTF8PROC_CATEGORY_CO;
+}
+
+size_t GraphemeClusterBytes(absl::string_view text) {
+  const bool two_ascii = text.size() > 1 && static_cast<unsigned char>(text[0]) < 0x80 &&
+                         static_cast<unsigned char>(text[1]) < 0x80;
+  if (two_ascii && text[0] != '\r') return 1;
+  Utf8Char previous = DecodeValidUtf8(text);
+  size_t size = static_cast<size_t>(previous.length);
+  utf8proc_int32_t state = 0;
+  while (size < text.size()) {
+    const Utf8Char next = DecodeValidUtf8(text.substr(size));
+    if (utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(previous.code_point),
+                                         static_cast<utf8proc_int32_t>(next.code_point), &state)) {
+      break;
+    }
+    size += static_cast<size_t>(next.length);
+    previous = next;
+  }
+  return size;
+}
+
+bool IsNormalized(NormalForm form, absl::string_view text) {
+  // No characters below are changed by the form. Those of the ranges never are, whatever is beside
+  // them; what could join them is in none of the ranges.
+  const char32_t limit = form == NormalForm::kNfc ? 0x300 : form == NormalForm::kNfd ? 0xC0 : 0xA0;
+  const bool composes = form == NormalForm::kNfc || form == NormalForm::kNfkc;
+  while (!text.empty()) {
+    const Utf8Char c = DecodeValidUtf8(text);
+    const char32_t code = c.code_point;
+    const bool ideograph = code >= 0x4E00 && code <= 0x9FFF;
+    const bool syllable = composes && code >= 0xAC00 && code <= 0xD7A3;
+    if (code >= limit && !ideograph && !syllable && code != 0xFFFD) return false;
+    text.remove_prefix(static_cast<size_t>(c.length));
+  }
+  return true;
 }
 
 void Normalize(NormalForm form, absl::string_view text, RewriteSink sink) {

@@ -1,17 +1,27 @@
-// The Unicode facts that tokenizers rest on. Everything that needs utf8proc is here.
+// The Unicode facts that tokenizers rest on. Everything that needs utf8proc is here, and its
+// version of Unicode counts: for marks and punctuation the reference has tables of Unicode 8 to 9,
+// and it sees later ones as other characters.
 #ifndef HEED_MODEL_TOKENIZER_UNICODE_H_
 #define HEED_MODEL_TOKENIZER_UNICODE_H_
+
+#include <cstddef>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 
 namespace heed {
 
-bool IsWhitespace(char32_t c);   // the property White_Space
-bool IsWordChar(char32_t c);     // \w of UTS #18: alphabetic, mark, decimal digit, connector
-                                 // punctuation, join control
-bool IsNumeric(char32_t c);      // categories Nd, Nl, No
-bool IsPunctuation(char32_t c);  // categories P*, and the ASCII symbols
+bool IsWhitespace(char32_t c);      // the property White_Space
+bool IsWordChar(char32_t c);        // \w of UTS #18: alphabetic, mark, decimal digit, connector
+                                    // punctuation, join control
+bool IsNumeric(char32_t c);         // categories Nd, Nl, No
+bool IsPunctuation(char32_t c);     // categories P*, and the ASCII symbols
+bool IsMark(char32_t c);            // categories Mn, Mc, Me
+bool IsNonspacingMark(char32_t c);  // category Mn
+bool IsOther(char32_t c);           // categories Cc, Cf, Co, Cs: control, format, private
+
+// Bytes of the extended grapheme cluster with which `text`, valid UTF-8 and not empty, begins.
+size_t GraphemeClusterBytes(absl::string_view text);
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 
@@ -23,6 +33,9 @@ struct RewrittenChar {
   int change;
 };
 using RewriteSink = absl::FunctionRef<void(RewrittenChar)>;
+
+// Whether valid UTF-8 is in a normal form, by a quick look: some that is may not be recognised.
+bool IsNormalized(NormalForm form, absl::string_view text);
 
 // Brings valid UTF-8 into a normal form. Marks that change order take their places in the order in
 // which they end up.

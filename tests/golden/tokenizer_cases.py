@@ -247,7 +247,7 @@ FRAGMENTS = (
 )
 
 
-def _random_text(rng: random.Random, extra: list[str]) -> str:
+def random_text(rng: random.Random, extra: list[str]) -> str:
     """Short runs of one to four alphabets, with fragments that the patterns treat specially."""
     alphabets = rng.sample(ALPHABETS, rng.randint(1, 4))
     parts: list[str] = []
@@ -263,7 +263,7 @@ def _random_text(rng: random.Random, extra: list[str]) -> str:
 def _random_cases(extra: list[str]) -> Iterator[Case]:
     rng = random.Random(RANDOM_SEED)
     for i in range(N_RANDOM_TEXTS):
-        yield f"random_{i:02}", _random_text(rng, extra).encode()
+        yield f"random_{i:02}", random_text(rng, extra).encode()
     for i in range(N_RANDOM_BYTES):
         yield f"random_bytes_{i:02}", bytes(rng.choices(range(256), k=rng.randint(1, 24)))
 

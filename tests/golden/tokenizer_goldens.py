@@ -3,7 +3,7 @@
 import base64
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import accumulate, zip_longest
 from pathlib import Path
@@ -109,13 +109,13 @@ def _base64(text: bytes) -> str:
     return base64.b64encode(text).decode("ascii")
 
 
-def _byte_offsets(text: str, offsets: list[tuple[int, int]]) -> list[list[int]]:
+def byte_offsets(text: str, offsets: list[tuple[int, int]]) -> list[list[int]]:
     """Code point ranges of the text as byte ranges of its UTF-8 form."""
     at = [0, *accumulate(len(character.encode()) for character in text)]
     return [[at[begin], at[end]] for begin, end in offsets]
 
 
-def _ids_specials_as_text(tokenizer: Tokenizer, text: str) -> list[int]:
+def ids_specials_as_text(tokenizer: Tokenizer, text: str) -> list[int]:
     tokenizer.encode_special_tokens = True
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     tokenizer.encode_special_tokens = False
@@ -132,13 +132,13 @@ def _answer(tokenizer: Tokenizer, case: Case) -> dict[str, Any]:
         "text_base64": _base64(data),
         "ids_with_special": full.ids,
         "ids": plain.ids,
-        "byte_offsets_with_special": _byte_offsets(text, full.offsets),
+        "byte_offsets_with_special": byte_offsets(text, full.offsets),
         "decoded_base64": _base64(tokenizer.decode(plain.ids, skip_special_tokens=True).encode()),
         "decoded_all_base64": _base64(
             tokenizer.decode(full.ids, skip_special_tokens=False).encode()
         ),
     }
-    as_text = _ids_specials_as_text(tokenizer, text)
+    as_text = ids_specials_as_text(tokenizer, text)
     return answer if as_text == plain.ids else answer | {"ids_specials_as_text": as_text}
 
 
@@ -146,14 +146,24 @@ def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def cases_json(tokenizer: Tokenizer, own: dict[str, str]) -> str:
+def answers_json(tokenizer: Tokenizer, cases: Iterable[Case]) -> str:
     """The whole of a cases.json: one case a line."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    lines = ",\n".join(_compact(_answer(tokenizer, case)) for case in cases_for(tokenizer, own))
+    lines = ",\n".join(_compact(_answer(tokenizer, case)) for case in cases)
     versions = _compact({"tokenizers": tokenizers.__version__, "python": platform.python_version()})
     rules = json.dumps(RULES, indent=1)
     return f'{{"versions":{versions},\n"rules":{rules},\n"cases":[\n{lines}\n]}}\n'
+
+
+def cases_json(tokenizer: Tokenizer, own: dict[str, str]) -> str:
+    """A cases.json with every text that fits any tokenizer, and `own`."""
+    return answers_json(tokenizer, cases_for(tokenizer, own))
+
+
+def read_cases(text: str) -> list[dict[str, Any]]:
+    """The cases of a cases.json."""
+    return json.loads(text)["cases"]
 
 
 def make_tokenizer(golden: TokenizerGolden, folder: Path) -> int:

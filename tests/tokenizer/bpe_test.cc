@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "model/tokenizer/json.h"
+#include "model/base/json.h"
 #include "tests/tokenizer/mini_tokenizer.h"
 
 namespace heed {
@@ -23,18 +23,18 @@ std::string ModelJson(const std::vector<std::string>& pieces, const Merges& merg
                       const std::string& options = "") {
   std::vector<std::string> vocab;
   for (const std::string& piece : pieces)
-    vocab.push_back(absl::StrCat(JsonString(piece), ":", vocab.size()));
+    vocab.push_back(absl::StrCat(QuoteJson(piece), ":", vocab.size()));
   std::vector<std::string> list;
   for (const auto& [left, right] : merges) {
-    list.push_back(absl::StrCat("[", JsonString(left), ",", JsonString(right), "]"));
+    list.push_back(absl::StrCat("[", QuoteJson(left), ",", QuoteJson(right), "]"));
   }
   return absl::StrCat("{", options, R"("vocab":{)", absl::StrJoin(vocab, ","), R"(},"merges":[)",
                       absl::StrJoin(list, ","), "]}");
 }
 
 std::unique_ptr<TokenModel> Parse(const std::string& json) {
-  const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
-  absl::StatusOr<std::unique_ptr<TokenModel>> model = ParseTokenModel(document->root());
+  const JsonDocument document = JsonDocument::Parse("json", json).value();
+  absl::StatusOr<std::unique_ptr<TokenModel>> model = ParseTokenModel(document.root());
   EXPECT_TRUE(model.ok()) << model.status();
   return model.ok() ? *std::move(model) : nullptr;
 }
@@ -224,17 +224,17 @@ TEST(BpeTest, PrefixAndSuffixMarkTheInsideAndTheEnd) {
 
 TEST(BpeTest, ModelsWithoutATypeAreRecognised) {
   const std::pair<const char*, const char*> cases[] = {
+      {R"({"vocab":{},"merges":[]})", "BPE"},
       {R"({"vocab":[["a",0.5]],"unk_id":0})", "Unigram"},
       {R"({"vocab":{},"continuing_subword_prefix":"##"})", "WordPiece"},
       {R"({"vocab":{}})", "WordLevel"},
-      {R"({"type":"Nonsense","vocab":{},"merges":[]})", "Nonsense"},
   };
-  for (const auto& [json, kind] : cases) {
-    const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
-    const absl::Status status = ParseTokenModel(document->root()).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
-    EXPECT_NE(status.message().find(kind), std::string::npos) << status;
-  }
+  for (const auto& [json, kind] : cases) EXPECT_EQ(Parse(json)->name(), kind);
+  const JsonDocument document =
+      JsonDocument::Parse("json", R"({"type":"Nonsense","vocab":{},"merges":[]})").value();
+  const absl::Status status = ParseTokenModel(document.root()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
+  EXPECT_NE(status.message().find("Nonsense"), std::string::npos) << status;
 }
 
 }  // namespace

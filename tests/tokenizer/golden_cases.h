@@ -1,5 +1,5 @@
-// Golden files of the tokenizers library: folders with a tokenizer.json and a cases.json
-// (tests/golden).
+// Golden files of the tokenizers library: folders with a tokenizer.json, and a cases.json or an
+// answers.json to the texts that all folders share (tests/golden).
 #ifndef HEED_TESTS_TOKENIZER_GOLDEN_CASES_H_
 #define HEED_TESTS_TOKENIZER_GOLDEN_CASES_H_
 
@@ -27,8 +27,11 @@ struct GoldenCase {
 std::vector<GoldenCase> ReadGoldenCases(const std::string& path);
 std::string ReadFileOrDie(const std::string& path);
 
-// Folders in `path` that hold a cases.json, by name.
-std::vector<std::string> GoldenFolders(const std::string& path);
+// The same from an answers.json and the texts.json in the folder above it.
+std::vector<GoldenCase> ReadGoldenAnswers(const std::string& path);
+
+// Files with this name in the folders in `path`, by folder.
+std::vector<std::string> GoldenFiles(const std::string& path, const std::string& name);
 
 // For each byte of ReplaceInvalidUtf8(text), and for its end, where that byte's character begins in
 // `text`.

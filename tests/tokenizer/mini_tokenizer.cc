@@ -7,23 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "model/base/json.h"
 #include "model/tokenizer/byte_alphabet.h"
 
 namespace heed {
-
-std::string JsonString(const std::string& text) {
-  std::string out(1, '"');
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      absl::StrAppend(&out, "\\", std::string(1, c));
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      absl::StrAppendFormat(&out, "\\u%04x", static_cast<int>(c));
-    } else {
-      out.push_back(c);
-    }
-  }
-  return absl::StrCat(out, "\"");
-}
 
 std::string MiniTokenizer::Json() const {
   std::vector<std::string> pieces;
@@ -34,10 +21,10 @@ std::string MiniTokenizer::Json() const {
   pieces.insert(pieces.end(), more_pieces.begin(), more_pieces.end());
   std::vector<std::string> vocab;
   for (const std::string& piece : pieces)
-    vocab.push_back(absl::StrCat(JsonString(piece), ":", vocab.size()));
+    vocab.push_back(absl::StrCat(QuoteJson(piece), ":", vocab.size()));
   std::vector<std::string> merge_list;
   for (const auto& [left, right] : merges) {
-    merge_list.push_back(absl::StrCat("[", JsonString(left), ",", JsonString(right), "]"));
+    merge_list.push_back(absl::StrCat("[", QuoteJson(left), ",", QuoteJson(right), "]"));
   }
   return absl::StrCat(R"({"version":"1.0","added_tokens":)", added_tokens, R"(,"normalizer":)",
                       normalizer, R"(,"pre_tokenizer":)", pre_tokenizer, R"(,"post_processor":)",
@@ -54,7 +41,7 @@ std::unique_ptr<Tokenizer> MiniTokenizer::Build() const {
 
 std::string AddedTokenJson(int id, const std::string& content,
                            const std::vector<std::string>& flags) {
-  std::string json = absl::StrCat(R"({"id":)", id, R"(,"content":)", JsonString(content));
+  std::string json = absl::StrCat(R"({"id":)", id, R"(,"content":)", QuoteJson(content));
   for (const char* const flag : {"single_word", "lstrip", "rstrip", "normalized", "special"}) {
     const bool set = std::find(flags.begin(), flags.end(), flag) != flags.end();
     absl::StrAppend(&json, ",\"", flag, "\":", set ? "true" : "false");

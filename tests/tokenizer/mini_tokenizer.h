@@ -39,9 +39,6 @@ std::vector<std::string> Pieces(const Tokenizer& tokenizer, const std::string& t
 std::vector<std::string> Covered(const Tokenizer& tokenizer, const std::string& text,
                                  const EncodeOptions& options = {});
 
-// `text` as a JSON string.
-std::string JsonString(const std::string& text);
-
 }  // namespace heed
 
 #endif  // HEED_TESTS_TOKENIZER_MINI_TOKENIZER_H_

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
 namespace heed {
@@ -13,8 +14,8 @@ namespace {
 
 absl::StatusOr<PieceList> RunSteps(const std::string& json, const std::string& text,
                                    size_t max_bytes = 1 << 20) {
-  const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
-  const absl::StatusOr<Normalizers> normalizers = ParseNormalizers(document->root());
+  const JsonDocument document = JsonDocument::Parse("json", json).value();
+  const absl::StatusOr<Normalizers> normalizers = ParseNormalizers(document.root());
   if (!normalizers.ok()) return normalizers.status();
   PieceList list = PieceList::Whole(AlignedText::FromUntrusted(text, max_bytes));
   const absl::Status status = ApplyAll(*normalizers, &list);
@@ -122,11 +123,44 @@ TEST(NormalizerTest, RunawayGrowthIsRefused) {
   EXPECT_EQ(RunSteps(json, "bbbb").status().code(), absl::StatusCode::kOk);
 }
 
+TEST(NormalizerTest, BertCleansAndLowersWithOrigins) {
+  const std::string json = R"({"type":"BertNormalizer","clean_text":true,
+      "handle_chinese_chars":true,"strip_accents":null,"lowercase":true})";
+  EXPECT_EQ(Text(json, "A\001b\tC\u3000\u00c9\u200bx\ufffd"), "ab c ex");
+  EXPECT_EQ(Text(json, "a\u4e2db"), "a \u4e2d b");
+  EXPECT_EQ(Origins(json, "\001\u00c9"), (Pairs{{1, 3}}));
+  const std::string cased = R"({"type":"BertNormalizer","lowercase":false})";
+  EXPECT_EQ(Text(cased, "\u00c9"), "\u00c9");
+}
+
+TEST(NormalizerTest, AccentsAndNmt) {
+  EXPECT_EQ(Text(R"({"type":"StripAccents"})", "e\u0301\u00e9\u093eo\u20dd"), "e\u00e9o");
+  EXPECT_EQ(Text(R"({"type":"Nmt"})", "a\001b\u200bc\ufeffd\u2581e\n"), "ab c d e ");
+}
+
+// One unit each: the header says 4 bytes, and the only unit leads nowhere.
+TEST(NormalizerTest, PrecompiledMapsMayBeDamaged) {
+  const auto json = [](const std::string& blob) {
+    return absl::StrCat(R"({"type":"Precompiled","precompiled_charsmap":")",
+                        absl::Base64Escape(blob), "\"}");
+  };
+  const std::string unit = std::string("\4\0\0\0", 4) + std::string(4, '\0');
+  EXPECT_EQ(Text(json(unit), "abc\r\ne\u0301"), "abc\r\ne\u0301");
+  EXPECT_EQ(Text(json(std::string("\4\0\0\0\xff\xff\xff\xff", 8)), "abc"), "abc");
+  for (const std::string& blob :
+       {std::string(), std::string("abc"), std::string("\b\0\0\0\0\0\0\0", 8),
+        std::string("\0\0\0\0", 4), std::string("\3\0\0\0abc", 7),
+        std::string("\xff\xff\xff\xff\0\0\0\0", 8), unit + "\xff"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(RunSteps(json(blob), "a").status()));
+  }
+}
+
 TEST(NormalizerTest, UnknownAndMisshapenNormalizersAreRefused) {
   const std::pair<const char*, absl::StatusCode> cases[] = {
-      {R"({"type":"Precompiled","precompiled_charsmap":""})", absl::StatusCode::kUnimplemented},
-      {R"({"type":"BertNormalizer"})", absl::StatusCode::kUnimplemented},
-      {R"({"type":"Sequence","normalizers":[{"type":"Nmt"}]})", absl::StatusCode::kUnimplemented},
+      {R"({"type":"Precompiled","precompiled_charsmap":""})", absl::StatusCode::kInvalidArgument},
+      {R"({"type":"BertNormalizer","lowercase":1})", absl::StatusCode::kInvalidArgument},
+      {R"({"type":"Precompiled","precompiled_charsmap":"?"})", absl::StatusCode::kInvalidArgument},
+      {R"({"type":"Sequence","normalizers":[{"type":"New"}]})", absl::StatusCode::kUnimplemented},
       {R"({"type":"Sequence"})", absl::StatusCode::kInvalidArgument},
       {R"({"type":"Sequence","normalizers":{}})", absl::StatusCode::kInvalidArgument},
       {R"({"type":"Strip","strip_left":1,"strip_right":true})", absl::StatusCode::kInvalidArgument},

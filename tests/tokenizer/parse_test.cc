@@ -45,7 +45,7 @@ void ExpectRefused(const std::string& json, absl::StatusCode code, const std::st
   const absl::Status status = ParseTokenizerJson(json).status();
   EXPECT_EQ(status.code(), code) << status << "\nof " << json.substr(0, 2000);
   EXPECT_THAT(std::string(status.message()), HasSubstr(message));
-  EXPECT_THAT(std::string(status.message()), testing::StartsWith("tokenizer.json: "));
+  EXPECT_THAT(std::string(status.message()), testing::StartsWith("tokenizer.json"));
 }
 
 void ExpectInvalid(const std::string& json, const std::string& message) {
@@ -77,17 +77,17 @@ TEST(ParseTokenizerJsonTest, TextThatIsNoJsonIsRefused) {
   ExpectInvalid(absl::StrCat(kGood, "x"), "not valid JSON");
   ExpectInvalid(With(R"("a":0)", "\"\xff\":0"), "not valid JSON");
   ExpectInvalid(std::string("\0", 1), "not valid JSON");
-  ExpectInvalid("[]", "the file: is an array; expected an object");
-  ExpectInvalid("null", "the file: is null");
-  ExpectInvalid("{}", "the file: has no \"model\"");
+  ExpectInvalid("[]", "tokenizer.json is []; it must be an object");
+  ExpectInvalid("null", "tokenizer.json is null; it must be an object");
+  ExpectInvalid("{}", "tokenizer.json: has no key \"model\"");
 }
 
 TEST(ParseTokenizerJsonTest, DeepNestingIsRefused) {
   for (const int depth : {65, 1000, 1'000'000}) {
     const std::string nested = std::string(depth, '[') + std::string(depth, ']');
-    ExpectInvalid(nested, "nested deeper than 64");
+    ExpectInvalid(nested, "nested more than 64 deep");
     ExpectInvalid(With(R"("truncation":null)", absl::StrCat(R"("truncation":)", nested)),
-                  "nested deeper than 64");
+                  "nested more than 64 deep");
   }
 }
 
@@ -101,38 +101,38 @@ TEST(ParseTokenizerJsonTest, NestedSequencesWithinTheLimitWork) {
 TEST(ParseTokenizerJsonTest, VersionsOtherThanOneAreRefused) {
   ExpectUnimplemented(With(R"("1.0")", R"("2.0")"),
                       "version: heed reads version \"1.0\", not \"2.0\"");
-  ExpectInvalid(With(R"("version":"1.0")", R"("version":1)"),
-                "version: is a number; expected a string");
+  ExpectInvalid(With(R"("version":"1.0")", R"("version":1)"), "version is 1; it must be a string");
 }
 
 TEST(ParseTokenizerJsonTest, UnknownComponentsAreNamedWithTheirPath) {
-  ExpectUnimplemented(With(R"("NFC")", R"("Nmt")"), "normalizer: heed has no normalizer \"Nmt\"");
-  ExpectUnimplemented(With(R"("Split")", R"("Metaspace")"),
-                      "pre_tokenizer.pretokenizers[0]: heed has no pre-tokenizer \"Metaspace\"");
+  ExpectUnimplemented(With(R"("NFC")", R"("Other")"),
+                      "normalizer: heed has no normalizer \"Other\"");
+  ExpectUnimplemented(With(R"("Split")", R"("Other")"),
+                      "pre_tokenizer.pretokenizers[0]: heed has no pre-tokenizer \"Other\"");
   ExpectUnimplemented(With(R"("TemplateProcessing")", R"("Other")"),
                       "post_processor: heed has no post-processor");
-  ExpectUnimplemented(With(R"("decoder":{"type":"ByteLevel")", R"("decoder":{"type":"CTC")"),
-                      "decoder: heed has no decoder \"CTC\"");
-  ExpectUnimplemented(With(R"("BPE")", R"("WordPiece")"),
-                      "model: heed has no tokenizer model \"WordPiece\"");
+  ExpectUnimplemented(With(R"("decoder":{"type":"ByteLevel")", R"("decoder":{"type":"Other")"),
+                      "decoder: heed has no decoder \"Other\"");
+  ExpectUnimplemented(With(R"("BPE")", R"("Other")"),
+                      "model: heed has no tokenizer model \"Other\"");
   ExpectUnimplemented(With(R"("dropout":null)", R"("dropout":0.1)"), "model.dropout");
   ExpectUnimplemented(With(R"(\\d+)", R"([a&&b])"),
                       "pre_tokenizer.pretokenizers[0].pattern.Regex: the pattern uses &&");
 }
 
 TEST(ParseTokenizerJsonTest, WrongIdsAreRefused) {
-  ExpectInvalid(With(R"("c":2)", R"("c":-1)"), "model.vocab.c: is -1; expected 0 to");
-  ExpectInvalid(With(R"("c":2)", R"("c":2.5)"), "model.vocab.c: is no integer");
-  ExpectInvalid(With(R"("c":2)", R"("c":"2")"), "model.vocab.c: is a string; expected an integer");
+  ExpectInvalid(With(R"("c":2)", R"("c":-1)"),
+                "model.vocab.c is -1; it must be an integer from 0 to");
+  ExpectInvalid(With(R"("c":2)", R"("c":2.5)"), "model.vocab.c is 2.5; it must be an integer");
+  ExpectInvalid(With(R"("c":2)", R"("c":"2")"), "model.vocab.c is \"2\"; it must be an integer");
   ExpectInvalid(With(R"("c":2)", R"("c":1)"),
                 "model.vocab.c: has the id 1, which belongs to \"b\"");
   ExpectInvalid(With(R"("c":2)", R"("c":4000000)"),
                 "model.vocab: has an id 4000000 but only 5 pieces");
-  ExpectInvalid(With(R"("c":2)", R"("c":4294967296)"),
-                "model.vocab.c: is 4294967296; expected 0 to");
+  ExpectInvalid(With(R"("c":2)", R"("c":4294967296)"), "model.vocab.c is 4294967296; it must be");
   ExpectInvalid(With(R"("c":2)", R"("c":99999999999999999999)"), "not valid JSON");
-  ExpectInvalid(With(R"("c":2)", R"("c":2,"c":6)"), "model.vocab.c: appears twice");
-  ExpectInvalid(With(R"("id":5)", R"("id":-5)"), "added_tokens[0].id: is -5");
+  ExpectInvalid(With(R"("c":2)", R"("c":2,"c":6)"), "model.vocab has the key \"c\" more than once");
+  ExpectInvalid(With(R"("id":5)", R"("id":-5)"), "added_tokens[0].id is -5");
   ExpectInvalid(With(R"("ids":[5])", R"("ids":[6])"),
                 "post_processor.special_tokens.<s>.ids[0]: is 6, which is no token");
 }
@@ -151,25 +151,25 @@ TEST(ParseTokenizerJsonTest, WrongMergesAreRefused) {
       {R"([["a","b"],["a","b"]])", R"(model.merges[1]: merges "a" and "b", as merge 0 does)"},
       {R"([["a","b","c"]])", R"(model.merges[0]: has 3 elements)"},
       {R"([["a"]])", R"(model.merges[0]: has 1 elements)"},
-      {R"([["a",1]])", R"(model.merges[0][1]: is a number)"},
+      {R"([["a",1]])", R"(model.merges[0][1] is 1; it must be a string)"},
       {R"([["a",""]])", R"(model.merges[0]: merges "a" and "")"},
       {R"([["","a"]])", R"(model.merges[0]: merges "" and "a")"},
       {R"(["a b c"])", R"(model.merges[0]: is "a b c"; expected two pieces)"},
       {R"(["ab"])", R"(model.merges[0]: is "ab"; expected two pieces)"},
       {R"([" b"])", R"(model.merges[0]: merges "" and "b")"},
-      {R"([1])", R"(model.merges[0]: is a number)"},
-      {R"({"a":"b"})", R"(model.merges: is an object; expected an array)"},
-      {R"(null)", R"(model.merges: is null)"},
+      {R"([1])", R"(model.merges[0] is 1; it must be a string)"},
+      {R"({"a":"b"})", R"(model.merges is an object; it must be a list)"},
+      {R"(null)", R"(model.merges is null)"},
   };
   for (const auto& [damaged, message] : cases) ExpectInvalid(With(merges, damaged), message);
-  ExpectInvalid(With(absl::StrCat(",\n  \"merges\":", merges), ""), "model: has no \"merges\"");
+  ExpectInvalid(With(absl::StrCat(",\n  \"merges\":", merges), ""), "model has no key \"merges\"");
 }
 
 TEST(ParseTokenizerJsonTest, FieldsThatAppearTwiceAreRefused) {
   ExpectInvalid(With(R"("fuse_unk":false)", R"("fuse_unk":false,"fuse_unk":true)"),
-                "model.fuse_unk: appears twice");
+                "model has the key \"fuse_unk\" more than once");
   ExpectInvalid(With(R"("padding":null)", R"("padding":null,"version":"1.0")"),
-                "version: appears twice");
+                "has the key \"version\" more than once");
 }
 
 TEST(ParseTokenizerJsonTest, EmptyVocabulariesAreRead) {

@@ -14,8 +14,8 @@ namespace {
 using Strings = std::vector<std::string>;
 
 Strings Cut(const std::string& json, const std::string& text) {
-  const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
-  const absl::StatusOr<PreTokenizers> steps = ParsePreTokenizers(document->root());
+  const JsonDocument document = JsonDocument::Parse("json", json).value();
+  const absl::StatusOr<PreTokenizers> steps = ParsePreTokenizers(document.root());
   EXPECT_TRUE(steps.ok()) << steps.status();
   if (!steps.ok()) return {};
   PieceList list = PieceList::Whole(AlignedText::FromUntrusted(text, 1 << 20));
@@ -116,10 +116,59 @@ TEST(PreTokenizerTest, SequencesRunInTheirOrder) {
   EXPECT_EQ(Cut(sequence(bytes, digits), "a\u00bd1"), (Strings{"a\u00c2", "\u00bd", "1"}));
 }
 
+TEST(PreTokenizerTest, MetaspaceMarksSpacesAndCutsBeforeThem) {
+  const auto metaspace = [](const std::string& scheme, bool split) {
+    return absl::StrCat(R"({"type":"Metaspace","replacement":"_","prepend_scheme":")", scheme,
+                        R"(","split":)", split ? "true" : "false", "}");
+  };
+  EXPECT_EQ(Cut(metaspace("always", true), "a b  c"), (Strings{"_a", "_b", "_", "_c"}));
+  EXPECT_EQ(Cut(metaspace("always", false), "a b  c"), Strings{"_a_b__c"});
+  EXPECT_EQ(Cut(metaspace("never", true), "a b"), (Strings{"a", "_b"}));
+  EXPECT_EQ(Cut(metaspace("always", true), " a"), Strings{"_a"});
+  EXPECT_EQ(Cut(metaspace("always", true), "_a"), Strings{"_a"});
+  const auto after_words = [](const std::string& step) {
+    return absl::StrCat(R"({"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},)", step,
+                        "]}");
+  };
+  EXPECT_EQ(Cut(after_words(metaspace("first", true)), "a b"), (Strings{"_a", "b"}));
+  EXPECT_EQ(Cut(after_words(metaspace("always", true)), "a b"), (Strings{"_a", "_b"}));
+  // Older files say it with a flag.
+  EXPECT_EQ(Cut(R"({"type":"Metaspace","replacement":"_","add_prefix_space":false})", "a b"),
+            (Strings{"a", "_b"}));
+}
+
+TEST(PreTokenizerTest, WordsOfBertAndPiecesOfFixedLength) {
+  EXPECT_EQ(Cut(R"({"type":"BertPreTokenizer"})", "ab, c\u3000d!?"),
+            (Strings{"ab", ",", "c", "d", "!", "?"}));
+  EXPECT_EQ(Cut(R"({"type":"CharDelimiterSplit","delimiter":"\u00e9"})", "a\u00e9\u00e9b"),
+            (Strings{"a", "b"}));
+  EXPECT_EQ(Cut(R"({"type":"FixedLength","length":2})", "a\u00e9b\u00e9c"),
+            (Strings{"a\u00e9", "b\u00e9", "c"}));
+  EXPECT_EQ(Cut(R"({"type":"FixedLength"})", "abcdefg"), (Strings{"abcde", "fg"}));
+}
+
+TEST(PreTokenizerTest, UnicodeScriptsCutWhereTheScriptChanges) {
+  const std::string json = R"({"type":"UnicodeScripts"})";
+  EXPECT_EQ(Cut(json, "\u3069\u3053\u3067\u751f\u308c\u3002Yes"),
+            (Strings{"\u3069\u3053\u3067\u751f\u308c", "\u3002", "Yes"}));
+  EXPECT_EQ(
+      Cut(json, "  Apples are \u308a\u3093\u3054 \u6797\u6a8e, \u043d\u0435\u0442"),
+      (Strings{"Apples are ", "\u308a\u3093\u3054 \u6797\u6a8e", ", ", "\u043d\u0435\u0442"}));
+  EXPECT_EQ(Cut(json, "1\u30fc2 "), (Strings{"1", "\u30fc", "2 "}));
+  EXPECT_EQ(Cut(json, "  "), Strings{});
+}
+
 TEST(PreTokenizerTest, UnknownAndMisshapenPreTokenizersAreRefused) {
   const std::pair<std::string, absl::StatusCode> cases[] = {
-      {R"({"type":"Metaspace"})", absl::StatusCode::kUnimplemented},
-      {R"({"type":"Sequence","pretokenizers":[{"type":"BertPreTokenizer"}]})",
+      {R"({"type":"Metaspace"})", absl::StatusCode::kInvalidArgument},
+      {R"({"type":"Metaspace","replacement":"__"})", absl::StatusCode::kInvalidArgument},
+      {R"({"type":"Metaspace","replacement":"_","prepend_scheme":"last"})",
+       absl::StatusCode::kInvalidArgument},
+      {R"({"type":"Metaspace","replacement":"_","prepend_scheme":"first","add_prefix_space":false})",
+       absl::StatusCode::kInvalidArgument},
+      {R"({"type":"CharDelimiterSplit","delimiter":""})", absl::StatusCode::kInvalidArgument},
+      {R"({"type":"FixedLength","length":0})", absl::StatusCode::kInvalidArgument},
+      {R"({"type":"Sequence","pretokenizers":[{"type":"Other"}]})",
        absl::StatusCode::kUnimplemented},
       {R"({"type":"Sequence"})", absl::StatusCode::kInvalidArgument},
       {R"({"type":"ByteLevel"})", absl::StatusCode::kInvalidArgument},
@@ -133,8 +182,8 @@ TEST(PreTokenizerTest, UnknownAndMisshapenPreTokenizersAreRefused) {
       {"[]", absl::StatusCode::kInvalidArgument},
   };
   for (const auto& [json, code] : cases) {
-    const std::unique_ptr<JsonTree> document = JsonTree::Parse(json).value();
-    EXPECT_EQ(ParsePreTokenizers(document->root()).status().code(), code) << json;
+    const JsonDocument document = JsonDocument::Parse("json", json).value();
+    EXPECT_EQ(ParsePreTokenizers(document.root()).status().code(), code) << json;
   }
 }
 

@@ -216,14 +216,9 @@ TEST(DecoderTest, BytesOfEachKind) {
 }
 
 TEST(DecoderTest, OthersAreRefused) {
-  for (const char* const decoder :
-       {R"({"type":"WordPiece"})",
-        R"({"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"ByteLevel"}]})"}) {
-    MiniTokenizer mini;
-    mini.decoder = decoder;
-    EXPECT_EQ(ParseTokenizerJson(mini.Json()).status().code(), absl::StatusCode::kUnimplemented)
-        << decoder;
-  }
+  MiniTokenizer mini;
+  mini.decoder = R"({"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"Other"}]})";
+  EXPECT_EQ(ParseTokenizerJson(mini.Json()).status().code(), absl::StatusCode::kUnimplemented);
 }
 
 TEST(TokenizerTest, MaskTokenIsFoundByItsConventionalSpellings) {

@@ -53,6 +53,9 @@ void ExpectNormalized(const std::string& text) {
     ASSERT_EQ(result.text, Expected(form, text))
         << testing::PrintToString(text) << " form " << static_cast<int>(form);
     ASSERT_EQ(result.taken, CountChars(text)) << testing::PrintToString(text);
+    if (IsNormalized(form, text)) {
+      ASSERT_EQ(result.text, text) << testing::PrintToString(text);
+    }
   }
 }
 
@@ -83,6 +86,26 @@ TEST(UnicodeTest, RandomSequencesNormalizeAsUtf8procSays) {
     ExpectNormalized(text);
     if (HasFatalFailure()) return;
   }
+}
+
+TEST(UnicodeTest, CommonTextsAreSeenToBeNormalized) {
+  EXPECT_TRUE(IsNormalized(NormalForm::kNfc, "caf\u00e9 \u6771\u4eac \ud55c\uae00 \ufffd"));
+  EXPECT_TRUE(IsNormalized(NormalForm::kNfkd, "plain \u6771"));
+  EXPECT_FALSE(IsNormalized(NormalForm::kNfd, "\u00e9"));
+  EXPECT_FALSE(IsNormalized(NormalForm::kNfkc, "\u00a0"));
+  EXPECT_FALSE(IsNormalized(NormalForm::kNfd, "\ud55c"));
+}
+
+TEST(UnicodeTest, GraphemeClustersAreWhole) {
+  const std::pair<std::string, size_t> cases[] = {{"ab", 1},
+                                                  {"a", 1},
+                                                  {"\r\n", 2},
+                                                  {"\n\r", 1},
+                                                  {"e\u0301\u0301x", 5},
+                                                  {"\u00e9a", 2},
+                                                  {"\ra", 1},
+                                                  {"\u1112\u1161\u11abx", 9}};
+  for (const auto& [text, bytes] : cases) EXPECT_EQ(GraphemeClusterBytes(text), bytes) << text;
 }
 
 TEST(UnicodeTest, ChangesSayWhatBecameOfEachCharacter) {
