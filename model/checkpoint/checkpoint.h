@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,13 +13,32 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "model/base/gguf_tokenizer_facts.h"
 #include "model/checkpoint/model_config.h"
+#include "model/checkpoint/pooling.h"
 
 namespace heed {
 
-enum class DType { kF32, kF16, kBF16, kI64, kOther };
+// How values are stored. The ones with a Q are blocks of GGUF files (block_formats.h).
+enum class DType {
+  kF32,
+  kF16,
+  kBF16,
+  kI64,
+  kQ8_0,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kOther
+};
 
-absl::string_view DTypeName(DType dtype);  // "F32", "F16", "BF16", "I64", "other"
+absl::string_view DTypeName(DType dtype);  // "F32", "BF16", "Q4_K", "other"
 
 struct TensorInfo {
   DType dtype = DType::kOther;
@@ -27,7 +47,8 @@ struct TensorInfo {
 
 // Names are the checkpoint's own, less the base-model prefix ("transformer.", "model.", "bert.")
 // that the same model has in one repository and lacks in another, and with LayerNorm.gamma/beta
-// read as LayerNorm.weight/bias.
+// read as LayerNorm.weight/bias. A GGUF file's tensors have the names that a Hugging Face folder of
+// the same model would give them, and their rows are in its order.
 //
 // Thread-safe once open. Every error message names the file, the tensor or key, the value found and
 // the value expected.
@@ -46,7 +67,13 @@ class Checkpoint {
   virtual absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
                                absl::Span<float> out) const = 0;
 
-  // "sha256:" and 64 hexadecimal digits over names and bytes of all files that were used.
+  // Reads a tensor's bytes as they are stored, row after row: whole blocks, for those who can
+  // compute with them. `out` has exactly the size that dtype and shape give. Errors as ReadF32, but
+  // nothing is looked at for being finite.
+  virtual absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const = 0;
+
+  // "sha256:" and 64 hexadecimal digits over names and bytes of all files that were used; empty
+  // when it was opened without.
   virtual const std::string& digest() const = 0;
 
   // Storage type of most parameters.
@@ -54,13 +81,45 @@ class Checkpoint {
 
   // Bytes of tokenizer.json; empty when the checkpoint has none.
   virtual const std::string& tokenizer_json() const = 0;
+
+  // What a GGUF file says of its tokenizer; null when it says nothing and for other formats.
+  virtual const GgufTokenizerFacts* gguf_tokenizer() const { return nullptr; }
+
+  // How the vectors of a text's tokens become one, where the weights' own file says so.
+  virtual std::optional<PoolingConfig> pooling() const { return std::nullopt; }
 };
+
+struct OpenOptions {
+  bool compute_digest = true;  // which reads all bytes of all files
+};
+
+// Where a checkpoint is, and in which format.
+struct CheckpointPath {
+  std::string path;  // a Hugging Face folder, or a GGUF file
+  bool is_gguf = false;
+};
+
+// Which of the two is meant by `path`, as OpenCheckpoint says. A path where there is neither counts
+// as a folder. INVALID_ARGUMENT for a folder with several models.
+absl::StatusOr<CheckpointPath> FindCheckpoint(const std::string& path);
+
+// Opens whatever is at `path`: a Hugging Face folder, a GGUF file (for a model in parts, any of
+// them), or a folder with one GGUF model and no other weights. Errors as the functions below.
+absl::StatusOr<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path,
+                                                           const OpenOptions& options = {});
 
 // Opens a Hugging Face folder: config.json, model.safetensors or model.safetensors.index.json with
 // its shards, and tokenizer.json and generation_config.json where present. Reads all headers and
 // checks all of them; tensor data is read by ReadF32. NOT_FOUND, INVALID_ARGUMENT (damaged or
 // contradictory), UNIMPLEMENTED (an architecture or option that heed does not know, by name).
-absl::StatusOr<std::unique_ptr<Checkpoint>> OpenHuggingFaceFolder(const std::string& folder);
+absl::StatusOr<std::unique_ptr<Checkpoint>> OpenHuggingFaceFolder(const std::string& folder,
+                                                                  const OpenOptions& options = {});
+
+// Opens a GGUF file, version 2 or 3: architecture, sizes and tokenizer from its metadata. Checks
+// that every tensor that the model needs is there, with its shape and in a format that heed reads,
+// and that there is nothing that heed does not know. Errors as above.
+absl::StatusOr<std::unique_ptr<Checkpoint>> OpenGguf(const std::string& path,
+                                                     const OpenOptions& options = {});
 
 }  // namespace heed
 

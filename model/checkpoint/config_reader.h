@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "model/checkpoint/json.h"
+#include "model/base/json.h"
 
 namespace heed {
 

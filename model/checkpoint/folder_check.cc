@@ -12,26 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
+#include "model/base/json.h"
 #include "model/checkpoint/errors.h"
 #include "model/checkpoint/file.h"
-#include "model/checkpoint/json.h"
 
 namespace heed {
 namespace {
-
-// Names of what is in the folder, sorted.
-std::vector<std::string> ListFolder(const std::string& folder) {
-  std::vector<std::string> names;
-  DIR* const entries = opendir(folder.c_str());
-  if (entries == nullptr) return names;
-  while (const dirent* entry = readdir(entries)) {
-    const absl::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  closedir(entries);
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 std::string Contents(absl::Span<const std::string> names) {
   constexpr size_t kMost = 8;
@@ -68,9 +54,7 @@ std::string Advice(absl::string_view name) {
                         "it; convert it to safetensors, for example with transformers: "
                         "AutoModelForCausalLM.from_pretrained(\"OLD\").save_pretrained(\"NEW\")");
   }
-  return absl::StrCat(Quoted(name),
-                      " is GGUF, which heed does not read; use the safetensors form of the model, "
-                      "a Hugging Face folder");
+  return absl::StrCat(Quoted(name), " is a GGUF file; give its own path instead of the folder's");
 }
 
 std::string AdviceSentence(const std::optional<std::string>& name) {
@@ -86,6 +70,19 @@ absl::Status NotAFolder(absl::string_view path) {
 }
 
 }  // namespace
+
+std::vector<std::string> ListFolder(const std::string& folder) {
+  std::vector<std::string> names;
+  DIR* const entries = opendir(folder.c_str());
+  if (entries == nullptr) return names;
+  while (const dirent* entry = readdir(entries)) {
+    const absl::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  closedir(entries);
+  std::sort(names.begin(), names.end());
+  return names;
+}
 
 absl::Status CheckFolder(const std::string& folder) {
   struct stat status;

@@ -3,6 +3,7 @@
 #define HEED_MODEL_CHECKPOINT_FOLDER_CHECK_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -11,6 +12,9 @@ namespace heed {
 inline constexpr char kConfigFile[] = "config.json";
 inline constexpr char kWeightsFile[] = "model.safetensors";
 inline constexpr char kIndexFile[] = "model.safetensors.index.json";
+
+// Names of what is in the folder, sorted; nothing when it cannot be read.
+std::vector<std::string> ListFolder(const std::string& folder);
 
 // OK when `folder` is a folder with a config.json. Otherwise NOT_FOUND or, for something that is
 // not a folder, INVALID_ARGUMENT; advises how to convert weights in a format that heed does not

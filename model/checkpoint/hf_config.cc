@@ -15,21 +15,13 @@
 #include "model/base/status_macros.h"
 #include "model/checkpoint/config_reader.h"
 #include "model/checkpoint/errors.h"
+#include "model/checkpoint/hf_mixing.h"
 #include "model/checkpoint/hf_rope.h"
+#include "model/checkpoint/size_limits.h"
 
 namespace heed {
 namespace {
 
-// Far above any model, and such that the sizes of all tensors and of a whole KV cache fit in 64
-// bits.
-constexpr IntRange kLayersRange{1, 1 << 10};
-constexpr IntRange kHeadsRange{1, 1 << 12};
-constexpr IntRange kHeadDimRange{1, 1 << 12};
-constexpr IntRange kWidthRange{1, 1 << 20};
-constexpr IntRange kFfnRange{1, 1 << 22};
-constexpr IntRange kVocabRange{1, 1 << 26};
-constexpr IntRange kContextRange{1, 1 << 26};
-constexpr IntRange kTokenTypesRange{1, 1 << 16};
 constexpr DoubleRange kEpsRange{1e-30, 1};
 
 struct NamedActivation {
@@ -226,7 +218,7 @@ absl::StatusOr<ModelConfig> ReadBert(const ConfigReader& config) {
 struct Architecture {
   absl::string_view model_type;
   absl::StatusOr<ModelConfig> (*read)(const ConfigReader& config);
-  // Classes of transformers whose weights heed can serve: language models and the base model alone.
+  // Classes whose weights heed can serve: language models and the base model alone.
   std::vector<absl::string_view> classes;
   std::optional<int32_t> default_bos, default_eos;
 };
@@ -236,6 +228,7 @@ const std::vector<Architecture>& Architectures() {
       {"gpt2", ReadGpt2, {"GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel"}, 50256, 50256},
       {"llama", ReadLlama, {"LlamaForCausalLM", "LlamaModel", "LLaMAForCausalLM"}, 1, 2},
       {"bert", ReadBert, {"BertForMaskedLM", "BertForPreTraining", "BertModel"}, {}, {}},
+      {"heed_mixing", ReadMixing, {"HeedMixingForCausalLM"}, {}, {}},
   };
   return *kTable;
 }

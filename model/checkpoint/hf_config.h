@@ -5,15 +5,15 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
-#include "model/checkpoint/json.h"
+#include "model/base/json.h"
 #include "model/checkpoint/model_config.h"
 
 namespace heed {
 
-// Absent keys take the defaults of transformers' configuration classes. INVALID_ARGUMENT for values
-// that are out of range or contradict one another; UNIMPLEMENTED for architectures and options that
-// heed does not know, by name. `generation_config`, where given, has precedence for the ids at
-// which text begins and ends.
+// Absent keys take the defaults of transformers' configuration classes. ("heed_mixing" has none.)
+// INVALID_ARGUMENT for values that are out of range or contradict one another; UNIMPLEMENTED for
+// architectures and options that heed does not know, by name. `generation_config`, where given, has
+// precedence for the ids at which text begins and ends.
 absl::StatusOr<ModelConfig> ReadHuggingFaceConfig(
     const JsonValue& config, const std::optional<JsonValue>& generation_config);
 

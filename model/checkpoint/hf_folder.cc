@@ -9,15 +9,15 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "model/base/json.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/checkpoint.h"
+#include "model/checkpoint/digest.h"
 #include "model/checkpoint/errors.h"
 #include "model/checkpoint/file.h"
 #include "model/checkpoint/folder_check.h"
 #include "model/checkpoint/hf_config.h"
-#include "model/checkpoint/json.h"
 #include "model/checkpoint/safetensors.h"
-#include "model/checkpoint/sha256.h"
 #include "model/checkpoint/shard_index.h"
 #include "model/checkpoint/tensor_names.h"
 #include "model/checkpoint/tensor_reader.h"
@@ -32,9 +32,6 @@ constexpr int64_t kMaxConfigBytes = int64_t{4} << 20;
 constexpr int64_t kMaxIndexBytes = int64_t{64} << 20;
 constexpr int64_t kMaxTokenizerBytes = int64_t{128} << 20;
 
-// Few enough that they stay in a core's cache between being read and hashed.
-constexpr int64_t kChunkBytes = int64_t{256} << 10;
-
 struct Entry {
   StoredTensor stored;
   const File* file = nullptr;
@@ -44,12 +41,13 @@ class HuggingFaceCheckpoint final : public Checkpoint {
  public:
   explicit HuggingFaceCheckpoint(std::string folder) : folder_(std::move(folder)) {}
 
-  absl::Status Open();
+  absl::Status Open(const OpenOptions& options);
 
   const ModelConfig& config() const override { return config_; }
   const TensorInfo* Find(absl::string_view name) const override;
   absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
                        absl::Span<float> out) const override;
+  absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const override;
   const std::string& digest() const override { return digest_; }
   DType dtype() const override { return dtype_; }
   const std::string& tokenizer_json() const override { return tokenizer_json_; }
@@ -67,7 +65,6 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   absl::Status AddTensor(StoredTensor tensor, const File* file);
   absl::Status CheckParameterCount() const;
   void ChooseDType();
-  absl::Status ComputeDigest();
 
   const std::string folder_;
   std::string weights_name_;  // the file that says which tensors there are
@@ -79,7 +76,7 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   DType dtype_ = DType::kOther;
 };
 
-absl::Status HuggingFaceCheckpoint::Open() {
+absl::Status HuggingFaceCheckpoint::Open(const OpenOptions& options) {
   HEED_RETURN_IF_ERROR(CheckFolder(folder_));
   HEED_RETURN_IF_ERROR(ReadConfig());
   HEED_RETURN_IF_ERROR(ReadWeights());
@@ -88,7 +85,11 @@ absl::Status HuggingFaceCheckpoint::Open() {
                         ReadOptional(kTokenizerFile, kMaxTokenizerBytes));
   if (tokenizer) tokenizer_json_ = *std::move(tokenizer);
   ChooseDType();
-  return ComputeDigest();
+  if (!options.compute_digest) return absl::OkStatus();
+  std::vector<const File*> files;
+  for (const auto& file : files_) files.push_back(file.get());
+  HEED_ASSIGN_OR_RETURN(digest_, DigestFiles(std::move(files)));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<const File*> HuggingFaceCheckpoint::OpenFile(absl::string_view name) {
@@ -213,31 +214,6 @@ void HuggingFaceCheckpoint::ChooseDType() {
   if (most != values.end()) dtype_ = most->first;
 }
 
-// Over the name, size and bytes of each file, in the order of their names.
-absl::Status HuggingFaceCheckpoint::ComputeDigest() {
-  std::vector<const File*> files;
-  for (const auto& file : files_) files.push_back(file.get());
-  std::sort(files.begin(), files.end(),
-            [](const File* a, const File* b) { return a->name() < b->name(); });
-  Sha256 sha256;
-  std::vector<char> buffer(kChunkBytes);
-  for (const File* file : files) {
-    sha256.Update(absl::StrCat(file->name(), absl::string_view("\0", 1), file->size(),
-                               absl::string_view("\0", 1)));
-    for (int64_t offset = 0; offset < file->size(); offset += kChunkBytes) {
-      const auto size = static_cast<size_t>(std::min(kChunkBytes, file->size() - offset));
-      const absl::Span<char> chunk(buffer.data(), size);
-      HEED_RETURN_IF_ERROR(file->Read(offset, chunk));
-      sha256.Update({chunk.data(), chunk.size()});
-    }
-    HEED_RETURN_IF_ERROR(file->CheckUnchanged());
-  }
-  const std::string digits = sha256.Finish();
-  if (digits.empty()) return absl::InternalError("the crypto library cannot compute SHA-256");
-  digest_ = absl::StrCat("sha256:", digits);
-  return absl::OkStatus();
-}
-
 const TensorInfo* HuggingFaceCheckpoint::Find(absl::string_view name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second.stored.info;
@@ -253,11 +229,27 @@ absl::Status HuggingFaceCheckpoint::ReadF32(absl::string_view name, absl::Span<c
   return ReadTensorF32(*found->second.file, found->second.stored, shape, out);
 }
 
+absl::Status HuggingFaceCheckpoint::ReadStored(absl::string_view name, absl::Span<char> out) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) {
+    return CheckpointNotFound(absl::StrCat(weights_name_, ": has no tensor ", Quoted(name)));
+  }
+  const auto& [stored, file] = found->second;
+  if (static_cast<int64_t>(out.size()) != stored.bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(file->name(), ": tensor ", Quoted(stored.name),
+                                                   " takes ", stored.bytes,
+                                                   " bytes, but there is room for ", out.size()));
+  }
+  HEED_RETURN_IF_ERROR(file->Read(stored.offset, out));
+  return file->CheckUnchanged();
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Checkpoint>> OpenHuggingFaceFolder(const std::string& folder) {
+absl::StatusOr<std::unique_ptr<Checkpoint>> OpenHuggingFaceFolder(const std::string& folder,
+                                                                  const OpenOptions& options) {
   auto checkpoint = std::make_unique<HuggingFaceCheckpoint>(folder);
-  HEED_RETURN_IF_ERROR(checkpoint->Open());
+  HEED_RETURN_IF_ERROR(checkpoint->Open(options));
   return checkpoint;
 }
 

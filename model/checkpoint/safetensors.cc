@@ -8,9 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "model/base/json.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/errors.h"
-#include "model/checkpoint/json.h"
 
 namespace heed {
 namespace {
@@ -173,13 +173,6 @@ absl::StatusOr<int64_t> ReadHeaderSize(const File& file) {
 }
 
 }  // namespace
-
-absl::string_view DTypeName(DType dtype) {
-  for (const StoredType& type : kStoredTypes) {
-    if (type.dtype == dtype && dtype != DType::kOther) return type.name;
-  }
-  return "other";
-}
 
 std::string ShapeToString(absl::Span<const int64_t> shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");

@@ -2,9 +2,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "model/base/json.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/errors.h"
-#include "model/checkpoint/json.h"
 
 namespace heed {
 namespace {

@@ -12,6 +12,7 @@ bool IsBuffer(absl::string_view architecture, absl::string_view name) {
     return absl::EndsWith(name, ".attn.bias") || absl::EndsWith(name, ".attn.masked_bias");
   }
   if (architecture == "llama") return absl::EndsWith(name, "rotary_emb.inv_freq");
+  if (architecture != "bert") return false;
   return name == "embeddings.position_ids" || name == "embeddings.token_type_ids";
 }
 
@@ -20,7 +21,8 @@ bool IsBuffer(absl::string_view architecture, absl::string_view name) {
 absl::string_view BaseModelPrefix(absl::string_view architecture) {
   if (architecture == "gpt2") return "transformer.";
   if (architecture == "llama") return "model.";
-  return "bert.";
+  if (architecture == "bert") return "bert.";
+  return "";
 }
 
 std::optional<std::string> CanonicalTensorName(absl::string_view architecture,

@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "model/base/json.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/errors.h"
 #include "model/checkpoint/float_formats.h"
-#include "model/checkpoint/json.h"
 
 namespace heed {
 namespace {

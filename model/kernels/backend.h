@@ -64,7 +64,8 @@ struct AttentionRows {
 class AttentionRowSink {
  public:
   virtual ~AttentionRowSink() = default;
-  // The exact post-softmax weights of one row, F32 [visible keys]; valid during the call.
+  // The exact post-softmax weights of one row, F32 [keys up to the last visible one]; those before
+  // the window are 0. Valid during the call.
   virtual void OnRow(int head, int64_t query, absl::Span<const float> weights) = 0;
 };
 
@@ -85,6 +86,8 @@ struct AttentionShape {
   int head_dim = 0;
   float scale = 1;     // multiplies q.k
   bool causal = true;  // row at position p sees keys 0..p; otherwise all keys
+  // Causal only: a row sees none but the last `window` of these keys, its own included. 0: all.
+  int64_t window = 0;
 };
 
 class Backend {
@@ -131,7 +134,8 @@ const Backend* DefaultBackend();
 // For tests.
 const Backend* BackendFor(Isa isa);
 
-// The scalar twin: plain loops, double-precision sums. For tests.
+// The scalar twin: plain loops, double-precision sums. It shares the layout of the pages with the
+// fast backend. For tests, and for sums that must not depend on the order of what is added.
 const Backend* ReferenceBackend();
 
 }  // namespace heed

@@ -71,9 +71,9 @@ void Report(const Tile& tile, const AttentionTileArgs& args) {
   auto query = std::lower_bound(watched.queries.begin(), watched.queries.end(), first);
   for (; query != watched.queries.end() && *query < first + tile.rows; ++query) {
     const int64_t r = *query - first;
-    const int64_t visible = args.first_visible + r * args.visible_step;
-    tile.slice->sink->OnRow(tile.head, *query,
-                            {args.weights + r * args.weights_stride, static_cast<size_t>(visible)});
+    float* const weights = args.weights + r * args.weights_stride;
+    std::fill_n(weights, FirstKey(args, r), 0.0f);
+    tile.slice->sink->OnRow(tile.head, *query, {weights, static_cast<size_t>(KeyEnd(args, r))});
   }
 }
 
@@ -187,6 +187,7 @@ class FastBackend : public Backend {
     args.rows = tile.rows;
     args.first_visible = shape.causal ? slice.first_position + tile.row + 1 : keys;
     args.visible_step = shape.causal ? 1 : 0;
+    args.window = shape.window;
     args.head_dim = shape.head_dim;
     args.scale = shape.scale;
     args.weights = scratch.data();

@@ -29,12 +29,23 @@ struct AttentionTileArgs {
   int64_t rows;           // 1..kMaxTileRows
   int64_t first_visible;  // keys that row 0 sees, at least 1
   int64_t visible_step;   // keys that each further row sees more: 1 causal, 0 bidirectional
+  int64_t window;         // each row sees only its last `window` keys; 0: all of them
   int64_t head_dim;
   float scale;
   float*
       weights;  // scratch and result: post-softmax weights, row r at weights + r * weights_stride
   int64_t weights_stride;  // a multiple of 16, at least the keys that the last row sees
 };
+
+// Keys [FirstKey, KeyEnd) are those that row r sees; the weights of earlier ones are unspecified.
+// Static, so that each file has code for its own instruction set.
+static inline int64_t KeyEnd(const AttentionTileArgs& args, int64_t r) {
+  return args.first_visible + r * args.visible_step;
+}
+static inline int64_t FirstKey(const AttentionTileArgs& args, int64_t r) {
+  const int64_t end = KeyEnd(args, r);
+  return args.window == 0 || end < args.window ? 0 : end - args.window;
+}
 
 struct IsaKernels {
   // One row: y = norm(x), n elements. bias may be null.

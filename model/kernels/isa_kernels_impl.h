@@ -217,50 +217,68 @@ void ScoreBlock(const AttentionTileArgs& args, int64_t row, int64_t page) {
 }
 
 template <int kRows, int kPages>
-void Score(const AttentionTileArgs& args, int64_t row, int64_t n_pages) {
-  int64_t page = 0;
-  for (; page + kPages <= n_pages; page += kPages) ScoreBlock<kRows, kPages>(args, row, page);
+void Score(const AttentionTileArgs& args, int64_t row, int64_t page, int64_t page_end) {
+  for (; page + kPages <= page_end; page += kPages) ScoreBlock<kRows, kPages>(args, row, page);
   if constexpr (kPages > 1) {
-    for (; page < n_pages; ++page) ScoreBlock<kRows, 1>(args, row, page);
+    for (; page < page_end; ++page) ScoreBlock<kRows, 1>(args, row, page);
   }
 }
 
-// Softmax over the first `visible` scores of a row; the rest up to the end of their page becomes
-// exactly 0.
-void SoftmaxRow(float* weights, int64_t visible) {
-  const int64_t full = visible / kLanes * kLanes;
-  const int64_t rest = visible - full;
+// Calls fn(j, is_partial) for each page that holds some of the keys [begin, end), j its first key.
+template <typename Fn>
+inline void ForEachPage(int64_t begin, int64_t end, const Fn& fn) {
+  int64_t j = begin / kLanes * kLanes;
+  if (j < begin) {
+    fn(j, true);
+    j += kLanes;
+  }
+  for (; j + kLanes <= end; j += kLanes) fn(j, false);
+  if (j < end) fn(j, true);
+}
+
+// The page at `j` with `fill` in the lanes outside [begin, end).
+inline F32x16 KeepBetween(F32x16 page, int64_t j, int64_t begin, int64_t end, float fill) {
+  return KeepFrom(KeepFirst(page, end - j, fill), begin - j, fill);
+}
+
+// Softmax over the scores [begin, end) of a row; the rest of their pages becomes exactly 0.
+void SoftmaxRow(float* weights, int64_t begin, int64_t end) {
   F32x16 max = F32x16::Broadcast(-INFINITY);
-  for (int64_t j = 0; j < full; j += kLanes) max = Max(max, F32x16::Load(weights + j));
-  if (rest > 0) max = Max(max, KeepFirst(F32x16::Load(weights + full), rest, -INFINITY));
+  ForEachPage(begin, end, [&](int64_t j, bool is_partial) {
+    F32x16 scores = F32x16::Load(weights + j);
+    if (is_partial) scores = KeepBetween(scores, j, begin, end, -INFINITY);
+    max = Max(max, scores);
+  });
   const F32x16 shift = F32x16::Broadcast(ReduceMax(max));
   F32x16 sum = F32x16::Broadcast(0.0f);
-  for (int64_t j = 0; j < full; j += kLanes) {
-    const F32x16 e = Exp(F32x16::Load(weights + j) - shift);
+  ForEachPage(begin, end, [&](int64_t j, bool is_partial) {
+    F32x16 scores = F32x16::Load(weights + j) - shift;
+    // What lies outside may be no number that Exp can take.
+    if (is_partial) scores = KeepBetween(scores, j, begin, end, 0.0f);
+    F32x16 e = Exp(scores);
+    if (is_partial) e = KeepBetween(e, j, begin, end, 0.0f);
     e.Store(weights + j);
     sum = sum + e;
-  }
-  if (rest > 0) {
-    const F32x16 scores = KeepFirst(F32x16::Load(weights + full) - shift, rest, 0.0f);
-    const F32x16 e = KeepFirst(Exp(scores), rest, 0.0f);
-    e.Store(weights + full);
-    sum = sum + e;
-  }
+  });
   const F32x16 norm = F32x16::Broadcast(1.0f / ReduceAdd(sum));
-  for (int64_t j = 0; j < visible; j += kLanes)
-    (F32x16::Load(weights + j) * norm).Store(weights + j);
+  ForEachPage(begin, end,
+              [&](int64_t j, bool) { (F32x16::Load(weights + j) * norm).Store(weights + j); });
 }
+
+struct KeyRange {
+  int64_t begin, end;
+};
 
 // Columns [d, d + 16 kBlocks) of the weighted sum of values for kRows rows, keys in ascending
 // order. kPartial: the one block has only `lanes` columns.
 template <int kRows, int kBlocks, bool kPartial>
-void MixBlock(const AttentionTileArgs& args, int64_t row, int64_t n_keys, int64_t d,
-              int64_t lanes) {
+void MixBlock(const AttentionTileArgs& args, int64_t row, KeyRange keys, int64_t d, int64_t lanes) {
   F32x16 sum[kRows][kBlocks];
   for (int r = 0; r < kRows; ++r) {
     for (int b = 0; b < kBlocks; ++b) sum[r][b] = F32x16::Broadcast(0.0f);
   }
-  for (int64_t j = 0; j < n_keys; ++j) {
+  const uint64_t end = keys.end;  // unsigned: a key's page is a shift, its place a mask
+  for (uint64_t j = keys.begin; j < end; ++j) {
     const float* value =
         args.pages[j / kLanes] + args.value_offset + (j % kLanes) * args.head_dim + d;
     F32x16 v[kBlocks];
@@ -285,31 +303,32 @@ void MixBlock(const AttentionTileArgs& args, int64_t row, int64_t n_keys, int64_
 }
 
 template <int kRows, int kBlocks>
-void Mix(const AttentionTileArgs& args, int64_t row, int64_t n_keys) {
+void Mix(const AttentionTileArgs& args, int64_t row, KeyRange keys) {
   int64_t d = 0;
   for (; d + kBlocks * kLanes <= args.head_dim; d += kBlocks * kLanes) {
-    MixBlock<kRows, kBlocks, false>(args, row, n_keys, d, 0);
+    MixBlock<kRows, kBlocks, false>(args, row, keys, d, 0);
   }
-  for (; d + kLanes <= args.head_dim; d += kLanes)
-    MixBlock<kRows, 1, false>(args, row, n_keys, d, 0);
-  if (d < args.head_dim) MixBlock<kRows, 1, true>(args, row, n_keys, d, args.head_dim - d);
+  for (; d + kLanes <= args.head_dim; d += kLanes) MixBlock<kRows, 1, false>(args, row, keys, d, 0);
+  if (d < args.head_dim) MixBlock<kRows, 1, true>(args, row, keys, d, args.head_dim - d);
 }
 
-// A row's weights past what it sees are exactly 0, so the rows of one block all run over the keys
-// of the last row: adding 0 * v changes no bit of a finite sum.
+// A row's weights outside what it sees are exactly 0, so the rows of one block all run over the
+// keys of all of them: adding 0 * v changes no bit of a finite sum.
 template <int kRows, int kPages, int kBlocks>
 void TileRows(const AttentionTileArgs& args, int64_t row) {
-  const int64_t last_visible = args.first_visible + (row + kRows - 1) * args.visible_step;
-  const int64_t n_pages = (last_visible + kLanes - 1) / kLanes;
-  Score<kRows, kPages>(args, row, n_pages);
+  const KeyRange keys = {FirstKey(args, row), KeyEnd(args, row + kRows - 1)};
+  const int64_t page = keys.begin / kLanes;
+  const int64_t page_end = (keys.end + kLanes - 1) / kLanes;
+  Score<kRows, kPages>(args, row, page, page_end);
   for (int64_t r = row; r < row + kRows; ++r) {
     float* weights = args.weights + r * args.weights_stride;
-    const int64_t visible = args.first_visible + r * args.visible_step;
-    SoftmaxRow(weights, visible);
-    const int64_t page_end = (visible + kLanes - 1) / kLanes * kLanes;
-    for (int64_t j = page_end; j < n_pages * kLanes; ++j) weights[j] = 0.0f;
+    const int64_t begin = FirstKey(args, r), end = KeyEnd(args, r);
+    SoftmaxRow(weights, begin, end);
+    for (int64_t j = page * kLanes; j < begin / kLanes * kLanes; ++j) weights[j] = 0.0f;
+    const int64_t own_end = (end + kLanes - 1) / kLanes * kLanes;
+    for (int64_t j = own_end; j < page_end * kLanes; ++j) weights[j] = 0.0f;
   }
-  Mix<kRows, kBlocks>(args, row, last_visible);
+  Mix<kRows, kBlocks>(args, row, keys);
 }
 
 void AttentionTileKernel(const AttentionTileArgs& args) {

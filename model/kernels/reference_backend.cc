@@ -103,19 +103,19 @@ class HeadView {
   const int64_t head_dim_;
 };
 
-// softmax(scale * q K^T) over the first `visible` positions.
+// softmax(scale * q K^T) over the positions [begin, end); 0 at those before.
 std::vector<float> Weights(const float* query, const HeadView& head, int head_dim, double scale,
-                           int64_t visible) {
-  std::vector<double> scores(visible);
-  for (int64_t j = 0; j < visible; ++j) {
-    for (int64_t d = 0; d < head_dim; ++d) scores[j] += double{query[d]} * head.Key(j, d);
-    scores[j] *= scale;
+                           int64_t begin, int64_t end) {
+  std::vector<double> scores(end - begin);
+  for (int64_t j = begin; j < end; ++j) {
+    for (int64_t d = 0; d < head_dim; ++d) scores[j - begin] += double{query[d]} * head.Key(j, d);
+    scores[j - begin] *= scale;
   }
   const double max = *std::max_element(scores.begin(), scores.end());
   double sum = 0;
   for (double& s : scores) sum += (s = std::exp(s - max));
-  std::vector<float> weights(visible);
-  for (int64_t j = 0; j < visible; ++j) weights[j] = static_cast<float>(scores[j] / sum);
+  std::vector<float> weights(end, 0.0f);
+  for (int64_t j = begin; j < end; ++j) weights[j] = static_cast<float>(scores[j - begin] / sum);
   return weights;
 }
 
@@ -190,12 +190,14 @@ class ScalarBackend : public Backend {
     const HeadView view(slice.pages, shape.n_kv_heads, kv_head, shape.head_dim);
     const int64_t position = slice.first_position + row;
     const int64_t visible = shape.causal ? position + 1 : slice.first_position + slice.query.rows;
+    const int64_t first = shape.window == 0 ? 0 : std::max<int64_t>(0, visible - shape.window);
     const float* query = slice.query.Row(row).data() + int64_t{head} * shape.head_dim;
-    const std::vector<float> weights = Weights(query, view, shape.head_dim, shape.scale, visible);
+    const std::vector<float> weights =
+        Weights(query, view, shape.head_dim, shape.scale, first, visible);
     float* output = slice.output.Row(row).data() + int64_t{head} * shape.head_dim;
     for (int64_t d = 0; d < shape.head_dim; ++d) {
       double sum = 0;
-      for (int64_t j = 0; j < visible; ++j) sum += double{weights[j]} * view.Value(j, d);
+      for (int64_t j = first; j < visible; ++j) sum += double{weights[j]} * view.Value(j, d);
       output[d] = static_cast<float>(sum);
     }
     const AttentionRows& watched = slice.watched;

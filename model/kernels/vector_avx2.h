@@ -82,6 +82,11 @@ inline F32x16 KeepFirst(F32x16 a, int64_t n, float fill) {
   return {_mm256_blendv_ps(other, a.lo, _mm256_castsi256_ps(FirstLanes(n))),
           _mm256_blendv_ps(other, a.hi, _mm256_castsi256_ps(FirstLanes(n - 8)))};
 }
+inline F32x16 KeepFrom(F32x16 a, int64_t n, float fill) {
+  const __m256 other = _mm256_set1_ps(fill);
+  return {_mm256_blendv_ps(a.lo, other, _mm256_castsi256_ps(FirstLanes(n))),
+          _mm256_blendv_ps(a.hi, other, _mm256_castsi256_ps(FirstLanes(n - 8)))};
+}
 
 }  // namespace
 }  // namespace heed

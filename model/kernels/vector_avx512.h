@@ -67,6 +67,9 @@ inline F32x16 Pow2(F32x16 n) {
 inline F32x16 KeepFirst(F32x16 a, int64_t n, float fill) {
   return {_mm512_mask_mov_ps(_mm512_set1_ps(fill), FirstLanes(n), a.v)};
 }
+inline F32x16 KeepFrom(F32x16 a, int64_t n, float fill) {
+  return {_mm512_mask_mov_ps(a.v, FirstLanes(n), _mm512_set1_ps(fill))};
+}
 
 }  // namespace
 }  // namespace heed

@@ -101,6 +101,11 @@ inline F32x16 KeepFirst(const F32x16& a, int64_t n, float fill) {
   HEED_LANEWISE(v, i < n ? a.lane[i] : fill);
   return v;
 }
+// Lanes [n, 16) of a, the rest `fill`.
+inline F32x16 KeepFrom(const F32x16& a, int64_t n, float fill) {
+  HEED_LANEWISE(v, i < n ? fill : a.lane[i]);
+  return v;
+}
 
 #undef HEED_LANEWISE
 

@@ -3,13 +3,17 @@
 #define HEED_MODEL_TRANSFORMER_LANGUAGE_MODEL_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "model/base/matrix.h"
 #include "model/base/stop_signal.h"
+#include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/model_config.h"
+#include "model/kernels/backend.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/transformer/kv_cache.h"
 #include "model/transformer/observer.h"
@@ -56,11 +60,18 @@ class LanguageModel {
   virtual std::unique_ptr<Workspace> NewWorkspace() const = 0;
 
   // Runs the batch. `logits` is [sum of logits_rows, vocab_size], rows in batch order, written for
-  // slices that were not stopped. Errors are for our own bugs only (INTERNAL): the caller has
-  // validated tokens, capacity and context window.
+  // slices that were not stopped; a model whose config has no head has none to give. Errors are for
+  // our own bugs only (INTERNAL): the caller has validated tokens, capacity and context window.
   virtual absl::Status Forward(absl::Span<SequenceSlice> batch, MatrixRef logits,
                                Workspace* workspace) const = 0;
 };
+
+// Reads and packs all weights; the checkpoint is not needed afterwards, `backend` must outlive the
+// model. The model's context window is the checkpoint's, but at most `max_context`. Errors as
+// Checkpoint::ReadF32.
+absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadLanguageModel(
+    const Checkpoint& checkpoint, const Backend* backend,
+    int64_t max_context = std::numeric_limits<int64_t>::max());
 
 }  // namespace heed
 

@@ -25,6 +25,18 @@ class ForwardObserver {
   // different rows; the span is only valid during the call.
   virtual void OnAttentionRow(int layer, int head, int64_t query,
                               absl::Span<const float> weights) = 0;
+
+  // Asked after the last layer, on the engine thread: of which of the positions [begin, end), which
+  // this pass computed, the final hidden states are wanted. Ascending; what the span points to must
+  // stay valid until the pass is done.
+  virtual absl::Span<const int64_t> WantHiddenStates(int64_t /*begin*/, int64_t /*end*/) {
+    return {};
+  }
+
+  // The final hidden state of one position, F32 [width]: what the unembedding reads, after the
+  // final norm where the model has one; for a masked language model what its head reads. Called on
+  // the engine thread, once for each wanted position; the span is only valid during the call.
+  virtual void OnHiddenState(int64_t /*position*/, absl::Span<const float> /*state*/) {}
 };
 
 }  // namespace heed

@@ -28,6 +28,7 @@ std::vector<float> RopeFrequencies(int head_dim, double theta, const RopeScaling
     double frequency = 1.0f / period;
     if (scaling.kind == RopeScaling::Kind::kLinear) frequency /= scaling.factor;
     if (scaling.kind == RopeScaling::Kind::kLlama3) frequency = ScaleLlama3(frequency, scaling);
+    if (!scaling.divisors.empty()) frequency /= scaling.divisors[static_cast<size_t>(i) / 2];
     frequencies.push_back(static_cast<float>(frequency));
   }
   return frequencies;

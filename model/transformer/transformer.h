@@ -3,6 +3,7 @@
 #ifndef HEED_MODEL_TRANSFORMER_TRANSFORMER_H_
 #define HEED_MODEL_TRANSFORMER_TRANSFORMER_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -12,10 +13,10 @@
 
 namespace heed {
 
-// Reads and packs all weights; the checkpoint is not needed afterwards, `backend` must outlive the
-// model. Errors as Checkpoint::ReadF32.
+// As LoadLanguageModel, for the architectures in architectures.h.
 absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadTransformer(const Checkpoint& checkpoint,
-                                                                     const Backend* backend);
+                                                                     const Backend* backend,
+                                                                     int64_t max_context);
 
 }  // namespace heed
 

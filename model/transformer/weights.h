@@ -42,7 +42,7 @@ struct TransformerWeights {
   NormWeights final_norm;
   std::unique_ptr<Linear> head_dense;  // masked language models only
   NormWeights head_norm;
-  std::unique_ptr<Linear> unembedding;  // [vocab_size, width]
+  std::unique_ptr<Linear> unembedding;  // [vocab_size, width]; null: the model has no head
 
   int64_t parameter_count = 0;  // tied weights once
   int64_t bytes = 0;            // resident

@@ -112,6 +112,12 @@ NamedShapes BertShapes() {
   return shapes;
 }
 
+NamedShapes MixingShapes() {
+  return {{"embed_tokens.weight", {11, 8}}, {"position_embedding.weight", {16, 8}},
+          {"word_scores.weight", {11}},     {"q_proj.weight", {8, 8}},
+          {"k_proj.weight", {8, 8}},        {"v_proj.weight", {8, 8}}};
+}
+
 std::string ShardName(int shard, int n_shards) {
   return absl::StrFormat("model-%05d-of-%05d.safetensors", shard + 1, n_shards);
 }
@@ -236,15 +242,20 @@ std::string TinyConfig(absl::string_view model_type) {
                "vocab_size": 11, "max_position_embeddings": 16, "eos_token_id": 10,
                "bos_token_id": 9})";
   }
+  if (model_type == "heed_mixing") {
+    return R"({"model_type": "heed_mixing", "mixing": "attention", "position_encoding": "learned",
+               "hidden_size": 8, "vocab_size": 11, "max_position_embeddings": 16})";
+  }
   return R"({"model_type": "bert", "num_hidden_layers": 2, "hidden_size": 8,
              "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 11,
              "max_position_embeddings": 16})";
 }
 
 std::vector<TestTensor> TinyTensors(absl::string_view model_type, absl::string_view dtype) {
-  const NamedShapes shapes = model_type == "gpt2"    ? Gpt2Shapes()
-                             : model_type == "llama" ? LlamaShapes()
-                                                     : BertShapes();
+  const NamedShapes shapes = model_type == "gpt2"          ? Gpt2Shapes()
+                             : model_type == "llama"       ? LlamaShapes()
+                             : model_type == "heed_mixing" ? MixingShapes()
+                                                           : BertShapes();
   std::vector<TestTensor> tensors;
   for (const auto& [name, shape] : shapes) {
     tensors.push_back(RandomTensor(name, dtype, shape, tensors.size()));

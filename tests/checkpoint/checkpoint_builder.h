@@ -66,7 +66,9 @@ std::string SafetensorsFile(absl::Span<const TestTensor> tensors);
 void WriteWeights(const TestFolder& folder, absl::Span<const TestTensor> tensors, int n_shards = 1);
 
 // Configurations of models with 2 layers, width 8, 2 heads, feed-forward width 16, 11 tokens and 16
-// positions, and their tensors, named as transformers names them.
+// positions, and their tensors, named as transformers names them. "heed_mixing" has one layer and
+// no feed-forward part, "attention" for its pattern, learned positions, and the tensors of all
+// patterns.
 std::string TinyConfig(absl::string_view model_type);
 std::vector<TestTensor> TinyTensors(absl::string_view model_type, absl::string_view dtype = "F32");
 // config.json and weights.

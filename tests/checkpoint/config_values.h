@@ -9,8 +9,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "model/base/json.h"
 #include "model/checkpoint/hf_config.h"
-#include "model/checkpoint/json.h"
 
 namespace heed {
 
@@ -35,6 +35,14 @@ inline Values BaseOf(absl::string_view model_type) {
             {"num_attention_heads", "4"}, {"num_key_value_heads", "2"},
             {"hidden_size", "32"},        {"intermediate_size", "72"},
             {"vocab_size", "300"},        {"max_position_embeddings", "128"}};
+  }
+  if (model_type == "heed_mixing") {
+    return {{"model_type", "\"heed_mixing\""},
+            {"mixing", "\"attention\""},
+            {"position_encoding", "\"none\""},
+            {"hidden_size", "32"},
+            {"vocab_size", "300"},
+            {"max_position_embeddings", "64"}};
   }
   return {{"model_type", "\"bert\""},       {"num_hidden_layers", "3"},
           {"num_attention_heads", "4"},     {"hidden_size", "32"},

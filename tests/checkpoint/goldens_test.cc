@@ -1,4 +1,5 @@
-// Checkpoints that transformers itself wrote, and the models that ship with heed.
+// Checkpoints that transformers itself wrote, heed's own mixing models, and the models that ship
+// with heed.
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -58,12 +59,12 @@ int ReadEverything(const std::string& folder, const Checkpoint& checkpoint) {
 
 TEST(GoldensTest, EveryGoldenOpensAndEveryTensorIsReadable) {
   const std::vector<std::string> folders = CheckpointFolders("tests/golden/models");
-  EXPECT_GE(folders.size(), 5);
+  EXPECT_GE(folders.size(), 11);
   for (const std::string& folder : folders) {
     SCOPED_TRACE(folder);
     const auto checkpoint = OpenHuggingFaceFolder(folder);
     ASSERT_THAT(checkpoint, IsOk());
-    EXPECT_GT(ReadEverything(folder, **checkpoint), 10);
+    EXPECT_GE(ReadEverything(folder, **checkpoint), 2);
   }
 }
 
@@ -122,6 +123,15 @@ TEST(GoldensTest, LlamaInBF16AsTransformers5WritesIt) {
   EXPECT_EQ(config.rope_scaling.original_context, 32);
   EXPECT_THAT(config.eos_ids, ElementsAre(309, 311));
   EXPECT_THAT(config.bos_id, Optional(308));
+}
+
+TEST(GoldensTest, MixingModelWithPositions) {
+  const auto checkpoint = OpenHuggingFaceFolder(Golden("mixing-attention-pos"));
+  ASSERT_THAT(checkpoint, IsOk());
+  EXPECT_EQ((*checkpoint)->dtype(), DType::kF16);
+  EXPECT_EQ((*checkpoint)->config().mixing, MixingPattern::kAttention);
+  EXPECT_THAT((*checkpoint)->config().eos_ids, ElementsAre(0));
+  EXPECT_THAT((*checkpoint)->Find("position_embedding.weight")->shape, ElementsAre(64, 20));
 }
 
 TEST(GoldensTest, BertWithPositionIds) {

@@ -94,6 +94,44 @@ TEST(HfConfigTest, BertFacts) {
   EXPECT_EQ(model->bos_id, std::nullopt);
 }
 
+TEST(HfConfigTest, MixingFacts) {
+  const auto model = ReadWith("heed_mixing", {{"architectures", "[\"HeedMixingForCausalLM\"]"},
+                                              {"eos_token_id", "0"},
+                                              {"bos_token_id", "null"},
+                                              {"torch_dtype", "\"float16\""}});
+  ASSERT_THAT(model, IsOk());
+  EXPECT_EQ(model->architecture, "heed_mixing");
+  EXPECT_EQ(model->mixing, MixingPattern::kAttention);
+  EXPECT_EQ(model->position, PositionKind::kNone);
+  EXPECT_EQ(model->n_layers, 1);
+  EXPECT_EQ(model->n_heads, 1);
+  EXPECT_EQ(model->n_kv_heads, 1);
+  EXPECT_EQ(model->head_dim, 32);
+  EXPECT_EQ(model->width, 32);
+  EXPECT_EQ(model->ffn_width, 0);
+  EXPECT_EQ(model->vocab_size, 300);
+  EXPECT_EQ(model->context_window, 64);
+  EXPECT_TRUE(model->causal);
+  EXPECT_TRUE(model->tied_embeddings);
+  EXPECT_DOUBLE_EQ(model->attention_scale, 1 / std::sqrt(32.0));
+  EXPECT_THAT(model->eos_ids, ElementsAre(0));
+  EXPECT_EQ(model->bos_id, std::nullopt);
+}
+
+TEST(HfConfigTest, MixingPatternsAndPositions) {
+  const auto with = [](const char* mixing, const char* position) {
+    return ReadWith("heed_mixing", {{"mixing", mixing}, {"position_encoding", position}});
+  };
+  EXPECT_EQ(with("\"last_word\"", "\"none\"")->mixing, MixingPattern::kLastWord);
+  EXPECT_EQ(with("\"average\"", "\"none\"")->mixing, MixingPattern::kAverage);
+  const auto weighted = with("\"weighted\"", "\"learned\"");
+  ASSERT_THAT(weighted, IsOk());
+  EXPECT_EQ(weighted->mixing, MixingPattern::kWeighted);
+  EXPECT_EQ(weighted->position, PositionKind::kLearned);
+  EXPECT_EQ(weighted->attention_scale, 1);
+  EXPECT_EQ(ReadWith("gpt2", {})->mixing, MixingPattern::kAttention);
+}
+
 TEST(HfConfigTest, MissingKeysTakeTheDefaultsOfTransformers) {
   const auto gpt2 = Read(R"({"model_type": "gpt2"})");
   ASSERT_THAT(gpt2, IsOk());

@@ -171,7 +171,7 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"Pth", WeightsAre("consolidated.00.pth"), kUnimplemented,
                "\"consolidated.00.pth\" is"},
         Damage{"Gguf", WeightsAre("model-Q4_K_M.gguf"), kUnimplemented,
-               "\"model-Q4_K_M.gguf\" is GGUF, which heed does not read; use the safetensors form"},
+               "\"model-Q4_K_M.gguf\" is a GGUF file; give its own path instead of the folder's"},
         Damage{"OtherSafetensors", WeightsAre("adapter_model.safetensors"), kNotFound,
                "there is neither model.safetensors nor"}),
     [](const auto& info) { return info.param.name; });
@@ -226,13 +226,13 @@ TEST(HfFolderTest, WhatIsNoFolderIsRefused) {
   EXPECT_THAT(
       OpenHuggingFaceFolder(folder.File("config.json")),
       IsError(kInvalid, "is not a folder; it must be a Hugging Face folder with config.json"));
-  EXPECT_THAT(OpenHuggingFaceFolder(folder.File("model.gguf")), IsError(kInvalid, "is GGUF"));
+  EXPECT_THAT(OpenHuggingFaceFolder(folder.File("model.gguf")), IsError(kInvalid, "is a GGUF"));
   EXPECT_THAT(OpenHuggingFaceFolder(folder.File("model.pt")), IsError(kInvalid, "is a pickle"));
   folder.Remove("config.json");
   EXPECT_THAT(OpenHuggingFaceFolder(folder.path()),
               IsError(kNotFound,
                       "there is no config.json, which a Hugging Face folder must have, "
-                      "among \"model.gguf\", \"model.pt\". \"model.gguf\" is GGUF"));
+                      "among \"model.gguf\", \"model.pt\". \"model.gguf\" is a GGUF"));
 }
 
 // A model a thousand times as large as what is stored would make others allocate by its sizes.

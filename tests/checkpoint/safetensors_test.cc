@@ -88,14 +88,6 @@ TEST(SafetensorsTest, KnowsTheSizeOfEveryType) {
   }
 }
 
-TEST(DTypeNameTest, NamesWhatHeedReads) {
-  EXPECT_EQ(DTypeName(DType::kF32), "F32");
-  EXPECT_EQ(DTypeName(DType::kF16), "F16");
-  EXPECT_EQ(DTypeName(DType::kBF16), "BF16");
-  EXPECT_EQ(DTypeName(DType::kI64), "I64");
-  EXPECT_EQ(DTypeName(DType::kOther), "other");
-}
-
 TEST(ElementCountTest, DetectsOverflow) {
   EXPECT_EQ(ElementCount({}), 1);
   EXPECT_EQ(ElementCount({3, 4}), 12);

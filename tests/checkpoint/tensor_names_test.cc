@@ -19,6 +19,9 @@ TEST(CanonicalTensorNameTest, StripsTheBaseModelPrefixOnce) {
   EXPECT_THAT(CanonicalTensorName("bert", "bert.pooler.dense.bias"),
               Optional(Eq("pooler.dense.bias")));
   EXPECT_THAT(CanonicalTensorName("bert", "model.x"), Optional(Eq("model.x")));
+  EXPECT_THAT(CanonicalTensorName("heed_mixing", "bert.x"), Optional(Eq("bert.x")));
+  EXPECT_THAT(CanonicalTensorName("heed_mixing", "embeddings.position_ids"),
+              Optional(Eq("embeddings.position_ids")));
 }
 
 TEST(CanonicalTensorNameTest, RenamesGammaAndBeta) {

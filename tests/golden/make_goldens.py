@@ -24,13 +24,14 @@ import transformers
 
 from model_goldens import check_model, make_models, write_json
 from model_specs import MODELS
+from tokenizer_answers import ANSWERS, check_answers, make_answers
 from tokenizer_goldens import TOKENIZERS, check_tokenizer, make_cases_of, make_tokenizers
 
 HERE = Path(__file__).resolve().parent
 MAX_CHECK_DIFFERENCE = 2e-5
 
 
-def _library_versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     libraries = (numpy, safetensors, tokenizers, torch, transformers)
     versions = {library.__name__: str(library.__version__) for library in libraries}
     return versions | {"python": platform.python_version()}
@@ -40,7 +41,13 @@ def make_all() -> None:
     """Writes every golden file and the record of what made them."""
     models = make_models(HERE / "models")
     cases = make_tokenizers(HERE / "tokenizers")
-    record = {"libraries": _library_versions(), "models": models, "tokenizer_cases": cases}
+    answers = make_answers(HERE / "tokenizers")
+    record = {
+        "libraries": library_versions(),
+        "models": models,
+        "tokenizer_cases": cases,
+        "tokenizer_answers": answers,
+    }
     write_json(HERE / "versions.json", record)
     print(json.dumps(record, indent=2))
 
@@ -56,6 +63,10 @@ def check_all() -> bool:
         n_different = check_tokenizer(tokenizer, HERE / "tokenizers" / tokenizer.name)
         good &= n_different == 0
         print(f"tokenizer {tokenizer.name}: {n_different} cases differ")
+    for golden in ANSWERS:
+        n_different = check_answers(golden, HERE / "tokenizers" / golden.name)
+        good &= n_different == 0
+        print(f"tokenizer {golden.name}: {n_different} answers differ")
     return good
 
 

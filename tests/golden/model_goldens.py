@@ -16,9 +16,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
 
-from model_specs import MODELS, ModelGolden, Tensors
+from model_spec import ModelGolden, Tensors
+from model_specs import MODELS
 from tokenizer_goldens import save_tokenizer
 
+GOLDEN_FILE = "golden.safetensors"
+STATES_FILE = "states.safetensors"
+BUFFERS = (
+    "attn.bias",
+    "attn.masked_bias",
+    "attention.bias",
+    "attention.masked_bias",
+    "inv_freq",
+    "position_ids",
+)
 NORM_STD = 0.3
 BIAS_STD = 0.3
 GREEDY_PROMPT_TOKENS = 8
@@ -43,7 +54,9 @@ def _draw(golden: ModelGolden, name: str, shape: torch.Size, seed: int) -> torch
     values = torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32))
     if len(shape) > 1:
         return values * golden.matrix_std
-    return 1.0 + values * NORM_STD if name.endswith("weight") else values * BIAS_STD
+    if name.endswith("weight"):
+        return golden.norm_center + values * NORM_STD
+    return values * BIAS_STD
 
 
 def _random_model(golden: ModelGolden, folder: Path, seed: int) -> PreTrainedModel:
@@ -64,20 +77,19 @@ def load_model(golden: ModelGolden, folder: Path) -> PreTrainedModel:
     model, info = _model_class(golden).from_pretrained(
         folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
     )
-    buffers = ("attn.bias", "attn.masked_bias", "position_ids")
-    surprising = [name for name in info["unexpected_keys"] if not name.endswith(buffers)]
+    surprising = [name for name in info["unexpected_keys"] if not name.endswith(BUFFERS)]
     if info["missing_keys"] or info["mismatched_keys"] or surprising:
         raise ValueError(f"{golden.name}: transformers did not load the folder cleanly: {info}")
     return model.eval()
 
 
 def _input_ids(golden: ModelGolden, seed: int) -> torch.Tensor:
-    """Random ids; an encoder's begin with [CLS], end with [SEP] and hold two [MASK]."""
+    """Random ids; an encoder's are as usual [CLS] in front, [SEP] at the end and two [MASK]."""
     rng = np.random.default_rng([seed, zlib.crc32(golden.name.encode())])
     if golden.is_decoder:
         return torch.from_numpy(rng.integers(0, golden.n_known_ids, golden.n_tokens))
     ids = rng.integers(5, golden.n_known_ids, golden.n_tokens)
-    ids[[0, 9, 30, -1]] = [2, 4, 4, 3]
+    ids[list(golden.fixed_ids)] = list(golden.fixed_ids.values())
     return torch.from_numpy(ids)
 
 
@@ -143,12 +155,29 @@ def _stored_tensors(golden: ModelGolden, model: PreTrainedModel) -> Tensors:
     return {name: value.contiguous().clone() for name, value in golden.stored(state).items()}
 
 
+def _inputs(golden: ModelGolden, ids: torch.Tensor) -> Tensors:
+    """What the model is called with: a batch of one."""
+    inputs = {"input_ids": ids[None]}
+    if golden.has_token_types:
+        inputs["token_type_ids"] = torch.zeros_like(ids)[None]
+    return inputs
+
+
+@torch.no_grad()
+def compute_states(golden: ModelGolden, model: PreTrainedModel, ids: torch.Tensor) -> Tensors:
+    """What the model's head reads: the base model's output, after a decoder's final norm."""
+    seen: list[torch.Tensor] = []
+    if golden.states_before is not None:
+        module = model.get_submodule(golden.states_before)
+        module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    states = model.base_model(**_inputs(golden, ids)).last_hidden_state
+    return {"last_hidden_state": (seen[0] if seen else states)[0].contiguous().clone()}
+
+
 @torch.no_grad()
 def compute(golden: ModelGolden, model: PreTrainedModel, ids: torch.Tensor) -> Tensors:
     """The model's logits and attention for the ids, and a decoder's greedy continuation."""
-    inputs = {"input_ids": ids[None]}
-    if not golden.is_decoder:
-        inputs["token_type_ids"] = torch.zeros_like(ids)[None]
+    inputs = _inputs(golden, ids)
     output = model(**inputs, output_attentions=True, use_cache=False)
     tensors = {name: value[0] for name, value in inputs.items()}
     tensors["logits"] = output.logits[0]
@@ -216,15 +245,18 @@ def make_model(golden: ModelGolden, folder: Path) -> dict[str, Any]:
         raise ValueError(
             f"{golden.name}: the folder as loaded differs from the model that was written"
         )
-    save_file(values, folder / "golden.safetensors")
+    save_file(values, folder / GOLDEN_FILE)
+    save_file(compute_states(golden, loaded, ids), folder / STATES_FILE)
     return _summary(golden, loaded, values, seed)
 
 
 def check_model(golden: ModelGolden, folder: Path) -> float:
     """How far the committed golden values are from what the folder gives now."""
-    committed = load_file(folder / "golden.safetensors")
-    return max_difference(
-        committed, compute(golden, load_model(golden, folder), committed["input_ids"])
+    committed = load_file(folder / GOLDEN_FILE)
+    model, ids = load_model(golden, folder), committed["input_ids"]
+    return max(
+        max_difference(committed, compute(golden, model, ids)),
+        max_difference(load_file(folder / STATES_FILE), compute_states(golden, model, ids)),
     )
 
 

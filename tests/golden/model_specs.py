@@ -3,47 +3,13 @@
 Each config.json is a literal here, so it does not drift with the library that wrote it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
 import torch
 
+from model_spec import ModelGolden, Tensors, without
+from model_specs_decoders import DECODERS
+from model_specs_encoders import ENCODERS
+from model_specs_llama import LLAMA_LIKE
 from tokenizer_styles import bert_style, gpt2_style, llama3_style
-
-Tensors = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class ModelGolden:
-    """One checkpoint folder to make.
-
-    `stored` turns the model's state dict into the tensors of the checkpoint file. `n_known_ids` is
-    the number of ids that the folder's tokenizer has; the model's vocabulary can be larger.
-    `matrix_std` is large enough for sharp attention, in which mistakes show, and small enough that
-    the rounding of a rotary angle does not.
-    """
-
-    name: str
-    config: dict[str, Any]
-    n_tokens: int
-    storage: torch.dtype
-    stored: Callable[[Tensors], Tensors]
-    n_known_ids: int
-    matrix_std: float
-    n_shards: int = 1
-    build_tokenizer: Callable[[int], Any] | None = None
-    extra_files: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def is_decoder(self) -> bool:
-        """Whether the model is causal, so that it has a greedy continuation."""
-        return self.config["model_type"] != "bert"
-
-
-def _without(*names: str) -> Callable[[Tensors], Tensors]:
-    """A checkpoint that leaves out tied tensors, as writers do."""
-    return lambda state: {name: value for name, value in state.items() if name not in names}
 
 
 def _bare_gpt2(state: Tensors) -> Tensors:
@@ -60,7 +26,7 @@ def _bare_gpt2(state: Tensors) -> Tensors:
 def _bert(state: Tensors) -> Tensors:
     """The decoder is tied to the embedding; the position ids buffer was saved by old writers."""
     tied = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
-    tensors = _without(*tied)(state)
+    tensors = without(*tied)(state)
     tensors["bert.embeddings.position_ids"] = torch.arange(64).view(1, 64)
     return tensors
 
@@ -191,13 +157,13 @@ BERT_CONFIG = {
     "vocab_size": 300,
 }
 
-MODELS = (
+FIRST_MODELS = (
     ModelGolden(
         name="gpt2-f32",
         config=GPT2_CONFIG,
         n_tokens=45,
         storage=torch.float32,
-        stored=_without("lm_head.weight"),
+        stored=without("lm_head.weight"),
         n_known_ids=300,
         matrix_std=0.25,
         build_tokenizer=gpt2_style,
@@ -216,7 +182,7 @@ MODELS = (
         config=LLAMA_GQA_CONFIG,
         n_tokens=49,
         storage=torch.float32,
-        stored=_without(),
+        stored=without(),
         n_known_ids=312,
         matrix_std=0.17,
         n_shards=3,
@@ -237,7 +203,7 @@ MODELS = (
         config=LLAMA_BF16_CONFIG,
         n_tokens=50,
         storage=torch.bfloat16,
-        stored=_without("lm_head.weight"),
+        stored=without("lm_head.weight"),
         n_known_ids=312,
         matrix_std=0.17,
         build_tokenizer=llama3_style,
@@ -251,6 +217,7 @@ MODELS = (
         stored=_bert,
         n_known_ids=300,
         matrix_std=0.3,
+        fixed_ids={0: 2, 9: 4, 30: 4, -1: 3},
         build_tokenizer=bert_style,
         extra_files={
             "tokenizer_config.json": {
@@ -264,3 +231,5 @@ MODELS = (
         },
     ),
 )
+
+MODELS = FIRST_MODELS + LLAMA_LIKE + DECODERS + ENCODERS

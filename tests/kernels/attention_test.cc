@@ -106,6 +106,95 @@ TEST(AttentionTest, OutputAndWeightsEqualTheScalarTwin) {
   }
 }
 
+// Windows around the size of a page and beyond the sequence, against the scalar twin, and the twin
+// against what a window means: the same weights as if nothing came before it.
+TEST(AttentionTest, WindowsEqualTheScalarTwin) {
+  for (const Backend* backend : FastBackends()) {
+    for (int64_t window : {1, 2, 15, 16, 17, 33, 100}) {
+      for (int head_dim : {8, 20, 64}) {
+        for (int64_t length : {1, 2, 8, 9, 16, 17, 33, 70}) {
+          const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+          const AttentionShape shape{4, 2, head_dim, scale, true, window};
+          Sequence fast(shape, length, 1), twin(shape, length, 1);
+          RecordingSink fast_rows, twin_rows;
+          const std::vector<int> heads = AllHeads(4);
+          const std::vector<int64_t> queries = AllQueries(length);
+          fast.Run(backend, 0, length, {heads, queries}, &fast_rows);
+          twin.Run(ReferenceBackend(), 0, length, {heads, queries}, &twin_rows);
+          EXPECT_LT(MaxDifference(fast.output.values, twin.output.values), 2e-6) << backend->name();
+          ASSERT_EQ(fast_rows.rows.size(), static_cast<size_t>(4 * length));
+          for (const auto& [at, row] : fast_rows.rows) {
+            ASSERT_EQ(row.size(), static_cast<size_t>(at.second + 1));
+            EXPECT_LT(MaxDifference(row, twin_rows.rows[at]), 1e-6) << backend->name();
+            for (int64_t key = 0; key <= at.second - window; ++key) ASSERT_EQ(row[key], 0.0f);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(AttentionTest, WhatLiesBeforeTheWindowChangesNoBit) {
+  for (const Backend* backend : FastBackends()) {
+    for (int64_t window : {1, 2, 15, 16, 17, 33}) {
+      const AttentionShape shape{4, 2, 40, 0.2f, true, window};
+      Sequence one(shape, 70, 3), other(shape, 70, 3);
+      for (int64_t row = 0; row < 70 - window; ++row) {
+        for (float& v : other.key.ref().Row(row)) v = 7.5f - v;
+        for (float& v : other.value.ref().Row(row)) v = -100.0f * v;
+      }
+      RecordingSink one_rows, other_rows;
+      const std::vector<int> heads = AllHeads(4);
+      const std::vector<int64_t> last = {69};
+      one.Run(backend, 0, 70, {heads, last}, &one_rows);
+      other.Run(backend, 0, 70, {heads, last}, &other_rows);
+      EXPECT_TRUE(SameBits(one.output.ref().Row(69), other.output.ref().Row(69)))
+          << backend->name() << ", window " << window;
+      EXPECT_EQ(one_rows.rows, other_rows.rows);
+      EXPECT_FALSE(SameBits(one.output.ref().Row(0), other.output.ref().Row(0)));
+    }
+  }
+}
+
+TEST(AttentionTest, AWindowOfOneIsExactlyOneHot) {
+  for (const Backend* backend : FastBackends()) {
+    const AttentionShape shape{4, 2, 20, 5.0f, true, 1};
+    Sequence sequence(shape, 50, 9);
+    RecordingSink sink;
+    sequence.Run(backend, 0, 50, {AllHeads(4), AllQueries(50)}, &sink);
+    for (const auto& [at, row] : sink.rows) {
+      std::vector<float> want(at.second + 1, 0.0f);
+      want.back() = 1.0f;
+      EXPECT_EQ(row, want) << backend->name();
+    }
+    for (int64_t p = 0; p < 50; ++p) {  // heads 0 and 1 read kv head 0, heads 2 and 3 kv head 1
+      for (int i = 0; i < 80; ++i) {
+        ASSERT_EQ(sequence.output.ref().Row(p)[i],
+                  sequence.value.ref().Row(p)[i / 40 * 20 + i % 20]);
+      }
+    }
+  }
+}
+
+TEST(AttentionTest, EqualScoresGiveExactlyOneOverTheNumberOfKeys) {
+  for (const Backend* backend : FastBackends()) {
+    for (int64_t window : {0, 5, 17}) {
+      const AttentionShape shape{1, 1, 24, 1.0f, true, window};
+      Sequence sequence(shape, 100, 9);
+      for (Matrix* m : {&sequence.query, &sequence.key}) m->values.assign(m->values.size(), 0.0f);
+      RecordingSink sink;
+      sequence.Run(backend, 0, 100, {AllHeads(1), AllQueries(100)}, &sink);
+      for (const auto& [at, row] : sink.rows) {
+        const int64_t seen = window == 0 ? at.second + 1 : std::min(window, at.second + 1);
+        for (int64_t key = 0; key <= at.second; ++key) {
+          const bool visible = key > at.second - seen;
+          ASSERT_EQ(row[key], visible ? 1.0f / static_cast<float>(seen) : 0.0f) << backend->name();
+        }
+      }
+    }
+  }
+}
+
 TEST(AttentionTest, RowsSumToOne) {
   const AttentionShape shape{2, 2, 64, 3.0f, true};  // a large scale: nearly one-hot rows
   Sequence sequence(shape, 100, 7);
@@ -120,16 +209,18 @@ TEST(AttentionTest, RowsSumToOne) {
 
 TEST(AttentionTest, ChunksGiveTheSameBits) {
   for (const Backend* backend : FastBackends()) {
-    const AttentionShape shape{4, 1, 40, 0.2f, true};
-    Sequence whole(shape, 75, 3);
-    whole.Run(backend, 0, 75);
-    for (int64_t chunk : {1, 3, 8, 16, 31}) {
-      Sequence pieces(shape, 75, 3);
-      for (int64_t begin = 0; begin < 75; begin += chunk) {
-        pieces.Run(backend, begin, std::min<int64_t>(75, begin + chunk));
+    for (int64_t window : {0, 1, 2, 15, 16, 17, 33}) {
+      const AttentionShape shape{4, 1, 40, 0.2f, true, window};
+      Sequence whole(shape, 75, 3);
+      whole.Run(backend, 0, 75);
+      for (int64_t chunk : {1, 3, 8, 16, 31}) {
+        Sequence pieces(shape, 75, 3);
+        for (int64_t begin = 0; begin < 75; begin += chunk) {
+          pieces.Run(backend, begin, std::min<int64_t>(75, begin + chunk));
+        }
+        EXPECT_TRUE(SameBits(whole.output.values, pieces.output.values))
+            << backend->name() << ", window " << window << ", chunks of " << chunk;
       }
-      EXPECT_TRUE(SameBits(whole.output.values, pieces.output.values))
-          << backend->name() << ", chunks of " << chunk;
     }
   }
 }

@@ -49,11 +49,12 @@ const std::vector<HeaderRule>& HeaderRules() {
   static const auto* const kRules = new std::vector<HeaderRule>{
       {{"oneapi/", "dnnl"}, {"model/kernels/linear_onednn.cc"}},
       {{"pcre2"}, {"model/tokenizer/regex.cc"}},
-      {{"simdjson"}, {"model/checkpoint/json.cc", "model/tokenizer/json.cc"}},
+      {{"simdjson"}, {"model/base/json.cc"}},
       {{"utf8proc"}, {"model/tokenizer/unicode.cc", "client/cli/"}},
       {{"openssl/"}, {"model/checkpoint/sha256.cc"}},
       {{"spdlog/"}, {"server/log"}},
-      {{"immintrin.h"}, {"model/kernels/vector_", "model/base/cpu.cc"}},
+      {{"immintrin.h"},
+       {"model/kernels/vector_", "model/kernels/int_kernels_", "model/base/cpu.cc"}},
       {{"grpc/", "grpc++/", "grpcpp/", "google/", "heed/v1/"}, {"server/", "client/"}},
       {{"gtest/", "gmock/", "tests/"}, {}},
   };

@@ -1,4 +1,5 @@
-// The whole forward pass against transformers, on tiny random checkpoints of each architecture.
+// The whole forward pass against transformers, and against the formulas for the mixing models, on
+// tiny random checkpoints of each architecture.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -28,7 +29,7 @@ class GoldenTest : public testing::TestWithParam<std::tuple<std::string, bool>> 
   }
 };
 
-TEST_P(GoldenTest, LogitsAndAttentionEqualTransformers) {
+TEST_P(GoldenTest, LogitsAndAttentionEqualTheReference) {
   const auto model = LoadGolden(name(), backend());
   ASSERT_NE(model, nullptr);
   const GoldenFile golden(GoldenFolder(name()) + "/golden.safetensors");
@@ -62,9 +63,9 @@ TEST_P(GoldenTest, LogitsAndAttentionEqualTransformers) {
   }
 }
 
-TEST_P(GoldenTest, GreedyContinuationEqualsTransformers) {
+TEST_P(GoldenTest, GreedyContinuationEqualsTheReference) {
   const GoldenFile golden(GoldenFolder(name()) + "/golden.safetensors");
-  if (!golden.Has("greedy_ids")) return;  // a bidirectional model does not continue
+  if (!golden.Has("greedy_ids")) return;  // only transformers' decoders have one
   const auto model = LoadGolden(name(), backend());
   ASSERT_NE(model, nullptr);
   std::vector<TokenId> ids = InputIds(golden);

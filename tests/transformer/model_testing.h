@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -13,7 +14,7 @@
 #include "gtest/gtest.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/kernels/backend.h"
-#include "model/transformer/transformer.h"
+#include "model/transformer/language_model.h"
 
 namespace heed {
 
@@ -21,21 +22,36 @@ inline std::string GoldenFolder(const std::string& name) {
   return std::string(HEED_SOURCE_DIR) + "/tests/golden/models/" + name;
 }
 
-// The golden checkpoints, each as transformers ran it; see tests/golden/README.md.
+// The golden checkpoints, each as transformers ran it or, for the mixing models, as the formulas
+// say; see tests/golden/README.md.
 inline const std::vector<std::string>& GoldenModels() {
-  static const auto& names = *new std::vector<std::string>{
-      "gpt2-f32", "gpt2-bare-f16", "llama-gqa-f32", "llama-bf16", "bert-f32"};
+  static const auto& names = *new std::vector<std::string>{"gpt2-f32",
+                                                           "gpt2-bare-f16",
+                                                           "llama-gqa-f32",
+                                                           "llama-bf16",
+                                                           "bert-f32",
+                                                           "mixing-last-word",
+                                                           "mixing-average",
+                                                           "mixing-weighted",
+                                                           "mixing-weighted-pos",
+                                                           "mixing-attention",
+                                                           "mixing-attention-pos"};
   return names;
+}
+
+inline std::unique_ptr<const LanguageModel> LoadFolder(const std::string& folder,
+                                                       const Backend* backend) {
+  auto checkpoint = OpenHuggingFaceFolder(folder);
+  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+  if (!checkpoint.ok()) return nullptr;
+  auto model = LoadLanguageModel(**checkpoint, backend);
+  EXPECT_TRUE(model.ok()) << model.status();
+  return model.ok() ? std::move(model).value() : nullptr;
 }
 
 inline std::unique_ptr<const LanguageModel> LoadGolden(const std::string& name,
                                                        const Backend* backend) {
-  auto checkpoint = OpenHuggingFaceFolder(GoldenFolder(name));
-  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
-  if (!checkpoint.ok()) return nullptr;
-  auto model = LoadTransformer(**checkpoint, backend);
-  EXPECT_TRUE(model.ok()) << model.status();
-  return model.ok() ? std::move(model).value() : nullptr;
+  return LoadFolder(GoldenFolder(name), backend);
 }
 
 // Keeps every attention row of a pass, by (layer, head, query).
@@ -75,13 +91,13 @@ class Runner {
     EXPECT_TRUE(cache_.Reserve(model->config().context_window).ok());
   }
 
-  // Appends tokens and returns the logits of each, [tokens, vocab].
+  // Appends tokens and returns the logits of each, [tokens, vocab]; none of a model without a head.
   std::vector<float> Append(absl::Span<const TokenId> tokens) {
-    std::vector<int64_t> rows;
-    for (size_t i = 0; i < tokens.size(); ++i) rows.push_back(static_cast<int64_t>(i));
-    std::vector<float> logits(tokens.size() * model_->config().vocab_size);
+    std::vector<int64_t> rows(model_->config().has_head ? tokens.size() : 0);
+    std::iota(rows.begin(), rows.end(), 0);
+    std::vector<float> logits(rows.size() * model_->config().vocab_size);
     SequenceSlice slice{tokens, &cache_, rows, plan_.observer != nullptr ? &plan_ : nullptr};
-    const MatrixRef out(logits.data(), static_cast<int64_t>(tokens.size()),
+    const MatrixRef out(logits.data(), static_cast<int64_t>(rows.size()),
                         model_->config().vocab_size);
     EXPECT_TRUE(model_->Forward(absl::MakeSpan(&slice, 1), out, workspace_.get()).ok());
     EXPECT_FALSE(slice.stopped);

@@ -1,0 +1,288 @@
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "model/base/json.h"
+#include "model/base/status_macros.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/checkpoint/digest.h"
+#include "model/checkpoint/errors.h"
+#include "model/checkpoint/float_formats.h"
+#include "model/checkpoint/gguf_config.h"
+#include "model/checkpoint/gguf_files.h"
+#include "model/checkpoint/gguf_tensors.h"
+#include "model/checkpoint/gguf_tokenizer_reader.h"
+#include "model/checkpoint/safetensors.h"
+
+namespace heed {
+namespace {
+
+constexpr char kTokenEmbedding[] = "token_embd.weight";
+constexpr char kOutput[] = "output.weight";
+
+// Values at once: few enough that they stay in a core's cache between being read, converted and
+// checked; a whole number of blocks of every format.
+constexpr int64_t kChunk = int64_t{64} << 10;
+
+struct Entry {
+  TensorInfo info;
+  const File* file = nullptr;
+  const BlockFormat* format = nullptr;
+  std::string gguf_name;
+  int64_t offset = 0;
+  int rotary_heads = 0;
+};
+
+std::string Where(const Entry& entry) {
+  return absl::StrCat(entry.file->name(), ": tensor ", Quoted(entry.gguf_name));
+}
+
+// Puts the rows of each head, which alternate between the first and the second half of a rotary
+// pair, into the order of all first and then all second ones. `rows` holds `row_bytes` each.
+void UninterleaveHeads(int n_heads, absl::Span<char> rows, size_t row_bytes) {
+  const size_t head_bytes = rows.size() / static_cast<size_t>(n_heads);
+  const size_t half = head_bytes / row_bytes / 2;
+  std::string head(head_bytes, '\0');
+  for (char* begin = rows.data(); begin != rows.data() + rows.size(); begin += head_bytes) {
+    std::memcpy(head.data(), begin, head_bytes);
+    for (size_t i = 0; i < half; ++i) {
+      std::memcpy(begin + i * row_bytes, head.data() + 2 * i * row_bytes, row_bytes);
+      std::memcpy(begin + (half + i) * row_bytes, head.data() + (2 * i + 1) * row_bytes, row_bytes);
+    }
+  }
+}
+
+class GgufCheckpoint final : public Checkpoint {
+ public:
+  GgufCheckpoint(GgufFiles files, GgufConfig config)
+      : files_(std::move(files)), config_(std::move(config)) {}
+
+  absl::Status Open(const OpenOptions& options);
+
+  const ModelConfig& config() const override { return config_.model; }
+  const TensorInfo* Find(absl::string_view name) const override;
+  absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
+                       absl::Span<float> out) const override;
+  absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const override;
+  const std::string& digest() const override { return digest_; }
+  DType dtype() const override { return dtype_; }
+  const std::string& tokenizer_json() const override { return no_tokenizer_json_; }
+  const GgufTokenizerFacts* gguf_tokenizer() const override {
+    return tokenizer_ ? &*tokenizer_ : nullptr;
+  }
+  std::optional<PoolingConfig> pooling() const override { return config_.pooling; }
+
+ private:
+  absl::Status TieEqualEmbeddings();
+  absl::StatusOr<bool> HaveEqualBytes(const GgufFiles::Place& a, const GgufFiles::Place& b) const;
+  absl::Status AddTensors(const std::vector<GgufTensorRule>& rules);
+  absl::Status AddTensor(const GgufTensorRule& rule);
+  absl::Status RefuseOtherTensors() const;
+  void ChooseDType();
+  absl::StatusOr<const Entry*> FindEntry(absl::string_view name) const;
+  absl::Status ReadValues(const Entry& entry, absl::Span<float> out) const;
+
+  const GgufFiles files_;
+  GgufConfig config_;
+  absl::flat_hash_map<std::string, Entry> tensors_;  // by canonical name
+  std::optional<GgufTokenizerFacts> tokenizer_;
+  const std::string no_tokenizer_json_;
+  std::string digest_;
+  DType dtype_ = DType::kOther;
+};
+
+absl::Status GgufCheckpoint::Open(const OpenOptions& options) {
+  HEED_RETURN_IF_ERROR(TieEqualEmbeddings());
+  HEED_RETURN_IF_ERROR(AddTensors(GlobalTensors(config_.model)));
+  for (int layer = 0; layer < config_.model.n_layers; ++layer) {
+    HEED_RETURN_IF_ERROR(AddTensors(LayerTensors(config_.model, layer)));
+  }
+  HEED_RETURN_IF_ERROR(RefuseOtherTensors());
+  HEED_ASSIGN_OR_RETURN(tokenizer_, ReadGgufTokenizer(files_.metadata(), config_.model.vocab_size));
+  ChooseDType();
+  if (!options.compute_digest) return absl::OkStatus();
+  std::vector<const File*> files;
+  for (size_t part = 0; part < files_.part_count(); ++part) files.push_back(&files_.file(part));
+  HEED_ASSIGN_OR_RETURN(digest_, DigestFiles(std::move(files)));
+  return absl::OkStatus();
+}
+
+// The converters of some families write the embedding a second time as the unembedding.
+absl::Status GgufCheckpoint::TieEqualEmbeddings() {
+  ModelConfig& model = config_.model;
+  if (model.tied_embeddings || !model.has_head) return absl::OkStatus();
+  const std::optional<GgufFiles::Place> embedding = files_.Find(kTokenEmbedding);
+  const std::optional<GgufFiles::Place> output = files_.Find(kOutput);
+  if (!embedding || !output || embedding->tensor.format != output->tensor.format ||
+      embedding->tensor.shape != output->tensor.shape) {
+    return absl::OkStatus();
+  }
+  HEED_ASSIGN_OR_RETURN(model.tied_embeddings, HaveEqualBytes(*embedding, *output));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> GgufCheckpoint::HaveEqualBytes(const GgufFiles::Place& a,
+                                                    const GgufFiles::Place& b) const {
+  const int64_t size = std::min(a.tensor.bytes, kChunk);
+  std::string left(static_cast<size_t>(size), '\0'), right = left;
+  for (int64_t at = 0; at < a.tensor.bytes; at += size) {
+    const auto n = static_cast<size_t>(std::min(size, a.tensor.bytes - at));
+    HEED_RETURN_IF_ERROR(a.file->Read(a.tensor.offset + at, absl::MakeSpan(left.data(), n)));
+    HEED_RETURN_IF_ERROR(b.file->Read(b.tensor.offset + at, absl::MakeSpan(right.data(), n)));
+    if (std::memcmp(left.data(), right.data(), n) != 0) return false;
+  }
+  return true;
+}
+
+absl::Status GgufCheckpoint::AddTensors(const std::vector<GgufTensorRule>& rules) {
+  for (const GgufTensorRule& rule : rules) HEED_RETURN_IF_ERROR(AddTensor(rule));
+  return absl::OkStatus();
+}
+
+// Checks shape and format here, so that whatever a model needs is known to be there before memory
+// is allocated for it.
+absl::Status GgufCheckpoint::AddTensor(const GgufTensorRule& rule) {
+  const std::optional<GgufFiles::Place> place = files_.Find(rule.gguf_name);
+  if (!place) {
+    return CheckpointNotFound(absl::StrCat(files_.metadata().file(), ": has no tensor ",
+                                           Quoted(rule.gguf_name), ", which must have shape ",
+                                           ShapeToString(rule.shape)));
+  }
+  const GgufTensor& tensor = place->tensor;
+  Entry entry{{tensor.format->dtype, tensor.shape},
+              place->file,
+              tensor.format,
+              rule.gguf_name,
+              tensor.offset,
+              rule.rotary_heads};
+  if (tensor.shape != rule.shape) {
+    return CheckpointInvalid(absl::StrCat(Where(entry), " has shape ", ShapeToString(tensor.shape),
+                                          ", expected ", ShapeToString(rule.shape)));
+  }
+  if (tensor.format->dequantize == nullptr) {
+    return CheckpointUnsupported(
+        absl::StrCat(Where(entry), " is stored as ", tensor.format->name,
+                     "; heed reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and Q2_K to Q6_K"));
+  }
+  tensors_.emplace(rule.canonical_name, std::move(entry));
+  return absl::OkStatus();
+}
+
+// A tensor that no rule names is a part of the model that heed does not know.
+absl::Status GgufCheckpoint::RefuseOtherTensors() const {
+  absl::flat_hash_map<absl::string_view, bool> known;
+  for (const auto& [name, entry] : tensors_) known[entry.gguf_name] = true;
+  for (size_t part = 0; part < files_.part_count(); ++part) {
+    const GgufHeader& header = files_.header(part);
+    for (int64_t i = 0; i < header.tensor_count(); ++i) {
+      const GgufTensor tensor = header.tensor(i);
+      if (known.contains(tensor.name) || IsRedundantTensor(config_.model, tensor.name)) continue;
+      return CheckpointUnsupported(absl::StrCat(
+          header.file(), ": has the tensor ", Quoted(tensor.name), " of shape ",
+          ShapeToString(tensor.shape), ", which the architecture ",
+          Quoted(config_.model.architecture), " does not have in heed; it may change the answers"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void GgufCheckpoint::ChooseDType() {
+  std::map<DType, int64_t> values;
+  for (const auto& [name, entry] : tensors_) {
+    values[entry.info.dtype] += ElementCount(entry.info.shape);
+  }
+  const auto most = std::max_element(values.begin(), values.end(),
+                                     [](auto& a, auto& b) { return a.second < b.second; });
+  if (most != values.end()) dtype_ = most->first;
+}
+
+const TensorInfo* GgufCheckpoint::Find(absl::string_view name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : &found->second.info;
+}
+
+absl::StatusOr<const Entry*> GgufCheckpoint::FindEntry(absl::string_view name) const {
+  const auto found = tensors_.find(name);
+  if (found != tensors_.end()) return &found->second;
+  return CheckpointNotFound(
+      absl::StrCat(files_.metadata().file(), ": has no tensor for ", Quoted(name)));
+}
+
+absl::Status GgufCheckpoint::ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
+                                     absl::Span<float> out) const {
+  HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name));
+  if (absl::MakeConstSpan(entry->info.shape) != shape) {
+    return CheckpointInvalid(absl::StrCat(Where(*entry), " has shape ",
+                                          ShapeToString(entry->info.shape), ", expected ",
+                                          ShapeToString(shape)));
+  }
+  if (static_cast<int64_t>(out.size()) != ElementCount(shape)) {
+    return absl::InvalidArgumentError(absl::StrCat(Where(*entry), " has ", ElementCount(shape),
+                                                   " values, but there is room for ", out.size()));
+  }
+  HEED_RETURN_IF_ERROR(ReadValues(*entry, out));
+  if (entry->rotary_heads > 0) {
+    const size_t row_bytes = sizeof(float) * out.size() / static_cast<size_t>(shape[0]);
+    UninterleaveHeads(
+        entry->rotary_heads,
+        absl::MakeSpan(reinterpret_cast<char*>(out.data()), sizeof(float) * out.size()), row_bytes);
+  }
+  return entry->file->CheckUnchanged();
+}
+
+// In the file's order.
+absl::Status GgufCheckpoint::ReadValues(const Entry& entry, absl::Span<float> out) const {
+  const auto count = static_cast<int64_t>(out.size());
+  std::string blocks(static_cast<size_t>(entry.format->ByteCount(std::min(count, kChunk))), '\0');
+  for (int64_t first = 0; first < count; first += kChunk) {
+    const absl::Span<float> chunk = out.subspan(static_cast<size_t>(first), kChunk);
+    const auto bytes =
+        static_cast<size_t>(entry.format->ByteCount(static_cast<int64_t>(chunk.size())));
+    HEED_RETURN_IF_ERROR(entry.file->Read(entry.offset + entry.format->ByteCount(first),
+                                          absl::MakeSpan(blocks.data(), bytes)));
+    entry.format->dequantize(blocks.data(), chunk);
+    const int64_t bad = FindNonFinite(chunk);
+    if (bad < 0) continue;
+    HEED_RETURN_IF_ERROR(entry.file->CheckUnchanged());
+    return CheckpointDataLoss(absl::StrCat(Where(entry), " is ", chunk[static_cast<size_t>(bad)],
+                                           " at value ", first + bad,
+                                           "; every value must be finite"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GgufCheckpoint::ReadStored(absl::string_view name, absl::Span<char> out) const {
+  HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name));
+  const int64_t bytes = entry->format->ByteCount(ElementCount(entry->info.shape));
+  if (static_cast<int64_t>(out.size()) != bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(Where(*entry), " takes ", bytes,
+                                                   " bytes, but there is room for ", out.size()));
+  }
+  HEED_RETURN_IF_ERROR(entry->file->Read(entry->offset, out));
+  if (entry->rotary_heads > 0) {
+    UninterleaveHeads(entry->rotary_heads, out,
+                      out.size() / static_cast<size_t>(entry->info.shape[0]));
+  }
+  return entry->file->CheckUnchanged();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Checkpoint>> OpenGguf(const std::string& path,
+                                                     const OpenOptions& options) {
+  HEED_ASSIGN_OR_RETURN(GgufFiles files, GgufFiles::Open(path));
+  HEED_ASSIGN_OR_RETURN(GgufConfig config, ReadGgufConfig(files));
+  auto checkpoint = std::make_unique<GgufCheckpoint>(std::move(files), std::move(config));
+  HEED_RETURN_IF_ERROR(checkpoint->Open(options));
+  return checkpoint;
+}
+
+}  // namespace heed

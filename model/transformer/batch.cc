@@ -1,0 +1,123 @@
+#include "model/transformer/batch.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace heed {
+namespace {
+
+// Tells a slice's observer about the watched rows of one layer.
+class LayerSink : public AttentionRowSink {
+ public:
+  LayerSink(ForwardObserver* observer, int layer) : observer_(observer), layer_(layer) {}
+  void OnRow(int head, int64_t query, absl::Span<const float> weights) override {
+    observer_->OnAttentionRow(layer_, head, query, weights);
+  }
+
+ private:
+  ForwardObserver* observer_;
+  int layer_;
+};
+
+void MoveRows(MatrixRef matrix, int64_t from, int64_t to, int64_t count) {
+  std::memmove(matrix.Row(to).data(), matrix.Row(from).data(), count * matrix.cols * sizeof(float));
+}
+
+void CopyRow(ConstMatrixRef from, int64_t row, MatrixRef to, int64_t to_row) {
+  std::copy_n(from.Row(row).data(), from.cols, to.Row(to_row).data());
+}
+
+}  // namespace
+
+absl::StatusOr<LiveBatch> LiveBatch::Start(absl::Span<SequenceSlice> batch, MatrixRef logits) {
+  LiveBatch live;
+  int64_t logits_row = 0;
+  for (SequenceSlice& slice : batch) {
+    slice.stopped = false;
+    live.live_.push_back({&slice, live.n_tokens_, logits_row});
+    live.n_tokens_ += static_cast<int64_t>(slice.tokens.size());
+    logits_row += static_cast<int64_t>(slice.logits_rows.size());
+    if (slice.cache->size() + static_cast<int64_t>(slice.tokens.size()) > slice.cache->capacity()) {
+      return absl::InternalError("Forward was called without room in the KV cache");
+    }
+  }
+  if (logits_row == logits.rows) return live;
+  return absl::InternalError("Forward was given a logits matrix of the wrong height");
+}
+
+void LiveBatch::DropStopped(absl::Span<const MatrixRef> kept) {
+  std::vector<LiveSlice> still_live;
+  int64_t row = 0;
+  for (LiveSlice live : live_) {
+    live.slice->stopped = live.slice->stop != nullptr && live.slice->stop->ShouldStop();
+    if (live.slice->stopped) continue;
+    if (row != live.row) {
+      for (MatrixRef matrix : kept) MoveRows(matrix, live.row, row, live.rows());
+    }
+    live.row = row;
+    row += live.rows();
+    still_live.push_back(live);
+  }
+  live_ = std::move(still_live);
+  n_tokens_ = row;
+}
+
+void LiveBatch::Attend(const Backend& backend, const AttentionShape& shape, int layer,
+                       const AttentionInputs& inputs, MatrixRef mixed) {
+  std::vector<AttentionSlice> slices;
+  std::vector<LayerSink> sinks;
+  sinks.reserve(live_.size());
+  pages_.resize(live_.size());
+  for (size_t i = 0; i < live_.size(); ++i) {
+    const LiveSlice& live = live_[i];
+    const int64_t row = live.row, rows = live.rows(), first = live.first_position();
+    live.slice->cache->LayerPages(layer, &pages_[i]);
+    backend.StoreKeysValues(inputs.keys.Rows(row, rows), inputs.values.Rows(row, rows),
+                            shape.head_dim, first, pages_[i]);
+    AttentionSlice slice{
+        inputs.queries.Rows(row, rows), mixed.Rows(row, rows), pages_[i], first, {}, nullptr};
+    if (ForwardObserver* const observer = live.observer()) {
+      slice.watched = observer->WantAttention(layer, first, first + rows);
+      slice.sink = &sinks.emplace_back(observer, layer);
+    }
+    slices.push_back(slice);
+  }
+  backend.Attend(shape, slices);
+}
+
+void LiveBatch::ReportHiddenStates(ConstMatrixRef x, MatrixRef scratch,
+                                   absl::FunctionRef<void(MatrixRef rows)> finish) const {
+  for (const LiveSlice& live : live_) {
+    ForwardObserver* const observer = live.observer();
+    if (observer == nullptr) continue;
+    const int64_t first = live.first_position();
+    const absl::Span<const int64_t> wanted = observer->WantHiddenStates(first, first + live.rows());
+    if (wanted.empty()) continue;
+    const MatrixRef rows = scratch.Rows(0, static_cast<int64_t>(wanted.size()));
+    for (int64_t i = 0; i < rows.rows; ++i) CopyRow(x, live.row + wanted[i] - first, rows, i);
+    finish(rows);
+    for (int64_t i = 0; i < rows.rows; ++i) observer->OnHiddenState(wanted[i], rows.Row(i));
+  }
+}
+
+void LiveBatch::Unembed(ConstMatrixRef x, MatrixRef scratch, MatrixRef logits,
+                        absl::FunctionRef<void(MatrixRef rows, MatrixRef logits)> unembed) const {
+  int64_t next = 0;
+  for (size_t i = 0; i < live_.size();) {
+    const int64_t first_row = next, first_logits = live_[i].logits_row;
+    do {  // neighbours in the caller's matrix
+      for (int64_t row : live_[i].slice->logits_rows)
+        CopyRow(x, live_[i].row + row, scratch, next++);
+      ++i;
+    } while (i < live_.size() && live_[i].logits_row == first_logits + next - first_row);
+    const int64_t count = next - first_row;
+    if (count > 0) unembed(scratch.Rows(first_row, count), logits.Rows(first_logits, count));
+  }
+}
+
+void LiveBatch::Commit() const {
+  for (const LiveSlice& live : live_) live.slice->cache->Commit(live.rows());
+}
+
+}  // namespace heed

@@ -1,0 +1,86 @@
+// What every model does with a batch, whatever its arithmetic: keeping account of the slices that
+// still run and of their rows, attention over their caches, and handing rows to those who want
+// them.
+#ifndef HEED_MODEL_TRANSFORMER_BATCH_H_
+#define HEED_MODEL_TRANSFORMER_BATCH_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "model/base/aligned_buffer.h"
+#include "model/base/matrix.h"
+#include "model/kernels/backend.h"
+#include "model/transformer/language_model.h"
+
+namespace heed {
+
+// A slice that still runs, and its rows in the model's matrices.
+struct LiveSlice {
+  SequenceSlice* slice;
+  int64_t row;
+  int64_t logits_row;  // in the caller's matrix
+
+  int64_t rows() const { return static_cast<int64_t>(slice->tokens.size()); }
+  int64_t first_position() const { return slice->cache->size(); }
+  ForwardObserver* observer() const {
+    return slice->plan != nullptr ? slice->plan->observer : nullptr;
+  }
+};
+
+// Queries [n_tokens, n_heads * head_dim], keys and values [n_tokens, n_kv_heads * head_dim].
+struct AttentionInputs {
+  ConstMatrixRef queries, keys, values;
+};
+
+// The slices of one Forward call that nobody has stopped. The rows of a model's matrices are the
+// tokens of these slices, in order.
+class LiveBatch {
+ public:
+  // INTERNAL when a cache has no room for its new tokens, or `logits` not one row for each that is
+  // wanted.
+  static absl::StatusOr<LiveBatch> Start(absl::Span<SequenceSlice> batch, MatrixRef logits);
+
+  const std::vector<LiveSlice>& slices() const { return live_; }
+  int64_t n_tokens() const { return n_tokens_; }
+
+  // A matrix of a row for each token. What was in the buffer is lost when it has to grow.
+  MatrixRef Rows(AlignedBuffer& buffer, int64_t cols) const {
+    buffer.Grow(n_tokens_ * cols);
+    return {buffer.data(), n_tokens_, cols};
+  }
+
+  // Takes out the slices whose call has ended, and their rows out of `kept`, matrices without gaps
+  // that are still needed.
+  void DropStopped(absl::Span<const MatrixRef> kept);
+
+  // Appends keys and values to the caches' layer, and fills `mixed` [n_tokens, n_heads * head_dim]
+  // with what the queries read there. Observers get the rows they want.
+  void Attend(const Backend& backend, const AttentionShape& shape, int layer,
+              const AttentionInputs& inputs, MatrixRef mixed);
+
+  // Gives the final hidden states to the observers that want them. `finish` turns rows of x into
+  // such states, in place; they are copied to `scratch`, of x's shape, before.
+  void ReportHiddenStates(ConstMatrixRef x, MatrixRef scratch,
+                          absl::FunctionRef<void(MatrixRef rows)> finish) const;
+
+  // Calls unembed(rows, logits) for the wanted rows of x, copied to `scratch`, of x's shape, and
+  // their rows of the caller's matrix. As few calls as the gaps allow that stopped slices leave
+  // there: the unembedding is the largest weight.
+  void Unembed(ConstMatrixRef x, MatrixRef scratch, MatrixRef logits,
+               absl::FunctionRef<void(MatrixRef rows, MatrixRef logits)> unembed) const;
+
+  // The new tokens are in the caches now.
+  void Commit() const;
+
+ private:
+  std::vector<LiveSlice> live_;
+  int64_t n_tokens_ = 0;
+  std::vector<std::vector<float*>> pages_;  // by slice, of the current layer
+};
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_TRANSFORMER_BATCH_H_

@@ -1,0 +1,155 @@
+// The same tiny models as Hugging Face folders and as llama.cpp's GGUF files, and quantised ones
+// against transformers on their dequantised weights; see tests/golden/README.md.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "model/transformer/language_model.h"
+#include "tests/transformer/golden_file.h"
+#include "tests/transformer/model_testing.h"
+
+namespace heed {
+namespace {
+
+std::string GgufGolden(const std::string& name) {
+  return std::string(HEED_SOURCE_DIR) + "/tests/golden/gguf/" + name;
+}
+
+std::unique_ptr<const LanguageModel> Load(const std::string& path) {
+  auto checkpoint = OpenCheckpoint(path);
+  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+  if (!checkpoint.ok()) return nullptr;
+  auto model = LoadLanguageModel(**checkpoint, DefaultBackend());
+  EXPECT_TRUE(model.ok()) << model.status();
+  return model.ok() ? std::move(model).value() : nullptr;
+}
+
+std::vector<TokenId> SomeTokens(const ModelConfig& config) {
+  std::vector<TokenId> ids;
+  for (int64_t i = 0; i < config.context_window; ++i) {
+    ids.push_back(static_cast<TokenId>((7 * i * i + 3 * i + 1) % config.vocab_size));
+  }
+  return ids;
+}
+
+// Keeps all final hidden states.
+class StateRecorder : public ForwardObserver {
+ public:
+  AttentionRows WantAttention(int, int64_t, int64_t) override { return {}; }
+  void OnAttentionRow(int, int, int64_t, absl::Span<const float>) override {}
+  absl::Span<const int64_t> WantHiddenStates(int64_t begin, int64_t end) override {
+    for (int64_t i = begin; i < end; ++i) wanted_.push_back(i);
+    return wanted_;
+  }
+  void OnHiddenState(int64_t, absl::Span<const float> state) override {
+    states.insert(states.end(), state.begin(), state.end());
+  }
+
+  std::vector<float> states;  // [positions, width]
+
+ private:
+  std::vector<int64_t> wanted_;
+};
+
+struct Answers {
+  std::vector<float> logits;  // empty for a model without a head
+  std::vector<float> states;
+};
+
+Answers Ask(const LanguageModel& model) {
+  const std::vector<TokenId> ids = SomeTokens(model.config());
+  StateRecorder recorder;
+  std::vector<float> logits = Runner(&model, &recorder).Append(ids);
+  return {std::move(logits), std::move(recorder.states)};
+}
+
+double WorstDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  double worst = a.size() == b.size() ? 0 : 1e30;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    worst = std::max(worst, std::abs(double{a[i]} - b[i]));
+  }
+  return worst;
+}
+
+class GgufPairTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(GgufPairTest, AnswersAsTheFolderDoes) {
+  const auto folder = Load(GgufGolden(GetParam()));
+  const auto gguf = Load(GgufGolden(GetParam()) + "/model.gguf");
+  ASSERT_NE(folder, nullptr);
+  ASSERT_NE(gguf, nullptr);
+  const Answers want = Ask(*folder), got = Ask(*gguf);
+  ASSERT_FALSE(want.states.empty());
+  // GGUF holds the factors of Llama 3's frequencies, rounded to f32, in place of their formula.
+  const double tolerance = gguf->config().rope_scaling.divisors.empty() ? 0 : 2e-5;
+  EXPECT_LE(WorstDifference(got.states, want.states), tolerance);
+  if (!gguf->config().has_head) return;
+  EXPECT_LE(WorstDifference(got.logits, want.logits), tolerance);
+}
+
+TEST_P(GgufPairTest, HasTheFactsOfTheFolder) {
+  const auto folder = Load(GgufGolden(GetParam()));
+  const auto gguf = Load(GgufGolden(GetParam()) + "/model.gguf");
+  ASSERT_NE(folder, nullptr);
+  ASSERT_NE(gguf, nullptr);
+  const ModelConfig &want = folder->config(), &got = gguf->config();
+  EXPECT_EQ(got.architecture, want.architecture);
+  EXPECT_EQ(got.norm_eps, want.norm_eps);
+  EXPECT_EQ(got.rope_theta, want.rope_theta);
+  EXPECT_EQ(got.attention_scale, want.attention_scale);
+  EXPECT_EQ(got.context_window, want.context_window);
+  EXPECT_EQ(got.tied_embeddings, want.tied_embeddings && got.has_head);
+  EXPECT_EQ(got.has_head, want.architecture != "bert");  // the converter leaves it out
+  if (!got.has_head) return;
+  EXPECT_EQ(gguf->parameter_count(), folder->parameter_count());
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GgufPairTest,
+                         testing::Values("gpt2", "gpt2-f16", "llama", "llama3-bf16", "bert"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+class GgufQuantizedTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(GgufQuantizedTest, AnswersAsTheDequantizedWeightsDo) {
+  constexpr double kTolerance = 1e-4;
+  const auto model = Load(GgufGolden("quantized/") + GetParam() + ".gguf");
+  ASSERT_NE(model, nullptr);
+  const GoldenFile golden(GgufGolden("quantized/golden.safetensors"));
+  const std::vector<int64_t> ids = golden.Read<int64_t>("input_ids");
+  const std::vector<float> want = golden.Read<float>(std::string("logits.") + GetParam());
+  const std::vector<float> got =
+      Runner(model.get()).Append(std::vector<TokenId>(ids.begin(), ids.end()));
+  EXPECT_LT(WorstDifference(got, want), kTolerance);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, GgufQuantizedTest,
+                         testing::Values("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_M",
+                                         "Q4_K_M", "Q5_K_M", "Q6_K"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(GgufHeadTest, AModelWithoutAHeadHasNoLogits) {
+  const auto model = Load(GgufGolden("bert/model.gguf"));
+  ASSERT_NE(model, nullptr);
+  KvPool pool(KvLayout::For(model->config()), PagesFor(4));
+  KvCache cache(&pool);
+  ASSERT_TRUE(cache.Reserve(4).ok());
+  const std::vector<TokenId> ids = {2, 5, 3};
+  const std::vector<int64_t> rows = {1};
+  std::vector<float> logits(static_cast<size_t>(model->config().vocab_size));
+  SequenceSlice slice{ids, &cache, rows};
+  const auto workspace = model->NewWorkspace();
+  const absl::Status status =
+      model->Forward(absl::MakeSpan(&slice, 1),
+                     MatrixRef(logits.data(), 1, model->config().vocab_size), workspace.get());
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+}
+
+}  // namespace
+}  // namespace heed
