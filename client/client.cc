@@ -9,6 +9,7 @@
 #include "client/status.h"
 #include "client/stream_reader.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "heed/v1/embedding.grpc.pb.h"
 #include "heed/v1/inspection.grpc.pb.h"
 #include "heed/v1/model.grpc.pb.h"
 #include "heed/v1/prediction.grpc.pb.h"
@@ -50,6 +51,7 @@ class Client::Impl {
         models(channel),
         predictions(channel),
         inspections(channel),
+        embeddings(channel),
         health(channel) {}
 
   // Runs one unary call: `method` of `stub` with `request`.
@@ -69,6 +71,7 @@ class Client::Impl {
   v1::ModelService::Stub models;
   v1::PredictionService::Stub predictions;
   v1::InspectionService::Stub inspections;
+  v1::EmbeddingService::Stub embeddings;
   grpc::health::v1::Health::Stub health;
 };
 
@@ -125,6 +128,14 @@ absl::StatusOr<PredictResult> Client::Predict(const PredictRequest& request,
   if (!wire.ok()) return wire.status();
   auto response =
       impl_->Run(impl_->predictions, &v1::PredictionService::Stub::Predict, *wire, options);
+  if (!response.ok()) return response.status();
+  return FromWire(*response);
+}
+
+absl::StatusOr<EmbedResult> Client::Embed(const EmbedRequest& request, const CallOptions& options) {
+  const auto wire = ToWire(request);
+  if (!wire.ok()) return wire.status();
+  auto response = impl_->Run(impl_->embeddings, &v1::EmbeddingService::Stub::Embed, *wire, options);
   if (!response.ok()) return response.status();
   return FromWire(*response);
 }

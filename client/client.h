@@ -90,6 +90,9 @@ class Client {
   absl::StatusOr<PredictResult> Predict(const PredictRequest& request,
                                         const CallOptions& options = {});
 
+  // One vector for each text, and on request one for each of its tokens.
+  absl::StatusOr<EmbedResult> Embed(const EmbedRequest& request, const CallOptions& options = {});
+
   // Runs a generation to its end, handing each event to `on_event` as it arrives.
   absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request,
                                           absl::FunctionRef<void(const GenerateEvent&)> on_event,

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "client/types.h"
+#include "heed/v1/embedding.pb.h"
 #include "heed/v1/inspection.pb.h"
 #include "heed/v1/model.pb.h"
 #include "heed/v1/prediction.pb.h"
@@ -20,6 +21,7 @@ v1::DetokenizeRequest ToWire(const DetokenizeRequest& request);
 absl::StatusOr<v1::PredictRequest> ToWire(const PredictRequest& request);
 absl::StatusOr<v1::GenerateRequest> ToWire(const GenerateRequest& request);
 absl::StatusOr<v1::GetAttentionRequest> ToWire(const AttentionRequest& request);
+absl::StatusOr<v1::EmbedRequest> ToWire(const EmbedRequest& request);
 
 // Replies. INTERNAL when a tensor's type, shape and bytes do not agree.
 ModelInfo FromWire(const v1::Model& model);
@@ -28,6 +30,7 @@ DetokenizeResult FromWire(const v1::DetokenizeResponse& response);
 absl::StatusOr<PredictResult> FromWire(const v1::PredictResponse& response);
 absl::StatusOr<GenerateEvent> FromWire(const v1::GenerateResponse& response);
 absl::StatusOr<AttentionEvent> FromWire(const v1::GetAttentionResponse& response);
+absl::StatusOr<EmbedResult> FromWire(const v1::EmbedResponse& response);
 
 }  // namespace client
 }  // namespace heed

@@ -88,8 +88,38 @@ Capability FromWire(int capability) {
       return Capability::kGenerate;
     case v1::CAPABILITY_ATTENTION:
       return Capability::kAttention;
+    case v1::CAPABILITY_EMBED:
+      return Capability::kEmbed;
     default:
       return Capability::kUnknown;
+  }
+}
+
+Mixing FromWire(v1::MixingPattern mixing) {
+  switch (mixing) {
+    case v1::MIXING_PATTERN_ATTENTION:
+      return Mixing::kAttention;
+    case v1::MIXING_PATTERN_LAST_WORD:
+      return Mixing::kLastWord;
+    case v1::MIXING_PATTERN_AVERAGE:
+      return Mixing::kAverage;
+    case v1::MIXING_PATTERN_WEIGHTED:
+      return Mixing::kWeighted;
+    default:
+      return Mixing::kUnknown;
+  }
+}
+
+Pooling FromWire(v1::Pooling pooling) {
+  switch (pooling) {
+    case v1::POOLING_MEAN:
+      return Pooling::kMean;
+    case v1::POOLING_CLS:
+      return Pooling::kCls;
+    case v1::POOLING_LAST:
+      return Pooling::kLast;
+    default:
+      return Pooling::kDefault;
   }
 }
 
@@ -100,6 +130,7 @@ TokenizerInfo FromWire(const v1::TokenizerInfo& tokenizer) {
   info.added_special_token_count = tokenizer.added_special_token_count();
   info.end_of_text_ids = ToVector(tokenizer.end_of_text_ids());
   if (tokenizer.has_mask_id()) info.mask_id = tokenizer.mask_id();
+  info.mask_text = tokenizer.mask_text();
   return info;
 }
 
@@ -136,6 +167,24 @@ absl::StatusOr<PositionPrediction> FromWire(const v1::PositionPrediction& predic
   result.entropy = prediction.entropy();
   if (prediction.has_actual()) result.actual = FromWire(prediction.actual());
   return result;
+}
+
+absl::StatusOr<TextEmbedding> FromWire(const v1::TextEmbedding& wire) {
+  TextEmbedding embedding;
+  embedding.prompt = FromWire(wire.prompt());
+  const v1::Tensor& vector = wire.vector();
+  auto values = ToFloats(vector, vector.shape_size() == 1 ? vector.shape(0) : -1);
+  if (!values.ok()) return values.status();
+  embedding.vector = *std::move(values);
+  if (!wire.has_token_vectors()) return embedding;
+  const v1::Tensor& tokens = wire.token_vectors();
+  const auto count = static_cast<int64_t>(embedding.prompt.tokens.size());
+  const bool fits = tokens.shape_size() == 2 && tokens.shape(0) == count && tokens.shape(1) >= 1 &&
+                    tokens.shape(1) <= int64_t{1} << 31;
+  auto rows = ToFloats(tokens, fits ? count * tokens.shape(1) : -1);
+  if (!rows.ok()) return rows.status();
+  embedding.token_vectors = *std::move(rows);
+  return embedding;
 }
 
 absl::Status FillTopK(const v1::TopKWeights& top_k, AttentionTile& tile) {
@@ -255,6 +304,7 @@ ModelInfo FromWire(const v1::Model& model) {
   info.weight_bytes = model.weight_bytes();
   info.tokenizer = FromWire(model.tokenizer());
   for (int capability : model.capabilities()) info.capabilities.push_back(FromWire(capability));
+  info.mixing = FromWire(model.mixing());
   return info;
 }
 
@@ -305,6 +355,20 @@ absl::StatusOr<AttentionEvent> FromWire(const v1::GetAttentionResponse& response
     default:
       return absl::InternalError("the server sent an attention message without a part");
   }
+}
+
+absl::StatusOr<EmbedResult> FromWire(const v1::EmbedResponse& response) {
+  EmbedResult result;
+  result.model = FromWire(response.model());
+  for (const auto& wire : response.embeddings()) {
+    auto embedding = FromWire(wire);
+    if (!embedding.ok()) return embedding.status();
+    result.embeddings.push_back(*std::move(embedding));
+  }
+  result.pooling = FromWire(response.pooling());
+  result.normalized = response.normalized();
+  result.timings = FromWire(response.timings());
+  return result;
 }
 
 }  // namespace client

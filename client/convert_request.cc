@@ -1,4 +1,6 @@
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "client/convert.h"
@@ -19,6 +21,28 @@ v1::Truncation ToWire(Truncation truncation) {
   return v1::TRUNCATION_REFUSE;
 }
 
+v1::Pooling ToWire(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kMean:
+      return v1::POOLING_MEAN;
+    case Pooling::kCls:
+      return v1::POOLING_CLS;
+    case Pooling::kLast:
+      return v1::POOLING_LAST;
+    case Pooling::kDefault:
+      break;
+  }
+  return v1::POOLING_UNSPECIFIED;
+}
+
+// How a prompt is to be read, which all requests with prompts say in the same fields.
+template <typename Request>
+void FillReading(const Request& request, v1::Prompt& prompt) {
+  if (request.add_special_tokens) prompt.set_add_special_tokens(*request.add_special_tokens);
+  if (request.parse_special_tokens) prompt.set_parse_special_tokens(*request.parse_special_tokens);
+  prompt.set_truncation(ToWire(request.truncation));
+}
+
 // The part that requests with a prompt have in common.
 template <typename Request>
 absl::Status FillPrompt(const Request& request, v1::Prompt& prompt) {
@@ -30,9 +54,7 @@ absl::Status FillPrompt(const Request& request, v1::Prompt& prompt) {
   } else {
     prompt.mutable_tokens()->mutable_ids()->Add(request.token_ids.begin(), request.token_ids.end());
   }
-  if (request.add_special_tokens) prompt.set_add_special_tokens(*request.add_special_tokens);
-  if (request.parse_special_tokens) prompt.set_parse_special_tokens(*request.parse_special_tokens);
-  prompt.set_truncation(ToWire(request.truncation));
+  FillReading(request, prompt);
   return absl::OkStatus();
 }
 
@@ -141,6 +163,24 @@ absl::StatusOr<v1::GetAttentionRequest> ToWire(const AttentionRequest& request) 
     return status;
   }
   FillSelection(request, *wire.mutable_selection());
+  return wire;
+}
+
+absl::StatusOr<v1::EmbedRequest> ToWire(const EmbedRequest& request) {
+  if (!request.texts.empty() && !request.token_ids.empty()) {
+    return absl::InvalidArgumentError("both texts and token_ids are set; give one of them");
+  }
+  v1::EmbedRequest wire;
+  wire.set_model(request.model);
+  for (const std::string& text : request.texts) wire.add_prompts()->set_text(text);
+  for (const std::vector<int32_t>& ids : request.token_ids) {
+    wire.add_prompts()->mutable_tokens()->mutable_ids()->Add(ids.begin(), ids.end());
+  }
+  for (v1::Prompt& prompt : *wire.mutable_prompts()) FillReading(request, prompt);
+  wire.set_pooling(ToWire(request.pooling));
+  if (request.normalize) wire.set_normalize(*request.normalize);
+  if (request.dimensions) wire.set_dimensions(*request.dimensions);
+  wire.set_token_vectors(request.token_vectors);
   return wire;
 }
 

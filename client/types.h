@@ -66,7 +66,11 @@ struct Candidate {
 
 enum class AttentionDirection { kUnknown, kCausal, kBidirectional };
 
-enum class Capability { kUnknown, kPredict, kGenerate, kAttention };
+enum class Capability { kUnknown, kPredict, kGenerate, kAttention, kEmbed };
+
+// Where the weights come from with which a position mixes what it sees: queries and keys, the
+// position alone, the same for all, or one learned score for each word.
+enum class Mixing { kUnknown, kAttention, kLastWord, kAverage, kWeighted };
 
 struct TokenizerInfo {
   std::string kind;
@@ -74,6 +78,7 @@ struct TokenizerInfo {
   int32_t added_special_token_count = 0;
   std::vector<int32_t> end_of_text_ids;
   std::optional<int32_t> mask_id;
+  std::string mask_text;  // how that token is written in a text; empty without one
 };
 
 struct ModelInfo {
@@ -94,6 +99,7 @@ struct ModelInfo {
   int64_t weight_bytes = 0;
   TokenizerInfo tokenizer;
   std::vector<Capability> capabilities;
+  Mixing mixing = Mixing::kUnknown;
 };
 
 // ---- Text and tokens ----------------------------------------------------------------------------
@@ -159,6 +165,41 @@ struct PredictResult {
   ModelIdentity model;
   PromptInfo prompt;
   std::vector<PositionPrediction> predictions;
+  Timings timings;
+};
+
+// ---- What a text means, as a vector -------------------------------------------------------------
+
+// How the vectors of a text's tokens become one: the mean over all, the first token, the last, or
+// as the model's folder says.
+enum class Pooling { kDefault, kMean, kCls, kLast };
+
+// The texts are `texts`, or `token_ids` when that is not empty; both at once are refused. The
+// options about reading a text are for all of them.
+struct EmbedRequest {
+  std::string model;
+  std::vector<std::string> texts;
+  std::vector<std::vector<int32_t>> token_ids;
+  std::optional<bool> add_special_tokens;  // default true for texts, false for ids
+  std::optional<bool> parse_special_tokens;
+  Truncation truncation = Truncation::kRefuse;
+  Pooling pooling = Pooling::kDefault;
+  std::optional<bool> normalize;      // default: as the model's folder says, else false
+  std::optional<int32_t> dimensions;  // the first ones are kept; default all
+  bool token_vectors = false;         // each token's own vector too
+};
+
+struct TextEmbedding {
+  PromptInfo prompt;
+  std::vector<float> vector;         // [dimensions]
+  std::vector<float> token_vectors;  // [prompt.tokens, hidden_size] when asked for
+};
+
+struct EmbedResult {
+  ModelIdentity model;
+  std::vector<TextEmbedding> embeddings;  // one for each text, in order
+  Pooling pooling = Pooling::kDefault;    // the way that was used
+  bool normalized = false;
   Timings timings;
 };
 

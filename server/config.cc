@@ -29,8 +29,8 @@ using Setter = std::function<absl::Status(absl::string_view text, ServerConfig* 
 
 struct Flag {
   std::string name;
-  std::string placeholder;
-  std::string help;  // ends with the default
+  std::string placeholder;  // empty for a switch
+  std::string help;         // ends with the default
   Setter set;
 };
 
@@ -87,6 +87,14 @@ Setter Text(std::string ServerConfig::*field) {
   return [=](absl::string_view text, ServerConfig* config) {
     config->*field = std::string(text);
     return absl::OkStatus();
+  };
+}
+
+// A switch: true when nothing else is said.
+Setter Switch(bool ServerConfig::*field) {
+  return [=](absl::string_view text, ServerConfig* config) {
+    if (absl::SimpleAtob(text, &(config->*field))) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not true or false"));
   };
 }
 
@@ -180,6 +188,11 @@ const std::vector<Flag>& Flags() {
        AddModel},
       {"models-dir", "DIR", "Serves every model folder in DIR as well. Default: none.",
        Text(&ServerConfig::models_dir)},
+      {"allow-missing", "",
+       "Starts without the models that cannot be loaded, with a warning for each. Default: one "
+       "such "
+       "model is an error.",
+       Switch(&ServerConfig::allow_missing)},
       {"threads", "N", "Threads that compute; 0: as many as quota and affinity allow. Default 0.",
        Integer(&ServerConfig::threads, 0, 1024)},
       {"kv-cache-mib", "N", "Memory for keys and values, of each model. Default 256.",
@@ -222,7 +235,7 @@ std::string EnvironmentName(const Flag& flag) {
 }
 
 absl::Status UnknownFlag(absl::string_view name) {
-  std::vector<std::string> known = {"help", "version"};
+  std::vector<std::string> known = {"help", "version", "describe"};
   for (const Flag& flag : Flags()) known.push_back(flag.name);
   const std::string nearest = NearestName(name, known);
   return absl::InvalidArgumentError(
@@ -265,9 +278,19 @@ absl::Status ApplyArguments(absl::Span<const std::string> args, CommandLine* out
                                             : CommandLine::Action::kShowVersion;
       return absl::OkStatus();
     }
+    if (argument.name == "describe") {
+      if (argument.value.value_or("").empty()) {
+        return absl::InvalidArgumentError("--describe needs a path: --describe=PATH");
+      }
+      out->action = CommandLine::Action::kDescribe;
+      out->describe = std::string(*argument.value);
+      return absl::OkStatus();
+    }
     const Flag* flag = FindFlag(argument.name);
     if (flag == nullptr) return UnknownFlag(argument.name);
-    if (!argument.value.has_value()) {
+    if (!argument.value.has_value() && flag->placeholder.empty()) {
+      argument.value = "true";
+    } else if (!argument.value.has_value()) {
       if (++i == args.size()) {
         return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " needs a value: --",
                                                        flag->name, "=", flag->placeholder));
@@ -303,6 +326,23 @@ absl::Status ApplyEnvironment(absl::Span<const std::string> args, const Environm
   return absl::OkStatus();
 }
 
+// A model, or what is left of one.
+bool LooksLikeModel(const fs::path& folder) {
+  const char* const files[] = {"config.json", "model.safetensors", "model.safetensors.index.json",
+                               "tokenizer.json"};
+  return std::any_of(std::begin(files), std::end(files), [&](const char* file) {
+    std::error_code ignored;
+    return fs::exists(folder / file, ignored);
+  });
+}
+
+// The default model first, then the ladder from its lowest rung, then all others.
+size_t ShippedOrder(absl::string_view name) {
+  constexpr absl::string_view kOrder[] = {"decoder",   "last-word",     "average", "weighted",
+                                          "attention", "attention-pos", "encoder"};
+  return std::find(std::begin(kOrder), std::end(kOrder), name) - std::begin(kOrder);
+}
+
 }  // namespace
 
 std::optional<std::string> ProcessEnvironment(const std::string& name) {
@@ -327,9 +367,13 @@ std::string HelpText() {
       "Each flag can also be set in the environment, for example HEED_LISTEN=0.0.0.0:50051;\n"
       "HEED_MODEL takes a list with commas.\n\n";
   for (const Flag& flag : Flags()) {
-    absl::StrAppend(&text, "  --", flag.name, "=", flag.placeholder, "\n      ", flag.help, "\n");
+    absl::StrAppend(&text, "  --", flag.name, flag.placeholder.empty() ? "" : "=", flag.placeholder,
+                    "\n      ", flag.help, "\n");
   }
-  absl::StrAppend(&text, "  --help\n  --version\n");
+  absl::StrAppend(&text,
+                  "  --describe=PATH\n      Says what is in a model's folder or GGUF file, what it "
+                  "takes to serve it, and what heed\n      refuses, without loading it.\n"
+                  "  --help\n  --version\n");
   return text;
 }
 
@@ -339,8 +383,7 @@ absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_di
   for (fs::directory_iterator entry(models_dir, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    std::error_code ignored;
-    if (IsValidModelName(name) && fs::exists(entry->path() / "config.json", ignored)) {
+    if (IsValidModelName(name) && LooksLikeModel(entry->path())) {
       found.push_back({name, entry->path().string()});
     }
   }
@@ -350,8 +393,7 @@ absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_di
                                             error ? absl::StrCat(" (", error.message(), ")") : ""));
   }
   std::sort(found.begin(), found.end(), [](const ModelSource& a, const ModelSource& b) {
-    const bool a_first = a.name == "decoder", b_first = b.name == "decoder";
-    return a_first != b_first ? a_first : a.name < b.name;
+    return std::pair(ShippedOrder(a.name), a.name) < std::pair(ShippedOrder(b.name), b.name);
   });
   return found;
 }

@@ -29,7 +29,8 @@ struct ServerConfig {
   std::string listen = "127.0.0.1:50051";  // host:port; port 0 lets the system choose
   std::string port_file;  // the port is written here once the server answers; empty: nowhere
   std::vector<ModelSource> models;  // the first is the default model
-  std::string models_dir;           // every folder in it that holds a config.json; empty: none
+  std::string models_dir;           // every model folder in it; empty: none
+  bool allow_missing = false;       // models that cannot be loaded are left out
   int threads = 0;                  // of the engine; 0: what quota and affinity allow
 
   int64_t kv_cache_mib = 256;  // of each model
@@ -50,8 +51,9 @@ struct ServerConfig {
 
 // What the command line asks for.
 struct CommandLine {
-  enum class Action { kServe, kShowHelp, kShowVersion };
+  enum class Action { kServe, kShowHelp, kShowVersion, kDescribe };
   Action action = Action::kServe;
+  std::string describe;  // the path of the checkpoint to describe
   ServerConfig config;
 };
 
@@ -61,7 +63,8 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 // The process's own environment.
 std::optional<std::string> ProcessEnvironment(const std::string& name);
 
-// `args` without the program's name: --flag=value or --flag value; --model may be repeated.
+// `args` without the program's name: --flag=value or --flag value, --flag alone for a switch;
+// --model may be repeated.
 // INVALID_ARGUMENT says what is right, and suggests the nearest flag for an unknown one.
 absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
                                              const Environment& environment);
@@ -69,8 +72,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
 // All flags with their defaults, and an example to paste.
 std::string HelpText();
 
-// Folders of `models_dir` that hold a config.json: "decoder" first, the others by name. NOT_FOUND
-// when there is none.
+// Folders of `models_dir` that hold a config.json, or weights or a tokenizer without one, which are
+// damaged models: "decoder" first, then the other rungs of the shipped ladder from the lowest up,
+// then the rest by name. NOT_FOUND when there is none.
 absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_dir);
 
 // Where the shipped models are: beside the installed program, else where the build put them. Empty

@@ -17,7 +17,24 @@ void FillTokenizer(const Tokenizer& tokenizer, const ModelConfig& config, v1::To
   out->set_vocabulary_size(tokenizer.vocab_size());
   out->set_added_special_token_count(tokenizer.added_special_count());
   for (int32_t id : config.eos_ids) out->add_end_of_text_ids(id);
-  if (tokenizer.mask_id().has_value()) out->set_mask_id(*tokenizer.mask_id());
+  if (tokenizer.mask_id().has_value()) {
+    out->set_mask_id(*tokenizer.mask_id());
+    out->set_mask_text(ReplaceInvalidUtf8(tokenizer.Piece(*tokenizer.mask_id())));
+  }
+}
+
+v1::MixingPattern MixingOf(MixingPattern pattern) {
+  switch (pattern) {
+    case MixingPattern::kAttention:
+      return v1::MIXING_PATTERN_ATTENTION;
+    case MixingPattern::kLastWord:
+      return v1::MIXING_PATTERN_LAST_WORD;
+    case MixingPattern::kAverage:
+      return v1::MIXING_PATTERN_AVERAGE;
+    case MixingPattern::kWeighted:
+      return v1::MIXING_PATTERN_WEIGHTED;
+  }
+  return v1::MIXING_PATTERN_UNSPECIFIED;
 }
 
 }  // namespace
@@ -33,6 +50,7 @@ void FillModel(const ServedModel& model, v1::Model* out) {
   out->set_architecture(config.architecture);
   out->set_direction(config.causal ? v1::ATTENTION_DIRECTION_CAUSAL
                                    : v1::ATTENTION_DIRECTION_BIDIRECTIONAL);
+  out->set_mixing(MixingOf(config.mixing));
   out->set_parameter_count(model.model->parameter_count());
   out->set_layer_count(config.n_layers);
   out->set_head_count(config.n_heads);
@@ -48,9 +66,10 @@ void FillModel(const ServedModel& model, v1::Model* out) {
   if (model.tokenizer != nullptr) {
     FillTokenizer(*model.tokenizer, config, out->mutable_tokenizer());
   }
-  out->add_capabilities(v1::CAPABILITY_PREDICT);
+  if (config.has_head) out->add_capabilities(v1::CAPABILITY_PREDICT);
   if (config.causal) out->add_capabilities(v1::CAPABILITY_GENERATE);
   out->add_capabilities(v1::CAPABILITY_ATTENTION);
+  out->add_capabilities(v1::CAPABILITY_EMBED);
 }
 
 void FillToken(const Tokenizer* tokenizer, TokenId id, ByteRange range, v1::Token* out) {

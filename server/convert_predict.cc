@@ -209,6 +209,15 @@ void FillPosition(const PredictedPosition& predicted, const Tokenizer* tokenizer
   }
 }
 
+// The base models that sentence encoders are made of come without the part that knows words.
+absl::Status NotPredictive(const ServedModel& model) {
+  return MakeError(absl::StatusCode::kFailedPrecondition, "NOT_PREDICTIVE",
+                   absl::StrCat("model \"", model.name,
+                                "\" has no language-model head, so it has no words to predict; ask "
+                                "for embeddings or attention instead"),
+                   {{"model", model.name}});
+}
+
 }  // namespace
 
 std::vector<int64_t> ResolvedPredict::DistinctPositions() const {
@@ -221,6 +230,7 @@ std::vector<int64_t> ResolvedPredict::DistinctPositions() const {
 absl::StatusOr<ResolvedPredict> ConvertPredict(const v1::PredictRequest& request,
                                                const ServedModel& model,
                                                const RequestLimits& limits) {
+  if (!model.model->config().has_head) return NotPredictive(model);
   Violations violations;
   CheckPrompt(request.prompt(), model, limits, &violations);
   CheckPositions(request.positions(), &violations);

@@ -77,11 +77,14 @@ std::string WindowText(const ServedModel& model, int64_t room) {
   return text;
 }
 
-absl::Status WindowExceeded(const ServedModel& model, int64_t n_tokens, int64_t room) {
+absl::Status WindowExceeded(const ServedModel& model, absl::string_view field, int64_t n_tokens,
+                            int64_t room) {
+  const bool only_one = field == "prompt";
   return MakeError(absl::StatusCode::kFailedPrecondition, "CONTEXT_WINDOW_EXCEEDED",
-                   absl::StrCat("context window exceeded: the prompt has ", n_tokens, " tokens, ",
-                                WindowText(model, room)),
-                   {{"prompt_tokens", absl::StrCat(n_tokens)},
+                   absl::StrCat("context window exceeded: ", only_one ? "the prompt" : field,
+                                " has ", n_tokens, " tokens, ", WindowText(model, room)),
+                   {{"prompt", std::string(field)},
+                    {"prompt_tokens", absl::StrCat(n_tokens)},
                     {"context_window", absl::StrCat(model.model->config().context_window)}});
 }
 
@@ -131,27 +134,29 @@ absl::StatusOr<const Tokenizer*> RequireTokenizer(const ServedModel& model) {
 }
 
 void CheckPrompt(const v1::Prompt& prompt, const ServedModel& model, const RequestLimits& limits,
-                 Violations* violations) {
+                 Violations* violations, absl::string_view field) {
   switch (prompt.input_case()) {
     case v1::Prompt::kText:
-      CheckText("prompt.text", prompt.text(), limits.max_prompt_bytes, violations);
+      CheckText(absl::StrCat(field, ".text"), prompt.text(), limits.max_prompt_bytes, violations);
       break;
     case v1::Prompt::kTokens:
-      CheckIds("prompt.tokens.ids", prompt.tokens().ids(), model.model->config().vocab_size,
-               limits.max_prompt_bytes, violations);
+      CheckIds(absl::StrCat(field, ".tokens.ids"), prompt.tokens().ids(),
+               model.model->config().vocab_size, limits.max_prompt_bytes, violations);
       break;
     case v1::Prompt::INPUT_NOT_SET:
-      violations->Add("prompt", "is missing; give prompt.text or prompt.tokens");
+      violations->Add(field,
+                      absl::StrCat("is missing; give ", field, ".text or ", field, ".tokens"));
       break;
   }
   if (!v1::Truncation_IsValid(prompt.truncation())) {
-    violations->Add("prompt.truncation", absl::StrCat("is ", static_cast<int>(prompt.truncation()),
-                                                      "; must be a value of heed.v1.Truncation"));
+    violations->Add(absl::StrCat(field, ".truncation"),
+                    absl::StrCat("is ", static_cast<int>(prompt.truncation()),
+                                 "; must be a value of heed.v1.Truncation"));
   }
 }
 
 absl::StatusOr<ResolvedPrompt> ResolvePrompt(const v1::Prompt& prompt, const ServedModel& model,
-                                             int64_t room) {
+                                             int64_t room, absl::string_view field) {
   const absl::Time start = absl::Now();
   Frame frame;
   HEED_ASSIGN_OR_RETURN(TokenizedText text, ReadPrompt(prompt, model, &frame));
@@ -160,7 +165,7 @@ absl::StatusOr<ResolvedPrompt> ResolvePrompt(const v1::Prompt& prompt, const Ser
   resolved.offsets = std::move(text.offsets);
   resolved.tokenize_time = absl::Now() - start;
   if (resolved.ids.empty()) {
-    return InvalidFields({{prompt.has_text() ? "prompt.text" : "prompt.tokens.ids",
+    return InvalidFields({{absl::StrCat(field, prompt.has_text() ? ".text" : ".tokens.ids"),
                            "holds no token; give at least one"}});
   }
   const int64_t limit = model.model->config().context_window - room;
@@ -169,7 +174,7 @@ absl::StatusOr<ResolvedPrompt> ResolvePrompt(const v1::Prompt& prompt, const Ser
       prompt.truncation() == v1::TRUNCATION_LEFT || prompt.truncation() == v1::TRUNCATION_RIGHT;
   // At least one token of the text itself must be left.
   if (!cut || limit <= frame.leading + frame.trailing) {
-    return WindowExceeded(model, resolved.size(), room);
+    return WindowExceeded(model, field, resolved.size(), room);
   }
   Truncate(prompt.truncation(), frame, limit, &resolved);
   return resolved;

@@ -41,16 +41,16 @@ void CheckText(absl::string_view field, absl::string_view text, int64_t max_byte
 // FAILED_PRECONDITION (NO_TOKENIZER) when the model has none.
 absl::StatusOr<const Tokenizer*> RequireTokenizer(const ServedModel& model);
 
-// Checks all that can be told without reading the text.
+// Checks all that can be told without reading the text. `field` is the prompt's own path.
 void CheckPrompt(const v1::Prompt& prompt, const ServedModel& model, const RequestLimits& limits,
-                 Violations* violations);
+                 Violations* violations, absl::string_view field = "prompt");
 
 // Tokens of a prompt that passed CheckPrompt, of which truncation leaves at most context_window -
 // `room`. Tokens that the tokenizer adds around a text stay when the text is cut.
 // FAILED_PRECONDITION (CONTEXT_WINDOW_EXCEEDED) when it is too long and may not be cut, or nothing
 // would be left; INVALID_ARGUMENT when there are no tokens at all.
 absl::StatusOr<ResolvedPrompt> ResolvePrompt(const v1::Prompt& prompt, const ServedModel& model,
-                                             int64_t room);
+                                             int64_t room, absl::string_view field = "prompt");
 
 void FillPromptInfo(const ResolvedPrompt& prompt, const ServedModel& model, v1::PromptInfo* out);
 

@@ -17,8 +17,9 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "model/base/cpu.h"
-#include "model/base/status_macros.h"
+#include "model/checkpoint/describe.h"
 #include "server/config.h"
+#include "server/load_models.h"
 #include "server/log.h"
 #include "server/registry.h"
 #include "server/server.h"
@@ -33,39 +34,6 @@ constexpr int kExitBySecondSignal = 130;
 int Fail(int code, absl::string_view message) {
   std::fprintf(stderr, "heed-server: %s\n", std::string(message).c_str());
   return code;
-}
-
-// The models to load: those given, then those of --models-dir, or else the shipped ones.
-absl::StatusOr<std::vector<ModelSource>> ChooseModels(const ServerConfig& config) {
-  std::vector<ModelSource> models = config.models;
-  std::string dir = config.models_dir;
-  if (dir.empty() && models.empty()) dir = ShippedModelsDir();
-  if (dir.empty()) {
-    if (!models.empty()) return models;
-    return absl::NotFoundError(
-        "no model was given and none is shipped here; give one: "
-        "--model=name=folder");
-  }
-  HEED_ASSIGN_OR_RETURN(const std::vector<ModelSource> found, FindModels(dir));
-  models.insert(models.end(), found.begin(), found.end());
-  return models;
-}
-
-absl::StatusOr<Registry> LoadModels(const ServerConfig& config) {
-  HEED_ASSIGN_OR_RETURN(const std::vector<ModelSource> sources, ChooseModels(config));
-  LoadOptions options;
-  options.kv_cache_bytes = config.kv_cache_mib << 20;
-  Registry registry;
-  for (const ModelSource& source : sources) {
-    auto model = LoadServedModel(source.name, source.folder, options);
-    absl::Status status = model.status();
-    if (status.ok()) status = registry.Add(*std::move(model));
-    if (!status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat("cannot load ", source.folder, ": ", status.message()));
-    }
-  }
-  return registry;
 }
 
 // Whole or not at all: whoever waits for the file never reads half of it.
@@ -130,16 +98,16 @@ int Serve(ServerConfig config) {
   const CpuFacts cpu = DetectCpu();
   if (config.threads == 0) config.threads = cpu.threads;
   omp_set_num_threads(config.threads);  // of this thread, which packs the weights
-  absl::StatusOr<Registry> registry = LoadModels(config);
-  if (!registry.ok()) return Fail(kExitFailed, registry.status().message());
-  const Registry models = *registry;
+  const absl::StatusOr<LoadedModels> loaded = LoadModels(config);
+  if (!loaded.ok()) return Fail(kExitFailed, loaded.status().message());
+  for (const std::string& warning : loaded->warnings) LogWarning(warning);
 
-  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(config, *std::move(registry));
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(config, loaded->registry);
   if (!server.ok()) return Fail(kExitFailed, server.status().message());
   const int port = (*server)->port();
   const absl::Status written = WritePortFile(config.port_file, port);
   if (!written.ok()) return Fail(kExitFailed, written.message());
-  const std::string ready = ReadyLine(config, models, port, absl::Now() - start, cpu);
+  const std::string ready = ReadyLine(config, loaded->registry, port, absl::Now() - start, cpu);
   std::printf("%s\n", ready.c_str());
   std::fflush(stdout);
 
@@ -152,6 +120,15 @@ int Serve(ServerConfig config) {
   return 0;
 }
 
+int Describe(const std::string& path) {
+  const absl::StatusOr<CheckpointDescription> description = DescribeCheckpoint(path);
+  if (!description.ok()) {
+    return Fail(kExitFailed, absl::StrCat(path, ": ", description.status().message()));
+  }
+  std::printf("%s", DescriptionText(*description).c_str());
+  return description->refusal.ok() ? 0 : kExitFailed;
+}
+
 int Main(absl::Span<const std::string> args) {
   const absl::StatusOr<CommandLine> line = ParseCommandLine(args, ProcessEnvironment);
   if (!line.ok()) return Fail(kExitWrongUsage, line.status().message());
@@ -162,6 +139,8 @@ int Main(absl::Span<const std::string> args) {
     case CommandLine::Action::kShowVersion:
       std::printf("heed-server %s\n", HEED_VERSION);
       return 0;
+    case CommandLine::Action::kDescribe:
+      return Describe(line->describe);
     case CommandLine::Action::kServe:
       return Serve(line->config);
   }

@@ -1,7 +1,9 @@
 #include "server/model_service.h"
 
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "model/base/status_macros.h"
@@ -105,13 +107,20 @@ absl::Status Detokenize(const ServiceContext& context, const v1::DetokenizeReque
 
   const absl::Time start = absl::Now();
   FillIdentity(*model, response->mutable_model());
-  TokenAppender appender(tokenizer);
+  const std::unique_ptr<TokenStream> stream = tokenizer->NewStream(request.skip_special_tokens());
   std::string bytes;
-  for (TokenId id : request.ids()) {
+  std::vector<ByteRange> ranges;
+  for (const TokenId id : request.ids()) {
     const int64_t begin = static_cast<int64_t>(bytes.size());
-    bytes += tokenizer->Decode({&id, 1}, request.skip_special_tokens());
-    const ByteRange range{begin, static_cast<int64_t>(bytes.size())};
-    HEED_RETURN_IF_ERROR(appender.Append(id, range, response->add_tokens()));
+    bytes += stream->Append(id);
+    ranges.push_back({begin, static_cast<int64_t>(bytes.size())});
+  }
+  // What was held back belongs to the last token.
+  bytes += stream->Finish();
+  if (!ranges.empty()) ranges.back().end = static_cast<int64_t>(bytes.size());
+  TokenAppender appender(tokenizer);
+  for (int i = 0; i < request.ids_size(); ++i) {
+    HEED_RETURN_IF_ERROR(appender.Append(request.ids(i), ranges[i], response->add_tokens()));
   }
   response->set_text(ReplaceInvalidUtf8(bytes));
   response->set_bytes(std::move(bytes));

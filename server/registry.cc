@@ -1,6 +1,8 @@
 #include "server/registry.h"
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -9,7 +11,7 @@
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
 #include "model/kernels/backend.h"
-#include "model/transformer/transformer.h"
+#include "model/tokenizer/gguf_tokenizer.h"
 #include "server/catch_exceptions.h"
 #include "server/nearest_name.h"
 
@@ -43,6 +45,9 @@ absl::Status CheckName(absl::string_view name) {
 }
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> ReadTokenizer(const Checkpoint& checkpoint) {
+  if (checkpoint.gguf_tokenizer() != nullptr) {
+    return BuildGgufTokenizer(*checkpoint.gguf_tokenizer());
+  }
   if (checkpoint.tokenizer_json().empty()) return nullptr;
   HEED_ASSIGN_OR_RETURN(std::unique_ptr<const Tokenizer> tokenizer,
                         ParseTokenizerJson(checkpoint.tokenizer_json()));
@@ -55,27 +60,76 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> ReadTokenizer(const Checkpoint&
   return tokenizer;
 }
 
-// Pages that fit into `bytes`, but at least one sequence of the whole context window.
-int64_t PoolPages(const ModelConfig& config, int64_t bytes) {
-  const int64_t page_bytes =
-      KvLayout::For(config).page_floats() * static_cast<int64_t>(sizeof(float));
-  return std::max(bytes / page_bytes, PagesFor(config.context_window));
+// A pool of some bytes for a model's keys and values.
+class PoolPlan {
+ public:
+  PoolPlan(const ModelConfig& config, int64_t bytes)
+      : page_bytes_(KvLayout::For(config).page_floats() * static_cast<int64_t>(sizeof(float))),
+        bytes_(bytes),
+        wanted_tokens_(config.context_window) {}
+
+  // As many pages as fit and as can be numbered.
+  int64_t pages() const {
+    return std::min<int64_t>(bytes_ / page_bytes_, std::numeric_limits<int32_t>::max());
+  }
+  int64_t max_context() const { return pages() * kPageTokens; }
+
+  absl::Status Check() const {
+    if (pages() > 0) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kResourceExhausted, "KV_CACHE_TOO_SMALL",
+                     absl::StrCat(Need(), " Not even ", kPageTokens, " tokens fit, which take ",
+                                  page_bytes_, " bytes."));
+  }
+
+  std::string Warning() const {
+    if (max_context() >= wanted_tokens_) return "";
+    return absl::StrCat("serves only the first ", max_context(),
+                        " tokens of the context window: ", Need());
+  }
+
+ private:
+  std::string Need() const {
+    const int64_t needed = PagesFor(wanted_tokens_) * page_bytes_;
+    constexpr int64_t kMib = int64_t{1} << 20;
+    return absl::StrCat("one sequence of the whole context window, ", wanted_tokens_,
+                        " tokens, takes ", needed, " bytes of keys and values, and there are ",
+                        bytes_, "; --kv-cache-mib=", (needed + kMib - 1) / kMib, " is enough.");
+  }
+
+  const int64_t page_bytes_;
+  const int64_t bytes_;
+  const int64_t wanted_tokens_;
+};
+
+// What the folder or the weights' own file says; else the mean of a bidirectional model, where
+// every position has seen the whole text, and the last token of a causal one, the only one that
+// has.
+absl::StatusOr<PoolingConfig> ChoosePooling(const std::string& folder,
+                                            const Checkpoint& checkpoint) {
+  const ModelConfig& config = checkpoint.config();
+  HEED_ASSIGN_OR_RETURN(std::optional<PoolingConfig> pooling,
+                        ReadPoolingConfig(folder, config.width));
+  if (!pooling) pooling = checkpoint.pooling();
+  return pooling.value_or(PoolingConfig{config.causal ? PoolingKind::kLast : PoolingKind::kMean});
 }
 
 absl::StatusOr<std::shared_ptr<const ServedModel>> Load(absl::string_view name,
                                                         const std::string& folder,
                                                         const LoadOptions& options) {
-  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
-                        OpenHuggingFaceFolder(folder));
+  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, OpenCheckpoint(folder));
   auto served = std::make_shared<ServedModel>();
   served->name = std::string(name);
   served->digest = checkpoint->digest();
   served->checkpoint_dtype = checkpoint->dtype();
   HEED_ASSIGN_OR_RETURN(served->tokenizer, ReadTokenizer(*checkpoint));
-  HEED_ASSIGN_OR_RETURN(served->model, LoadTransformer(*checkpoint, DefaultBackend()));
+  const PoolPlan pool(checkpoint->config(), options.kv_cache_bytes);
+  HEED_RETURN_IF_ERROR(pool.Check());
+  served->warning = pool.Warning();
+  HEED_ASSIGN_OR_RETURN(served->model,
+                        LoadLanguageModel(*checkpoint, DefaultBackend(), pool.max_context()));
   const ModelConfig& config = served->model->config();
-  served->kv_pool =
-      std::make_unique<KvPool>(KvLayout::For(config), PoolPages(config, options.kv_cache_bytes));
+  HEED_ASSIGN_OR_RETURN(served->pooling, ChoosePooling(folder, *checkpoint));
+  served->kv_pool = std::make_unique<KvPool>(KvLayout::For(config), pool.pages());
   return served;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "model/checkpoint/checkpoint.h"
+#include "model/checkpoint/pooling.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/transformer/kv_cache.h"
 #include "model/transformer/language_model.h"
@@ -26,6 +27,9 @@ struct ServedModel {
   std::unique_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<const LanguageModel> model;
   std::unique_ptr<KvPool> kv_pool;
+  PoolingConfig pooling;  // how the vectors of a text's tokens become one unless a call says so
+  // For the log: that the pool has no room for the checkpoint's whole context window. Else empty.
+  std::string warning;
 };
 
 // Which models are served under which names. Filled at start, read-only afterwards, so lookups need
@@ -46,14 +50,15 @@ class Registry {
 };
 
 struct LoadOptions {
-  // Of this model's pool, which holds at least one sequence of the context window whatever this is.
+  // Of this model's pool. A context window that needs more is served as far as this goes.
   int64_t kv_cache_bytes = int64_t{256} << 20;
 };
 
-// Opens, validates and packs the checkpoint in `folder`. INVALID_ARGUMENT for a name that is not
-// one and for a tokenizer with ids that the model has no embedding for; RESOURCE_EXHAUSTED when
-// memory runs out; otherwise errors as OpenHuggingFaceFolder, ParseTokenizerJson and
-// LoadTransformer.
+// Opens, validates and packs the checkpoint at `folder`, which may be a GGUF file as well.
+// INVALID_ARGUMENT for a name that is not one and for a tokenizer with ids that the model has no
+// embedding for; RESOURCE_EXHAUSTED when memory runs out or the pool has no room for a single page;
+// otherwise errors as OpenCheckpoint, ParseTokenizerJson, BuildGgufTokenizer, LoadLanguageModel and
+// ReadPoolingConfig.
 absl::StatusOr<std::shared_ptr<const ServedModel>> LoadServedModel(absl::string_view name,
                                                                    const std::string& folder,
                                                                    const LoadOptions& options);

@@ -131,9 +131,10 @@ class Scheduler::Impl {
     HEED_RETURN_IF_ERROR(CheckContract(request));
     HEED_RETURN_IF_ERROR(CheckPoolSize(request));
     SequenceList sequence;
+    const bool is_new_call = !request.continues_call;
     return CatchExceptions([&]() -> absl::Status {
       sequence.emplace_back(std::move(request), options_.now());
-      return Enqueue(sequence);
+      return Enqueue(sequence, is_new_call);
     });
   }
 
@@ -170,10 +171,10 @@ class Scheduler::Impl {
   };
 
   // Takes the one sequence out of `sequence` if there is room for it.
-  absl::Status Enqueue(SequenceList& sequence) {
+  absl::Status Enqueue(SequenceList& sequence, bool is_new_call) {
     absl::MutexLock lock(&mutex_);
-    if (draining_) return Draining();
-    if (counters_.queued >= options_.max_queued_sequences) {
+    if (exit_ || (draining_ && is_new_call)) return Draining();
+    if (is_new_call && counters_.queued >= options_.max_queued_sequences) {
       return QueueFull(options_.max_queued_sequences);
     }
     ++counters_.queued;

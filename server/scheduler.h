@@ -72,6 +72,10 @@ struct EngineRequest {
   // The task appends at most this many; prompt + this fits the context window. 0 for a
   // bidirectional model.
   int64_t max_new_tokens = 0;
+  // One more part of a call that the engine has taken other parts of: neither a full queue nor
+  // draining refuses it, so that a call that was begun can be finished. To be submitted while one
+  // of those parts is not done yet, its OnDone included; so each part brings at most one more.
+  bool continues_call = false;
   ForwardPlan plan;                        // what it points to lives as long as the task
   std::shared_ptr<const StopSignal> stop;  // never null
   std::unique_ptr<SequenceTask> task;
@@ -124,7 +128,7 @@ class Scheduler {
   // running sees its cancellation before the next layer anyway.
   void Wake();
 
-  // Refuses new sequences from now on and waits until the live and queued ones are done, or until
+  // Refuses new calls from now on and waits until the live and queued sequences are done, or until
   // `deadline`, when the rest end with UNAVAILABLE after the running step. Returns how many were
   // ended early.
   int64_t Drain(absl::Time deadline);

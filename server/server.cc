@@ -12,6 +12,7 @@
 #include "grpcpp/resource_quota.h"
 #include "model/base/status_macros.h"
 #include "server/byte_budget.h"
+#include "server/embedding_service.h"
 #include "server/inspection_service.h"
 #include "server/model_service.h"
 #include "server/prediction_service.h"
@@ -90,7 +91,8 @@ class Server::Impl {
                  &attention_budget_, LimitsFrom(config), config.stall_timeout},
         model_service_(context_),
         prediction_service_(context_),
-        inspection_service_(context_) {}
+        inspection_service_(context_),
+        embedding_service_(context_) {}
 
   absl::Status Listen(const ServerConfig& config) {
     grpc::EnableDefaultHealthCheckService(true);
@@ -100,6 +102,7 @@ class Server::Impl {
     builder.RegisterService(&model_service_);
     builder.RegisterService(&prediction_service_);
     builder.RegisterService(&inspection_service_);
+    builder.RegisterService(&embedding_service_);
     SetChannelArguments(config, &builder);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
@@ -134,7 +137,7 @@ class Server::Impl {
     health->SetServingStatus(serving);
     for (absl::string_view service :
          {v1::ModelService::service_full_name(), v1::PredictionService::service_full_name(),
-          v1::InspectionService::service_full_name()}) {
+          v1::InspectionService::service_full_name(), v1::EmbeddingService::service_full_name()}) {
       health->SetServingStatus(std::string(service), serving);
     }
   }
@@ -149,6 +152,7 @@ class Server::Impl {
   ModelServiceHandler model_service_;
   PredictionServiceHandler prediction_service_;
   InspectionServiceHandler inspection_service_;
+  EmbeddingServiceHandler embedding_service_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -13,8 +13,9 @@ namespace heed::cli {
 namespace {
 
 std::vector<Verb> AllVerbs() {
-  return {ModelsVerb(),   DescribeVerb(),  TokenizeVerb(), DetokenizeVerb(), PredictVerb(),
-          GenerateVerb(), AttentionVerb(), HealthVerb(),   VersionVerb()};
+  return {ModelsVerb(),  DescribeVerb(), TokenizeVerb(),  DetokenizeVerb(),
+          PredictVerb(), GenerateVerb(), AttentionVerb(), LadderVerb(),
+          EmbedVerb(),   HealthVerb(),   VersionVerb()};
 }
 
 // The place of the verb: the first word that is neither an option nor the value of a global one.
@@ -56,7 +57,10 @@ absl::Status CheckOperands(const Verb& verb, const std::vector<std::string>& ope
     return UsageError(
         absl::StrCat("heed ", verb.name, " takes no argument, but got \"", operands[0], "\"."));
   }
-  return UsageError(absl::StrCat("heed ", verb.name, " takes one argument, but got ", count,
+  const std::string takes = verb.max_operands == 1
+                                ? " takes one argument"
+                                : absl::StrCat(" takes at most ", verb.max_operands, " arguments");
+  return UsageError(absl::StrCat("heed ", verb.name, takes, ", but got ", count,
                                  ".\nPut a text of several words in quotes: \"", operands[0], " ",
                                  operands[1], count > 2 ? " …" : "", "\""));
 }

@@ -96,7 +96,25 @@ const char* Name(Capability capability) {
       return "generate";
     case Capability::kAttention:
       return "attention";
+    case Capability::kEmbed:
+      return "embed";
     case Capability::kUnknown:
+      break;
+  }
+  return "unknown";
+}
+
+const char* Name(Mixing mixing) {
+  switch (mixing) {
+    case Mixing::kAttention:
+      return "attention";
+    case Mixing::kLastWord:
+      return "last_word";
+    case Mixing::kAverage:
+      return "average";
+    case Mixing::kWeighted:
+      return "weighted";
+    case Mixing::kUnknown:
       break;
   }
   return "unknown";

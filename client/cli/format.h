@@ -32,6 +32,7 @@ std::string FormatDropped(const PromptInfo& prompt);
 
 const char* Name(AttentionDirection direction);
 const char* Name(Capability capability);
+const char* Name(Mixing mixing);
 const char* Name(FinishReason reason);
 const char* Name(Truncation truncation);
 const char* Name(Serving serving);

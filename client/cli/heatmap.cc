@@ -95,27 +95,6 @@ std::string Titles(const HeatMap& map, const Layout& layout, const Terminal& ter
   return absl::StrCat(Styled(terminal, Emphasis::kDim, numbers), "\n", tokens, "\n");
 }
 
-// How dark a weight looks without colours.
-const char* Shade(double weight) {
-  if (weight >= 0.5) return "█";
-  if (weight >= 0.25) return "▓";
-  if (weight >= 0.1) return "▒";
-  if (weight >= 0.03) return "░";
-  return " ";
-}
-
-std::string Cell(double weight, bool strongest, int columns, const Terminal& terminal) {
-  const std::string number = absl::StrCat(strongest ? "*" : "", FormatWeight(weight));
-  if (terminal.color == ColorDepth::kNone) {
-    // The shade stands left of the number and fills what room there is.
-    std::string shades;
-    for (int i = DisplayWidth(number); i < columns - 1; ++i) shades += Shade(weight);
-    return absl::StrCat(shades, number, " ");
-  }
-  return OnBackground(terminal, WeightColor(weight, terminal.dark_background), strongest,
-                      absl::StrCat(PadLeft(number, columns - 1), " "));
-}
-
 std::string RowLine(const HeatMap& map, const Layout& layout, int64_t row,
                     const Terminal& terminal) {
   const auto key_count = static_cast<int64_t>(map.keys.size());
@@ -134,7 +113,8 @@ std::string RowLine(const HeatMap& map, const Layout& layout, int64_t row,
       absl::StrAppend(
           &line, Styled(terminal, Emphasis::kDim, PadLeft("·", layout.key_columns[i] - 1) + " "));
     } else {
-      absl::StrAppend(&line, Cell(weights[key], key == strongest, layout.key_columns[i], terminal));
+      absl::StrAppend(&line,
+                      WeightCell(weights[key], key == strongest, layout.key_columns[i], terminal));
     }
   }
   if (layout.has_rest) {
@@ -147,6 +127,15 @@ std::string RowLine(const HeatMap& map, const Layout& layout, int64_t row,
   }
   while (line.back() == ' ') line.pop_back();
   return line + "\n";
+}
+
+// How dark a weight looks without colours.
+const char* Shade(double weight) {
+  if (weight >= 0.5) return "█";
+  if (weight >= 0.25) return "▓";
+  if (weight >= 0.1) return "▒";
+  if (weight >= 0.03) return "░";
+  return " ";
 }
 
 // What is not shown, as a sentence or two.
@@ -178,10 +167,22 @@ std::string RenderHeatMap(const HeatMap& map, const Terminal& terminal,
   return result;
 }
 
+std::string WeightCell(double weight, bool strongest, int columns, const Terminal& terminal) {
+  const std::string number = absl::StrCat(strongest ? "*" : "", FormatWeight(weight));
+  if (terminal.color == ColorDepth::kNone) {
+    // The shade stands left of the number and fills what room there is.
+    std::string shades;
+    for (int i = DisplayWidth(number); i < columns - 1; ++i) shades += Shade(weight);
+    return absl::StrCat(shades, number, " ");
+  }
+  return OnBackground(terminal, WeightColor(weight, terminal.dark_background), strongest,
+                      absl::StrCat(PadLeft(number, columns - 1), " "));
+}
+
 std::string HeatMapLegend(const Terminal& terminal) {
   std::string scale;
   for (double weight : {0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0}) {
-    scale += Cell(weight, false, kMinColumns, terminal);
+    scale += WeightCell(weight, false, kMinColumns, terminal);
   }
   return absl::StrCat(
       scale,

@@ -33,6 +33,10 @@ struct HeatMapLimits {
 std::string RenderHeatMap(const HeatMap& map, const Terminal& terminal,
                           const HeatMapLimits& limits = {});
 
+// One weight as `columns` columns, the last of which is a space: its number on its colour, or
+// without colours behind shade blocks. The strongest of its row is marked with *.
+std::string WeightCell(double weight, bool strongest, int columns, const Terminal& terminal);
+
 // The scale, as one line.
 std::string HeatMapLegend(const Terminal& terminal);
 

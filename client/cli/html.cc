@@ -55,10 +55,7 @@ std::string PageData(const AttentionMaps& maps, const PageView& view) {
   json.Key("head").Int(view.head);
   json.Key("reason").String(view.reason);
   json.EndObject();
-  json.Key("dark_stops");
-  WriteStops(json, true);
-  json.Key("light_stops");
-  WriteStops(json, false);
+  WriteWeightStops(json);
   json.Key("weights_u16_base64").String(absl::Base64Escape(PackWeights(maps)));
   json.EndObject();
   return out.str();
@@ -89,15 +86,26 @@ std::string PackWeights(const AttentionMaps& maps) {
   return bytes;
 }
 
-std::string AttentionPage(const AttentionMaps& maps, const PageView& view) {
+void WriteWeightStops(JsonWriter& json) {
+  json.Key("dark_stops");
+  WriteStops(json, true);
+  json.Key("light_stops");
+  WriteStops(json, false);
+}
+
+std::string FillPage(absl::string_view page, absl::string_view title, absl::string_view data) {
   // Cut at the marks rather than replaced one after the other, so that no text can be taken for a
   // mark.
-  const size_t title = kAttentionPage.find(kTitleMark);
-  const size_t data = kAttentionPage.find(kDataMark);
+  const size_t title_at = page.find(kTitleMark);
+  const size_t data_at = page.find(kDataMark);
   return absl::StrCat(
-      kAttentionPage.substr(0, title), EscapeHtml(Title(maps)),
-      kAttentionPage.substr(title + kTitleMark.size(), data - title - kTitleMark.size()),
-      PageData(maps, view), kAttentionPage.substr(data + kDataMark.size()));
+      page.substr(0, title_at), EscapeHtml(title),
+      page.substr(title_at + kTitleMark.size(), data_at - title_at - kTitleMark.size()), data,
+      page.substr(data_at + kDataMark.size()));
+}
+
+std::string AttentionPage(const AttentionMaps& maps, const PageView& view) {
+  return FillPage(kAttentionPage, Title(maps), PageData(maps, view));
 }
 
 }  // namespace heed::cli

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "client/cli/json.h"
 #include "client/types.h"
 
 namespace heed::cli {
@@ -23,6 +24,13 @@ struct PageView {
 // The weights as the page wants them: rounded to multiples of 1/65535, two bytes little-endian,
 // [layers, heads, queries, visible keys], where a causal model's query i sees keys 0..i only.
 std::string PackWeights(const AttentionMaps& maps);
+
+// `page` with its title and its data, which is JSON as JsonWriter writes it, filled in.
+std::string FillPage(absl::string_view page, absl::string_view title, absl::string_view data);
+
+// The colours of weights for both kinds of background, as the keys dark_stops and light_stops of
+// the open object.
+void WriteWeightStops(JsonWriter& json);
 
 // The whole page for dense `maps`. Only the data differs from page to page; everything from the
 // server is escaped.

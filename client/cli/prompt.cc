@@ -7,18 +7,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/cli/mask.h"
+#include "client/cli/token_text.h"
 
 namespace heed::cli {
 namespace {
-
-absl::StatusOr<Truncation> ParseTruncation(const std::string& text) {
-  if (text.empty() || text == "refuse") return Truncation::kRefuse;
-  if (text == "left") return Truncation::kLeft;
-  if (text == "right") return Truncation::kRight;
-  return UsageError(absl::StrCat("--truncate is \"", text,
-                                 "\"; expected left (keep the end), right (keep the beginning) "
-                                 "or refuse."));
-}
 
 // A usage error that says where the text stops being UTF-8: the wire carries nothing else.
 absl::Status CheckUtf8(const std::string& text) {
@@ -49,11 +42,24 @@ std::vector<OptionSpec> ReadingOptions() {
 std::vector<OptionSpec> PromptOptions() {
   std::vector<OptionSpec> options = {
       {"ids", "1,2,3", "Token ids instead of PROMPT.", /*repeatable=*/true},
-      {"truncate", "SIDE",
-       "Cut a prompt that is too long: left keeps its end, right its beginning."},
+      TruncateOption(),
   };
   for (OptionSpec& option : ReadingOptions()) options.push_back(option);
   return options;
+}
+
+OptionSpec TruncateOption() {
+  return {"truncate", "SIDE",
+          "Cut a prompt that is too long: left keeps its end, right its beginning."};
+}
+
+absl::StatusOr<Truncation> ParseTruncation(const std::string& text) {
+  if (text.empty() || text == "refuse") return Truncation::kRefuse;
+  if (text == "left") return Truncation::kLeft;
+  if (text == "right") return Truncation::kRight;
+  return UsageError(absl::StrCat("--truncate is \"", text,
+                                 "\"; expected left (keep the end), right (keep the beginning) "
+                                 "or refuse."));
 }
 
 absl::StatusOr<std::string> ReadText(const std::string& operand, Session& session) {
@@ -90,6 +96,23 @@ absl::StatusOr<PromptInput> ReadPrompt(const Arguments& arguments, Session& sess
   if (arguments.Has("no-special")) prompt.add_special_tokens = false;
   if (arguments.Has("literal")) prompt.parse_special_tokens = false;
   return prompt;
+}
+
+absl::Status FillBlanks(std::string& text, Session& session) {
+  const std::vector<TextRange> blanks = FindBlanks(text);
+  if (blanks.empty()) return absl::OkStatus();
+  auto client = session.client();
+  if (!client.ok()) return client.status();
+  const auto model = (*client)->GetModel(session.model(), session.call_options());
+  if (!model.ok()) return model.status();
+  const std::string mask = MaskText(*model);
+  if (mask.empty()) {
+    session.err() << "heed: " << SafeText(model->identity.name)
+                  << " looks back only and reads ____ as text; --model=encoder fills it in.\n";
+  } else {
+    text = ReplaceRanges(text, blanks, mask);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace heed::cli

@@ -37,12 +37,23 @@ std::vector<OptionSpec> ReadingOptions();
 // The above with --ids and --truncate.
 std::vector<OptionSpec> PromptOptions();
 
+// --truncate.
+OptionSpec TruncateOption();
+
 // The text operand, where "-" stands for standard input without its last line end. A usage error
 // when it is not UTF-8.
 absl::StatusOr<std::string> ReadText(const std::string& operand, Session& session);
 
+// The value of --truncate, or the empty string for none.
+absl::StatusOr<Truncation> ParseTruncation(const std::string& text);
+
 // Text or ids as the command line gives them. A usage error when there is neither or both.
 absl::StatusOr<PromptInput> ReadPrompt(const Arguments& arguments, Session& session);
+
+// Puts the mask of the session's model in place of the blanks of `text`, ____. For a model that
+// fills no masks they stay text, which a line on standard error says. Asks the server only when
+// there are blanks.
+absl::Status FillBlanks(std::string& text, Session& session);
 
 }  // namespace heed::cli
 

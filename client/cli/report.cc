@@ -10,10 +10,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/arguments.h"
-#include "client/cli/json.h"
 #include "client/cli/terminal.h"
 #include "client/cli/token_text.h"
 #include "client/error.h"
@@ -34,13 +34,16 @@ constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
     {"candidates.texts", "--candidates"},
     {"candidates.top_k", "--top"},
     {"candidates.full", "--full"},
+    {"dimensions", "--dimensions"},
     {"ids", "the token ids"},
     {"model", "--model"},
+    {"pooling", "--pooling"},
     {"positions", "--position"},
     {"prompt.text", "the prompt"},
     {"prompt.tokens", "--ids"},
     {"prompt.truncation", "--truncate"},
     {"prompt", "the prompt"},
+    {"prompts", "the texts"},
     {"sampling.frequency_penalty", "--frequency-penalty"},
     {"sampling.logit_bias", "--logit-bias"},
     {"sampling.min_p", "--min-p"},
@@ -60,6 +63,16 @@ constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
     {"text", "the text"},
     {"top_candidates", "--top"},
 };
+
+// "text 2" for the field "prompts[1]" and all that is in it, as `heed embed` numbers them.
+std::string NumberedText(absl::string_view field) {
+  int64_t index = 0;
+  if (!absl::ConsumePrefix(&field, "prompts[") ||
+      !absl::SimpleAtoi(field.substr(0, field.find(']')), &index)) {
+    return "";
+  }
+  return absl::StrCat("text ", index + 1);
+}
 
 std::string Layout(absl::string_view message) {
   std::string result;
@@ -141,6 +154,7 @@ bool EndsSentence(absl::string_view text) {
 }  // namespace
 
 std::string OptionForField(absl::string_view field) {
+  if (const std::string text = NumberedText(field); !text.empty()) return text;
   for (const auto& [path, option] : kFieldOptions) {
     if (!absl::StartsWith(field, path)) continue;
     const absl::string_view rest = field.substr(path.size());
@@ -164,11 +178,18 @@ std::string FormatError(const absl::Status& status, const std::string& server, b
   return SafeText(Layout(message));
 }
 
-std::string FormatErrorJson(const absl::Status& status) {
+std::string ErrorSummary(const absl::Status& status, const std::string& server) {
   const ServerError error = GetServerError(status);
-  std::ostringstream out;
-  JsonWriter json(out);
-  json.BeginObject().Key("error").BeginObject();
+  std::string text = Message(status, error);
+  if (!EndsSentence(text)) text += ".";
+  const std::string hint = Hint(status, error, server);
+  if (!hint.empty()) absl::StrAppend(&text, " ", hint);
+  return absl::StrReplaceAll(text, {{"\n", " "}});
+}
+
+void WriteErrorJson(JsonWriter& json, const absl::Status& status) {
+  const ServerError error = GetServerError(status);
+  json.BeginObject();
   json.Key("code").String(absl::StatusCodeToString(status.code()));
   json.Key("reason").String(error.reason);
   json.Key("message").String(status.message());
@@ -182,7 +203,15 @@ std::string FormatErrorJson(const absl::Status& status) {
     json.Key("description").String(wrong.description);
     json.EndObject();
   }
-  json.EndArray().EndObject().EndObject();
+  json.EndArray().EndObject();
+}
+
+std::string FormatErrorJson(const absl::Status& status) {
+  std::ostringstream out;
+  JsonWriter json(out);
+  json.BeginObject().Key("error");
+  WriteErrorJson(json, status);
+  json.EndObject();
   json.EndLine();
   return out.str();
 }

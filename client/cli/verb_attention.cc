@@ -95,8 +95,11 @@ absl::Status WriteFiles(const AttentionMaps& maps, const Arguments& arguments, S
 }
 
 absl::Status RunAttention(const Arguments& arguments, Session& session) {
-  const auto request = ReadRequest(arguments, session);
+  auto request = ReadRequest(arguments, session);
   if (!request.ok()) return request.status();
+  if (!arguments.Has("literal")) {
+    if (absl::Status status = FillBlanks(request->text, session); !status.ok()) return status;
+  }
   const auto maps = Fetch(*request, session);
   if (!maps.ok()) return maps.status();
   if (absl::Status status = WriteFiles(*maps, arguments, session); !status.ok()) return status;
@@ -137,7 +140,8 @@ Verb AttentionVerb() {
           "PROMPT is the text, or - for standard input. Of one head, the whole map is shown: rows "
           "are queries, columns keys, each row sums to 1. Of several, first what the last row of "
           "each head reads from, then the map of the head that says most. A weight says where a "
-          "head read from, not what the answer depended on.",
+          "head read from, not what the answer depended on. A blank, ____, is the mask of a model "
+          "that fills masks.",
       .example = "heed attention \"the keys to the cabinet\" --html=attention.html",
       .options = AttentionOptions(),
       .run = RunAttention};

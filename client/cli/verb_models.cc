@@ -22,6 +22,7 @@ void WriteTokenizer(JsonWriter& json, const TokenizerInfo& tokenizer) {
   WriteInts(json, tokenizer.end_of_text_ids);
   json.Key("mask_id");
   tokenizer.mask_id ? json.Int(*tokenizer.mask_id) : json.Null();
+  json.Key("mask_text").String(tokenizer.mask_text);
   json.EndObject();
 }
 
@@ -31,6 +32,7 @@ void WriteModel(JsonWriter& json, const ModelInfo& model) {
   WriteIdentity(json, model.identity);
   json.Key("architecture").String(model.architecture);
   json.Key("direction").String(Name(model.direction));
+  json.Key("mixing").String(Name(model.mixing));
   json.Key("parameter_count").Int(model.parameter_count);
   json.Key("layer_count").Int(model.layer_count);
   json.Key("head_count").Int(model.head_count);
@@ -112,6 +114,29 @@ const char* DirectionText(AttentionDirection direction) {
   return "unknown to this version of heed";
 }
 
+const char* MixingText(Mixing mixing) {
+  switch (mixing) {
+    case Mixing::kAttention:
+      return "attention: weights computed from queries and keys";
+    case Mixing::kLastWord:
+      return "last word: all the weight on the position itself";
+    case Mixing::kAverage:
+      return "average: the same weight on every position";
+    case Mixing::kWeighted:
+      return "weighted: one learned score for each word";
+    case Mixing::kUnknown:
+      break;
+  }
+  return "unknown to this version of heed";
+}
+
+std::string WidthText(const ModelInfo& model) {
+  if (model.feed_forward_size == 0) {
+    return absl::StrCat(model.hidden_size, ", no feed-forward layer");
+  }
+  return absl::StrCat(model.hidden_size, ", feed-forward ", model.feed_forward_size);
+}
+
 std::string CapabilitiesText(const ModelInfo& model) {
   return absl::StrJoin(model.capabilities, ", ", [](std::string* out, Capability capability) {
     out->append(Name(capability));
@@ -123,11 +148,11 @@ void PrintModel(const ModelInfo& model, Session& session) {
   table.AddRow({"name", SafeText(model.identity.name)});
   table.AddRow({"architecture", SafeText(model.architecture)});
   table.AddRow({"attention", DirectionText(model.direction)});
+  table.AddRow({"mixing", MixingText(model.mixing)});
   table.AddRow({"parameters", FormatCount(model.parameter_count)});
   table.AddRow({"layers", absl::StrCat(model.layer_count)});
   table.AddRow({"heads a layer", HeadsText(model)});
-  table.AddRow(
-      {"width", absl::StrCat(model.hidden_size, ", feed-forward ", model.feed_forward_size)});
+  table.AddRow({"width", WidthText(model)});
   table.AddRow({"vocabulary", FormatCount(model.vocabulary_size)});
   table.AddRow({"context window", Plural(model.context_window, "token")});
   table.AddRow({"weights",
@@ -140,7 +165,8 @@ void PrintModel(const ModelInfo& model, Session& session) {
          absl::StrCat("token ids ", absl::StrJoin(model.tokenizer.end_of_text_ids, ", "))});
   }
   if (model.tokenizer.mask_id) {
-    table.AddRow({"mask", absl::StrCat("token id ", *model.tokenizer.mask_id)});
+    table.AddRow({"mask", absl::StrCat(SafeText(model.tokenizer.mask_text), ", token id ",
+                                       *model.tokenizer.mask_id)});
   }
   table.AddRow({"can", CapabilitiesText(model)});
   table.AddRow({"digest", SafeText(model.identity.digest)});

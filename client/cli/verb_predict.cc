@@ -1,4 +1,5 @@
 // heed predict: what comes next.
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "client/cli/candidates.h"
 #include "client/cli/format.h"
 #include "client/cli/json_parts.h"
 #include "client/cli/npy.h"
@@ -43,7 +45,7 @@ absl::Status ReadCandidates(const Arguments& arguments, PredictRequest& request)
     }
   }
   if (arguments.Has("candidates") && request.candidate_texts.empty()) {
-    return UsageError("--candidates is empty; expected texts such as \" were, was\".");
+    return UsageError("--candidates is empty; expected texts such as were,was.");
   }
   if (arguments.Has("candidate-ids")) {
     auto ids = arguments.Ints("candidate-ids");
@@ -132,20 +134,54 @@ std::string ActualText(const Candidate& actual) {
                       ", rank ", FormatCount(actual.rank));
 }
 
+// Whether a prediction is for a mask: what stands there got a probability, and is no text.
+bool IsMask(const PositionPrediction& prediction) {
+  return prediction.actual && prediction.actual->token.special;
+}
+
+// A mask of the prompt as "[MASK]", or "[MASK]#2" when it is not the only one.
+std::string MaskTitle(const PredictResult& result, size_t index) {
+  const std::string title = TokenAt(result, result.predictions[index].position);
+  return result.predictions.size() > 1 ? absl::StrCat(title, "#", index + 1) : title;
+}
+
+// The text with its masks told apart.
+void PrintMaskedText(const PredictResult& result, Session& session) {
+  std::string line;
+  const auto length = static_cast<int64_t>(result.prompt.tokens.size());
+  for (int64_t position = 0; position < length; ++position) {
+    const auto is_here = [&](const PositionPrediction& prediction) {
+      return prediction.position == position;
+    };
+    const auto it = std::find_if(result.predictions.begin(), result.predictions.end(), is_here);
+    const Token& token = result.prompt.tokens[position];
+    const bool is_mask = it != result.predictions.end();
+    // A mask takes the space before it with it.
+    if (is_mask && !line.empty()) line += " ";
+    line += is_mask ? MaskTitle(result, it - result.predictions.begin()) : VisibleLine({token});
+  }
+  for (const std::string& part : Wrap(line, session.terminal().width)) {
+    session.out() << Styled(session.terminal(), Emphasis::kBold, part) << "\n";
+  }
+}
+
 // One block for each position.
 void PrintBlocks(const PredictResult& result, bool show_others, Session& session) {
   const Terminal& terminal = session.terminal();
   const bool several = result.predictions.size() > 1;
-  for (const PositionPrediction& prediction : result.predictions) {
+  const bool masks = std::all_of(result.predictions.begin(), result.predictions.end(), IsMask);
+  if (masks) PrintMaskedText(result, session);
+  for (size_t i = 0; i < result.predictions.size(); ++i) {
+    const PositionPrediction& prediction = result.predictions[i];
     if (several) {
+      const std::string token = masks ? MaskTitle(result, i) : TokenAt(result, prediction.position);
       session.out() << Styled(terminal, Emphasis::kBold,
-                              absl::StrCat("position ", prediction.position, " ",
-                                           TokenAt(result, prediction.position)))
+                              absl::StrCat("position ", prediction.position, " ", token))
                     << "\n";
     }
     session.out() << CandidateTable(prediction, show_others, terminal);
     // A mask is there to be filled in; what it got itself says nothing.
-    if (prediction.actual && !prediction.actual->token.special) {
+    if (prediction.actual && !IsMask(prediction)) {
       session.out() << "the text really has " << ActualText(*prediction.actual) << "\n";
     }
     session.out() << "entropy " << FormatBits(prediction.entropy);
@@ -216,11 +252,16 @@ absl::Status WriteFull(const PredictResult& result, const std::string& path, Ses
 }
 
 absl::Status RunPredict(const Arguments& arguments, Session& session) {
-  const auto request = ReadRequest(arguments, session);
+  auto request = ReadRequest(arguments, session);
   if (!request.ok()) return request.status();
   auto client = session.client();
   if (!client.ok()) return client.status();
+  if (!arguments.Has("literal")) {
+    if (absl::Status status = FillBlanks(request->text, session); !status.ok()) return status;
+  }
   Progress progress(session, "predicting");
+  const auto note = PreferWords(*request, **client, session.call_options());
+  if (!note.ok()) return note.status();
   const auto result = (*client)->Predict(*request, session.call_options());
   progress.Stop();
   if (!result.ok()) return result.status();
@@ -239,13 +280,17 @@ absl::Status RunPredict(const Arguments& arguments, Session& session) {
     PrintBlocks(*result, ranked, session);
   }
   PrintFooter(*result, session);
+  for (const std::string& line : Wrap(*note, session.terminal().width)) {
+    if (!line.empty()) session.out() << Styled(session.terminal(), Emphasis::kDim, line) << "\n";
+  }
   return absl::OkStatus();
 }
 
 std::vector<OptionSpec> PredictOptions() {
   std::vector<OptionSpec> options = {
       {"top", "K", "Show the K most probable tokens; default 10, or 3 a position with --all."},
-      {"candidates", "TEXTS", "Show these tokens instead.", /*repeatable=*/true},
+      {"candidates", "TEXTS", "Show these tokens instead; words as they stand after a space.",
+       /*repeatable=*/true},
       {"candidate-ids", "1,2,3", "Show the tokens of these ids instead.", /*repeatable=*/true},
       {"full", "FILE.npy", "Write all log-probabilities as float32 [positions, tokens]."},
       {"position", "N", "Predict at position N of the prompt; -1 is the last, the default.",
@@ -264,9 +309,9 @@ Verb PredictVerb() {
           .max_operands = 1,
           .summary = "Show what the model expects next.",
           .description =
-              "PROMPT is the text, or - for standard input. For a masked model: what it "
-              "expects at each mask token.",
-          .example = "heed predict \"the keys to the cabinet\" --candidates=\" were, was\"",
+              "PROMPT is the text, or - for standard input. A model that sees both ways says what "
+              "it expects at each mask, written ____ or as the model spells it: [MASK].",
+          .example = "heed predict \"the keys to the cabinet\" --candidates=were,was",
           .options = PredictOptions(),
           .run = RunPredict};
 }

@@ -31,6 +31,8 @@ Verb DetokenizeVerb();
 Verb PredictVerb();
 Verb GenerateVerb();
 Verb AttentionVerb();
+Verb LadderVerb();
+Verb EmbedVerb();
 Verb HealthVerb();
 Verb VersionVerb();
 

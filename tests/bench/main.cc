@@ -21,7 +21,7 @@
 #include "model/base/status_macros.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/kernels/backend.h"
-#include "model/transformer/transformer.h"
+#include "model/transformer/language_model.h"
 #include "tests/bench/engine_bench.h"
 #include "tests/bench/local_server.h"
 #include "tests/bench/machine.h"
@@ -101,7 +101,7 @@ absl::Status BenchModel(const Settings& settings, Report* report) {
   HEED_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
                         OpenHuggingFaceFolder(settings.folder));
   HEED_ASSIGN_OR_RETURN(const std::unique_ptr<const LanguageModel> model,
-                        LoadTransformer(*checkpoint, DefaultBackend()));
+                        LoadLanguageModel(*checkpoint, DefaultBackend()));
   report->model = Describe(*checkpoint, *model);
   checkpoint.reset();
   const double loaded = static_cast<double>(ResidentBytes() - resident_before) / 1e6;

@@ -54,8 +54,22 @@ TEST_F(CliTest, DescribeShowsTheFacts) {
   const std::string out = Run({"describe"});
   EXPECT_THAT(out, StartsWith("name            decoder\narchitecture    llama\n"));
   EXPECT_THAT(out, HasSubstr("heads a layer   2 of 64 dimensions, sharing 1 key-value head\n"));
+  EXPECT_THAT(out,
+              HasSubstr("mixing          attention: weights computed from queries and keys\n"));
+  EXPECT_THAT(out, HasSubstr("feed-forward 512\n"));
   EXPECT_THAT(out, HasSubstr("weights         4.7 MiB as F32, stored as BF16\n"));
-  EXPECT_THAT(out, HasSubstr("can             predict, generate, attention\n"));
+  EXPECT_THAT(out, HasSubstr("can             predict, generate, attention, embed\n"));
+}
+
+TEST_F(CliTest, DescribeShowsMaskAndMixing) {
+  server_.script.causal = false;
+  server_.script.mixing = v1::MIXING_PATTERN_WEIGHTED;
+  const std::string out = Run({"describe"});
+  EXPECT_THAT(out, HasSubstr("mask            [MASK], token id 4\n"));
+  EXPECT_THAT(out, HasSubstr("mixing          weighted: one learned score for each word\n"));
+  const auto json = RunJson({"describe"});
+  EXPECT_EQ(At(json, "tokenizer.mask_text").string_value(), "[MASK]");
+  EXPECT_EQ(At(json, "mixing").string_value(), "weighted");
 }
 
 TEST_F(CliTest, TokenizeShowsTokensAsPeopleReadThem) {
@@ -103,8 +117,8 @@ TEST_F(CliTest, PredictCandidatesComeInTheOrderGiven) {
             "rank  token  probability\n"
             "   1  ·were        0.400\n"
             "   2  ·was         0.200\n"
-            "entropy 2.1 bits · decoder sha256:0123456789ab · 3.4 ms\n");
-  EXPECT_THAT(server_.last_predict.candidates().texts().texts(), ElementsAre("were", "was"));
+            "entropy 2.1 bits · decoder sha256:0123456789ab · 3.4 ms\n"
+            "read as ·were, ·was, words after a space; without it: --candidate-ids=904,903\n");
 }
 
 TEST_F(CliTest, PredictAtSeveralPositionsHasABlockEach) {
@@ -259,7 +273,8 @@ TEST_F(CliTest, HealthListsEveryService) {
             "(whole server)             SERVING\n"
             "heed.v1.ModelService       SERVING\n"
             "heed.v1.PredictionService  SERVING\n"
-            "heed.v1.InspectionService  SERVING\n");
+            "heed.v1.InspectionService  SERVING\n"
+            "heed.v1.EmbeddingService   SERVING\n");
 }
 
 TEST_F(CliTest, VersionNeedsNoServer) {
@@ -271,6 +286,7 @@ TEST_F(CliTest, VersionNeedsNoServer) {
 TEST_F(CliTest, JsonOfEveryVerbParses) {
   EXPECT_EQ(At(RunJson({"models"}), "models.0.identity.name").string_value(), "decoder");
   EXPECT_EQ(At(RunJson({"describe"}), "tokenizer.vocabulary_size").number_value(), 998);
+  EXPECT_EQ(At(RunJson({"describe"}), "mixing").string_value(), "attention");
   EXPECT_EQ(At(RunJson({"tokenize", kText}), "tokens.1.bytes_base64").string_value(), "IGtleXM=");
   EXPECT_EQ(At(RunJson({"detokenize", "101"}), "text").string_value(), " keys");
   EXPECT_EQ(At(RunJson({"health"}), "services.0.status").string_value(), "SERVING");
@@ -322,7 +338,7 @@ TEST_F(CliTest, HelpShowsAnExampleForEachVerb) {
   EXPECT_THAT(Run({"--help"}), HasSubstr("Verbs:\n  models"));
   EXPECT_EQ(Run({"help"}), Run({"--help"}));
   for (const char* verb : {"models", "describe", "tokenize", "detokenize", "predict", "generate",
-                           "attention", "health", "version"}) {
+                           "attention", "embed", "health", "version"}) {
     const std::string help = Run({verb, "--help"});
     EXPECT_THAT(help, HasSubstr(std::string("\nExample:\n  heed ") + verb)) << verb;
     EXPECT_THAT(help, HasSubstr("--server=HOST:PORT")) << verb;

@@ -51,8 +51,28 @@ TEST(ClientTest, ListsModelsWithEveryField) {
   EXPECT_EQ(model.tokenizer.vocabulary_size, 998);
   EXPECT_THAT(model.tokenizer.end_of_text_ids, ElementsAre(0));
   EXPECT_FALSE(model.tokenizer.mask_id.has_value());
-  EXPECT_THAT(model.capabilities,
-              ElementsAre(Capability::kPredict, Capability::kGenerate, Capability::kAttention));
+  EXPECT_THAT(model.capabilities, ElementsAre(Capability::kPredict, Capability::kGenerate,
+                                              Capability::kAttention, Capability::kEmbed));
+  EXPECT_EQ(model.mixing, Mixing::kAttention);
+}
+
+TEST(ClientTest, ReadsMaskAndMixing) {
+  FakeServer server;
+  server.script.causal = false;
+  const std::pair<v1::MixingPattern, Mixing> patterns[] = {
+      {v1::MIXING_PATTERN_UNSPECIFIED, Mixing::kUnknown},
+      {v1::MIXING_PATTERN_LAST_WORD, Mixing::kLastWord},
+      {v1::MIXING_PATTERN_AVERAGE, Mixing::kAverage},
+      {v1::MIXING_PATTERN_WEIGHTED, Mixing::kWeighted},
+  };
+  for (const auto& [wire, pattern] : patterns) {
+    server.script.mixing = wire;
+    const auto model = ConnectTo(server)->GetModel("");
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ(model->mixing, pattern);
+    EXPECT_EQ(model->tokenizer.mask_id, 4);
+    EXPECT_EQ(model->tokenizer.mask_text, "[MASK]");
+  }
 }
 
 TEST(ClientTest, TokenizeSendsAndReadsEverything) {

@@ -18,6 +18,9 @@ constexpr char kDigest[] =
 constexpr const char* kWords[] = {"the",  " keys", " to", " the", " cabinet", " were",
                                   " are", " was",  " is", " on",  " table"};
 
+constexpr char kMask[] = "[MASK]";
+constexpr int kMaskId = 4;
+
 void SetMillis(google::protobuf::Duration* duration, double millis) {
   duration->set_nanos(static_cast<int32_t>(millis * 1e6));
 }
@@ -35,6 +38,14 @@ void FillIdentity(const std::string& asked, v1::ModelIdentity* identity) {
 
 v1::Token MakeToken(const std::string& bytes) {
   v1::Token token;
+  if (bytes == kMask || bytes == absl::StrCat(" ", kMask)) {
+    token.set_id(kMaskId);
+    token.set_bytes(bytes);
+    token.set_text(bytes);
+    token.set_piece(kMask);
+    token.set_special(true);
+    return token;
+  }
   const auto word = std::find(std::begin(kWords), std::end(kWords), bytes);
   token.set_id(word == std::end(kWords) ? 900 + static_cast<int>(bytes.size())
                                         : 100 + static_cast<int>(word - std::begin(kWords)));
@@ -182,6 +193,10 @@ std::vector<float> FakeRow(int pattern, int64_t query, int64_t visible_keys) {
   return row;
 }
 
+std::vector<float> FakeTokenVector(int32_t id, int64_t position) {
+  return {static_cast<float>(id % 10), static_cast<float>(position), 1};
+}
+
 class FakeServer::Models final : public v1::ModelService::Service {
  public:
   explicit Models(FakeServer* fake) : fake_(fake) {}
@@ -189,27 +204,30 @@ class FakeServer::Models final : public v1::ModelService::Service {
   grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
                           v1::ListModelsResponse* response) override {
     if (grpc::Status status = fake_->BeginCall(); !status.ok()) return status;
-    *response->add_models() = fake_->Model();
+    for (const std::string& name : fake_->script.models) {
+      *response->add_models() = fake_->Model(name);
+    }
     return grpc::Status::OK;
   }
 
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest* request,
                         v1::GetModelResponse* response) override {
     if (grpc::Status status = fake_->BeginCall(); !status.ok()) return status;
-    if (!request->model().empty() && request->model() != "decoder") {
+    if (!fake_->IsLoaded(request->model())) {
       return HeedError(grpc::NOT_FOUND,
                        absl::StrCat("model \"", request->model(),
                                     "\" is not loaded. Loaded: decoder. Did you mean \"decoder\"?"),
                        "MODEL_NOT_FOUND", {{"model", request->model()}});
     }
-    *response->mutable_model() = fake_->Model();
+    const std::string& first = fake_->script.models.front();
+    *response->mutable_model() = fake_->Model(request->model().empty() ? first : request->model());
     return grpc::Status::OK;
   }
 
   grpc::Status Tokenize(grpc::ServerContext*, const v1::TokenizeRequest* request,
                         v1::TokenizeResponse* response) override {
     if (grpc::Status status = fake_->BeginCall(); !status.ok()) return status;
-    fake_->last_tokenize = *request;
+    fake_->Keep(*request, fake_->last_tokenize);
     FillIdentity(request->model(), response->mutable_model());
     for (const v1::Token& token : FakeTokens(request->text())) *response->add_tokens() = token;
     FillTimings(response->mutable_timings());
@@ -219,7 +237,7 @@ class FakeServer::Models final : public v1::ModelService::Service {
   grpc::Status Detokenize(grpc::ServerContext*, const v1::DetokenizeRequest* request,
                           v1::DetokenizeResponse* response) override {
     if (grpc::Status status = fake_->BeginCall(); !status.ok()) return status;
-    fake_->last_detokenize = *request;
+    fake_->Keep(*request, fake_->last_detokenize);
     FillIdentity(request->model(), response->mutable_model());
     for (int32_t id : request->ids()) {
       *response->add_tokens() = MakeToken(kWords[(id - 100) % std::size(kWords)]);
@@ -240,12 +258,14 @@ class FakeServer::Predictions final : public v1::PredictionService::Service {
 
   grpc::Status Predict(grpc::ServerContext*, const v1::PredictRequest* request,
                        v1::PredictResponse* response) override {
-    if (grpc::Status status = fake_->BeginCall(); !status.ok()) return status;
-    fake_->last_predict = *request;
+    grpc::Status status = fake_->BeginModelCall("Predict", request->model());
+    if (!status.ok()) return status;
+    fake_->Keep(*request, fake_->last_predict);
     FillIdentity(request->model(), response->mutable_model());
     FillPrompt(request->prompt(), response->mutable_prompt());
     const int64_t length = response->prompt().tokens_size();
     std::vector<int64_t> positions = {length - 1};
+    if (!fake_->IsCausal(request->model())) positions = MaskPositions(response->prompt());
     if (request->positions().all()) positions = Resolve<int64_t>(std::vector<int64_t>(), length);
     if (request->positions().has_list()) {
       positions = Resolve<int64_t>(request->positions().list().positions(), length);
@@ -288,14 +308,24 @@ class FakeServer::Predictions final : public v1::PredictionService::Service {
   }
 
  private:
-  static void FillPrediction(const v1::PredictRequest& request, int64_t position,
-                             v1::PredictResponse* response) {
+  static std::vector<int64_t> MaskPositions(const v1::PromptInfo& prompt) {
+    std::vector<int64_t> positions;
+    for (int i = 0; i < prompt.tokens_size(); ++i) {
+      if (prompt.tokens(i).special()) positions.push_back(i);
+    }
+    return positions;
+  }
+
+  void FillPrediction(const v1::PredictRequest& request, int64_t position,
+                      v1::PredictResponse* response) const {
     v1::PositionPrediction* prediction = response->add_predictions();
     prediction->set_position(position);
     prediction->set_entropy(1.4556);  // 2.1 bits
-    if (position + 1 < response->prompt().tokens_size()) {
+    // A causal model predicts the token after the position, a bidirectional one the token there.
+    const int64_t actual = position + (fake_->IsCausal(request.model()) ? 1 : 0);
+    if (actual < response->prompt().tokens_size()) {
       *prediction->mutable_actual() =
-          MakeCandidate(response->prompt().tokens(static_cast<int>(position) + 1).bytes(), 0.25, 2);
+          MakeCandidate(response->prompt().tokens(static_cast<int>(actual)).bytes(), 0.25, 2);
     }
     if (request.candidates().full()) {
       FillTensor({-1, -2, -3, -4}, {4}, prediction->mutable_log_probabilities());
@@ -304,7 +334,8 @@ class FakeServer::Predictions final : public v1::PredictionService::Service {
     if (request.candidates().has_texts()) {
       int rank = 1;
       for (const std::string& text : request.candidates().texts().texts()) {
-        *prediction->add_candidates() = MakeCandidate(" " + text, 0.4 / rank, rank);
+        *prediction->add_candidates() =
+            MakeCandidate(text[0] == ' ' ? text : " " + text, 0.4 / rank, rank);
         ++rank;
       }
       return;
@@ -352,9 +383,11 @@ class FakeServer::Inspections final : public v1::InspectionService::Service {
 
   grpc::Status GetAttention(grpc::ServerContext*, const v1::GetAttentionRequest* request,
                             grpc::ServerWriter<v1::GetAttentionResponse>* writer) override {
-    if (grpc::Status status = fake_->BeginCall(); !status.ok()) return status;
-    fake_->last_attention = *request;
-    const FakeScript& script = fake_->script;
+    grpc::Status status = fake_->BeginModelCall("GetAttention", request->model());
+    if (!status.ok()) return status;
+    fake_->Keep(*request, fake_->last_attention);
+    FakeScript script = fake_->script;
+    script.causal = fake_->IsCausal(request->model());
     v1::GetAttentionResponse first;
     v1::AttentionHeader* header = first.mutable_header();
     FillIdentity(request->model(), header->mutable_model());
@@ -373,7 +406,8 @@ class FakeServer::Inspections final : public v1::InspectionService::Service {
     Write(first, writer);
     int64_t tiles = 0;
     for (int layer : layers) {
-      for (int head : heads) tiles += WriteHead(*request, layer, head, queries, keys, writer);
+      for (int head : heads)
+        tiles += WriteHead(*request, script, layer, head, queries, keys, writer);
     }
     v1::GetAttentionResponse last;
     last.mutable_end()->set_tile_count(tiles);
@@ -385,8 +419,8 @@ class FakeServer::Inspections final : public v1::InspectionService::Service {
  private:
   // One head in two tiles, so that putting them together is tried. Returns how many tiles there
   // were.
-  int64_t WriteHead(const v1::GetAttentionRequest& request, int layer, int head,
-                    const std::vector<int64_t>& queries, int64_t keys,
+  int64_t WriteHead(const v1::GetAttentionRequest& request, const FakeScript& script, int layer,
+                    int head, const std::vector<int64_t>& queries, int64_t keys,
                     grpc::ServerWriter<v1::GetAttentionResponse>* writer) {
     const auto middle = queries.begin() + static_cast<std::ptrdiff_t>(queries.size() / 2);
     int64_t count = 0;
@@ -395,7 +429,7 @@ class FakeServer::Inspections final : public v1::InspectionService::Service {
       if (part.empty()) continue;
       v1::GetAttentionResponse response;
       *response.mutable_tile() =
-          MakeTile(fake_->script, layer, head, part, keys, request.selection().top_k().k());
+          MakeTile(script, layer, head, part, keys, request.selection().top_k().k());
       Write(response, writer);
       ++count;
     }
@@ -411,10 +445,73 @@ class FakeServer::Inspections final : public v1::InspectionService::Service {
   FakeServer* fake_;
 };
 
+class FakeServer::Embeddings final : public v1::EmbeddingService::Service {
+ public:
+  explicit Embeddings(FakeServer* fake) : fake_(fake) {}
+
+  // Pools by the mean unless another way is asked for.
+  grpc::Status Embed(grpc::ServerContext*, const v1::EmbedRequest* request,
+                     v1::EmbedResponse* response) override {
+    if (grpc::Status status = fake_->BeginCall(); !status.ok()) return status;
+    fake_->last_embed = *request;
+    FillIdentity(request->model(), response->mutable_model());
+    const bool given = request->pooling() != v1::POOLING_UNSPECIFIED;
+    response->set_pooling(given ? request->pooling() : v1::POOLING_MEAN);
+    response->set_normalized(request->normalize());
+    for (const v1::Prompt& prompt : request->prompts()) {
+      FillText(*request, prompt, response->pooling(), response->add_embeddings());
+    }
+    FillTimings(response->mutable_timings());
+    if (fake_->script.edit_embed) fake_->script.edit_embed(*response);
+    return grpc::Status::OK;
+  }
+
+ private:
+  static void FillText(const v1::EmbedRequest& request, const v1::Prompt& prompt,
+                       v1::Pooling pooling, v1::TextEmbedding* embedding) {
+    FillPrompt(prompt, embedding->mutable_prompt());
+    const int64_t count = embedding->prompt().tokens_size();
+    std::vector<float> tokens;
+    for (int64_t i = 0; i < count; ++i) {
+      const auto vector = FakeTokenVector(embedding->prompt().tokens(static_cast<int>(i)).id(), i);
+      tokens.insert(tokens.end(), vector.begin(), vector.end());
+    }
+    std::vector<float> pooled = Pool(tokens, count, pooling);
+    if (request.has_dimensions()) pooled.resize(request.dimensions());
+    if (request.normalize()) Normalize(pooled);
+    FillTensor(pooled, {static_cast<int64_t>(pooled.size())}, embedding->mutable_vector());
+    if (request.token_vectors()) {
+      FillTensor(tokens, {count, static_cast<int64_t>(tokens.size()) / count},
+                 embedding->mutable_token_vectors());
+    }
+  }
+
+  static std::vector<float> Pool(const std::vector<float>& tokens, int64_t count,
+                                 v1::Pooling pooling) {
+    const auto width = static_cast<std::ptrdiff_t>(tokens.size()) / count;
+    if (pooling == v1::POOLING_CLS) return {tokens.begin(), tokens.begin() + width};
+    if (pooling == v1::POOLING_LAST) return {tokens.end() - width, tokens.end()};
+    std::vector<float> mean(width);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      mean[i % width] += tokens[i] / static_cast<float>(count);
+    }
+    return mean;
+  }
+
+  static void Normalize(std::vector<float>& vector) {
+    float squares = 0;
+    for (float value : vector) squares += value * value;
+    for (float& value : vector) value /= std::sqrt(squares);
+  }
+
+  FakeServer* fake_;
+};
+
 FakeServer::FakeServer()
     : models_(std::make_unique<Models>(this)),
       predictions_(std::make_unique<Predictions>(this)),
-      inspections_(std::make_unique<Inspections>(this)) {
+      inspections_(std::make_unique<Inspections>(this)),
+      embeddings_(std::make_unique<Embeddings>(this)) {
   grpc::EnableDefaultHealthCheckService(true);
   int port = 0;
   grpc::ServerBuilder builder;
@@ -422,10 +519,11 @@ FakeServer::FakeServer()
   builder.RegisterService(models_.get());
   builder.RegisterService(predictions_.get());
   builder.RegisterService(inspections_.get());
+  builder.RegisterService(embeddings_.get());
   server_ = builder.BuildAndStart();
   address_ = absl::StrCat("127.0.0.1:", port);
-  for (const char* service :
-       {"heed.v1.ModelService", "heed.v1.PredictionService", "heed.v1.InspectionService"}) {
+  for (const char* service : {"heed.v1.ModelService", "heed.v1.PredictionService",
+                              "heed.v1.InspectionService", "heed.v1.EmbeddingService"}) {
     SetServing(service, true);
   }
 }
@@ -459,12 +557,28 @@ grpc::Status FakeServer::BeginCall() {
   return failure_;
 }
 
-v1::Model FakeServer::Model() const {
+grpc::Status FakeServer::BeginModelCall(const std::string& rpc, const std::string& model) {
+  if (grpc::Status status = BeginCall(); !status.ok()) return status;
+  return script.refuse ? script.refuse(rpc, model) : grpc::Status::OK;
+}
+
+bool FakeServer::IsLoaded(const std::string& model) const {
+  return model.empty() ||
+         std::find(script.models.begin(), script.models.end(), model) != script.models.end();
+}
+
+bool FakeServer::IsCausal(const std::string& model) const {
+  const std::string& name = model.empty() ? script.models.front() : model;
+  const auto& both = script.bidirectional;
+  return script.causal && std::find(both.begin(), both.end(), name) == both.end();
+}
+
+v1::Model FakeServer::Model(const std::string& name) const {
   v1::Model model;
-  FillIdentity("decoder", model.mutable_identity());
+  FillIdentity(name, model.mutable_identity());
   model.set_architecture("llama");
-  model.set_direction(script.causal ? v1::ATTENTION_DIRECTION_CAUSAL
-                                    : v1::ATTENTION_DIRECTION_BIDIRECTIONAL);
+  model.set_direction(IsCausal(name) ? v1::ATTENTION_DIRECTION_CAUSAL
+                                     : v1::ATTENTION_DIRECTION_BIDIRECTIONAL);
   model.set_parameter_count(1234567);
   model.set_layer_count(script.layers);
   model.set_head_count(script.heads);
@@ -472,6 +586,7 @@ v1::Model FakeServer::Model() const {
   model.set_head_dim(64);
   model.set_hidden_size(128);
   model.set_feed_forward_size(512);
+  model.set_mixing(v1::MIXING_PATTERN_ATTENTION);
   model.set_vocabulary_size(1000);
   model.set_context_window(256);
   model.set_checkpoint_dtype("BF16");
@@ -480,8 +595,13 @@ v1::Model FakeServer::Model() const {
   model.mutable_tokenizer()->set_kind("byte-level BPE");
   model.mutable_tokenizer()->set_vocabulary_size(998);
   model.mutable_tokenizer()->add_end_of_text_ids(0);
-  for (auto capability :
-       {v1::CAPABILITY_PREDICT, v1::CAPABILITY_GENERATE, v1::CAPABILITY_ATTENTION}) {
+  if (!IsCausal(name)) {
+    model.mutable_tokenizer()->set_mask_id(kMaskId);
+    model.mutable_tokenizer()->set_mask_text(kMask);
+  }
+  model.set_mixing(script.mixing);
+  for (auto capability : {v1::CAPABILITY_PREDICT, v1::CAPABILITY_GENERATE, v1::CAPABILITY_ATTENTION,
+                          v1::CAPABILITY_EMBED}) {
     model.add_capabilities(capability);
   }
   return model;

@@ -50,6 +50,10 @@ TEST(ReportTest, FieldsBecomeOptions) {
   EXPECT_EQ(OptionForField("positions[3]"), "--position");
   EXPECT_EQ(OptionForField("prompt.tokens.ids[0]"), "--ids");
   EXPECT_EQ(OptionForField("prompt"), "the prompt");
+  EXPECT_EQ(OptionForField("prompts"), "the texts");
+  EXPECT_EQ(OptionForField("prompts[0].text"), "text 1");
+  EXPECT_EQ(OptionForField("prompts[11].tokens.ids[3]"), "text 12");
+  EXPECT_EQ(OptionForField("prompts[x"), "the texts");
   EXPECT_EQ(OptionForField("promptness"), "");
   EXPECT_EQ(OptionForField(""), "");
 }

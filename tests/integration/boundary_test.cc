@@ -68,6 +68,9 @@ std::vector<Rpc> AllRpcs(RawServer& server, const std::string& model) {
   v1::GetAttentionRequest attention;
   attention.set_model(model);
   attention.mutable_prompt()->set_text("hello");
+  v1::EmbedRequest embed;
+  embed.set_model(model);
+  embed.add_prompts()->set_text("hello");
   return {
       UnaryRpc("ListModels", v1::ListModelsRequest(), server.models.get(),
                &v1::ModelService::Stub::ListModels),
@@ -83,6 +86,7 @@ std::vector<Rpc> AllRpcs(RawServer& server, const std::string& model) {
           [&server](const v1::GetAttentionRequest& request) {
             return GetAttention(server, request);
           }),
+      UnaryRpc("Embed", embed, server.embedding.get(), &v1::EmbeddingService::Stub::Embed),
   };
 }
 
@@ -301,6 +305,8 @@ class BoundaryTest : public testing::TestWithParam<std::string> {
       before->CopyFrom(*message);
       if (field->is_map()) {
         VisitLogitBias(rpc, request, message, field_path);
+      } else if (field->is_repeated() && field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        VisitMessages(rpc, request, message, field, field_path);
       } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
         Visit(rpc, request, message->GetReflection()->MutableMessage(message, field), field_path);
       } else {
@@ -313,6 +319,24 @@ class BoundaryTest : public testing::TestWithParam<std::string> {
       }
       message->CopyFrom(*before);
     }
+  }
+
+  // A list of messages of which the request holds one: all fields of that one, and other numbers of
+  // the same.
+  void VisitMessages(const Rpc& rpc, Message* request, Message* message,
+                     const FieldDescriptor* field, const std::string& path) {
+    const google::protobuf::Reflection* const reflection = message->GetReflection();
+    ASSERT_EQ(reflection->FieldSize(*message, field), 1) << path;
+    Visit(rpc, request, reflection->MutableRepeatedMessage(message, field, 0),
+          absl::StrCat(path, "[0]"));
+    const std::unique_ptr<Message> one(reflection->GetRepeatedMessage(*message, field, 0).New());
+    one->CopyFrom(reflection->GetRepeatedMessage(*message, field, 0));
+    for (int count : {0, 2, 255, 256, 257, 65537}) {
+      reflection->ClearField(message, field);
+      for (int i = 0; i < count; ++i) reflection->AddMessage(message, field)->CopyFrom(*one);
+      Check(rpc, *request, path, absl::StrCat(count, " of them"));
+    }
+    ++fields_;
   }
 
   void VisitLogitBias(const Rpc& rpc, Message* request, Message* message, const std::string& path) {

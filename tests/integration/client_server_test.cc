@@ -73,6 +73,7 @@ class ClientServerTest : public testing::Test {
          {"gpt2-f32", "llama-gqa-f32", "llama-bf16", "bert-f32", "gpt2-bare-f16"}) {
       Add(name, GoldenFolder(name), options, &registry);
     }
+    options.kv_cache_bytes = int64_t{256} << 20;  // for its long context
     Add("endless", endless_.path(), options, &registry);
     auto server = Server::Start(config, std::move(registry));
     ASSERT_TRUE(server.ok()) << server.status();
@@ -198,6 +199,26 @@ TEST_F(ClientServerTest, AttentionEqualsTransformers) {
       }
       ASSERT_NEAR(mass, 1.0, 1e-5);
     }
+  }
+}
+
+TEST_F(ClientServerTest, EmbeddingsEqualTransformers) {
+  for (const std::string name :
+       {"gpt2-f32", "llama-gqa-f32", "llama-bf16", "bert-f32", "gpt2-bare-f16"}) {
+    heed::client::EmbedRequest request;
+    request.model = name;
+    request.token_ids = {GoldenIds(GoldenFile(GoldenFolder(name) + "/golden.safetensors"))};
+    request.pooling = heed::client::Pooling::kLast;
+    request.token_vectors = true;
+    const auto result = client_->Embed(request);
+    ASSERT_TRUE(result.ok()) << result.status();
+    const std::vector<float> want =
+        GoldenFile(GoldenFolder(name) + "/states.safetensors").Read<float>("last_hidden_state");
+    const std::vector<float>& tokens = result->embeddings.front().token_vectors;
+    ASSERT_EQ(tokens.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(tokens[i], want[i], 1e-4) << name;
+    const std::vector<float>& last = result->embeddings.front().vector;
+    EXPECT_TRUE(std::equal(last.rbegin(), last.rend(), tokens.rbegin())) << name;
   }
 }
 

@@ -163,12 +163,14 @@ TEST_F(RawRpcTest, ListModelsTellsEverythingInOrder) {
   EXPECT_EQ(llama.tokenizer().added_special_token_count(), 1);
   EXPECT_THAT(llama.tokenizer().end_of_text_ids(), ElementsAre(309));
   EXPECT_THAT(llama.capabilities(), ElementsAre(v1::CAPABILITY_PREDICT, v1::CAPABILITY_GENERATE,
-                                                v1::CAPABILITY_ATTENTION));
+                                                v1::CAPABILITY_ATTENTION, v1::CAPABILITY_EMBED));
   EXPECT_EQ(response.models(1).identity().name(), "gpt2");
   const v1::Model& bert = response.models(2);
   EXPECT_EQ(bert.direction(), v1::ATTENTION_DIRECTION_BIDIRECTIONAL);
   EXPECT_EQ(bert.tokenizer().mask_id(), 4);
-  EXPECT_THAT(bert.capabilities(), ElementsAre(v1::CAPABILITY_PREDICT, v1::CAPABILITY_ATTENTION));
+  EXPECT_EQ(bert.tokenizer().mask_text(), "[MASK]");
+  EXPECT_THAT(bert.capabilities(),
+              ElementsAre(v1::CAPABILITY_PREDICT, v1::CAPABILITY_ATTENTION, v1::CAPABILITY_EMBED));
 }
 
 TEST_F(RawRpcTest, GetModelWithoutANameGivesTheDefault) {
@@ -637,7 +639,8 @@ TEST_F(RawRpcTest, DamagedBytesAreAnInvalidArgumentWithAReason) {
                                  std::string("\x12\x7f", 2)};
   for (const char* method :
        {"/heed.v1.PredictionService/Predict", "/heed.v1.PredictionService/Generate",
-        "/heed.v1.InspectionService/GetAttention", "/heed.v1.ModelService/Tokenize"}) {
+        "/heed.v1.InspectionService/GetAttention", "/heed.v1.ModelService/Tokenize",
+        "/heed.v1.EmbeddingService/Embed"}) {
     for (const std::string& bytes : damaged) {
       std::string response;
       const grpc::Status status = CallRaw(shared_->channel(), method, bytes, &response);
@@ -658,8 +661,8 @@ TEST_F(RawRpcTest, ATextThatIsNotUtf8IsBlamedByName) {
 }
 
 TEST_F(RawRpcTest, HealthIsServingOverallAndForEachService) {
-  for (const std::string service :
-       {"", "heed.v1.ModelService", "heed.v1.PredictionService", "heed.v1.InspectionService"}) {
+  for (const std::string service : {"", "heed.v1.ModelService", "heed.v1.PredictionService",
+                                    "heed.v1.InspectionService", "heed.v1.EmbeddingService"}) {
     std::string request;
     if (!service.empty()) {
       request = absl::StrCat("\x0a", std::string(1, static_cast<char>(service.size())), service);
@@ -681,8 +684,9 @@ TEST_F(RawRpcTest, ReflectionListsTheServices) {
   const std::string answer =
       AskStream(shared_->channel(),
                 "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", list_services);
-  for (const char* service : {"heed.v1.ModelService", "heed.v1.PredictionService",
-                              "heed.v1.InspectionService", "grpc.health.v1.Health"}) {
+  for (const char* service :
+       {"heed.v1.ModelService", "heed.v1.PredictionService", "heed.v1.InspectionService",
+        "heed.v1.EmbeddingService", "grpc.health.v1.Health"}) {
     EXPECT_THAT(answer, HasSubstr(service));
   }
 }

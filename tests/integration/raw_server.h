@@ -16,6 +16,7 @@
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
+#include "heed/v1/embedding.grpc.pb.h"
 #include "heed/v1/inspection.grpc.pb.h"
 #include "heed/v1/model.grpc.pb.h"
 #include "heed/v1/prediction.grpc.pb.h"
@@ -55,6 +56,7 @@ class RawServer {
     models = v1::ModelService::NewStub(channel_);
     prediction = v1::PredictionService::NewStub(channel_);
     inspection = v1::InspectionService::NewStub(channel_);
+    embedding = v1::EmbeddingService::NewStub(channel_);
   }
 
   Server& server() { return *server_; }
@@ -64,6 +66,7 @@ class RawServer {
   std::unique_ptr<v1::ModelService::Stub> models;
   std::unique_ptr<v1::PredictionService::Stub> prediction;
   std::unique_ptr<v1::InspectionService::Stub> inspection;
+  std::unique_ptr<v1::EmbeddingService::Stub> embedding;
 
  private:
   std::unique_ptr<Server> server_;
@@ -141,6 +144,12 @@ inline grpc::Status Predict(RawServer& server, const v1::PredictRequest& request
                             v1::PredictResponse* response) {
   grpc::ClientContext context;
   return server.prediction->Predict(&context, request, response);
+}
+
+inline grpc::Status Embed(RawServer& server, const v1::EmbedRequest& request,
+                          v1::EmbedResponse* response) {
+  grpc::ClientContext context;
+  return server.embedding->Embed(&context, request, response);
 }
 
 }  // namespace heed

@@ -160,21 +160,79 @@ TEST(ConfigTest, HelpAndVersionDoNotNeedTheRestToBeRight) {
             CommandLine::Action::kShowVersion);
 }
 
-TEST(ConfigTest, FindModelsListsFoldersWithAConfigDecoderFirst) {
-  namespace fs = std::filesystem;
-  const fs::path dir = fs::path(testing::TempDir()) / "find_models";
-  fs::remove_all(dir);
-  for (const char* name : {"zebra", "decoder", "average", "no-config", "Bad Name"}) {
-    fs::create_directories(dir / name);
-    if (name != std::string("no-config")) std::ofstream(dir / name / "config.json") << "{}";
-  }
+TEST(ConfigTest, DescribeTakesAPath) {
+  const auto line = Parse({"--describe=/models/x.gguf", "--nonsense"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->action, CommandLine::Action::kDescribe);
+  EXPECT_EQ(line->describe, "/models/x.gguf");
+  EXPECT_THAT(ParseError({"--describe"}), HasSubstr("needs a path: --describe=PATH"));
+  EXPECT_THAT(ParseError({"--describe="}), HasSubstr("needs a path: --describe=PATH"));
+}
+
+TEST(ConfigTest, ASwitchNeedsNoValueAndTakesNoneFromTheNextArgument) {
+  EXPECT_FALSE(ParseOk({}).allow_missing);
+  const ServerConfig config = ParseOk({"--allow-missing", "--threads=2"});
+  EXPECT_TRUE(config.allow_missing);
+  EXPECT_EQ(config.threads, 2);
+  EXPECT_TRUE(ParseOk({}, {{"HEED_ALLOW_MISSING", "1"}}).allow_missing);
+  EXPECT_FALSE(ParseOk({"--allow-missing=false"}, {{"HEED_ALLOW_MISSING", "1"}}).allow_missing);
+  EXPECT_THAT(ParseError({"--allow-missing=perhaps"}), HasSubstr("\"perhaps\" is not true or"));
+}
+
+std::vector<std::string> FoundNames(const std::filesystem::path& dir) {
   const auto found = FindModels(dir.string());
-  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_TRUE(found.ok()) << found.status();
   std::vector<std::string> names;
-  for (const ModelSource& source : *found) names.push_back(source.name);
-  EXPECT_THAT(names, ElementsAre("decoder", "average", "zebra"));
-  EXPECT_EQ((*found)[0].folder, (dir / "decoder").string());
-  EXPECT_EQ(FindModels((dir / "no-config").string()).status().code(), absl::StatusCode::kNotFound);
+  if (!found.ok()) return names;
+  for (const ModelSource& source : *found) {
+    EXPECT_EQ(source.folder, (dir / source.name).string());
+    names.push_back(source.name);
+  }
+  return names;
+}
+
+// A folder of folders, each with one file.
+std::filesystem::path MakeModelsDir(
+    const std::string& name, const std::vector<std::pair<std::string, std::string>>& folders) {
+  const std::filesystem::path dir = std::filesystem::path(testing::TempDir()) / name;
+  std::filesystem::remove_all(dir);
+  for (const auto& [folder, file] : folders) {
+    std::filesystem::create_directories(dir / folder);
+    std::ofstream(dir / folder / file) << "{}";
+  }
+  return dir;
+}
+
+TEST(ConfigTest, FindModelsPutsTheDecoderFirstThenTheLadderThenTheRest) {
+  const auto dir = MakeModelsDir("find_order", {{"zebra", "config.json"},
+                                                {"encoder", "config.json"},
+                                                {"attention-pos", "config.json"},
+                                                {"apple", "config.json"},
+                                                {"average", "config.json"},
+                                                {"weighted", "config.json"},
+                                                {"decoder", "config.json"},
+                                                {"last-word", "config.json"},
+                                                {"attention", "config.json"},
+                                                {"Bad Name", "config.json"}});
+  EXPECT_THAT(FoundNames(dir),
+              ElementsAre("decoder", "last-word", "average", "weighted", "attention",
+                          "attention-pos", "encoder", "apple", "zebra"));
+}
+
+// A folder that lost its config.json is found, so that loading it says so; one that never was a
+// model is not.
+TEST(ConfigTest, FindModelsFindsDamagedFolders) {
+  const auto dir = MakeModelsDir("find_damaged", {{"whole", "config.json"},
+                                                  {"weights", "model.safetensors"},
+                                                  {"shards", "model.safetensors.index.json"},
+                                                  {"words", "tokenizer.json"},
+                                                  {"notes", "README.md"}});
+  EXPECT_THAT(FoundNames(dir), ElementsAre("shards", "weights", "whole", "words"));
+}
+
+TEST(ConfigTest, FindModelsWithoutAnyIsAnError) {
+  const auto dir = MakeModelsDir("find_none", {{"notes", "README.md"}});
+  EXPECT_EQ(FindModels(dir.string()).status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(FindModels((dir / "absent").string()).status().message(), HasSubstr("absent"));
 }
 

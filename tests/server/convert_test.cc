@@ -435,5 +435,36 @@ TEST(ConvertTest, DurationsAreSplitIntoSecondsAndNanoseconds) {
   EXPECT_EQ(duration.seconds(), 0);
 }
 
+// --- Models --------------------------------------------------------------------------------------
+
+TEST(FillModelTest, SaysHowAModelMixes) {
+  const auto mixing_of = [](const std::string& name) {
+    v1::Model model;
+    FillModel(*LoadGolden(name), &model);
+    return model.mixing();
+  };
+  EXPECT_EQ(mixing_of("gpt2-f32"), v1::MIXING_PATTERN_ATTENTION);
+  EXPECT_EQ(mixing_of("mixing-attention"), v1::MIXING_PATTERN_ATTENTION);
+  EXPECT_EQ(mixing_of("mixing-last-word"), v1::MIXING_PATTERN_LAST_WORD);
+  EXPECT_EQ(mixing_of("mixing-average"), v1::MIXING_PATTERN_AVERAGE);
+  EXPECT_EQ(mixing_of("mixing-weighted"), v1::MIXING_PATTERN_WEIGHTED);
+}
+
+TEST(FillModelTest, AMixingModelHasOneLayerAndNoFeedForward) {
+  v1::Model model;
+  FillModel(*LoadGolden("mixing-attention-pos"), &model);
+  EXPECT_EQ(model.architecture(), "heed_mixing");
+  EXPECT_EQ(model.direction(), v1::ATTENTION_DIRECTION_CAUSAL);
+  EXPECT_EQ(model.layer_count(), 1);
+  EXPECT_EQ(model.head_count(), 1);
+  EXPECT_EQ(model.kv_head_count(), 1);
+  EXPECT_EQ(model.head_dim(), 20);
+  EXPECT_EQ(model.hidden_size(), 20);
+  EXPECT_EQ(model.feed_forward_size(), 0);
+  EXPECT_EQ(model.context_window(), 64);
+  EXPECT_EQ(model.checkpoint_dtype(), "F16");
+  EXPECT_FALSE(model.has_tokenizer());
+}
+
 }  // namespace
 }  // namespace heed

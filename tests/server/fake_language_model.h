@@ -46,6 +46,15 @@ inline uint64_t MixHash(uint64_t hash, uint64_t value) {
   return z ^ (z >> 31);
 }
 
+// The fake's hidden state at a position that holds `token`: [width].
+inline std::vector<float> FakeState(TokenId token, int64_t position, int64_t width) {
+  std::vector<float> state;
+  for (int64_t i = 0; i < width; ++i) {
+    state.push_back(static_cast<float>(token * (i + 1) + position));
+  }
+  return state;
+}
+
 // The fake's logits at `position` of a sequence of which it sees `tokens`, each in [0, 1).
 inline std::vector<float> FakeLogits(absl::Span<const TokenId> tokens, int64_t position,
                                      int64_t vocab_size) {
@@ -142,7 +151,7 @@ class FakeLanguageModel : public LanguageModel {
     absl::MutexLock lock(&mutex_);
     hook_ = std::move(hook);
   }
-  // Rows of positions that hold `token` get `value` as their last logit.
+  // Positions that hold `token` get `value` as their last logit and in their hidden state.
   void Poison(TokenId token, float value) {
     absl::MutexLock lock(&mutex_);
     poison_ = {token, value};
@@ -215,9 +224,17 @@ class FakeLanguageModel : public LanguageModel {
     if (token == poison_.first) row.back() = poison_.second;
   }
 
-  // Every wanted attention row is uniform.
+  // Every wanted attention row is uniform, every hidden state a FakeState, poisoned as logits are.
   void Watch(const SequenceSlice& slice, int64_t begin, int64_t end) const {
     if (slice.plan == nullptr || slice.plan->observer == nullptr) return;
+    ForwardObserver* const observer = slice.plan->observer;
+    for (int64_t position : observer->WantHiddenStates(begin, end)) {
+      const TokenId token = slice.tokens[position - begin];
+      std::vector<float> state = FakeState(token, position, config_.width);
+      absl::MutexLock lock(&mutex_);
+      if (token == poison_.first) state.back() = poison_.second;
+      observer->OnHiddenState(position, state);
+    }
     for (int layer = 0; layer < config_.n_layers; ++layer) {
       const AttentionRows rows = slice.plan->observer->WantAttention(layer, begin, end);
       for (int head : rows.heads) {

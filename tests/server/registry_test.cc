@@ -138,10 +138,55 @@ TEST(LoadServedModelTest, ThePoolTakesTheBytesItIsGiven) {
   EXPECT_EQ((*served)->kv_pool->total_pages(), 12);
 }
 
-TEST(LoadServedModelTest, ThePoolHoldsAtLeastOneContextWindow) {
-  const auto served = LoadServedModel("tiny", Golden("gpt2-f32"), {.kv_cache_bytes = 0});
+TEST(LoadServedModelTest, AContextWindowThatFitsIsServedWhole) {
+  const auto served = LoadServedModel("tiny", Golden("gpt2-f32"), {.kv_cache_bytes = 32 * 1024});
   ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ((*served)->model->config().context_window, 64);
   EXPECT_EQ((*served)->kv_pool->total_pages(), 4);
+  EXPECT_EQ((*served)->warning, "");
+}
+
+TEST(LoadServedModelTest, AContextWindowThatDoesNotFitIsServedAsFarAsItDoes) {
+  const auto served =
+      LoadServedModel("tiny", Golden("gpt2-f32"), {.kv_cache_bytes = 32 * 1024 - 1});
+  ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ((*served)->model->config().context_window, 48);
+  EXPECT_EQ((*served)->kv_pool->total_pages(), 3);
+  EXPECT_EQ((*served)->warning,
+            "serves only the first 48 tokens of the context window: one sequence of the whole "
+            "context window, 64 tokens, takes 32768 bytes of keys and values, and there are 32767; "
+            "--kv-cache-mib=1 is enough.");
+}
+
+TEST(LoadServedModelTest, APoolWithoutRoomForOnePageIsRefused) {
+  const absl::Status status =
+      LoadServedModel("tiny", Golden("gpt2-f32"), {.kv_cache_bytes = 8191}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(GetErrorDetails(status).reason, "KV_CACHE_TOO_SMALL");
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("64 tokens, takes 32768 bytes"), HasSubstr("there are 8191;"),
+                    HasSubstr("--kv-cache-mib=1"), HasSubstr("16 tokens fit, which take 8192")));
+}
+
+// 64 million tokens by config.json, which take 36 GiB of keys and values that nobody must reserve.
+TEST(LoadServedModelTest, AHugeContextWindowTakesNoMoreThanThePoolMay) {
+  const std::string folder = absl::StrCat(testing::TempDir(), "/registry_huge_context");
+  std::filesystem::remove_all(folder);
+  std::filesystem::copy(Golden("llama-gqa-f32"), folder);
+  std::ifstream in(folder + "/config.json");
+  std::string config(std::istreambuf_iterator<char>(in), {});
+  const std::string declared = "\"max_position_embeddings\": 128";
+  const size_t at = config.find(declared);
+  ASSERT_NE(at, std::string::npos);
+  config.replace(at, declared.size(), "\"max_position_embeddings\": 67108864");
+  std::ofstream(folder + "/config.json", std::ios::trunc) << config;
+  const auto served = LoadServedModel("tiny", folder, {.kv_cache_bytes = 1 << 20});
+  std::filesystem::remove_all(folder);
+  ASSERT_TRUE(served.ok()) << served.status();
+  const int64_t tokens = (*served)->kv_pool->total_pages() * kPageTokens;
+  EXPECT_EQ((*served)->model->config().context_window, tokens);
+  EXPECT_LE(tokens * 2 * 3 * 2 * 12 * 4, 1 << 20);
+  EXPECT_THAT((*served)->warning, HasSubstr("67108864 tokens"));
 }
 
 TEST(LoadServedModelTest, AMissingFolderIsNotFound) {

@@ -55,6 +55,24 @@ TEST_F(SchedulerEndTest, SubmitRefusesMoreThanTheQueueHolds) {
   ExpectEngineGoesOn();
 }
 
+TEST_F(SchedulerEndTest, APartOfACallThatWasBegunIsTakenByAFullQueue) {
+  options_.max_queued_sequences = 1;
+  options_.max_live_sequences = 1;
+  model_.fake->Hold();
+  const auto live = Started(MakeCall(2, 1));
+  model_.fake->AwaitHeld();
+  const auto queued = Started(MakeCall(2, 1));
+  const auto part = MakeCall(3, 2);
+  EngineRequest request = MakeRequest(part, model_);
+  request.continues_call = true;
+  EXPECT_TRUE(scheduler().Submit(std::move(request)).ok());
+  ExpectError(Submit(MakeCall(2, 1)), absl::StatusCode::kResourceExhausted, "QUEUE_FULL");
+  model_.fake->Release();
+  for (const auto& call : {live, queued, part}) EXPECT_TRUE(call->Wait().ok());
+  EXPECT_EQ(part->appended, FakeContinuation(part->prompt, 2));
+  ExpectEngineGoesOn();
+}
+
 TEST_F(SchedulerEndTest, SubmitRefusesRequestsThatBreakTheContract) {
   const auto spoil = [&](auto change) {
     const auto call = MakeCall(4, 2);
@@ -315,6 +333,39 @@ TEST_F(SchedulerEndTest, ADrainingSchedulerRefuses) {
   const auto call = MakeCall(4, 4);
   ExpectError(Submit(call), absl::StatusCode::kUnavailable, "DRAINING");
   EXPECT_EQ(call->tasks_alive, 0);
+}
+
+// What a call brings on after the drain has begun is waited for too.
+TEST_F(SchedulerEndTest, ADrainLetsCallsBringTheirOtherParts) {
+  const auto second = MakeCall(4, 2, 1);
+  const auto third = MakeCall(4, 2, 2);
+  const auto brings = [this](const std::shared_ptr<FakeCall>& part) {
+    return [this, part] {
+      EngineRequest request = MakeRequest(part, model_);
+      request.continues_call = true;
+      EXPECT_TRUE(scheduler().Submit(std::move(request)).ok());
+    };
+  };
+  const auto first = MakeCall(4, 2);
+  first->on_done = brings(second);
+  second->on_done = brings(third);
+  model_.fake->Hold();
+  Started(first);
+  model_.fake->AwaitHeld();
+  std::thread drainer([&] { EXPECT_EQ(scheduler().Drain(absl::InfiniteFuture()), 0); });
+  // The drain has begun once new calls are refused.
+  while (true) {
+    const auto probe = MakeCall(2, 1, 3);
+    probe->stop->Cancel();
+    if (!Submit(probe).ok()) break;
+  }
+  model_.fake->Release();
+  drainer.join();
+  for (const auto& call : {first, second, third}) {
+    ASSERT_TRUE(call->done.HasBeenNotified());
+    EXPECT_TRUE(call->status.ok()) << call->status;
+  }
+  ExpectAllFree();
 }
 
 TEST_F(SchedulerEndTest, TheDeadlineOfADrainEndsTheRest) {

@@ -1,0 +1,308 @@
+// heed ladder, against the server of canned answers.
+#include <cmath>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "client/cli/ladder_page.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/client/fake_server.h"
+#include "tests/client/json_check.h"
+#include "tests/client/run_command.h"
+
+namespace heed::cli {
+namespace {
+
+using ::testing::AllOf;
+using testing::At;
+using testing::FakeServer;
+using ::testing::HasSubstr;
+using testing::HeedError;
+using ::testing::Not;
+
+constexpr char kText[] = "the keys to the cabinet";
+
+class CliLadderTest : public ::testing::Test {
+ protected:
+  CliLadderTest() {
+    server_.script.models = {"decoder", "last-word", "average", "encoder"};
+    server_.script.bidirectional = {"encoder"};
+    server_.script.layers = 1;
+    server_.script.heads = 1;
+  }
+
+  CommandResult Run(std::vector<std::string> words, const CommandOptions& options = {}) {
+    words.insert(words.begin(), "ladder");
+    return RunCommand(server_.address(), words, options);
+  }
+
+  google::protobuf::Value RunJson(std::vector<std::string> words) {
+    words.push_back("--json");
+    const CommandResult result = Run(words);
+    bool ok = false;
+    const google::protobuf::Value value = testing::ParseJson(result.out, &ok);
+    EXPECT_TRUE(ok) << result.out << result.err;
+    return value;
+  }
+
+  // Lets the decoder's distribution depend on the first word, and that of all others on nothing.
+  void LetTheDecoderTellApart() {
+    server_.script.edit_predict = [](v1::PredictResponse& response) {
+      auto* prediction = response.mutable_predictions(0);
+      if (response.model().name() != "decoder" || !prediction->has_log_probabilities()) return;
+      if (response.prompt().tokens(0).bytes() != "big") return;
+      const float values[] = {-3, -2, -1, -4};
+      prediction->mutable_log_probabilities()->set_data(
+          std::string(reinterpret_cast<const char*>(values), sizeof values));
+    };
+  }
+
+  FakeServer server_;
+};
+
+TEST_F(CliLadderTest, OnePromptIsAskedOfEveryRungInOrder) {
+  const CommandResult result = Run({kText, "--top=2"});
+  EXPECT_EQ(result.exit_code, kExitDone) << result.err;
+  EXPECT_EQ(result.out,
+            "                  the ·keys  ·to ·the ·cabinet [MASK]\n"
+            "0 last-word      only the last word counts                              2.1 bits\n"
+            "  looks at       ░.06 ░░.06 ░.06 *.75 ░░░░░.06      ·\n"
+            "  expects        ·were 0.412  ·are 0.287\n"
+            "1 average        every word counts the same                             2.1 bits\n"
+            "  looks at       ░.06 ░░.06 ░.06 *.75 ░░░░░.06      ·\n"
+            "  expects        ·were 0.412  ·are 0.287\n"
+            "5 decoder        1 layer of 1 head; a word sees those before it         2.1 bits\n"
+            "  looks at       ░.06 ░░.06 ░.06 *.75 ░░░░░.06      ·\n"
+            "  expects        ·were 0.412  ·are 0.287\n"
+            "6 encoder        1 layer of 1 head; a word sees those after it too      2.1 bits\n"
+            "  looks at       ░.06 ░░.06 ░.06 ░.06 ████*.71 ░░░.06\n"
+            "  at the mask    ·were 0.412  ·are 0.287\n"
+            "\n"
+            "encoder: asked with [MASK] put at the end, which it fills.\n"
+            "looks at: how much the place that predicts reads from each word; a row adds up\n"
+            "to 1, * is its largest weight. bits: the answer's entropy, from 0 (certain) to\n"
+            "10.0 (any token alike).\n"
+            "Not loaded: weighted, attention, attention-pos.\n"
+            "What can each rung tell apart?\n"
+            "  heed ladder \"the big cat sat on the\" \"the small dog ran to the\"\n");
+}
+
+TEST_F(CliLadderTest, OfSeveralHeadsTheClearestIsShownAndNamed) {
+  server_.script.layers = 2;
+  server_.script.heads = 2;
+  const std::string out = Run({kText, "--models=decoder"}).out;
+  EXPECT_THAT(out, HasSubstr("5 decoder        2 layers of 2 heads; a word sees those before it"));
+  EXPECT_THAT(out, HasSubstr("  layer 1 head 0 ░.05 █*.80 ░.05 ░.05 ░░░░░.05\n"));
+  EXPECT_THAT(out, HasSubstr("looks\nhardest at a word past its"));
+}
+
+TEST_F(CliLadderTest, TwoPromptsAreToldApartOrNot) {
+  LetTheDecoderTellApart();
+  const CommandResult result = Run({"big cat", "small dog", "--models=average,decoder", "--top=1"});
+  EXPECT_EQ(result.exit_code, kExitDone) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("A  big cat\nB  small dog\n\n"));
+  EXPECT_THAT(result.out, HasSubstr("1 average        every word counts the same\n"
+                                    "  A  2.1 bits    ·were 0.412\n"
+                                    "  B  2.1 bits    ·were 0.412\n"
+                                    "                 = the same answer, bit for bit\n"));
+  EXPECT_THAT(result.out, HasSubstr("≠ up to 0.318 apart: "));
+  EXPECT_THAT(result.out, HasSubstr("looked at in A    big ·cat\n1 average        *.92 ░.08\n"));
+  EXPECT_THAT(result.out, HasSubstr("looked at in B   small ·dog\n"));
+  EXPECT_THAT(result.out,
+              HasSubstr("Cannot tell A from B: average.\nTells them apart: decoder.\n"));
+}
+
+TEST_F(CliLadderTest, JsonHasEverything) {
+  LetTheDecoderTellApart();
+  const auto json = RunJson({"big cat", "small [MASK]", "--top=1"});
+  EXPECT_EQ(At(json, "prompts.1").string_value(), "small [MASK]");
+  EXPECT_EQ(At(json, "missing.0").string_value(), "weighted");
+  EXPECT_EQ(At(json, "rungs.0.rung").number_value(), 0);
+  EXPECT_EQ(At(json, "rungs.0.model.name").string_value(), "last-word");
+  EXPECT_EQ(At(json, "rungs.0.answers.1.asked").string_value(), "small");
+  EXPECT_TRUE(At(json, "rungs.0.answers.1.at_mask").bool_value());
+  EXPECT_FALSE(At(json, "rungs.0.answers.0.at_mask").bool_value());
+  EXPECT_TRUE(At(json, "rungs.0.comparison.identical").bool_value());
+  EXPECT_EQ(At(json, "rungs.2.rung").number_value(), 5);
+  EXPECT_EQ(At(json, "rungs.2.answers.0.candidates.0.token.text").string_value(), " were");
+  EXPECT_NEAR(At(json, "rungs.2.answers.0.looks_at.weights.0").number_value(), 12.0 / 13, 1e-6);
+  EXPECT_NEAR(At(json, "rungs.2.answers.0.looks_at.last_layer_mean_weights.1").number_value(),
+              1.0 / 13, 1e-6);
+  EXPECT_FALSE(At(json, "rungs.2.comparison.identical").bool_value());
+  EXPECT_NEAR(At(json, "rungs.2.comparison.largest_difference").number_value(),
+              std::exp(-1) - std::exp(-3), 1e-6);
+  EXPECT_EQ(At(json, "rungs.3.answers.1.asked").string_value(), "small [MASK]");
+  EXPECT_EQ(At(json, "rungs.3.answers.1.position").number_value(), 1);
+}
+
+TEST_F(CliLadderTest, AMaskInsideIsAskedOfModelsThatLookBackWithWhatStandsBefore) {
+  const std::string out = Run({"the keys ____ the cabinet"}).out;
+  EXPECT_THAT(out, HasSubstr("the ·keys [MASK] ·the ·cabinet\n"));
+  EXPECT_THAT(out, HasSubstr("  looks at       *.92 ░░.08      ·    ·        ·\n"
+                             "  at the mask    ·were"));
+  // Of the encoder, the row of the mask.
+  EXPECT_THAT(out, HasSubstr("  looks at       ░.06 █*.75 ░░░.06 ░.06 ░░░░░.06\n"));
+  EXPECT_THAT(out,
+              HasSubstr("last-word, average, decoder: asked at the mask, with the words before "
+                        "it; it\ncannot see \"the cabinet\".\n"));
+}
+
+TEST_F(CliLadderTest, OneRungsErrorHidesNoOthersAnswer) {
+  server_.script.refuse = [](const std::string& rpc, const std::string& model) {
+    if (model != "average" || rpc != "Predict") return grpc::Status::OK;
+    return HeedError(grpc::FAILED_PRECONDITION, "context window exceeded: the prompt has 9 tokens",
+                     "CONTEXT_WINDOW_EXCEEDED");
+  };
+  const CommandResult result = Run({kText});
+  EXPECT_EQ(result.exit_code, kExitServerError);
+  EXPECT_EQ(result.err, "heed: 1 of 4 models could not answer: average.\n");
+  EXPECT_THAT(result.out, HasSubstr("  no answer      context window exceeded: the prompt has 9 "
+                                    "tokens. Shorten it,\n"));
+  EXPECT_THAT(result.out, HasSubstr("0 last-word"));
+  EXPECT_THAT(result.out, HasSubstr("6 encoder"));
+  const auto json = RunJson({kText});
+  EXPECT_EQ(At(json, "rungs.1.answers.0.error.reason").string_value(), "CONTEXT_WINDOW_EXCEEDED");
+  EXPECT_EQ(At(json, "rungs.0.answers.0.candidates.0.rank").number_value(), 1);
+}
+
+TEST_F(CliLadderTest, WhatIsExpectedIsShownWithoutWhatIsLookedAt) {
+  server_.script.refuse = [](const std::string& rpc, const std::string& model) {
+    const bool refused = model == "average" && rpc == "GetAttention";
+    return refused ? HeedError(grpc::INTERNAL, "no weights", "LOST") : grpc::Status::OK;
+  };
+  const CommandResult result = Run({kText});
+  EXPECT_EQ(result.exit_code, kExitServerError);
+  EXPECT_THAT(result.out, HasSubstr("  looks at       no weights.\n  expects        ·were 0.412"));
+}
+
+TEST_F(CliLadderTest, AServerThatSendsTooManyPredictionsIsTold) {
+  server_.script.edit_predict = [](v1::PredictResponse& response) {
+    if (response.model().name() == "average") response.clear_predictions();
+  };
+  const CommandResult result = Run({kText});
+  EXPECT_EQ(result.exit_code, kExitServerError);
+  EXPECT_THAT(result.out, HasSubstr("the server sent 0 predictions where one was asked for"));
+}
+
+TEST_F(CliLadderTest, WhenNoRungAnswersTheErrorIsTheirs) {
+  server_.script.refuse = [](const std::string&, const std::string&) {
+    return HeedError(grpc::RESOURCE_EXHAUSTED, "the queue is full", "QUEUE_FULL");
+  };
+  const CommandResult result = Run({kText});
+  EXPECT_EQ(result.exit_code, kExitServerError);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err, HasSubstr("heed: the queue is full."));
+}
+
+TEST_F(CliLadderTest, WrongUsageExitsWithTwo) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{}, "heed ladder needs PROMPT [PROMPT]"},
+      {{"a", "b", "c"}, "heed ladder takes at most 2 arguments, but got 3."},
+      {{""}, "the prompt is empty."},
+      {{"a", ""}, "the prompt is empty."},
+      {{"a", "--top=0"}, "--top is 0; expected 1 or more."},
+      {{"a", "--models="}, "--models is empty"},
+      {{"a", "--models=x,x"}, "--models names x twice."},
+      {{"a", "--model=x"}, "--model names one model, and a ladder has several"},
+      {{"a", "--truncate=middle"}, "--truncate is \"middle\""},
+      {{"the ____ of ____"}, "the prompt has 2 masks; the ladder asks at one place."},
+  };
+  for (const auto& [words, message] : cases) {
+    const CommandResult result = Run(words);
+    EXPECT_EQ(result.exit_code, kExitUsage) << message;
+    EXPECT_THAT(result.err, HasSubstr(message));
+  }
+}
+
+TEST_F(CliLadderTest, NoServerExitsWithThree) {
+  const std::string address = server_.address();
+  server_.Shutdown();
+  const CommandResult result = RunCommand(address, {"ladder", kText});
+  EXPECT_EQ(result.exit_code, kExitUnreachable);
+  EXPECT_THAT(result.err, HasSubstr("Is heed-server running?"));
+}
+
+TEST_F(CliLadderTest, NoRungLoadedSaysWhatIs) {
+  server_.script.models = {"mine"};
+  const CommandResult none = Run({kText});
+  EXPECT_EQ(none.exit_code, kExitServerError);
+  EXPECT_THAT(none.err, HasSubstr("none of the ladder's models is loaded"));
+  EXPECT_EQ(Run({kText, "--models=mine"}).exit_code, kExitDone);
+  const CommandResult unknown = Run({kText, "--models=mind"});
+  EXPECT_EQ(unknown.exit_code, kExitServerError);
+  EXPECT_THAT(unknown.err, HasSubstr("Did you mean \"mine\"?"));
+}
+
+TEST_F(CliLadderTest, CtrlCEndsItWithoutAnswers) {
+  CancelToken cancel;
+  server_.script.refuse = [&](const std::string&, const std::string&) {
+    cancel.Cancel();
+    return grpc::Status::OK;
+  };
+  const CommandResult result = Run({kText}, {.cancel = &cancel});
+  EXPECT_EQ(result.exit_code, kExitInterrupted);
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(result.err, "heed: cancelled; the server was told to stop.\n");
+}
+
+TEST_F(CliLadderTest, NoLineIsWiderThanTheTerminal) {
+  const std::string text = "the trophy would not fit in the suitcase because it was too ____";
+  for (int width : {40, 60, 80, 120}) {
+    for (const auto& words :
+         {std::vector<std::string>{text}, std::vector<std::string>{text, "the keys to"}}) {
+      const Terminal terminal{.is_terminal = true, .width = width};
+      std::vector<std::string> plain = words;
+      plain.push_back("--color=never");
+      const std::string out = Run(plain, {.terminal = terminal}).out;
+      for (absl::string_view line : absl::StrSplit(out, '\n')) {
+        const bool is_command = absl::StartsWith(line, "  heed ladder");
+        if (is_command || width < 80) continue;  // names and words are not cut
+        EXPECT_LE(DisplayWidth(line), width) << line;
+      }
+      EXPECT_EQ(absl::StrContains(out, "rest\n"), width < 120);
+    }
+  }
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+TEST_F(CliLadderTest, HtmlIsOnePageThatLoadsNothing) {
+  LetTheDecoderTellApart();
+  const std::string path = ::testing::TempDir() + "/ladder.html";
+  const CommandResult result = Run({"big cat", "</script><b>", "--html=" + path});
+  EXPECT_EQ(result.exit_code, kExitDone) << result.err;
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err, HasSubstr("heed: wrote " + path));
+  const std::string page = ReadFile(path);
+  EXPECT_THAT(page, HasSubstr("<title>heed ladder: big cat / &lt;/script&gt;&lt;b&gt;</title>"));
+  EXPECT_THAT(page, HasSubstr(R"("title":"1 average")"));
+  EXPECT_THAT(page, HasSubstr(R"("verdict":"= the same answer, bit for bit","alike":true)"));
+  EXPECT_THAT(page, HasSubstr("sha256:0123456789abcdef"));
+  EXPECT_THAT(page, AllOf(Not(HasSubstr("</script><b>")), Not(HasSubstr("{{"))));
+  for (const char* address : {"http:", "https:", "src=", "href=", "@import", "url(", "fetch("}) {
+    EXPECT_THAT(page, Not(HasSubstr(address))) << address;
+  }
+}
+
+TEST_F(CliLadderTest, StandardInputIsAPrompt) {
+  const auto json = [&] {
+    const CommandResult result = Run({"-", "--json"}, {.in = "the keys\n"});
+    bool ok = false;
+    return testing::ParseJson(result.out, &ok);
+  }();
+  EXPECT_EQ(At(json, "prompts.0").string_value(), "the keys");
+}
+
+}  // namespace
+}  // namespace heed::cli

@@ -1,0 +1,122 @@
+// Blanks and masks in prompts, and candidates as words, against the server of canned answers.
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/client/fake_server.h"
+#include "tests/client/json_check.h"
+#include "tests/client/run_command.h"
+
+namespace heed::cli {
+namespace {
+
+using testing::At;
+using ::testing::ElementsAre;
+using testing::FakeServer;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class CliMasksTest : public ::testing::Test {
+ protected:
+  CliMasksTest() {
+    server_.script.models = {"decoder", "encoder"};
+    server_.script.bidirectional = {"encoder"};
+  }
+
+  CommandResult Run(const std::vector<std::string>& words) {
+    const CommandResult result = RunCommand(server_.address(), words);
+    EXPECT_EQ(result.exit_code, kExitDone) << result.err;
+    return result;
+  }
+
+  FakeServer server_;
+};
+
+TEST_F(CliMasksTest, ABlankIsTheMaskOfAModelThatFillsThem) {
+  const std::string out = Run({"predict", "--model=encoder", "the ____ to", "--top=1"}).out;
+  EXPECT_EQ(server_.last_predict.prompt().text(), "the [MASK] to");
+  EXPECT_EQ(out,
+            "the [MASK] to\n"
+            "rank  token         probability\n"
+            "   1  ·were               0.412\n"
+            "      (all others)        0.588\n"
+            "entropy 2.1 bits · encoder sha256:0123456789ab · 3.4 ms\n");
+}
+
+TEST_F(CliMasksTest, SeveralMasksHaveATableEach) {
+  const std::string out = Run({"predict", "--model=encoder", "the ____ to [MASK]", "--top=1"}).out;
+  EXPECT_EQ(server_.last_predict.prompt().text(), "the [MASK] to [MASK]");
+  EXPECT_EQ(out,
+            "the [MASK]#1 to [MASK]#2\n"
+            "position 1 [MASK]#1\n"
+            "rank  token         probability\n"
+            "   1  ·were               0.412\n"
+            "      (all others)        0.588\n"
+            "entropy 2.1 bits\n\n"
+            "position 3 [MASK]#2\n"
+            "rank  token         probability\n"
+            "   1  ·were               0.412\n"
+            "      (all others)        0.588\n"
+            "entropy 2.1 bits\n\n"
+            "encoder sha256:0123456789ab · 3.4 ms\n");
+}
+
+TEST_F(CliMasksTest, JsonHasAPredictionForEachMask) {
+  bool ok = false;
+  const auto json = testing::ParseJson(
+      Run({"predict", "--model=encoder", "the ____ to ____", "--json"}).out, &ok);
+  ASSERT_TRUE(ok);
+  EXPECT_EQ(At(json, "predictions.0.position").number_value(), 1);
+  EXPECT_EQ(At(json, "predictions.1.position").number_value(), 3);
+}
+
+TEST_F(CliMasksTest, ForAModelThatLooksBackABlankIsText) {
+  const CommandResult result = Run({"predict", "the ____"});
+  EXPECT_EQ(server_.last_predict.prompt().text(), "the ____");
+  EXPECT_EQ(result.err,
+            "heed: decoder looks back only and reads ____ as text; --model=encoder fills it in.\n");
+}
+
+TEST_F(CliMasksTest, LiteralKeepsBlanks) {
+  Run({"predict", "--model=encoder", "a ____ b", "--literal", "--position=0"});
+  EXPECT_EQ(server_.last_predict.prompt().text(), "a ____ b");
+}
+
+TEST_F(CliMasksTest, AttentionFillsInBlanksToo) {
+  const std::string out = Run({"attention", "--model=encoder", "the ____ to"}).out;
+  EXPECT_EQ(server_.last_attention.prompt().text(), "the [MASK] to");
+  EXPECT_THAT(out, HasSubstr("[MASK]"));
+}
+
+TEST_F(CliMasksTest, WithoutBlanksTheModelIsNotLookedUp) {
+  Run({"predict", "--model=encoder", "a [MASK] snake__case", "--top=1"});
+  EXPECT_EQ(server_.call_count(), 1);
+}
+
+TEST_F(CliMasksTest, CandidatesAreWordsAfterASpace) {
+  const std::string out = Run({"predict", "the keys", "--candidates=were,was"}).out;
+  EXPECT_THAT(server_.last_predict.candidates().texts().texts(), ElementsAre(" were", " was"));
+  EXPECT_THAT(out, HasSubstr("read as ·were, ·was, words after a space; without it: "
+                             "--candidate-ids=904,903\n"));
+}
+
+TEST_F(CliMasksTest, CandidatesStayAsGivenWhereNoWordBegins) {
+  const std::vector<std::vector<std::string>> cases = {
+      {"the keys ", "--candidates=were"},  // the space is there already
+      {"the keys", "--candidates= were"},
+      {"the keys", "--candidates=.were"},
+  };
+  for (const auto& words : cases) {
+    const std::string out = Run({"predict", words[0], words[1]}).out;
+    EXPECT_EQ("--candidates=" + server_.last_predict.candidates().texts().texts(0), words[1]);
+    EXPECT_THAT(out, Not(HasSubstr("read as")));
+  }
+  Run({"predict", "--model=encoder", "____ keys", "--candidates=were"});
+  EXPECT_EQ(server_.last_predict.candidates().texts().texts(0), "were");
+  Run({"predict", "--ids=100", "--candidates=were"});
+  EXPECT_EQ(server_.last_predict.candidates().texts().texts(0), "were");
+}
+
+}  // namespace
+}  // namespace heed::cli

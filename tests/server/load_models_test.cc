@@ -1,0 +1,107 @@
+#include "server/load_models.h"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/checkpoint/checkpoint_builder.h"
+
+namespace heed {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::vector<std::string> Names(const Registry& registry) {
+  std::vector<std::string> names;
+  for (const auto& model : registry.models()) names.push_back(model->name);
+  return names;
+}
+
+// Two models, of which the second lost a file, and one that was never there.
+class LoadModelsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    WriteTinyModel(whole_, "llama");
+    WriteTinyModel(damaged_, "llama");
+    damaged_.Remove("model.safetensors");
+    config_.kv_cache_mib = 1;
+    config_.models = {{"damaged", damaged_.path()}, {"whole", whole_.path()}, {"absent", absent()}};
+  }
+
+  std::string absent() const { return whole_.File("absent"); }
+
+  TestFolder whole_;
+  TestFolder damaged_;
+  ServerConfig config_;
+};
+
+TEST_F(LoadModelsTest, ADamagedModelFailsTheWholeAndNamesFolderAndFile) {
+  const auto loaded = LoadModels(config_);
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_THAT(loaded.status().message(),
+              AllOf(HasSubstr(absl::StrCat("cannot load ", damaged_.path(), ": ")),
+                    HasSubstr("model.safetensors")));
+}
+
+TEST_F(LoadModelsTest, AllowMissingLeavesThemOutWithAWarningEach) {
+  config_.allow_missing = true;
+  const auto loaded = LoadModels(config_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(Names(loaded->registry), ElementsAre("whole"));
+  EXPECT_THAT(loaded->warnings,
+              ElementsAre(AllOf(HasSubstr(damaged_.path()), HasSubstr("model.safetensors"),
+                                HasSubstr("starting without it")),
+                          AllOf(HasSubstr(absent()), HasSubstr("no such folder"))));
+}
+
+TEST_F(LoadModelsTest, AllowMissingWithoutAnyModelLeftIsAnError) {
+  config_.allow_missing = true;
+  config_.models = {{"damaged", damaged_.path()}};
+  const auto loaded = LoadModels(config_);
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_THAT(loaded.status().message(),
+              AllOf(HasSubstr("nothing to serve"), HasSubstr("model.safetensors")));
+}
+
+TEST_F(LoadModelsTest, AFolderOfModelsIsSearchedForDamagedOnesToo) {
+  const std::filesystem::path dir = whole_.File("dir");
+  std::filesystem::create_directories(dir);
+  std::filesystem::copy(whole_.path(), dir / "average");
+  std::filesystem::copy(whole_.path(), dir / "decoder");
+  std::filesystem::remove(dir / "decoder" / "config.json");
+  config_.models.clear();
+  config_.models_dir = dir.string();
+  EXPECT_THAT(LoadModels(config_).status().message(),
+              AllOf(HasSubstr((dir / "decoder").string()), HasSubstr("config.json")));
+  config_.allow_missing = true;
+  const auto loaded = LoadModels(config_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(Names(loaded->registry), ElementsAre("average"));
+}
+
+TEST_F(LoadModelsTest, AMissingFolderOfModelsIsAWarningOnlyBesideOthers) {
+  config_.allow_missing = true;
+  config_.models = {{"whole", whole_.path()}};
+  config_.models_dir = absent();
+  const auto loaded = LoadModels(config_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->warnings, ElementsAre(HasSubstr(absent())));
+  config_.models.clear();
+  EXPECT_EQ(LoadModels(config_).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(LoadModelsTest, WholeModelsGiveNoWarning) {
+  config_.models = {{"whole", whole_.path()}};
+  const auto loaded = LoadModels(config_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->warnings, IsEmpty());
+}
+
+}  // namespace
+}  // namespace heed
