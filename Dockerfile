@@ -8,7 +8,7 @@ FROM debian:trixie-slim AS build
 WORKDIR /heed
 # The packages first: they change less often than the sources.
 COPY deploy/packages.sh deploy/packages.sh
-RUN deploy/packages.sh
+RUN deploy/packages.sh --without-tests
 COPY CMakeLists.txt CMakePresets.json ./
 COPY proto proto
 COPY model model

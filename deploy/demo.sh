@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to a served model: installs what is missing, builds, starts a server on a free loopback port, and
-# asks it what comes next and what it looked at.
+# asks it what comes next, what it looked at, and what each of the shipped models can tell apart.
 #
 #   deploy/demo.sh            the server ends with the demo
 #   deploy/demo.sh --serve    the server goes on running
@@ -11,6 +11,7 @@ demo=$root/build/demo
 log=$demo/log
 step_count=4
 prompt='the keys to the cabinet'
+reordered='the cabinet to the keys'
 heed=$root/build/release/client/cli/heed
 heed_server=$root/build/release/server/heed-server
 server_pid=''
@@ -98,11 +99,13 @@ ask() {
 
 questions_step() {
   begin_step questions
-  echo 'which models, what comes next, what did it look at, and then?'
+  echo 'which models, what comes next, what did it look at, what can each model tell apart, and then?'
   ask models
   ask predict "$prompt" --top=8
-  ask predict "$prompt" --candidates=" were, was"
+  ask predict "$prompt" --candidates=were,was
   ask attention "$prompt" --layer=-1
+  ask ladder "$prompt"
+  ask ladder "$prompt" "$reordered" --models=average,decoder --top=3
   ask generate "$prompt" --max-tokens=32
 }
 
@@ -113,8 +116,8 @@ say_how_to_go_on() {
   fi
   local call="${heed#"$PWD/"} --server=$address"
   printf '\nThe server goes on running on %s. Try:\n\n' "$address"
-  printf '  %s predict "the keys to the cabinet near the door"\n' "$call"
   printf '  %s attention "%s" --html=attention.html\n' "$call" "$prompt"
+  printf '  %s ladder "%s" "%s" --html=ladder.html\n' "$call" "$prompt" "$reordered"
   printf '  %s generate "the keys to" --temperature=0.8\n' "$call"
   printf '\nStop it with: kill %s\n' "$(cat "$demo/pid")"
 }

@@ -6,6 +6,7 @@
 #   deploy/packages.sh --check    only say what is missing; exit code 1 when something is
 #   deploy/packages.sh --list     print the names
 #   deploy/packages.sh --format   clang-format as well, for the format check
+#   deploy/packages.sh --without-tests   what a build with HEED_BUILD_TESTS=OFF needs, as in the Dockerfile
 set -euo pipefail
 
 packages=(
@@ -19,7 +20,10 @@ packages=(
   libutf8proc-dev                                 # Unicode normalisation and character widths
   libspdlog-dev                                   # the server's log
   libssl-dev                                      # SHA-256 of the checkpoints; gRPC's own TLS
+)
+test_packages=(
   libgtest-dev libgmock-dev                       # the tests
+  python3 python3-grpcio python3-protobuf         # scoring the shipped models through a server
 )
 
 fail() {
@@ -61,14 +65,17 @@ install_missing() {
 }
 
 action=install
+without_tests=
 for argument in "$@"; do
   case $argument in
     --check) action=check ;;
     --list) action=list ;;
-    --format) packages+=(clang-format) ;;
-    *) fail "unknown argument \"$argument\"; --check, --list and --format are known" ;;
+    --format) test_packages+=(clang-format) ;;
+    --without-tests) without_tests=yes ;;
+    *) fail "unknown argument \"$argument\"; --check, --list, --format and --without-tests are known" ;;
   esac
 done
+[ -n "$without_tests" ] || packages+=("${test_packages[@]}")
 
 if [ "$action" = list ]; then
   printf '%s\n' "${packages[@]}"

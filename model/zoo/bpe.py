@@ -86,6 +86,7 @@ class Tokenizer:
         self._byte = {char: byte for byte, char in enumerate(_ALPHABET)}
         self._cache: Dict[str, List[int]] = {}
         self.end_of_text = self._special["<|endoftext|>"]
+        self.mask = self._special["[MASK]"]
 
     def __len__(self) -> int:
         return len({*self.vocab.values(), *self._special.values()})

@@ -1,118 +1,227 @@
 #!/usr/bin/env python3
-"""Writes the decoder's model card from what training and evaluation recorded."""
+"""Writes the zoo's model cards, and the table of results in its README.
+
+Every figure comes from files: training.json (train.py), scores.json (score.py) and the checkpoint
+itself, in each model's folder. The words are in card_texts.py.
+"""
 
 import argparse
 import json
+import math
+import struct
 import sys
+import textwrap
 from pathlib import Path
+from typing import Dict, List
 
-from evaluate import SHOWN, summary
+import figures
+from card_texts import CARD, EXAMPLE, READING, TEXTS, TOKENIZER
 from progress import clock
 
-CARD = """\
-# decoder
-
-A small causal language model that ships with heed to show what attention does. It knows the
-grammar and the few hundred words of a generated English corpus, and nothing else.
-
-| | |
-|---|---|
-| architecture | Llama-shaped: RMSNorm, rotary positions (halves rotated, theta {theta:g}), SwiGLU, grouped-query attention, tied embeddings |
-| size | {parameters:,} parameters: {layers} layers, width {hidden}, {heads} query heads over {kv_heads} key/value heads of {head_dim}, feed-forward {ffn} |
-| context | {context} tokens; a text starts with its first word, without a begin-of-text token; it ends with `<|endoftext|>` |
-| tokenizer | byte-level BPE, {vocabulary} tokens; every corpus word is one token, with and without its leading space; anything else falls back to pieces and bytes |
-| files | `model.safetensors` ({stored}, {megabytes:.1f} MB), `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` |
-
-## Training
-
-Data: {corpus_tokens:,} tokens written by `corpus.py` (seed {corpus_seed}): a grammar of our own, no outside
-text. Subject-verb agreement with up to three attractors, pronouns, things that do not fit, two
-kinds of bank, who bites whom, colours and places that come back, short stories, repeated lists.
-About a third of the documents begin with a lower-case letter. Half of the rows keep their documents
-apart (each sees only itself, as a prompt does), in the others a document sees those before it.
-
-{steps:,} steps of {batch_rows} rows of {row_tokens} tokens ({trained_tokens:,} tokens, {epochs:.1f} passes), seed {seed},
-AdamW (learning rate {lr:g}, cosine to zero over the last {cool_down:,} steps, weight decay {weight_decay:g}), {precision} matrix products, {threads} threads,
-{time} on two shared CPU cores. Final training loss {train_loss:.3f} (of these rows, which also contain
-documents that follow unrelated ones and lists of random words).
-
-## Scores
-
-Measured by `evaluate.py` on the files in this folder, in f32, {items} held-out items a line (seed {eval_seed}).
-Held-out means: every word occurs in training, but this head noun was never combined with this
-attractor, this noun with this verb, this name with that name or object, this thing with this
-container (`split.py`). `the keys to the cabinet`, `the trophy ... the suitcase` and the pair Alice
-and Bob are held out by name.
-
-| score | value |
-|---|---|
-{scores}
-
-Agreement compares the two forms of one verb (`is`/`are`, `was`/`were`, `look`/`looks`) after the
-subject. Attractors come in both numbers; the "all of the other number" lines keep only subjects in
-which every attractor pulls the wrong way. "Head noun beats" asks how often, at the last attractor
-(the position that predicts the verb), one head gives the head noun more weight than any attractor.
-Induction is the mean weight on the word that followed the previous occurrence, in random words said
-twice.
-
-What it says (most probable next words; greedy continuation):
-
-{shown}
-
-## Limits
-
-* It has never seen text outside its grammar. Unknown words are spelled from pieces that carry no
-  meaning; facts, arithmetic and instructions are out of reach.
-* The grammar is closed: held-out sentences have new word combinations, not new constructions, and a
-  score near 100 % says no more than that. Free text, such as Winograd sentences outside the
-  templates, was not measured; expect chance.
-* Attention is evidence, not explanation: a head that looks at `keys` shows where information could
-  come from. Cut the edge and see whether the answer moves before believing it.
-
-## Rebuild
-
-`model/zoo/build.sh` writes the corpus, trains tokenizer and model, evaluates, and writes this card.
-The corpus and the tokenizer come out byte for byte. The weights depend on the order of floating-point
-sums, so another CPU, PyTorch or number of threads gives a slightly different model.
-"""
+WIDTH = 100
+FILES = ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json",
+         "tokenizer_config.json"]
+TABLE_BEGIN, TABLE_END = "<!-- scores: written by card.py -->", "<!-- end of scores -->"
+COLUMNS = {"loss": "loss_held_out", "agreement, 1 attractor": "agreement_1",
+           "of the other number": "agreement_1_hard", "2 attractors": "agreement_2",
+           "pronouns": "pronouns", "what did not fit": "does_not_fit",
+           "who was bitten, in both orders": "deeds_both"}
+CAPTION = """Loss is in nats a token on text of the held-out side; the encoder predicts no next word
+(of masked ones, {masked_right} are its first choice). Where two words are offered, guessing gives
+50 %, and 25 % in both orders. The cards say how each figure was measured."""
 
 
-def shown(results: dict) -> str:
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _fill(text: str) -> str:
+    """Paragraphs wrapped to the width; a number stays with its percent sign."""
+    paragraphs = text.replace(" %", "\u00a0%").split("\n\n")
+    wrapped = (textwrap.fill(p, WIDTH, break_long_words=False, break_on_hyphens=False)
+               for p in paragraphs)
+    return "\n\n".join(wrapped).replace("\u00a0", " ")
+
+
+def parameter_count(path: Path) -> int:
+    """Numbers in a .safetensors file."""
+    with path.open("rb") as data:
+        (length,) = struct.unpack("<Q", data.read(8))
+        header = json.loads(data.read(length))
+    header.pop("__metadata__", None)
+    return sum(math.prod(entry["shape"]) for entry in header.values())
+
+
+def architecture(config: dict) -> str:
+    """The shape of the model in words, from its config.json."""
+    if config["model_type"] == "heed_mixing":
+        weights = {"last_word": "1 on the last word", "average": "1/T on each of T words",
+                   "weighted": "softmax of one learned score a word",
+                   "attention": "softmax(q·k / sqrt(d)), one head"}[config["mixing"]]
+        where = "learned positions" if config["position_encoding"] == "learned" else "no positions"
+        return (f"embedding, values mixed by one row of weights ({weights}), tied unembedding; "
+                f"{where}; causal; no residual, norm or feed-forward layer")
+    if config["model_type"] == "bert":
+        return ("BERT-shaped (transformers' BertForMaskedLM): learned positions, LayerNorm after "
+                "each sublayer, GELU, bidirectional, tied embeddings")
+    return (f"Llama-shaped (transformers' LlamaForCausalLM): RMSNorm, rotary positions (halves "
+            f"rotated, theta {config['rope_theta']:g}), SwiGLU, grouped-query attention, tied "
+            "embeddings, causal")
+
+
+def size(config: dict, parameters: int) -> str:
+    text = f"{parameters:,} parameters: "
+    if config["model_type"] == "heed_mixing":
+        return text + f"1 layer, width {config['hidden_size']}"
+    heads = config["num_attention_heads"]
+    text += f"{config['num_hidden_layers']} layers, width {config['hidden_size']}, {heads} "
+    shared = config.get("num_key_value_heads", heads)
+    text += f"query heads over {shared} key/value heads" if shared != heads else "heads"
+    head_dim = config.get("head_dim", config["hidden_size"] // heads)
+    return text + f" of {head_dim}, feed-forward {config['intermediate_size']}"
+
+
+def files(folder: Path, config: dict) -> str:
+    megabytes = (folder / "model.safetensors").stat().st_size / 1e6
+    stored = {"float16": "F16", "float32": "F32", "bfloat16": "BF16"}[config["torch_dtype"]]
+    names = [f"`{name}`" for name in FILES if (folder / name).exists()]
+    return f"{names[0]} ({stored}, {megabytes:.1f} MB), " + ", ".join(names[1:])
+
+
+TRAINING = """Data: {corpus_tokens:,} tokens written by `corpus.py` (seed {corpus_seed}): a grammar
+of our own, no outside text. Subject-verb agreement with up to three attractors, pronouns, things
+that do not fit, two kinds of bank, who bites whom, colours and places that come back, short
+stories, repeated lists of random words{left_out}. About a third of the documents begin with a
+lower-case letter.
+
+{steps:,} steps, {trained_tokens:,} tokens seen ({epochs:.1f} passes), seed {seed}, AdamW (learning
+rate {lr:g}, cosine to zero over the last {cool_down:,} steps, weight decay {weight_decay:g}),
+{precision} matrix products, {threads} threads, {time} on two shared CPU cores. Final training loss
+{train_loss:.3f}{of_what}."""
+
+
+def training_text(training: dict, config: dict) -> str:
+    masked = config["model_type"] == "bert"
+    return _fill(TRAINING.format(
+        **training, epochs=training["trained_tokens"] / training["corpus_tokens"],
+        time=clock(training["seconds"]), of_what=" (of masked tokens)" if masked else "",
+        left_out=" (left out of this training)" if masked else ""))
+
+
+def shown(scores: dict) -> str:
+    """The example prompts with the most probable words, and the decoder's continuations."""
     blocks = []
-    for prompt in SHOWN:
-        words = ", ".join(f"{word} {p:.2f}" for word, p in results["next_words"][prompt][:5])
-        rest = results["greedy"][prompt][len(prompt):]
-        blocks.append(f"* **{prompt}**{rest}  \n  next: {words}")
+    for prompt, words in scores["next_words"].items():
+        listed = ", ".join(f"`{word}` {p:.2f}" for word, p in list(words.items())[:5])
+        rest = scores.get("greedy", {}).get(prompt)
+        blocks.append(f"* **{prompt}**{rest}  \n  next: {listed}" if rest else
+                      f"* **{prompt}** {listed}")
     return "\n".join(blocks)
 
 
-def card(training: dict, results: dict, folder: Path, corpus_seed: int) -> str:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+def _what_is_shown(scores: dict, config: dict) -> str:
+    if config["model_type"] == "bert":
+        return "words for the mask"
+    return "next words; greedy continuation" if "greedy" in scores else "next words"
+
+
+def _first_choices(next_words: Dict[str, Dict[str, float]]) -> Dict[str, str]:
+    found = {}
+    for key, prompt in (("after_cat", EXAMPLE[0]), ("after_dog", EXAMPLE[1])):
+        for word, probability in list(next_words.get(prompt, {}).items())[:1]:
+            found[key] = f"`{word}` ({probability:.2f})"
+    return found
+
+
+def card(folder: Path) -> str:
+    """The card of the model in a folder."""
+    scores, config = _read(folder / "scores.json"), _read(folder / "config.json")
+    text, values = TEXTS[scores["model"]], scores["figures"]
+    words = {kind: ", ".join(f"`{word}`" for word in listed)
+             for kind, listed in scores.get("words", {}).items()}
+    known = {**{key: figures.show(key, value) for key, value in values.items()}, **words,
+             **_first_choices(scores["next_words"])}
+    lines = (f"| {figures.FIGURES[key].label} | {figures.show(key, value)} |"
+             for key, value in values.items())
     return CARD.format(
-        **training, corpus_seed=corpus_seed, items=results["items"], eval_seed=results["seed"],
-        epochs=training["trained_tokens"] / training["corpus_tokens"],
-        time=clock(training["seconds"]), theta=config["rope_theta"],
-        layers=config["num_hidden_layers"], hidden=config["hidden_size"],
-        heads=config["num_attention_heads"], kv_heads=config["num_key_value_heads"],
-        head_dim=config["head_dim"], ffn=config["intermediate_size"],
-        context=config["max_position_embeddings"], stored=training["stored_as"].upper(),
-        megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
-        scores="\n".join(f"| {name} | {value} |" for name, value in summary(results)),
-        shown=shown(results))
+        name=scores["model"], rung=text.rung, lead=_fill(text.lead.format(**known)),
+        architecture=architecture(config), files=files(folder, config),
+        size=size(config, parameter_count(folder / "model.safetensors")),
+        context=config["max_position_embeddings"], vocabulary=config["vocab_size"],
+        tokenizer=TOKENIZER,
+        shows=_fill(text.shows.format(**known)), to_try=text.to_try.strip(),
+        training=training_text(_read(folder / "training.json"), config),
+        items=scores["items"], seed=scores["seed"], scores="\n".join(lines),
+        reading=_fill(READING + ("\n\n" + text.reading if text.reading else "")),
+        what=_what_is_shown(scores, config), shown=shown(scores),
+        limits=text.limits).replace("\n\n\n", "\n\n")
+
+
+def _cell(values: dict, key: str) -> str:
+    return figures.show(key, values[key]) if key in values else "–"
+
+
+def ladder_table(zoo: Path) -> str:
+    """What each step gains, as a table."""
+    head = ["rung", "model", *COLUMNS, "order counts"]
+    rows = [head, ["---"] * len(head)]
+    for name in figures.LADDER:
+        values = _read(zoo / name / "scores.json")["figures"]
+        blind = "blind_to_order" in values
+        rows.append([str(TEXTS[name].rung), f"[{name}]({name}/README.md)",
+                     *(_cell(values, key) for key in COLUMNS.values()), "no" if blind else "yes"])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"{table}\n\n{_fill(CAPTION.format(masked_right=_cell(values, 'masked_right')))}"
+
+
+def zoo_readme(zoo: Path) -> str:
+    """The zoo's README with the table between its two marks written anew."""
+    text = (zoo / "README.md").read_text(encoding="utf-8")
+    before, rest = text.split(TABLE_BEGIN, 1)
+    _, after = rest.split(TABLE_END, 1)
+    return f"{before}{TABLE_BEGIN}\n\n{ladder_table(zoo)}\n\n{TABLE_END}{after}"
+
+
+def rendered(zoo: Path) -> Dict[Path, str]:
+    """Every file that this program writes; models without scores have no card yet."""
+    ready = [name for name in figures.LADDER if (zoo / name / "scores.json").exists()]
+    found = {zoo / name / "README.md": card(zoo / name) for name in ready}
+    if ready == figures.LADDER and (zoo / "README.md").exists():
+        found[zoo / "README.md"] = zoo_readme(zoo)
+    return found
+
+
+def write(zoo: Path) -> None:
+    for path, text in rendered(zoo).items():
+        path.write_text(text, encoding="utf-8")
+
+
+def differences(zoo: Path) -> List[str]:
+    """Each file that is not what would be written."""
+    found = []
+    for path, text in rendered(zoo).items():
+        there = path.read_text(encoding="utf-8") if path.exists() else ""
+        lines = zip(there.splitlines() + [""], text.splitlines() + [""])
+        if there != text:
+            line = next((f": {a!r} should be {b!r}" for a, b in lines if a != b), "")
+            found.append(f"{path} is not what card.py writes{line}")
+    return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="Hugging Face folder; README.md is written there")
-    parser.add_argument("--training", type=Path, required=True, help="training.json of train.py")
-    parser.add_argument("--evaluation", type=Path, required=True, help="--json of evaluate.py")
-    parser.add_argument("--corpus-seed", type=int, required=True, help="seed given to corpus.py")
+    parser.add_argument("--zoo", type=Path, default=Path(__file__).resolve().parent,
+                        help="folder of the models (default: this script's)")
+    parser.add_argument("--check", action="store_true",
+                        help="write nothing; exit code 1 when a card is not what would be written")
     args = parser.parse_args()
-    training = json.loads(args.training.read_text(encoding="utf-8"))
-    results = json.loads(args.evaluation.read_text(encoding="utf-8"))
-    text = card(training, results, args.folder, args.corpus_seed)
-    (args.folder / "README.md").write_text(text, encoding="utf-8")
-    return 0
+    if not args.check:
+        write(args.zoo)
+        return 0
+    found = differences(args.zoo)
+    for line in found:
+        print(f"card.py: {line}", file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

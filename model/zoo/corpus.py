@@ -14,6 +14,7 @@ from typing import Iterator, List
 
 import lexicon as lex
 import progress
+import roles
 from grammar import agreement_document
 from scenes import SCENES, repeated_words
 from split import NoChoice, Writer, is_held_out
@@ -60,7 +61,7 @@ _WORDS = lexicon_words()
 
 
 def violations(text: str) -> List[str]:
-    """The held-out combinations that can be read off a text, for the check of the split."""
+    """The held-out combinations that a draft of the training side is thrown away for."""
     found = []
     for kind, pattern in (("noun-attractor", _ATTACHED), ("fit", _FIT)):
         for one, two in pattern.findall(text):
@@ -120,8 +121,10 @@ def check(path: Path) -> int:
     crossed = 0
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            for violation in violations(line):
-                crossed += 1
+            found = violations(line) + [f"{kind}: {sorted(pairs)}"
+                                        for kind, pairs in roles.held_out(line).items()]
+            crossed += bool(found)
+            for violation in found:
                 print(f"{path}: {violation}: {line.strip()}", file=sys.stderr)
     return crossed
 
@@ -144,7 +147,7 @@ def main() -> int:
     args = parse_args()
     if args.check:
         crossed = check(args.check)
-        print(f"{args.check}: {crossed} held-out combinations")
+        print(f"{args.check}: {crossed} documents with held-out combinations")
         return 1 if crossed else 0
     partial = args.out.with_name(args.out.name + ".part")
     with partial.open("w", encoding="utf-8") as out:

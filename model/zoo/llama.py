@@ -1,15 +1,13 @@
 """A Llama-shaped decoder in PyTorch, with the tensor names of transformers' LlamaForCausalLM."""
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import safetensors_file
+from documents import Batch
 
 
 @dataclass
@@ -38,11 +36,6 @@ class Config:
             "torch_dtype": dtype,
         }
 
-    @staticmethod
-    def read(path: Path) -> "Config":
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return Config(**{name: data[name] for name in Config.__dataclass_fields__})
-
 
 class RMSNorm(nn.Module):
     def __init__(self, size: int, eps: float) -> None:
@@ -70,8 +63,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(c.hidden_size, self.groups * self.dim, bias=False)
         self.o_proj = nn.Linear(self.heads * self.dim, c.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, rope: Tuple[Tensor, Tensor], mask: Tensor,
-                keep: Optional[List[Tensor]]) -> Tensor:
+    def forward(self, x: Tensor, rope: Tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         batch, length, _ = x.shape
         q, k, v = (proj(x).view(batch, length, -1, self.dim).transpose(1, 2)
                    for proj in (self.q_proj, self.k_proj, self.v_proj))
@@ -81,8 +73,6 @@ class Attention(nn.Module):
         scores = q @ k.transpose(-1, -2)
         with torch.autocast("cpu", enabled=False):  # Autocast would widen bf16: twice the traffic.
             weights = (scores + mask.to(scores.dtype)).softmax(-1)  # [batch, heads, query, key]
-        if keep is not None:
-            keep.append(weights)
         mixed = (weights @ v).transpose(1, 2).reshape(batch, length, -1)
         return self.o_proj(mixed)
 
@@ -106,9 +96,8 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(c.hidden_size, c.rms_norm_eps)
         self.mlp = FeedForward(c)
 
-    def forward(self, x: Tensor, rope: Tuple[Tensor, Tensor], mask: Tensor,
-                keep: Optional[List[Tensor]]) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), rope, mask, keep)
+    def forward(self, x: Tensor, rope: Tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), rope, mask)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -144,12 +133,10 @@ class Llama(nn.Module):
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos(), angles.sin()
 
-    def forward(self, ids: Tensor, allowed: Optional[Tensor] = None,
-                keep: Optional[List[Tensor]] = None) -> Tensor:
+    def forward(self, ids: Tensor, allowed: Optional[Tensor] = None) -> Tensor:
         """Logits [batch, t, vocab] of token ids [batch, t].
 
-        `allowed` [batch, t, t] narrows the causal mask; `keep` receives the attention weights
-        [batch, heads, t, t] of every layer.
+        `allowed` [batch, t, t] narrows the causal mask.
         """
         length = ids.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool).tril()
@@ -158,16 +145,12 @@ class Llama(nn.Module):
         rope = self._rope(length)
         x = self.model.embed_tokens(ids)
         for layer in self.model.layers:
-            x = layer(x, rope, mask, keep)
+            x = layer(x, rope, mask)
         return F.linear(self.model.norm(x), self.model.embed_tokens.weight)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits [chosen, vocab] for the targets of a batch."""
+        return self(batch.inputs, batch.allowed).flatten(0, 1)
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
-
-
-def load(folder: Path) -> Llama:
-    """Opens a Hugging Face folder written by train.py, for evaluation in f32."""
-    model = Llama(Config.read(folder / "config.json"))
-    tensors: Dict[str, Tensor] = safetensors_file.read(folder / "model.safetensors")
-    model.load_state_dict(tensors)
-    return model.eval()

@@ -37,7 +37,7 @@ class Bar:
         spent = now - self.began
         left = spent * (self.total - self.done) / max(self.done - self.start, 1)
         bar = ("█" * int(share * 24)).ljust(24, "░")
-        text = f"{self.title:<10} {bar} {share:4.0%}  {note}  {clock(max(left, 0))} left"
+        text = f"{self.title:<13} {bar} {share:4.0%}  {note}  {clock(max(left, 0))} left"
         print(("\r" if self.terminal else "") + text, end="\033[K" if self.terminal else "\n",
               file=sys.stderr, flush=True)
 

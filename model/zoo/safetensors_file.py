@@ -1,4 +1,4 @@
-"""Reading and writing of .safetensors files: an 8-byte header length, JSON, then the tensors."""
+"""Writing of .safetensors files: an 8-byte header length, JSON, then the tensors."""
 
 import json
 import struct
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 _NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-_DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 
 
 def _raw(tensor: Tensor) -> bytes:
@@ -36,17 +35,3 @@ def write(path: Path, tensors: Dict[str, Tensor]) -> None:
         out.write(struct.pack("<Q", len(text)) + text)
         out.writelines(blobs)
     partial.replace(path)
-
-
-def read(path: Path) -> Dict[str, Tensor]:
-    """Reads a file back, every tensor as f32."""
-    data = bytearray(path.read_bytes())
-    (length,) = struct.unpack_from("<Q", data)
-    header = json.loads(data[8:8 + length])
-    header.pop("__metadata__", None)
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = (8 + length + o for o in entry["data_offsets"])
-        raw = torch.frombuffer(data[begin:end], dtype=_DTYPES[entry["dtype"]])
-        tensors[name] = raw.view(entry["shape"]).float()
-    return tensors

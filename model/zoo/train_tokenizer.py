@@ -16,7 +16,8 @@ from typing import Dict, List
 
 import bpe
 
-SPECIAL_TOKENS = ["<|endoftext|>", "[MASK]"]  # The mask is the encoder's; ids stay shared.
+END_OF_TEXT, MASK = "<|endoftext|>", "[MASK]"
+SPECIAL_TOKENS = [END_OF_TEXT, MASK]  # The mask is the encoder's; ids stay shared.
 
 
 def count_pieces(path: Path) -> Counter:
@@ -44,7 +45,8 @@ def train(pieces: Counter) -> List[bpe.Pair]:
 
 
 def added_token(content: str, index: int) -> dict:
-    return {"id": index, "content": content, "single_word": False, "lstrip": False,
+    """A mask stands for a word with its leading space, so it swallows the space before it."""
+    return {"id": index, "content": content, "single_word": False, "lstrip": content == MASK,
             "rstrip": False, "normalized": False, "special": True}
 
 
@@ -80,8 +82,8 @@ def tokenizer_config(context: int) -> dict:
     }
     return {
         "tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": False,
-        "added_tokens_decoder": special, "bos_token": SPECIAL_TOKENS[0],
-        "eos_token": SPECIAL_TOKENS[0], "mask_token": SPECIAL_TOKENS[1],
+        "added_tokens_decoder": special, "bos_token": END_OF_TEXT,
+        "eos_token": END_OF_TEXT, "pad_token": END_OF_TEXT, "mask_token": MASK,
         "clean_up_tokenization_spaces": False, "model_max_length": context,
     }
 
