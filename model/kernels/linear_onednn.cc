@@ -15,6 +15,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 
@@ -34,6 +35,11 @@ constexpr int64_t kMinRows = 1;
 // Rows are run in one primitive for the largest multiple of kRowStep and one for the rest, so that
 // a layer needs few primitives whatever sizes the batches have.
 constexpr int64_t kRowStep = 16;
+
+// Below AVX-512 oneDNN 2.6 computes the last rows of some sizes by another kernel. These two sizes
+// were measured to give every row the same bits, with any number of threads.
+constexpr int64_t kLargeTile = 16;
+constexpr int64_t kSmallTile = 4;
 
 // Rows of the layout probe: the layout that oneDNN chooses here serves every other number of rows.
 constexpr int64_t kProbeRows = 128;
@@ -134,7 +140,8 @@ class OneDnnLinear : public Linear {
         has_bias_(!bias.empty()),
         weight_desc_(ProbeLayout()),
         weight_(weight_desc_, CpuEngine()),
-        index_(weight_desc_) {
+        index_(weight_desc_),
+        any_rows_(absl::StartsWith(implementation(), "brg")) {
     const memory::desc given({in_, out_}, memory::data_type::f32, memory::dims{1, weight.stride});
     memory source(given, CpuEngine(), const_cast<float*>(weight.data));
     dnnl::stream stream(CpuEngine());
@@ -153,12 +160,16 @@ class OneDnnLinear : public Linear {
   }
 
   void Apply(ConstMatrixRef x, MatrixRef y, Write write) const override {
-    const int64_t whole = x.rows / kRowStep * kRowStep;
-    const int64_t rest = x.rows - whole;
-    if (whole > 0) Run(x.Rows(0, whole), y.Rows(0, whole), write);
-    if (rest == 0) return;
-    if (rest < kMinRows) return RunPadded(x.Rows(whole, rest), y.Rows(whole, rest), write);
-    Run(x.Rows(whole, rest), y.Rows(whole, rest), write);
+    for (int64_t row = 0; row < x.rows;) {
+      const int64_t size = PieceRows(x.rows - row);
+      const int64_t count = std::min(size, x.rows - row);
+      if (count < size) {
+        RunPadded(x.Rows(row, count), y.Rows(row, count), size, write);
+      } else {
+        Run(x.Rows(row, count), y.Rows(row, count), write);
+      }
+      row += count;
+    }
   }
 
   void CopyWeightRow(int64_t row, absl::Span<float> out) const override {
@@ -172,6 +183,13 @@ class OneDnnLinear : public Linear {
 
  private:
   using Key = std::tuple<int64_t, int64_t, int64_t, Write>;  // rows, x stride, y stride
+
+  // Rows of the next primitive when `left` rows are to be done; more than there are: some are to be
+  // repeated.
+  int64_t PieceRows(int64_t left) const {
+    if (!any_rows_) return left >= kLargeTile ? kLargeTile : kSmallTile;
+    return left >= kRowStep ? left / kRowStep * kRowStep : std::max(left, kMinRows);
+  }
 
   struct Plan {
     memory::desc src, dst, scratch;
@@ -225,15 +243,15 @@ class OneDnnLinear : public Linear {
     stream.wait();
   }
 
-  // Runs fewer rows than kMinRows by repeating the last one.
-  void RunPadded(ConstMatrixRef x, MatrixRef y, Write write) const {
-    std::vector<float> in(kMinRows * in_), out(kMinRows * out_);
-    for (int64_t r = 0; r < kMinRows; ++r) {
+  // Runs `size` rows, more than there are, by repeating the last one.
+  void RunPadded(ConstMatrixRef x, MatrixRef y, int64_t size, Write write) const {
+    std::vector<float> in(size * in_), out(size * out_);
+    for (int64_t r = 0; r < size; ++r) {
       const int64_t from = std::min(r, x.rows - 1);
       std::copy_n(x.Row(from).data(), in_, in.data() + r * in_);
       std::copy_n(y.Row(from).data(), out_, out.data() + r * out_);
     }
-    Run({in.data(), kMinRows, in_}, {out.data(), kMinRows, out_}, write);
+    Run({in.data(), size, in_}, {out.data(), size, out_}, write);
     for (int64_t r = 0; r < x.rows; ++r) std::copy_n(out.data() + r * out_, out_, y.Row(r).data());
   }
 
@@ -245,6 +263,7 @@ class OneDnnLinear : public Linear {
   memory weight_;
   memory bias_;
   const BlockedIndex index_;
+  const bool any_rows_;  // a row's bits do not depend on how many are computed together
   mutable absl::Mutex mutex_;
   mutable std::map<Key, Plan> plans_ ABSL_GUARDED_BY(mutex_);  // entries never move or go
 };
