@@ -182,7 +182,8 @@ const std::vector<Flag>& Flags() {
       {"port-file", "FILE", "Writes the port here once the server answers. Default: nowhere.",
        Text(&ServerConfig::port_file)},
       {"model", "[NAME=]FOLDER",
-       "A Hugging Face folder to serve; repeat it for more. The first is the default model. "
+       "A Hugging Face folder or a GGUF file to serve; repeat it for more. The first is the "
+       "default model. "
        "Default: "
        "the shipped models.",
        AddModel},

@@ -39,6 +39,8 @@ std::optional<TokenId> OnlyToken(const Tokenizer& tokenizer, absl::string_view t
   options.add_special_tokens = false;
   const absl::StatusOr<TokenizedText> encoded = tokenizer.Encode(text, options);
   if (!encoded.ok() || encoded->ids.size() != 1) return std::nullopt;
+  // The unknown token stands for any word; special tokens are found by their own spelling.
+  if (tokenizer.IsSpecial(encoded->ids[0])) return std::nullopt;
   return encoded->ids[0];
 }
 

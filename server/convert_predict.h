@@ -24,10 +24,10 @@ struct ResolvedPredict {
   std::vector<int64_t> DistinctPositions() const;
 };
 
-// FAILED_PRECONDITION (NOT_PREDICTIVE) for a model without a head. All wrong fields come back in one
-// INVALID_ARGUMENT. Then OUT_OF_RANGE (POSITION_OUT_OF_RANGE), FAILED_PRECONDITION as ResolvePrompt,
-// and RESOURCE_EXHAUSTED: DISTRIBUTION_BUDGET for too many whole distributions, REPLY_TOO_LARGE when
-// the answer could not be sent.
+// FAILED_PRECONDITION (NOT_PREDICTIVE) for a model without a head. All wrong fields come back in
+// one INVALID_ARGUMENT. Then OUT_OF_RANGE (POSITION_OUT_OF_RANGE), FAILED_PRECONDITION as
+// ResolvePrompt, and RESOURCE_EXHAUSTED: DISTRIBUTION_BUDGET for too many whole distributions,
+// REPLY_TOO_LARGE when the answer could not be sent.
 absl::StatusOr<ResolvedPredict> ConvertPredict(const v1::PredictRequest& request,
                                                const ServedModel& model,
                                                const RequestLimits& limits);

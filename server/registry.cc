@@ -12,6 +12,7 @@
 #include "model/base/status_macros.h"
 #include "model/kernels/backend.h"
 #include "model/tokenizer/gguf_tokenizer.h"
+#include "model/tokenizer/tokenizer_folder.h"
 #include "server/catch_exceptions.h"
 #include "server/nearest_name.h"
 
@@ -48,14 +49,22 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> ReadTokenizer(const Checkpoint&
   if (checkpoint.gguf_tokenizer() != nullptr) {
     return BuildGgufTokenizer(*checkpoint.gguf_tokenizer());
   }
-  if (checkpoint.tokenizer_json().empty()) return nullptr;
-  HEED_ASSIGN_OR_RETURN(std::unique_ptr<const Tokenizer> tokenizer,
-                        ParseTokenizerJson(checkpoint.tokenizer_json()));
+  const auto read = [&](absl::string_view name) -> absl::StatusOr<std::optional<std::string>> {
+    if (name == "tokenizer.json" && !checkpoint.tokenizer_json().empty()) {
+      return checkpoint.tokenizer_json();
+    }
+    const auto file = checkpoint.tokenizer_files().find(std::string(name));
+    if (file == checkpoint.tokenizer_files().end()) return std::nullopt;
+    return file->second;
+  };
+  HEED_ASSIGN_OR_RETURN(std::unique_ptr<const Tokenizer> tokenizer, LoadTokenizerFolder(read));
+  if (tokenizer == nullptr) return nullptr;
   const int64_t vocab_size = checkpoint.config().vocab_size;
   if (tokenizer->vocab_size() > vocab_size) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "tokenizer.json: its ids go up to ", tokenizer->vocab_size() - 1, ", but the model has ",
-        vocab_size, " embedding rows (config.json vocab_size)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(checkpoint.tokenizer_json().empty() ? "the tokenizer" : "tokenizer.json",
+                     ": its ids go up to ", tokenizer->vocab_size() - 1, ", but the model has ",
+                     vocab_size, " embedding rows (config.json vocab_size)"));
   }
   return tokenizer;
 }

@@ -4,6 +4,7 @@
 #define HEED_MODEL_CHECKPOINT_CHECKPOINT_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -81,6 +82,12 @@ class Checkpoint {
 
   // Bytes of tokenizer.json; empty when the checkpoint has none.
   virtual const std::string& tokenizer_json() const = 0;
+
+  // Without a tokenizer.json, the bytes of the other files that may hold a tokenizer, by name.
+  virtual const std::map<std::string, std::string>& tokenizer_files() const {
+    static const auto* const none = new std::map<std::string, std::string>();
+    return *none;
+  }
 
   // What a GGUF file says of its tokenizer; null when it says nothing and for other formats.
   virtual const GgufTokenizerFacts* gguf_tokenizer() const { return nullptr; }

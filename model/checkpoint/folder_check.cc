@@ -64,9 +64,10 @@ std::string AdviceSentence(const std::optional<std::string>& name) {
 absl::Status NotAFolder(absl::string_view path) {
   const std::string name(path.substr(path.rfind('/') + 1));
   const bool has_other_weights = IsPickle(name) || IsGguf(name);
-  return CheckpointInvalid(absl::StrCat(
-      "is not a folder; it must be a Hugging Face folder with ", kConfigFile, " and ", kWeightsFile,
-      AdviceSentence(has_other_weights ? std::optional(name) : std::nullopt)));
+  return CheckpointInvalid(
+      absl::StrCat("is not a folder; it must be a Hugging Face folder with ", kConfigFile, " and ",
+                   kWeightsFile, ", or a file whose name ends in .gguf",
+                   AdviceSentence(has_other_weights ? std::optional(name) : std::nullopt)));
 }
 
 }  // namespace

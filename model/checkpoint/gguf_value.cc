@@ -30,6 +30,11 @@ const TypeRow* FindType(GgufType type) {
   return index < std::size(kTypes) ? &kTypes[index] : nullptr;
 }
 
+bool IsInteger(GgufType type) {
+  return GgufTypeBytes(type) > 0 && type != GgufType::kBool && type != GgufType::kFloat32 &&
+         type != GgufType::kFloat64;
+}
+
 // The next value, of C++ type T; false when it does not fit in 64 bits with a sign.
 template <typename T>
 bool ReadAs(ByteCursor& cursor, int64_t* out) {
@@ -130,18 +135,16 @@ absl::StatusOr<absl::string_view> GgufValue::String() const {
 }
 
 absl::StatusOr<std::vector<int64_t>> GgufValue::Ints(IntRange range) const {
-  int64_t value = 0;
-  ByteCursor probe(bytes_);
-  if (!is_array_ || (size_ > 0 && !ReadInt(probe, &value))) {
-    return Unexpected("an array of integers");
-  }
+  if (!is_array_ || !IsInteger(type_)) return Unexpected("an array of integers");
   std::vector<int64_t> values;
   values.reserve(static_cast<size_t>(size_));
   ByteCursor cursor(bytes_);
+  int64_t value = 0;
   for (int64_t i = 0; i < size_; ++i) {
+    ByteCursor here = cursor;
     if (!ReadInt(cursor, &value) || value < range.min || value > range.max) {
-      return CheckpointInvalid(
-          absl::StrCat(Where(), "[", i, "] is ", value, "; it must be ", IntExpectation(range)));
+      return CheckpointInvalid(absl::StrCat(Where(), "[", i, "] is ", ElementToString(here),
+                                            "; it must be ", IntExpectation(range)));
     }
     values.push_back(value);
   }

@@ -1,7 +1,6 @@
 #include "model/checkpoint/hf_config.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,68 +9,21 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/types/span.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/config_reader.h"
 #include "model/checkpoint/errors.h"
+#include "model/checkpoint/hf_facts.h"
+#include "model/checkpoint/hf_families.h"
 #include "model/checkpoint/hf_mixing.h"
-#include "model/checkpoint/hf_rope.h"
 #include "model/checkpoint/size_limits.h"
 
 namespace heed {
 namespace {
 
-constexpr DoubleRange kEpsRange{1e-30, 1};
-
-struct NamedActivation {
-  absl::string_view name;
-  Activation activation;
-};
-
-// Several names are ways to compute the same function.
-constexpr NamedActivation kActivations[] = {
-    {"gelu", Activation::kGeluErf},
-    {"gelu_python", Activation::kGeluErf},
-    {"gelu_new", Activation::kGeluTanh},
-    {"gelu_pytorch_tanh", Activation::kGeluTanh},
-    {"gelu_fast", Activation::kGeluTanh},
-    {"gelu_python_tanh", Activation::kGeluTanh},
-    {"gelu_accurate", Activation::kGeluTanh},
-    {"silu", Activation::kSilu},
-    {"swish", Activation::kSilu},
-    {"relu", Activation::kRelu},
-};
-
-std::string QuotedList(absl::Span<const absl::string_view> names) {
-  return absl::StrJoin(names, ", ", [](std::string* out, absl::string_view name) {
-    absl::StrAppend(out, "\"", name, "\"");
-  });
-}
-
-absl::Status ReadActivation(const ConfigReader& config, ConfigReader::Keys keys,
-                            absl::string_view fallback, ModelConfig& model) {
-  HEED_ASSIGN_OR_RETURN(const std::string name, config.String(keys, fallback));
-  std::vector<absl::string_view> known;
-  for (const NamedActivation& row : kActivations) {
-    model.activation = row.activation;
-    if (row.name == name) return absl::OkStatus();
-    known.push_back(row.name);
-  }
-  HEED_ASSIGN_OR_RETURN(const std::optional<JsonValue> value, config.Find(keys));
-  return UnsupportedValue(*value, QuotedList(known));
-}
-
-// Refuses an option that would change the mathematics.
-absl::Status RefuseIfTrue(const ConfigReader& config, absl::string_view key) {
-  HEED_ASSIGN_OR_RETURN(const bool is_set, config.Bool(key, false));
-  return is_set ? UnsupportedValue(*config.object().Find(key), "false") : absl::OkStatus();
-}
-
 // Options that every configuration class of transformers has.
 absl::Status RefuseCommonOptions(const ConfigReader& config) {
-  HEED_RETURN_IF_ERROR(RefuseIfTrue(config, "add_cross_attention"));
-  HEED_RETURN_IF_ERROR(RefuseIfTrue(config, "is_encoder_decoder"));
+  HEED_RETURN_IF_ERROR(RequireFlag(config, "add_cross_attention", false));
+  HEED_RETURN_IF_ERROR(RequireFlag(config, "is_encoder_decoder", false));
   if (const auto quantization = config.FindNonNull("quantization_config")) {
     return CheckpointUnsupported(absl::StrCat(quantization->Where(),
                                               " is set; heed supports checkpoints that are not "
@@ -84,17 +36,6 @@ absl::Status RefuseCommonOptions(const ConfigReader& config) {
   return absl::OkStatus();
 }
 
-// Sets head_dim from width and heads where it is not given.
-absl::Status DivideWidthByHeads(const ConfigReader& config, ModelConfig& model) {
-  if (model.width % model.n_heads != 0) {
-    return CheckpointInvalid(absl::StrCat(config.object().Where(), ": the hidden size is ",
-                                          model.width, ", which the ", model.n_heads,
-                                          " attention heads do not divide"));
-  }
-  model.head_dim = static_cast<int>(model.width / model.n_heads);
-  return absl::OkStatus();
-}
-
 absl::Status CheckHeads(const ConfigReader& config, const ModelConfig& model) {
   const std::string file = config.object().Where();
   if (model.n_heads % model.n_kv_heads != 0) {
@@ -102,7 +43,7 @@ absl::Status CheckHeads(const ConfigReader& config, const ModelConfig& model) {
                                           "; it must be a multiple of num_key_value_heads, ",
                                           model.n_kv_heads));
   }
-  if (model.position == PositionKind::kRope && model.head_dim % 2 != 0) {
+  if (model.position == PositionKind::kRope && model.rotary_dim == 0 && model.head_dim % 2 != 0) {
     return CheckpointInvalid(absl::StrCat(file, ": head_dim is ", model.head_dim,
                                           "; rotary positions need an even number"));
   }
@@ -114,121 +55,67 @@ absl::Status CheckHeads(const ConfigReader& config, const ModelConfig& model) {
   return absl::OkStatus();
 }
 
-// Sizes that all architectures have. The fallbacks are in `model` already.
-absl::Status ReadCommonSizes(const ConfigReader& config, ModelConfig& model) {
-  HEED_ASSIGN_OR_RETURN(model.n_layers, config.Int({"num_hidden_layers", "n_layer", "n_layers"},
-                                                   model.n_layers, kLayersRange));
-  HEED_ASSIGN_OR_RETURN(model.n_heads, config.Int({"num_attention_heads", "n_head", "n_heads"},
-                                                  model.n_heads, kHeadsRange));
-  HEED_ASSIGN_OR_RETURN(model.width, config.Int({"hidden_size", "n_embd", "d_model", "dim"},
-                                                model.width, kWidthRange));
-  HEED_ASSIGN_OR_RETURN(model.vocab_size,
-                        config.Int({"vocab_size"}, model.vocab_size, kVocabRange));
-  // n_ctx stands beside n_positions in GPT-2 configurations, where transformers does not look at
-  // it.
-  HEED_ASSIGN_OR_RETURN(const int64_t context,
-                        config.Int({"n_ctx"}, model.context_window, kContextRange));
-  HEED_ASSIGN_OR_RETURN(model.context_window, config.Int({"max_position_embeddings", "n_positions"},
-                                                         context, kContextRange));
-  model.n_kv_heads = model.n_heads;
-  return absl::OkStatus();
-}
-
-absl::StatusOr<ModelConfig> ReadGpt2(const ConfigReader& config) {
-  HEED_RETURN_IF_ERROR(RefuseIfTrue(config, "scale_attn_by_inverse_layer_idx"));
-  ModelConfig model{.n_layers = 12,
-                    .n_heads = 12,
-                    .width = 768,
-                    .vocab_size = 50257,
-                    .context_window = 1024,
-                    .norm = NormKind::kLayerNorm,
-                    .position = PositionKind::kLearned};
-  HEED_RETURN_IF_ERROR(ReadCommonSizes(config, model));
-  HEED_RETURN_IF_ERROR(DivideWidthByHeads(config, model));
-  HEED_ASSIGN_OR_RETURN(const std::optional<int64_t> inner,
-                        config.OptionalInt({"n_inner", "intermediate_size"}, kFfnRange));
-  model.ffn_width = inner.value_or(4 * model.width);
-  HEED_ASSIGN_OR_RETURN(model.norm_eps,
-                        config.Double({"layer_norm_epsilon", "layer_norm_eps"}, 1e-5, kEpsRange));
-  HEED_RETURN_IF_ERROR(
-      ReadActivation(config, {"activation_function", "hidden_act"}, "gelu_new", model));
-  HEED_ASSIGN_OR_RETURN(const bool is_scaled, config.Bool("scale_attn_weights", true));
-  model.attention_scale = is_scaled ? 1 / std::sqrt(static_cast<double>(model.head_dim)) : 1;
-  HEED_ASSIGN_OR_RETURN(model.tied_embeddings, config.Bool("tie_word_embeddings", true));
-  return model;
-}
-
-absl::StatusOr<ModelConfig> ReadLlama(const ConfigReader& config) {
-  ModelConfig model{.n_layers = 32,
-                    .n_heads = 32,
-                    .width = 4096,
-                    .vocab_size = 32000,
-                    .context_window = 2048,
-                    .norm = NormKind::kRmsNorm,
-                    .position = PositionKind::kRope,
-                    .gated_mlp = true};
-  HEED_RETURN_IF_ERROR(ReadCommonSizes(config, model));
-  HEED_ASSIGN_OR_RETURN(const std::optional<int64_t> kv_heads,
-                        config.OptionalInt({"num_key_value_heads"}, kHeadsRange));
-  model.n_kv_heads = static_cast<int>(kv_heads.value_or(model.n_heads));
-  HEED_ASSIGN_OR_RETURN(const std::optional<int64_t> head_dim,
-                        config.OptionalInt({"head_dim"}, kHeadDimRange));
-  model.head_dim = static_cast<int>(head_dim.value_or(0));
-  if (!head_dim) HEED_RETURN_IF_ERROR(DivideWidthByHeads(config, model));
-  HEED_ASSIGN_OR_RETURN(model.ffn_width, config.Int({"intermediate_size"}, 11008, kFfnRange));
-  HEED_ASSIGN_OR_RETURN(model.norm_eps,
-                        config.Double({"rms_norm_eps", "norm_eps"}, 1e-6, kEpsRange));
-  HEED_RETURN_IF_ERROR(ReadActivation(config, {"hidden_act"}, "silu", model));
-  HEED_ASSIGN_OR_RETURN(model.attention_bias, config.Bool("attention_bias", false));
-  HEED_ASSIGN_OR_RETURN(model.mlp_bias, config.Bool("mlp_bias", false));
-  HEED_ASSIGN_OR_RETURN(model.tied_embeddings, config.Bool("tie_word_embeddings", false));
-  HEED_RETURN_IF_ERROR(ReadRope(config, model));
-  model.attention_scale = 1 / std::sqrt(static_cast<double>(model.head_dim));
-  return model;
-}
-
-absl::StatusOr<ModelConfig> ReadBert(const ConfigReader& config) {
-  HEED_RETURN_IF_ERROR(RefuseIfTrue(config, "is_decoder"));
-  HEED_ASSIGN_OR_RETURN(const std::string position,
-                        config.String({"position_embedding_type"}, "absolute"));
-  if (position != "absolute") {
-    return UnsupportedValue(*config.object().Find("position_embedding_type"), "\"absolute\"");
-  }
-  ModelConfig model{.n_layers = 12,
-                    .n_heads = 12,
-                    .width = 768,
-                    .vocab_size = 30522,
-                    .context_window = 512,
-                    .causal = false,
-                    .norm = NormKind::kLayerNorm,
-                    .norm_placement = NormPlacement::kPost,
-                    .position = PositionKind::kLearned};
-  HEED_RETURN_IF_ERROR(ReadCommonSizes(config, model));
-  HEED_RETURN_IF_ERROR(DivideWidthByHeads(config, model));
-  HEED_ASSIGN_OR_RETURN(model.ffn_width, config.Int({"intermediate_size"}, 3072, kFfnRange));
-  HEED_ASSIGN_OR_RETURN(model.token_types, config.Int({"type_vocab_size"}, 2, kTokenTypesRange));
-  HEED_ASSIGN_OR_RETURN(model.norm_eps,
-                        config.Double({"layer_norm_eps", "layer_norm_epsilon"}, 1e-12, kEpsRange));
-  HEED_RETURN_IF_ERROR(ReadActivation(config, {"hidden_act"}, "gelu", model));
-  HEED_ASSIGN_OR_RETURN(model.tied_embeddings, config.Bool("tie_word_embeddings", true));
-  model.attention_scale = 1 / std::sqrt(static_cast<double>(model.head_dim));
-  return model;
-}
-
 struct Architecture {
   absl::string_view model_type;
   absl::StatusOr<ModelConfig> (*read)(const ConfigReader& config);
   // Classes whose weights heed can serve: language models and the base model alone.
   std::vector<absl::string_view> classes;
+  absl::string_view headless_class;  // the one of them that has hidden states but no logits
   std::optional<int32_t> default_bos, default_eos;
 };
 
 const std::vector<Architecture>& Architectures() {
   static const auto* const kTable = new std::vector<Architecture>{
-      {"gpt2", ReadGpt2, {"GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel"}, 50256, 50256},
-      {"llama", ReadLlama, {"LlamaForCausalLM", "LlamaModel", "LLaMAForCausalLM"}, 1, 2},
-      {"bert", ReadBert, {"BertForMaskedLM", "BertForPreTraining", "BertModel"}, {}, {}},
-      {"heed_mixing", ReadMixing, {"HeedMixingForCausalLM"}, {}, {}},
+      {"gpt2",
+       ReadGpt2,
+       {"GPT2LMHeadModel", "GPT2Model", "GPT2DoubleHeadsModel"},
+       "",
+       50256,
+       50256},
+      {"llama", ReadLlama, {"LlamaForCausalLM", "LlamaModel", "LLaMAForCausalLM"}, "", 1, 2},
+      {"bert",
+       ReadBert,
+       {"BertForMaskedLM", "BertForPreTraining", "BertModel"},
+       "BertModel",
+       {},
+       {}},
+      {"mistral", ReadMistral, {"MistralForCausalLM", "MistralModel"}, "", 1, 2},
+      {"qwen2", ReadQwen2, {"Qwen2ForCausalLM", "Qwen2Model"}, "", {}, {}},
+      {"qwen3", ReadQwen3, {"Qwen3ForCausalLM", "Qwen3Model"}, "", {}, {}},
+      {"gemma", ReadGemma, {"GemmaForCausalLM", "GemmaModel"}, "", 2, 1},
+      {"gemma2", ReadGemma2, {"Gemma2ForCausalLM", "Gemma2Model"}, "", 2, 1},
+      {"gemma3_text", ReadGemma3, {"Gemma3ForCausalLM", "Gemma3TextModel"}, "", 2, 1},
+      {"gpt_neo", ReadGptNeo, {"GPTNeoForCausalLM", "GPTNeoModel"}, "", 50256, 50256},
+      {"gpt_neox", ReadGptNeoX, {"GPTNeoXForCausalLM", "GPTNeoXModel"}, "", 0, 2},
+      {"phi", ReadPhi, {"PhiForCausalLM", "PhiModel"}, "", 1, 2},
+      {"opt", ReadOpt, {"OPTForCausalLM", "OPTModel"}, "", 2, 2},
+      {"bloom", ReadBloom, {"BloomForCausalLM", "BloomModel"}, "", 1, 2},
+      {"roberta", ReadRoberta, {"RobertaForMaskedLM", "RobertaModel"}, "RobertaModel", {}, {}},
+      {"xlm-roberta",
+       ReadRoberta,
+       {"XLMRobertaForMaskedLM", "XLMRobertaModel"},
+       "XLMRobertaModel",
+       {},
+       {}},
+      {"distilbert",
+       ReadDistilBert,
+       {"DistilBertForMaskedLM", "DistilBertModel"},
+       "DistilBertModel",
+       {},
+       {}},
+      {"albert",
+       ReadAlbert,
+       {"AlbertForMaskedLM", "AlbertForPreTraining", "AlbertModel"},
+       "AlbertModel",
+       {},
+       {}},
+      {"modernbert",
+       ReadModernBert,
+       {"ModernBertForMaskedLM", "ModernBertModel"},
+       "ModernBertModel",
+       {},
+       {}},
+      {"heed_mixing", ReadMixing, {"HeedMixingForCausalLM"}, "", {}, {}},
   };
   return *kTable;
 }
@@ -321,6 +208,10 @@ absl::StatusOr<ModelConfig> ReadHuggingFaceConfig(
   HEED_RETURN_IF_ERROR(RefuseCommonOptions(reader));
   HEED_ASSIGN_OR_RETURN(ModelConfig model, architecture->read(reader));
   model.architecture = std::string(architecture->model_type);
+  HEED_ASSIGN_OR_RETURN(const std::optional<JsonValue> first_class, FirstClass(reader));
+  if (first_class && *first_class->String() == architecture->headless_class) {
+    model.has_head = model.tied_embeddings = false;
+  }
   HEED_RETURN_IF_ERROR(CheckHeads(reader, model));
   HEED_ASSIGN_OR_RETURN(model.eos_ids, FindIds(reader, generation_config, "eos_token_id",
                                                architecture->default_eos, model.vocab_size));

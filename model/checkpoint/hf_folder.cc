@@ -27,6 +27,13 @@ namespace {
 
 constexpr char kGenerationConfigFile[] = "generation_config.json";
 constexpr char kTokenizerFile[] = "tokenizer.json";
+constexpr const char* kOtherTokenizerFiles[] = {"tokenizer_config.json",
+                                                "tokenizer.model",
+                                                "spiece.model",
+                                                "sentencepiece.bpe.model",
+                                                "vocab.json",
+                                                "merges.txt",
+                                                "vocab.txt"};
 
 constexpr int64_t kMaxConfigBytes = int64_t{4} << 20;
 constexpr int64_t kMaxIndexBytes = int64_t{64} << 20;
@@ -51,6 +58,9 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   const std::string& digest() const override { return digest_; }
   DType dtype() const override { return dtype_; }
   const std::string& tokenizer_json() const override { return tokenizer_json_; }
+  const std::map<std::string, std::string>& tokenizer_files() const override {
+    return tokenizer_files_;
+  }
 
  private:
   // Opens a file of the folder and remembers it for the digest.
@@ -58,6 +68,7 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   // The contents of a file that may be missing.
   absl::StatusOr<std::optional<std::string>> ReadOptional(absl::string_view name,
                                                           int64_t max_bytes);
+  absl::Status ReadTokenizer();
   absl::Status ReadConfig();
   absl::Status ReadWeights();
   absl::Status ReadShards(const ShardIndex& index);
@@ -72,6 +83,7 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   ModelConfig config_;
   absl::flat_hash_map<std::string, Entry> tensors_;  // by canonical name
   std::string tokenizer_json_;
+  std::map<std::string, std::string> tokenizer_files_;
   std::string digest_;
   DType dtype_ = DType::kOther;
 };
@@ -81,14 +93,26 @@ absl::Status HuggingFaceCheckpoint::Open(const OpenOptions& options) {
   HEED_RETURN_IF_ERROR(ReadConfig());
   HEED_RETURN_IF_ERROR(ReadWeights());
   HEED_RETURN_IF_ERROR(CheckParameterCount());
-  HEED_ASSIGN_OR_RETURN(std::optional<std::string> tokenizer,
-                        ReadOptional(kTokenizerFile, kMaxTokenizerBytes));
-  if (tokenizer) tokenizer_json_ = *std::move(tokenizer);
+  HEED_RETURN_IF_ERROR(ReadTokenizer());
   ChooseDType();
   if (!options.compute_digest) return absl::OkStatus();
   std::vector<const File*> files;
   for (const auto& file : files_) files.push_back(file.get());
   HEED_ASSIGN_OR_RETURN(digest_, DigestFiles(std::move(files)));
+  return absl::OkStatus();
+}
+
+absl::Status HuggingFaceCheckpoint::ReadTokenizer() {
+  HEED_ASSIGN_OR_RETURN(std::optional<std::string> json,
+                        ReadOptional(kTokenizerFile, kMaxTokenizerBytes));
+  if (json) {
+    tokenizer_json_ = *std::move(json);
+    return absl::OkStatus();
+  }
+  for (const char* const name : kOtherTokenizerFiles) {
+    HEED_ASSIGN_OR_RETURN(std::optional<std::string> bytes, ReadOptional(name, kMaxTokenizerBytes));
+    if (bytes) tokenizer_files_.emplace(name, *std::move(bytes));
+  }
   return absl::OkStatus();
 }
 

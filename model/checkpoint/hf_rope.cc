@@ -1,31 +1,28 @@
 #include "model/checkpoint/hf_rope.h"
 
+#include <cmath>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/errors.h"
+#include "model/checkpoint/size_limits.h"
 
 namespace heed {
 namespace {
 
-constexpr double kDefaultTheta = 10000;
 constexpr DoubleRange kThetaRange{1, 1e12};
 constexpr DoubleRange kFactorRange{1, 1e6};
-constexpr IntRange kContextRange{1, int64_t{1} << 26};
+constexpr DoubleRange kFrequencyRange{1e-3, 1e6};
+constexpr DoubleRange kAttentionFactorRange{1e-3, 1e3};
+constexpr DoubleRange kFractionRange{0, 1};
 
 // In transformers 5 rope_scaling is an alias of rope_parameters, and wins when both are there.
-std::optional<JsonValue> FindParameters(const ConfigReader& config) {
+std::optional<JsonValue> FindFlatParameters(const ConfigReader& config) {
   std::optional<JsonValue> parameters = config.FindNonNull("rope_scaling");
   return parameters ? parameters : config.FindNonNull("rope_parameters");
-}
-
-absl::Status CheckWholeHead(const ConfigReader& config) {
-  const std::optional<JsonValue> fraction = config.FindNonNull("partial_rotary_factor");
-  if (!fraction) return absl::OkStatus();
-  HEED_ASSIGN_OR_RETURN(const double value, fraction->Double());
-  return value == 1 ? absl::OkStatus() : UnsupportedValue(*fraction, "1");
 }
 
 // transformers gives a model with several kinds of layers an object for each kind.
@@ -39,63 +36,172 @@ absl::Status CheckOneForAllLayers(const JsonValue& parameters) {
   return absl::OkStatus();
 }
 
+// The parameters of one kind of layers.
+absl::StatusOr<std::optional<JsonValue>> FindParametersOf(const ConfigReader& config,
+                                                          const RopeKeys& keys) {
+  std::optional<JsonValue> scaling;
+  if (keys.is_scaled) scaling = config.FindNonNull("rope_scaling");
+  const std::optional<JsonValue> by_type = config.FindNonNull("rope_parameters");
+  if (!by_type) return scaling;
+  if (scaling) return UnsupportedValue(*scaling, "null beside rope_parameters");
+  HEED_ASSIGN_OR_RETURN(const auto members, by_type->Object());
+  for (const auto& [key, value] : members) {
+    if (!value.IsObject() && !value.IsNull()) {
+      return UnsupportedValue(value, "an object for each kind of layers");
+    }
+  }
+  return ConfigReader(*by_type).FindNonNull(keys.layer_type);
+}
+
+// The object that holds the parameters; absent: none does.
+absl::StatusOr<std::optional<JsonValue>> FindParameters(const ConfigReader& config,
+                                                        const RopeKeys& keys) {
+  std::optional<JsonValue> found = FindFlatParameters(config);
+  if (!keys.layer_type.empty()) {
+    HEED_ASSIGN_OR_RETURN(found, FindParametersOf(config, keys));
+  }
+  if (found) HEED_RETURN_IF_ERROR(CheckOneForAllLayers(*found));
+  return found;
+}
+
 absl::StatusOr<double> RequiredFactor(const ConfigReader& parameters, absl::string_view key,
                                       DoubleRange range) {
   HEED_RETURN_IF_ERROR(parameters.object().Get(key).status());
   return parameters.Double({key}, 1, range);
 }
 
-absl::Status ReadLlama3(const ConfigReader& config, const ConfigReader& parameters,
-                        int64_t context_window, RopeScaling& scaling) {
-  constexpr DoubleRange kFrequencyRange{1e-3, 1e6};
+// Null counts as absent.
+absl::StatusOr<double> OptionalFactor(const ConfigReader& parameters, absl::string_view key,
+                                      double fallback, DoubleRange range) {
+  if (!parameters.FindNonNull(key)) return fallback;
+  return parameters.Double({key}, fallback, range);
+}
+
+// A value beside the parameters has precedence over the one among them.
+absl::StatusOr<int64_t> OriginalContext(const ConfigReader& config, const ConfigReader& parameters,
+                                        int64_t context_window) {
+  constexpr absl::string_view kKey = "original_max_position_embeddings";
+  HEED_ASSIGN_OR_RETURN(const int64_t inner, parameters.Int({kKey}, context_window, kContextRange));
+  return config.Int({kKey}, inner, kContextRange);
+}
+
+absl::Status ReadLlama3(const ConfigReader& parameters, RopeScaling& scaling) {
   HEED_ASSIGN_OR_RETURN(scaling.low_freq_factor,
                         RequiredFactor(parameters, "low_freq_factor", kFrequencyRange));
   HEED_ASSIGN_OR_RETURN(scaling.high_freq_factor,
                         RequiredFactor(parameters, "high_freq_factor", kFrequencyRange));
-  if (scaling.high_freq_factor <= scaling.low_freq_factor) {
-    return parameters.object()
-        .Find("high_freq_factor")
-        ->Unexpected(
-            absl::StrCat("greater than low_freq_factor, which is ", scaling.low_freq_factor));
+  if (scaling.high_freq_factor > scaling.low_freq_factor) return absl::OkStatus();
+  return parameters.object()
+      .Find("high_freq_factor")
+      ->Unexpected(
+          absl::StrCat("greater than low_freq_factor, which is ", scaling.low_freq_factor));
+}
+
+// How YaRN raises the scores' temperature with the factor, by default.
+double YarnMagnitude(double factor, double scale) {
+  return factor <= 1 ? 1 : 0.1 * scale * std::log(factor) + 1;
+}
+
+absl::StatusOr<double> ReadYarnAttentionFactor(const ConfigReader& parameters, double factor) {
+  HEED_ASSIGN_OR_RETURN(const double scale,
+                        OptionalFactor(parameters, "mscale", 0, {0, kFactorRange.max}));
+  HEED_ASSIGN_OR_RETURN(const double scale_all,
+                        OptionalFactor(parameters, "mscale_all_dim", 0, {0, kFactorRange.max}));
+  const double fallback = scale > 0 && scale_all > 0
+                              ? YarnMagnitude(factor, scale) / YarnMagnitude(factor, scale_all)
+                              : YarnMagnitude(factor, 1);
+  return OptionalFactor(parameters, "attention_factor", fallback, kAttentionFactorRange);
+}
+
+absl::Status ReadYarn(const ConfigReader& parameters, RopeParameters& rope) {
+  RopeScaling& scaling = rope.scaling;
+  HEED_ASSIGN_OR_RETURN(scaling.attention_factor,
+                        ReadYarnAttentionFactor(parameters, scaling.factor));
+  HEED_ASSIGN_OR_RETURN(scaling.beta_fast,
+                        OptionalFactor(parameters, "beta_fast", 32, kFrequencyRange));
+  HEED_ASSIGN_OR_RETURN(scaling.beta_slow,
+                        OptionalFactor(parameters, "beta_slow", 1, kFrequencyRange));
+  HEED_ASSIGN_OR_RETURN(scaling.truncate, parameters.Bool("truncate", true));
+  const std::string where = parameters.object().Where();
+  if (scaling.beta_fast < scaling.beta_slow) {
+    return CheckpointInvalid(absl::StrCat(where, ": beta_fast is ", scaling.beta_fast,
+                                          "; it must be at least beta_slow, ", scaling.beta_slow));
   }
-  // A value beside the parameters has precedence over the one among them.
-  constexpr absl::string_view kKey = "original_max_position_embeddings";
-  HEED_ASSIGN_OR_RETURN(const int64_t inner, parameters.Int({kKey}, context_window, kContextRange));
-  HEED_ASSIGN_OR_RETURN(scaling.original_context, config.Int({kKey}, inner, kContextRange));
-  return absl::OkStatus();
+  if (rope.theta > 1) return absl::OkStatus();
+  return CheckpointInvalid(
+      absl::StrCat(where, ": rope_theta is ", rope.theta, "; yarn needs more than 1"));
 }
 
 absl::Status ReadScaling(const ConfigReader& config, const ConfigReader& parameters,
-                         ModelConfig& model) {
+                         int64_t context_window, RopeParameters& rope) {
   HEED_ASSIGN_OR_RETURN(const std::optional<JsonValue> type,
                         parameters.Find({"rope_type", "type"}));
   HEED_ASSIGN_OR_RETURN(const std::string name,
                         parameters.String({"rope_type", "type"}, "default"));
   if (name == "default") return absl::OkStatus();
-  if (name != "linear" && name != "llama3") {
-    return UnsupportedValue(*type, "\"default\", \"linear\" and \"llama3\"");
+  if (name != "linear" && name != "dynamic" && name != "llama3" && name != "yarn") {
+    return UnsupportedValue(*type, "\"default\", \"linear\", \"dynamic\", \"llama3\" and \"yarn\"");
   }
-  RopeScaling& scaling = model.rope_scaling;
-  HEED_ASSIGN_OR_RETURN(scaling.factor, RequiredFactor(parameters, "factor", kFactorRange));
-  scaling.kind = name == "linear" ? RopeScaling::Kind::kLinear : RopeScaling::Kind::kLlama3;
-  if (scaling.kind == RopeScaling::Kind::kLinear) return absl::OkStatus();
-  return ReadLlama3(config, parameters, model.context_window, scaling);
+  HEED_ASSIGN_OR_RETURN(const double factor, RequiredFactor(parameters, "factor", kFactorRange));
+  if (name == "dynamic") return absl::OkStatus();
+  RopeScaling& scaling = rope.scaling;
+  scaling.factor = factor;
+  scaling.kind = RopeScaling::Kind::kLinear;
+  if (name == "linear") return absl::OkStatus();
+  HEED_ASSIGN_OR_RETURN(scaling.original_context,
+                        OriginalContext(config, parameters, context_window));
+  const bool is_yarn = name == "yarn";
+  scaling.kind = is_yarn ? RopeScaling::Kind::kYarn : RopeScaling::Kind::kLlama3;
+  return is_yarn ? ReadYarn(parameters, rope) : ReadLlama3(parameters, scaling);
 }
 
 }  // namespace
 
-absl::Status ReadRope(const ConfigReader& config, ModelConfig& model) {
-  HEED_RETURN_IF_ERROR(CheckWholeHead(config));
-  HEED_ASSIGN_OR_RETURN(model.rope_theta,
-                        config.Double({"rope_theta"}, kDefaultTheta, kThetaRange));
-  const std::optional<JsonValue> object = FindParameters(config);
-  if (!object) return absl::OkStatus();
-  HEED_RETURN_IF_ERROR(CheckOneForAllLayers(*object));
+absl::StatusOr<RopeParameters> ReadRopeParameters(const ConfigReader& config, const RopeKeys& keys,
+                                                  int64_t context_window) {
+  RopeParameters rope;
+  HEED_ASSIGN_OR_RETURN(rope.theta, config.Double({keys.theta}, keys.default_theta, kThetaRange));
+  HEED_ASSIGN_OR_RETURN(const std::optional<JsonValue> object, FindParameters(config, keys));
+  if (!object) return rope;
   const ConfigReader parameters(*object);
-  HEED_RETURN_IF_ERROR(CheckWholeHead(parameters));
-  HEED_ASSIGN_OR_RETURN(model.rope_theta,
-                        parameters.Double({"rope_theta"}, model.rope_theta, kThetaRange));
-  return ReadScaling(config, parameters, model);
+  HEED_ASSIGN_OR_RETURN(rope.theta, parameters.Double({"rope_theta"}, rope.theta, kThetaRange));
+  HEED_RETURN_IF_ERROR(ReadScaling(config, parameters, context_window, rope));
+  return rope;
+}
+
+absl::Status ReadRope(const ConfigReader& config, const RopeKeys& keys, ModelConfig& model) {
+  HEED_ASSIGN_OR_RETURN(const RopeParameters rope,
+                        ReadRopeParameters(config, keys, model.context_window));
+  model.rope_theta = rope.theta;
+  model.rope_scaling = rope.scaling;
+  return absl::OkStatus();
+}
+
+absl::Status ReadRotaryFraction(const ConfigReader& config, absl::string_view key, double fallback,
+                                ModelConfig& model) {
+  HEED_ASSIGN_OR_RETURN(double fraction, config.Double({key}, fallback, kFractionRange));
+  if (const std::optional<JsonValue> object = FindFlatParameters(config)) {
+    HEED_ASSIGN_OR_RETURN(fraction, ConfigReader(*object).Double({"partial_rotary_factor"},
+                                                                 fraction, kFractionRange));
+  }
+  model.rotary_dim = static_cast<int>(model.head_dim * fraction);
+  if (model.rotary_dim >= 2 && model.rotary_dim % 2 == 0) return absl::OkStatus();
+  return CheckpointInvalid(absl::StrCat(config.object().Where(), ": ", model.rotary_dim, " of the ",
+                                        model.head_dim, " dimensions of a head rotate (", key, " ",
+                                        fraction, "); it must be an even number, at least 2"));
+}
+
+absl::Status RequireWholeHeads(const ConfigReader& config) {
+  std::vector<std::optional<JsonValue>> fractions = {config.FindNonNull("partial_rotary_factor")};
+  if (const std::optional<JsonValue> object = FindFlatParameters(config)) {
+    fractions.push_back(object->Find("partial_rotary_factor"));
+  }
+  for (const std::optional<JsonValue>& fraction : fractions) {
+    if (!fraction) continue;
+    HEED_ASSIGN_OR_RETURN(const double value, fraction->Double());
+    if (value != 1) return UnsupportedValue(*fraction, "1");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace heed

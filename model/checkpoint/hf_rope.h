@@ -3,16 +3,43 @@
 #define HEED_MODEL_CHECKPOINT_HF_ROPE_H_
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "model/checkpoint/config_reader.h"
 #include "model/checkpoint/model_config.h"
 
 namespace heed {
 
-// Sets rope_theta and rope_scaling of `model`, whose context_window is already known. transformers
-// 4 writes rope_theta and rope_scaling, transformers 5 rope_parameters with the theta inside.
-// UNIMPLEMENTED for other kinds than default, linear and llama3, for rotation of a part of each
-// head, and for parameters that differ by layer.
-absl::Status ReadRope(const ConfigReader& config, ModelConfig& model);
+// Where a family states its rotary parameters. transformers 4 writes a theta, rope_scaling and
+// perhaps a rotated fraction at the top; transformers 5 writes rope_parameters with all of it
+// inside.
+struct RopeKeys {
+  absl::string_view theta = "rope_theta";  // at the top
+  double default_theta = 10000;
+  // Families whose layers differ have an object of this name inside rope_parameters; empty: all
+  // layers are alike.
+  absl::string_view layer_type;
+  bool is_scaled = true;  // rope_scaling is about these layers
+};
+
+// UNIMPLEMENTED for kinds of scaling other than default, linear, dynamic, llama3 and yarn, and for
+// parameters that differ by layer where a family has but one kind of layers. Dynamic scaling
+// changes nothing within max_position_embeddings, and beyond it keys that were rotated earlier
+// would be wrong: the context window is the limit, so there it is no scaling at all.
+absl::StatusOr<RopeParameters> ReadRopeParameters(const ConfigReader& config, const RopeKeys& keys,
+                                                  int64_t context_window);
+
+// Sets rope_theta and rope_scaling of `model`, whose context_window and head_dim are already
+// known.
+absl::Status ReadRope(const ConfigReader& config, const RopeKeys& keys, ModelConfig& model);
+
+// Sets rotary_dim of `model`: head_dim times the fraction under `key` or, inside rope_parameters,
+// under partial_rotary_factor.
+absl::Status ReadRotaryFraction(const ConfigReader& config, absl::string_view key, double fallback,
+                                ModelConfig& model);
+
+// Refuses a fraction other than 1, for families without one.
+absl::Status RequireWholeHeads(const ConfigReader& config);
 
 }  // namespace heed
 

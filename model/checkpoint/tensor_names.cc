@@ -7,28 +7,65 @@
 namespace heed {
 namespace {
 
-bool IsBuffer(absl::string_view architecture, absl::string_view name) {
-  if (architecture == "gpt2") {
-    return absl::EndsWith(name, ".attn.bias") || absl::EndsWith(name, ".attn.masked_bias");
+// What a family's tensors are called beside their parameters' own names.
+struct NameRules {
+  absl::string_view architecture;
+  absl::string_view prefix;  // of the base model
+  // How the names of buffers end that old writers saved like parameters.
+  absl::string_view buffers[3] = {};
+};
+
+constexpr NameRules kRules[] = {
+    {"gpt2", "transformer.", {".attn.bias", ".attn.masked_bias"}},
+    {"gpt_neo", "transformer.", {".attn.attention.bias", ".attn.attention.masked_bias"}},
+    {"gpt_neox",
+     "gpt_neox.",
+     {".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"}},
+    {"llama", "model.", {"rotary_emb.inv_freq"}},
+    {"mistral", "model.", {"rotary_emb.inv_freq"}},
+    {"qwen2", "model.", {"rotary_emb.inv_freq"}},
+    {"qwen3", "model.", {"rotary_emb.inv_freq"}},
+    {"gemma", "model.", {"rotary_emb.inv_freq"}},
+    {"gemma2", "model.", {"rotary_emb.inv_freq"}},
+    {"gemma3_text", "model.", {"rotary_emb.inv_freq"}},
+    {"phi", "model.", {"rotary_emb.inv_freq"}},
+    {"opt", "model."},
+    {"bloom", "transformer."},
+    {"bert", "bert.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
+    {"roberta", "roberta.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
+    {"xlm-roberta", "roberta.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
+    {"distilbert", "distilbert.", {"embeddings.position_ids"}},
+    {"albert", "albert.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
+    {"modernbert", "model."},
+};
+
+const NameRules* FindRules(absl::string_view architecture) {
+  for (const NameRules& rules : kRules) {
+    if (rules.architecture == architecture) return &rules;
   }
-  if (architecture == "llama") return absl::EndsWith(name, "rotary_emb.inv_freq");
-  if (architecture != "bert") return false;
-  return name == "embeddings.position_ids" || name == "embeddings.token_type_ids";
+  return nullptr;
+}
+
+bool IsBuffer(const NameRules& rules, absl::string_view name) {
+  for (const absl::string_view end : rules.buffers) {
+    if (!end.empty() && absl::EndsWith(name, end)) return true;
+  }
+  return false;
 }
 
 }  // namespace
 
 absl::string_view BaseModelPrefix(absl::string_view architecture) {
-  if (architecture == "gpt2") return "transformer.";
-  if (architecture == "llama") return "model.";
-  if (architecture == "bert") return "bert.";
-  return "";
+  const NameRules* rules = FindRules(architecture);
+  return rules != nullptr ? rules->prefix : "";
 }
 
 std::optional<std::string> CanonicalTensorName(absl::string_view architecture,
                                                absl::string_view name) {
-  name = absl::StripPrefix(name, BaseModelPrefix(architecture));
-  if (IsBuffer(architecture, name)) return std::nullopt;
+  if (const NameRules* rules = FindRules(architecture)) {
+    name = absl::StripPrefix(name, rules->prefix);
+    if (IsBuffer(*rules, name)) return std::nullopt;
+  }
   if (absl::EndsWith(name, "LayerNorm.gamma")) {
     return absl::StrCat(absl::StripSuffix(name, "gamma"), "weight");
   }

@@ -9,8 +9,8 @@
 
 namespace heed {
 
-// Prefix that the base model's tensors have when a head is stored beside them: "transformer." for
-// "gpt2", "model." for "llama", "bert." for "bert"; empty for families without one.
+// Prefix that the base model's tensors have when a head is stored beside them, for example
+// "transformer." for "gpt2"; empty for families without one.
 absl::string_view BaseModelPrefix(absl::string_view architecture);
 
 // `name` less the base-model prefix (once), with LayerNorm.gamma and LayerNorm.beta, which old

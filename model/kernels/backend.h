@@ -64,8 +64,8 @@ struct AttentionRows {
 class AttentionRowSink {
  public:
   virtual ~AttentionRowSink() = default;
-  // The exact post-softmax weights of one row, F32 [keys up to the last visible one]; those before
-  // the window are 0. Valid during the call.
+  // The exact post-softmax weights of one row, F32 [keys up to its own; all of them where attention
+  // is not causal]; those outside the window are 0. Valid during the call.
   virtual void OnRow(int head, int64_t query, absl::Span<const float> weights) = 0;
 };
 
@@ -86,8 +86,11 @@ struct AttentionShape {
   int head_dim = 0;
   float scale = 1;     // multiplies q.k
   bool causal = true;  // row at position p sees keys 0..p; otherwise all keys
-  // Causal only: a row sees none but the last `window` of these keys, its own included. 0: all.
-  int64_t window = 0;
+  int64_t window = 0;  // a row sees none but those of these keys less than `window` away; 0: all
+  float soft_cap = 0;  // a scaled score s becomes soft_cap * tanh(s / soft_cap); 0: stays
+  // Causal only, [n_heads]: a score falls by its head's slope for each position of distance (ALiBi:
+  // Press et al. 2021, arXiv 2108.12409). Borrowed; empty: it does not.
+  absl::Span<const float> slopes;
 };
 
 class Backend {
@@ -105,8 +108,13 @@ class Backend {
   virtual void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,
                          MatrixRef y) const = 0;
 
-  // Rotates each head of x [rows, n * head_dim] in pairs (i, i + head_dim / 2); row r by the angles
-  // whose cosines and sines are cos.Row(r) and sin.Row(r), [rows, head_dim / 2].
+  // Each head of x [rows, n * head_dim] = norm(the head); the norm's parameters are [head_dim].
+  virtual void NormalizeHeads(NormKind kind, const NormParameters& norm, MatrixRef x,
+                              int head_dim) const = 0;
+
+  // Rotates the first 2 * pairs dimensions of each head of x [rows, n * head_dim] in pairs
+  // (i, i + pairs); row r by the angles whose cosines and sines are cos.Row(r) and sin.Row(r),
+  // [rows, pairs].
   virtual void Rotate(MatrixRef x, int head_dim, ConstMatrixRef cos, ConstMatrixRef sin) const = 0;
 
   // x = act(x).
@@ -115,12 +123,19 @@ class Backend {
   // y [rows, n] = act(gate_up[:, :n]) * gate_up[:, n:].
   virtual void ActivateGated(Activation activation, ConstMatrixRef gate_up, MatrixRef y) const = 0;
 
+  // x = cap * tanh(x / cap).
+  virtual void SoftCap(float cap, MatrixRef x) const = 0;
+
+  // y += x, of one shape.
+  virtual void Add(ConstMatrixRef x, MatrixRef y) const = 0;
+
   // Writes keys and values, [n_new, n_kv_heads * head_dim] each, to the positions from
   // `first_position` on.
   virtual void StoreKeysValues(ConstMatrixRef keys, ConstMatrixRef values, int head_dim,
                                int64_t first_position, KvPages pages) const = 0;
 
-  // output = softmax(scale * q k^T) v for every slice and head. Watched rows go to the slice's
+  // output = softmax(scale * q k^T) v for every slice and head, the scores changed as the shape
+  // says. Watched rows go to the slice's
   // sink: the very weights that multiply the values. Rows that nobody watches exist only in
   // per-thread scratch.
   virtual void Attend(const AttentionShape& shape,

@@ -63,7 +63,7 @@ std::vector<Tile> MakeTiles(const AttentionShape& shape, absl::Span<const Attent
 }
 
 // Hands the watched rows of a finished tile to the slice's sink.
-void Report(const Tile& tile, const AttentionTileArgs& args) {
+void Report(const Tile& tile, const AttentionTileArgs& args, bool causal) {
   const AttentionRows& watched = tile.slice->watched;
   if (watched.empty() || !std::binary_search(watched.heads.begin(), watched.heads.end(), tile.head))
     return;
@@ -72,9 +72,24 @@ void Report(const Tile& tile, const AttentionTileArgs& args) {
   for (; query != watched.queries.end() && *query < first + tile.rows; ++query) {
     const int64_t r = *query - first;
     float* const weights = args.weights + r * args.weights_stride;
+    const int64_t end = KeyEnd(args, r), reported = causal ? end : args.key_limit;
     std::fill_n(weights, FirstKey(args, r), 0.0f);
-    tile.slice->sink->OnRow(tile.head, *query, {weights, static_cast<size_t>(KeyEnd(args, r))});
+    std::fill_n(weights + end, reported - end, 0.0f);
+    tile.slice->sink->OnRow(tile.head, *query, {weights, static_cast<size_t>(reported)});
   }
+}
+
+// Which of a sequence's `keys` each row of a tile sees. A window without a causal mask reaches to
+// both sides, so that it moves with the rows and is cut off at the ends.
+void SetVisibleKeys(const AttentionShape& shape, int64_t keys, AttentionTileArgs& args) {
+  const bool is_sliding = shape.causal || shape.window != 0;
+  args.key_limit = keys;
+  args.visible_step = is_sliding ? 1 : 0;
+  args.first_visible = is_sliding ? args.query_position + 1 : keys;
+  args.window = shape.window;
+  if (shape.causal || shape.window == 0) return;
+  args.first_visible += shape.window - 1;
+  args.window = 2 * shape.window - 1;
 }
 
 class FastBackend : public Backend {
@@ -92,14 +107,20 @@ class FastBackend : public Backend {
 
   void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,
                  MatrixRef y) const override {
-    const float* bias = norm.bias.empty() ? nullptr : norm.bias.data();
     ParallelBlocks(x.rows, Grain(x.cols), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
-        if (kind == NormKind::kLayerNorm) {
-          kernels_.layer_norm(x.Row(r).data(), norm.weight.data(), bias, norm.eps, y.Row(r).data(),
-                              x.cols);
-        } else {
-          kernels_.rms_norm(x.Row(r).data(), norm.weight.data(), norm.eps, y.Row(r).data(), x.cols);
+        NormalizeRow(kind, norm, x.Row(r).data(), y.Row(r).data(), x.cols);
+      }
+    });
+  }
+
+  void NormalizeHeads(NormKind kind, const NormParameters& norm, MatrixRef x,
+                      int head_dim) const override {
+    ParallelBlocks(x.rows, Grain(x.cols), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        for (int64_t h = 0; h < x.cols; h += head_dim) {
+          float* const head = x.Row(r).data() + h;
+          NormalizeRow(kind, norm, head, head, head_dim);
         }
       }
     });
@@ -109,7 +130,7 @@ class FastBackend : public Backend {
     ParallelBlocks(x.rows, Grain(x.cols), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         for (int64_t h = 0; h < x.cols; h += head_dim) {
-          kernels_.rotate(x.Row(r).data() + h, cos.Row(r).data(), sin.Row(r).data(), head_dim / 2);
+          kernels_.rotate(x.Row(r).data() + h, cos.Row(r).data(), sin.Row(r).data(), cos.cols);
         }
       }
     });
@@ -128,6 +149,22 @@ class FastBackend : public Backend {
       for (int64_t r = begin; r < end; ++r) {
         const float* gate = gate_up.Row(r).data();
         kernels_.activate_gated(code, gate, gate + y.cols, y.Row(r).data(), y.cols);
+      }
+    });
+  }
+
+  void SoftCap(float cap, MatrixRef x) const override {
+    ParallelBlocks(x.rows, Grain(x.cols), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) kernels_.soft_cap(cap, x.Row(r).data(), x.cols);
+    });
+  }
+
+  void Add(ConstMatrixRef x, MatrixRef y) const override {
+    ParallelBlocks(y.rows, Grain(y.cols), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const float* const from = x.Row(r).data();
+        float* const to = y.Row(r).data();
+        for (int64_t i = 0; i < y.cols; ++i) to[i] += from[i];
       }
     });
   }
@@ -167,6 +204,16 @@ class FastBackend : public Backend {
     return std::max<int64_t>(1, kParallelElements / std::max<int64_t>(cols, 1));
   }
 
+  void NormalizeRow(NormKind kind, const NormParameters& norm, const float* x, float* y,
+                    int64_t n) const {
+    const float* const bias = norm.bias.empty() ? nullptr : norm.bias.data();
+    if (kind == NormKind::kLayerNorm) {
+      kernels_.layer_norm(x, norm.weight.data(), bias, norm.eps, y, n);
+    } else {
+      kernels_.rms_norm(x, norm.weight.data(), norm.eps, y, n);
+    }
+  }
+
   void RunTile(const AttentionShape& shape, const Tile& tile) const {
     const AttentionSlice& slice = *tile.slice;
     const int64_t keys = slice.first_position + slice.query.rows;
@@ -185,15 +232,16 @@ class FastBackend : public Backend {
     args.key_offset = kv_head * head_floats;
     args.value_offset = (shape.n_kv_heads + kv_head) * head_floats;
     args.rows = tile.rows;
-    args.first_visible = shape.causal ? slice.first_position + tile.row + 1 : keys;
-    args.visible_step = shape.causal ? 1 : 0;
-    args.window = shape.window;
+    args.query_position = slice.first_position + tile.row;
+    SetVisibleKeys(shape, keys, args);
     args.head_dim = shape.head_dim;
     args.scale = shape.scale;
+    args.soft_cap = shape.soft_cap;
+    args.slope = shape.slopes.empty() ? 0.0f : shape.slopes[tile.head];
     args.weights = scratch.data();
     args.weights_stride = stride;
     kernels_.attention_tile(args);
-    Report(tile, args);
+    Report(tile, args, shape.causal);
   }
 
   const Isa isa_;

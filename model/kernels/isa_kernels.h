@@ -29,21 +29,26 @@ struct AttentionTileArgs {
   int64_t rows;           // 1..kMaxTileRows
   int64_t first_visible;  // keys that row 0 sees, at least 1
   int64_t visible_step;   // keys that each further row sees more: 1 causal, 0 bidirectional
-  int64_t window;         // each row sees only its last `window` keys; 0: all of them
+  int64_t key_limit;      // no row sees this key or later ones
+  int64_t window;         // each row sees at most the `window` keys before its last; 0: all of them
   int64_t head_dim;
   float scale;
+  float soft_cap;          // 0: none
+  float slope;             // a score falls by it for each key of distance; 0: none
+  int64_t query_position;  // of row 0; for the slope
   float*
       weights;  // scratch and result: post-softmax weights, row r at weights + r * weights_stride
   int64_t weights_stride;  // a multiple of 16, at least the keys that the last row sees
 };
 
-// Keys [FirstKey, KeyEnd) are those that row r sees; the weights of earlier ones are unspecified.
-// Static, so that each file has code for its own instruction set.
+// Keys [FirstKey, KeyEnd) are those that row r sees; the weights of others are unspecified. Static,
+// so that each file has code for its own instruction set.
 static inline int64_t KeyEnd(const AttentionTileArgs& args, int64_t r) {
-  return args.first_visible + r * args.visible_step;
+  const int64_t end = args.first_visible + r * args.visible_step;
+  return end < args.key_limit ? end : args.key_limit;
 }
 static inline int64_t FirstKey(const AttentionTileArgs& args, int64_t r) {
-  const int64_t end = KeyEnd(args, r);
+  const int64_t end = args.first_visible + r * args.visible_step;
   return args.window == 0 || end < args.window ? 0 : end - args.window;
 }
 
@@ -55,6 +60,8 @@ struct IsaKernels {
   void (*activate)(ActivationCode code, float* x, int64_t n);
   void (*activate_gated)(ActivationCode code, const float* gate, const float* up, float* y,
                          int64_t n);
+  // x = cap * tanh(x / cap), n elements.
+  void (*soft_cap)(float cap, float* x, int64_t n);
   // One head of one row: pairs (i, i + half).
   void (*rotate)(float* x, const float* cos, const float* sin, int64_t half);
   void (*attention_tile)(const AttentionTileArgs& args);

@@ -62,6 +62,24 @@ inline F32x16 Sigmoid(F32x16 x) {
   return IfNegative(x, e, one) / (one + e);
 }
 
+// tanh within 2e-7 of its value: below 0.625 four levels of its continued fraction (Abramowitz and
+// Stegun, 4.5.70), which subtract nothing; above, through e^-2|x|.
+inline F32x16 Tanh(F32x16 x) {
+  const F32x16 one = F32x16::Broadcast(1.0f);
+  const F32x16 a = Abs(x);
+  const F32x16 s = x * x;
+  const F32x16 above = MulAdd(s + F32x16::Broadcast(105.0f), s, F32x16::Broadcast(945.0f));
+  const F32x16 below = MulAdd(MulAdd(F32x16::Broadcast(15.0f), s, F32x16::Broadcast(420.0f)), s,
+                              F32x16::Broadcast(945.0f));
+  const F32x16 e = Exp(F32x16::Broadcast(-2.0f) * a);
+  const F32x16 far = CopySign((one - e) / (one + e), x);
+  return IfNegative(a - F32x16::Broadcast(0.625f), x * above / below, far);
+}
+
+inline F32x16 Capped(F32x16 x, float cap) {
+  return F32x16::Broadcast(cap) * Tanh(x * F32x16::Broadcast(1.0f / cap));
+}
+
 // erf within 2e-7: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
 inline F32x16 Erf(F32x16 x) {
   const F32x16 one = F32x16::Broadcast(1.0f);
@@ -135,6 +153,13 @@ void ActivateGatedKernel(ActivationCode code, const float* gate, const float* up
       return ActivateGatedAs<ActivationCode::kSilu>(gate, up, y, n);
     case ActivationCode::kRelu:
       return ActivateGatedAs<ActivationCode::kRelu>(gate, up, y, n);
+  }
+}
+
+void SoftCapKernel(float cap, float* x, int64_t n) {
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const int64_t k = n - i < kLanes ? n - i : kLanes;
+    Capped(F32x16::LoadPartial(x + i, k), cap).StorePartial(x + i, k);
   }
 }
 
@@ -241,6 +266,23 @@ inline F32x16 KeepBetween(F32x16 page, int64_t j, int64_t begin, int64_t end, fl
   return KeepFrom(KeepFirst(page, end - j, fill), begin - j, fill);
 }
 
+// The soft cap and the slope over the pages of the scores [begin, end) of row r. A pass of their
+// own, because few models have one.
+void BendScores(const AttentionTileArgs& args, int64_t r, int64_t begin, int64_t end) {
+  static const float kIndex[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  float* weights = args.weights + r * args.weights_stride;
+  const F32x16 slope = F32x16::Broadcast(args.slope);
+  for (int64_t j = begin / kLanes * kLanes; j < end; j += kLanes) {
+    F32x16 scores = F32x16::Load(weights + j);
+    if (args.soft_cap != 0) scores = Capped(scores, args.soft_cap);
+    if (args.slope != 0) {
+      const float distance = static_cast<float>(j - (args.query_position + r));
+      scores = MulAdd(slope, F32x16::Load(kIndex) + F32x16::Broadcast(distance), scores);
+    }
+    scores.Store(weights + j);
+  }
+}
+
 // Softmax over the scores [begin, end) of a row; the rest of their pages becomes exactly 0.
 void SoftmaxRow(float* weights, int64_t begin, int64_t end) {
   F32x16 max = F32x16::Broadcast(-INFINITY);
@@ -323,6 +365,7 @@ void TileRows(const AttentionTileArgs& args, int64_t row) {
   for (int64_t r = row; r < row + kRows; ++r) {
     float* weights = args.weights + r * args.weights_stride;
     const int64_t begin = FirstKey(args, r), end = KeyEnd(args, r);
+    if (args.soft_cap != 0 || args.slope != 0) BendScores(args, r, begin, end);
     SoftmaxRow(weights, begin, end);
     for (int64_t j = page * kLanes; j < begin / kLanes * kLanes; ++j) weights[j] = 0.0f;
     const int64_t own_end = (end + kLanes - 1) / kLanes * kLanes;
@@ -339,7 +382,8 @@ void AttentionTileKernel(const AttentionTileArgs& args) {
 }
 
 constexpr IsaKernels kKernels = {LayerNormKernel,     RmsNormKernel, ActivateKernel,
-                                 ActivateGatedKernel, RotateKernel,  AttentionTileKernel};
+                                 ActivateGatedKernel, SoftCapKernel, RotateKernel,
+                                 AttentionTileKernel};
 
 }  // namespace
 }  // namespace heed

@@ -103,18 +103,32 @@ class HeadView {
   const int64_t head_dim_;
 };
 
-// softmax(scale * q K^T) over the positions [begin, end); 0 at those before.
-std::vector<float> Weights(const float* query, const HeadView& head, int head_dim, double scale,
-                           int64_t begin, int64_t end) {
+double Capped(double x, double cap) {
+  return cap == 0 ? x : cap * std::tanh(x / cap);
+}
+
+// One query against the keys [begin, end), of `keys` altogether.
+struct ScoreRow {
+  const float* query;
+  int64_t position;
+  double slope;
+  int64_t begin, end, keys;
+};
+
+// softmax(scale * q K^T) with the cap and the slope; 0 at the keys that the row does not see.
+std::vector<float> Weights(const AttentionShape& shape, const HeadView& head, const ScoreRow& row) {
+  const int64_t begin = row.begin, end = row.end;
   std::vector<double> scores(end - begin);
   for (int64_t j = begin; j < end; ++j) {
-    for (int64_t d = 0; d < head_dim; ++d) scores[j - begin] += double{query[d]} * head.Key(j, d);
-    scores[j - begin] *= scale;
+    double& score = scores[j - begin];
+    for (int64_t d = 0; d < shape.head_dim; ++d) score += double{row.query[d]} * head.Key(j, d);
+    score = Capped(score * shape.scale, shape.soft_cap) -
+            row.slope * static_cast<double>(row.position - j);
   }
   const double max = *std::max_element(scores.begin(), scores.end());
   double sum = 0;
   for (double& s : scores) sum += (s = std::exp(s - max));
-  std::vector<float> weights(end, 0.0f);
+  std::vector<float> weights(row.keys, 0.0f);
   for (int64_t j = begin; j < end; ++j) weights[j] = static_cast<float>(scores[j - begin] / sum);
   return weights;
 }
@@ -133,8 +147,16 @@ class ScalarBackend : public Backend {
     for (int64_t r = 0; r < x.rows; ++r) NormalizeRow(kind, norm, x.Row(r), y.Row(r));
   }
 
+  void NormalizeHeads(NormKind kind, const NormParameters& norm, MatrixRef x,
+                      int head_dim) const override {
+    for (int64_t h = 0; h < x.cols; h += head_dim) {
+      const MatrixRef head = x.Columns(h, head_dim);
+      Normalize(kind, norm, head, head);
+    }
+  }
+
   void Rotate(MatrixRef x, int head_dim, ConstMatrixRef cos, ConstMatrixRef sin) const override {
-    const int64_t half = head_dim / 2;
+    const int64_t half = cos.cols;
     for (int64_t r = 0; r < x.rows; ++r) {
       for (int64_t h = 0; h < x.cols; h += head_dim) {
         for (int64_t i = 0; i < half; ++i) {
@@ -160,6 +182,18 @@ class ScalarBackend : public Backend {
         y.Row(r)[i] =
             static_cast<float>(Act(activation, gate_up.Row(r)[i]) * gate_up.Row(r)[y.cols + i]);
       }
+    }
+  }
+
+  void SoftCap(float cap, MatrixRef x) const override {
+    for (int64_t r = 0; r < x.rows; ++r) {
+      for (float& v : x.Row(r)) v = static_cast<float>(Capped(v, cap));
+    }
+  }
+
+  void Add(ConstMatrixRef x, MatrixRef y) const override {
+    for (int64_t r = 0; r < y.rows; ++r) {
+      for (int64_t i = 0; i < y.cols; ++i) y.Row(r)[i] += x.Row(r)[i];
     }
   }
 
@@ -189,15 +223,19 @@ class ScalarBackend : public Backend {
     const int kv_head = head / (shape.n_heads / shape.n_kv_heads);
     const HeadView view(slice.pages, shape.n_kv_heads, kv_head, shape.head_dim);
     const int64_t position = slice.first_position + row;
-    const int64_t visible = shape.causal ? position + 1 : slice.first_position + slice.query.rows;
-    const int64_t first = shape.window == 0 ? 0 : std::max<int64_t>(0, visible - shape.window);
+    const int64_t keys = slice.first_position + slice.query.rows;
+    const int64_t visible = shape.causal ? position + 1 : keys;
+    const int64_t reach = shape.window == 0 ? keys : shape.window - 1;
+    const int64_t first = std::max<int64_t>(0, position - reach);
+    const int64_t end = std::min(visible, position + reach + 1);
     const float* query = slice.query.Row(row).data() + int64_t{head} * shape.head_dim;
+    const double slope = shape.slopes.empty() ? 0 : shape.slopes[head];
     const std::vector<float> weights =
-        Weights(query, view, shape.head_dim, shape.scale, first, visible);
+        Weights(shape, view, {query, position, slope, first, end, visible});
     float* output = slice.output.Row(row).data() + int64_t{head} * shape.head_dim;
     for (int64_t d = 0; d < shape.head_dim; ++d) {
       double sum = 0;
-      for (int64_t j = first; j < visible; ++j) sum += double{weights[j]} * view.Value(j, d);
+      for (int64_t j = first; j < end; ++j) sum += double{weights[j]} * view.Value(j, d);
       output[d] = static_cast<float>(sum);
     }
     const AttentionRows& watched = slice.watched;

@@ -12,7 +12,6 @@
 #include "model/base/utf8.h"
 #include "model/tokenizer/bpe.h"
 #include "model/tokenizer/piece_table.h"
-#include "model/tokenizer/tokenizer_builder.h"
 #include "model/tokenizer/unigram.h"
 
 namespace heed {
@@ -30,6 +29,12 @@ absl::Status Invalid(const SentencePieceFacts& facts, absl::string_view problem)
 bool IsSpelling(PieceKind kind) {
   return kind == PieceKind::kNormal || kind == PieceKind::kUserDefined ||
          kind == PieceKind::kUnused;
+}
+
+// Pieces that are found in a text before it is spelled.
+bool IsFoundFirst(PieceKind kind) {
+  return kind == PieceKind::kControl || kind == PieceKind::kUnknown ||
+         kind == PieceKind::kUserDefined;
 }
 
 absl::Status CheckPieces(const SentencePieceFacts& facts) {
@@ -137,13 +142,16 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> BuildSentencePieceTokenizer(
   HEED_ASSIGN_OR_RETURN(std::unique_ptr<TokenModel> model, BuildModel(facts));
   TokenizerText text;
   for (size_t id = 0; id < facts.pieces.size(); ++id) {
-    const PieceKind kind = facts.kinds[id];
-    const bool special = kind == PieceKind::kControl || kind == PieceKind::kUnknown;
-    if (!special && kind != PieceKind::kUserDefined) continue;
+    if (!IsFoundFirst(facts.kinds[id])) continue;
+    const bool special = facts.kinds[id] != PieceKind::kUserDefined;
     // Of equal pieces only the one that the vocabulary finds can be a token of its own.
     const TokenId token_id = static_cast<TokenId>(id);
     if (model->pieces().Find(facts.pieces[id]) != token_id) continue;
     text.added_tokens.push_back({token_id, facts.pieces[id], special, false});
+  }
+  for (const AddedTokenText& token : facts.added_tokens) {
+    const std::optional<TokenId> id = model->pieces().Find(token.content);
+    if (!id.has_value() || !IsFoundFirst(facts.kinds[*id])) text.added_tokens.push_back(token);
   }
   text.normalizers = NormalizersOf(facts);
   text.decoders = DecodersOf(facts);

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/tokenizer_builder.h"
 
 namespace heed {
 
@@ -40,6 +41,8 @@ struct SentencePieceFacts {
   std::optional<TokenId> eos_id;
   bool add_bos = false;
   bool add_eos = false;
+  // Tokens that were added after training, by id; those that are no pieces follow the last piece.
+  std::vector<AddedTokenText> added_tokens;
 };
 
 // Reads a model file (a protocol buffer). INVALID_ARGUMENT for damage and UNIMPLEMENTED for models

@@ -189,9 +189,10 @@ class ModelReader {
     });
   }
 
-  // An id outside the pieces, -1 above all, means that there is no such token.
-  std::optional<TokenId> KnownId(int32_t id) const {
+  // Any other id than that of a control token, -1 above all, means that there is no such token.
+  std::optional<TokenId> ControlId(int32_t id) const {
     if (id < 0 || static_cast<size_t>(id) >= facts_.pieces.size()) return std::nullopt;
+    if (facts_.kinds[id] != PieceKind::kControl) return std::nullopt;
     return id;
   }
 
@@ -204,8 +205,8 @@ class ModelReader {
       return Unsupported(facts_.source, "treats whitespace as a suffix; heed reads it as a prefix");
     }
     facts_.is_bpe = model_type_ == 2;
-    facts_.bos_id = KnownId(bos_id_);
-    facts_.eos_id = KnownId(eos_id_);
+    facts_.bos_id = ControlId(bos_id_);
+    facts_.eos_id = ControlId(eos_id_);
     return absl::OkStatus();
   }
 

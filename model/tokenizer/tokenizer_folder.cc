@@ -161,6 +161,16 @@ bool HasOwnIds(absl::string_view tokenizer_class) {
   return std::find(std::begin(kNames), std::end(kNames), tokenizer_class) != std::end(kNames);
 }
 
+// The id of a named token; `absent` where the configuration or the model does not have it.
+std::optional<TokenId> NamedId(const TokenizerConfig& config, absl::string_view key,
+                               const SentencePieceFacts& facts, std::optional<TokenId> absent) {
+  const std::optional<std::string> content = NameOf(config, key);
+  if (!content.has_value()) return absent;
+  const auto found = std::find(facts.pieces.begin(), facts.pieces.end(), *content);
+  if (found == facts.pieces.end()) return absent;
+  return static_cast<TokenId>(found - facts.pieces.begin());
+}
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> FromSentencePiece(absl::string_view name,
                                                              absl::string_view bytes,
                                                              const TokenizerConfig& config) {
@@ -174,6 +184,11 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> FromSentencePiece(absl::string_view n
   facts.add_bos = config.add_bos_token.value_or(facts.is_bpe && !is_t5);
   facts.add_eos = config.add_eos_token.value_or(is_t5);
   if (config.add_prefix_space.has_value()) facts.add_dummy_prefix = *config.add_prefix_space;
+  facts.bos_id = NamedId(config, "bos_token", facts, facts.bos_id);
+  facts.eos_id = NamedId(config, "eos_token", facts, facts.eos_id);
+  facts.added_tokens = config.added_tokens;
+  std::stable_sort(facts.added_tokens.begin(), facts.added_tokens.end(),
+                   [](const AddedTokenText& a, const AddedTokenText& b) { return a.id < b.id; });
   return BuildSentencePieceTokenizer(facts);
 }
 

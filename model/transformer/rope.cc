@@ -1,6 +1,8 @@
 #include "model/transformer/rope.h"
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace heed {
 namespace {
@@ -16,30 +18,69 @@ double ScaleLlama3(double frequency, const RopeScaling& scaling) {
   return frequency * ((1 - smooth) / scaling.factor + smooth);
 }
 
+// YaRN: pairs that turn often within the original context keep their frequency, pairs that turn
+// seldom are stretched by the factor, with a ramp between.
+class YarnRamp {
+ public:
+  YarnRamp(int rotary_dim, double theta, const RopeScaling& scaling) : scaling_(scaling) {
+    low_ = PairThatTurns(scaling.beta_fast, rotary_dim, theta);
+    high_ = PairThatTurns(scaling.beta_slow, rotary_dim, theta);
+    if (scaling.truncate) {
+      low_ = std::floor(low_);
+      high_ = std::ceil(high_);
+    }
+    low_ = std::max(low_, 0.0);
+    high_ = std::min(high_, static_cast<double>(rotary_dim - 1));
+    if (low_ == high_) high_ += 0.001;  // as the reference avoids the division by zero
+  }
+
+  // In the reference's order of f32 roundings.
+  float Frequency(int pair, float period) const {
+    const float stretch = std::clamp(
+        (static_cast<float>(pair) - static_cast<float>(low_)) / static_cast<float>(high_ - low_),
+        0.0f, 1.0f);
+    const float keep = 1.0f - stretch;
+    const float stretched = 1.0f / (static_cast<float>(scaling_.factor) * period);
+    return stretched * (1.0f - keep) + (1.0f / period) * keep;
+  }
+
+ private:
+  double PairThatTurns(double turns, int rotary_dim, double theta) const {
+    const double original = static_cast<double>(scaling_.original_context);
+    return rotary_dim * std::log(original / (turns * 2 * M_PI)) / (2 * std::log(theta));
+  }
+
+  const RopeScaling& scaling_;
+  double low_, high_;
+};
+
 }  // namespace
 
-std::vector<float> RopeFrequencies(int head_dim, double theta, const RopeScaling& scaling) {
+std::vector<float> RopeFrequencies(int rotary_dim, double theta, const RopeScaling& scaling) {
+  std::optional<YarnRamp> yarn;
+  if (scaling.kind == RopeScaling::Kind::kYarn) yarn.emplace(rotary_dim, theta, scaling);
   std::vector<float> frequencies;
-  for (int i = 0; i < head_dim; i += 2) {
+  for (int i = 0; i < rotary_dim; i += 2) {
     // In the reference's order of f32 roundings, so that angles agree to the last digit far into a
     // sequence.
-    const float exponent = static_cast<float>(i) / static_cast<float>(head_dim);
+    const float exponent = static_cast<float>(i) / static_cast<float>(rotary_dim);
     const float period = static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
     double frequency = 1.0f / period;
     if (scaling.kind == RopeScaling::Kind::kLinear) frequency /= scaling.factor;
     if (scaling.kind == RopeScaling::Kind::kLlama3) frequency = ScaleLlama3(frequency, scaling);
+    if (yarn) frequency = yarn->Frequency(i / 2, period);
     if (!scaling.divisors.empty()) frequency /= scaling.divisors[static_cast<size_t>(i) / 2];
     frequencies.push_back(static_cast<float>(frequency));
   }
   return frequencies;
 }
 
-void RopeAngles(absl::Span<const float> frequencies, int64_t position, absl::Span<float> cos,
-                absl::Span<float> sin) {
+void RopeAngles(absl::Span<const float> frequencies, int64_t position, float factor,
+                absl::Span<float> cos, absl::Span<float> sin) {
   for (size_t i = 0; i < frequencies.size(); ++i) {
     const float angle = static_cast<float>(position) * frequencies[i];
-    cos[i] = static_cast<float>(std::cos(static_cast<double>(angle)));
-    sin[i] = static_cast<float>(std::sin(static_cast<double>(angle)));
+    cos[i] = static_cast<float>(std::cos(static_cast<double>(angle))) * factor;
+    sin[i] = static_cast<float>(std::sin(static_cast<double>(angle))) * factor;
   }
 }
 

@@ -11,13 +11,13 @@
 
 namespace heed {
 
-// Rotations per position of each pair of dimensions, f32 [head_dim / 2], scaling applied.
-std::vector<float> RopeFrequencies(int head_dim, double theta, const RopeScaling& scaling);
+// Rotations per position of each pair of dimensions, f32 [rotary_dim / 2], scaling applied.
+std::vector<float> RopeFrequencies(int rotary_dim, double theta, const RopeScaling& scaling);
 
-// Cosines and sines of one position's angles, [frequencies.size()] each. The angle is rounded to
-// f32 as the reference rounds it.
-void RopeAngles(absl::Span<const float> frequencies, int64_t position, absl::Span<float> cos,
-                absl::Span<float> sin);
+// Cosines and sines of one position's angles, times `factor`, [frequencies.size()] each. The angle
+// is rounded to f32 as the reference rounds it.
+void RopeAngles(absl::Span<const float> frequencies, int64_t position, float factor,
+                absl::Span<float> cos, absl::Span<float> sin);
 
 }  // namespace heed
 

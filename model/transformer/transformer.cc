@@ -6,6 +6,7 @@
 
 #include "model/base/aligned_buffer.h"
 #include "model/base/status_macros.h"
+#include "model/transformer/alibi.h"
 #include "model/transformer/batch.h"
 #include "model/transformer/rope.h"
 #include "model/transformer/weights.h"
@@ -13,15 +14,24 @@
 namespace heed {
 namespace {
 
+// One way of rotating; a model has one, or one for windowed layers besides.
+struct Rotation {
+  std::vector<float> frequencies;  // [rotary_dim / 2]
+  float factor;
+
+  int64_t pairs() const { return static_cast<int64_t>(frequencies.size()); }
+};
+
 // Scratch of one Forward call. n_tokens counts the rows of all slices that still run.
 struct TransformerWorkspace : public Workspace {
-  AlignedBuffer residual;   // [n_tokens, width]
-  AlignedBuffer normed;     // [n_tokens, width]
-  AlignedBuffer qkv;        // [n_tokens, query_width + 2 * kv_width]
-  AlignedBuffer mixed;      // [n_tokens, query_width]
-  AlignedBuffer up;         // [n_tokens, ffn_width], doubled when gated
-  AlignedBuffer activated;  // [n_tokens, ffn_width], gated models only
-  AlignedBuffer cos, sin;   // [n_tokens, head_dim / 2]
+  AlignedBuffer residual;        // [n_tokens, width]
+  AlignedBuffer embedded;        // [n_tokens, table_width], models with a projection only
+  AlignedBuffer normed;          // [n_tokens, width]
+  AlignedBuffer qkv;             // [n_tokens, query_width + 2 * kv_width]
+  AlignedBuffer mixed;           // [n_tokens, query_width]
+  AlignedBuffer up;              // [n_tokens, ffn_width], doubled when gated
+  AlignedBuffer activated;       // [n_tokens, ffn_width], gated models only
+  AlignedBuffer cos[2], sin[2];  // [n_tokens, pairs] of each rotation
 };
 
 class Transformer : public LanguageModel {
@@ -29,8 +39,10 @@ class Transformer : public LanguageModel {
   Transformer(ModelConfig config, TransformerWeights weights, const Backend* backend)
       : config_(std::move(config)), weights_(std::move(weights)), backend_(*backend) {
     if (config_.position == PositionKind::kRope) {
-      rope_ = RopeFrequencies(config_.head_dim, config_.rope_theta, config_.rope_scaling);
+      AddRotation({config_.rope_theta, config_.rope_scaling});
+      if (config_.windowed_rope) AddRotation(*config_.windowed_rope);
     }
+    if (config_.position == PositionKind::kAlibi) slopes_ = AlibiSlopes(config_.n_heads);
   }
 
   const ModelConfig& config() const override { return config_; }
@@ -53,28 +65,44 @@ class Transformer : public LanguageModel {
   };
 
   void Embed(Pass& pass) const;
-  void EmbedRow(TokenId id, int64_t position, absl::Span<float> row) const;
+  void LookUp(TokenId id, absl::Span<float> row) const;
+  void AddPositions(Pass& pass, MatrixRef x) const;
   void FindAngles(Pass& pass) const;
   void DropStopped(Pass& pass) const;
   void RunLayer(Pass& pass, int layer) const;
-  void Attend(Pass& pass, int layer, MatrixRef x) const;
-  void FeedForward(Pass& pass, const LayerWeights& layer, MatrixRef x) const;
+  void Attend(Pass& pass, int layer, ConstMatrixRef x) const;
+  void Rotate(Pass& pass, int layer, MatrixRef queries_keys) const;
+  MatrixRef FeedForward(Pass& pass, const HalfWeights& mlp, ConstMatrixRef x) const;
+  MatrixRef NormBefore(Pass& pass, const HalfWeights& half, MatrixRef unless_present) const;
+  void AddResult(Pass& pass, const HalfWeights& half, ConstMatrixRef result) const;
   void ReportHiddenStates(Pass& pass) const;
   void Unembed(Pass& pass, MatrixRef logits) const;
   void UnembedRows(Pass& pass, MatrixRef x, MatrixRef logits) const;
 
+  void AddRotation(const RopeParameters& rope) {
+    const int dim = config_.rotary_dim > 0 ? config_.rotary_dim : config_.head_dim;
+    rotations_.push_back({RopeFrequencies(dim, rope.theta, rope.scaling),
+                          static_cast<float>(rope.scaling.attention_factor)});
+  }
+  NormParameters Parameters(const NormWeights& norm) const {
+    return {norm.weight.span(), norm.bias.span(), config_.norm_eps};
+  }
   void Normalize(const NormWeights& norm, ConstMatrixRef x, MatrixRef y) const {
-    backend_.Normalize(config_.norm, {norm.weight.span(), norm.bias.span(), config_.norm_eps}, x,
-                       y);
+    backend_.Normalize(config_.norm, Parameters(norm), x, y);
+  }
+  void NormalizeHeads(const NormWeights& norm, MatrixRef x) const {
+    backend_.NormalizeHeads(config_.norm, Parameters(norm), x, config_.head_dim);
   }
   void FinalNorm(MatrixRef x) const {
     if (weights_.final_norm.present()) Normalize(weights_.final_norm, x, x);
   }
+  MatrixRef Residual(Pass& pass) const { return pass.Rows(pass.space.residual, config_.width); }
 
   const ModelConfig config_;
   const TransformerWeights weights_;
   const Backend& backend_;
-  std::vector<float> rope_;  // [head_dim / 2]
+  std::vector<Rotation> rotations_;  // empty: no rotary positions
+  std::vector<float> slopes_;        // [n_heads]; empty: no ALiBi
 };
 
 absl::Status Transformer::Forward(absl::Span<SequenceSlice> batch, MatrixRef logits,
@@ -98,111 +126,163 @@ absl::Status Transformer::Forward(absl::Span<SequenceSlice> batch, MatrixRef log
 }
 
 void Transformer::Embed(Pass& pass) const {
-  MatrixRef x = pass.Rows(pass.space.residual, config_.width);
+  const MatrixRef x = Residual(pass);
+  const bool is_projected = weights_.embedding_projection != nullptr;
+  const MatrixRef table = is_projected ? pass.Rows(pass.space.embedded, config_.table_width()) : x;
   for (const LiveSlice& live : pass.batch.slices()) {
     for (int64_t i = 0; i < live.rows(); ++i) {
-      EmbedRow(live.slice->tokens[i], live.first_position() + i, x.Row(live.row + i));
+      LookUp(live.slice->tokens[i], table.Row(live.row + i));
     }
   }
-  if (weights_.embedding_norm.present()) Normalize(weights_.embedding_norm, x, x);
+  if (weights_.position_width == table.cols) AddPositions(pass, table);
+  if (weights_.embedding_norm.present()) Normalize(weights_.embedding_norm, table, table);
+  if (!is_projected) return;
+  weights_.embedding_projection->Apply(table, x);
+  if (weights_.position_width != table.cols) AddPositions(pass, x);
 }
 
-// Token embedding, plus token type 0, plus position: the reference's order of additions.
-void Transformer::EmbedRow(TokenId id, int64_t position, absl::Span<float> row) const {
-  const int64_t width = config_.width;
+// Token embedding, scaled, plus token type 0.
+void Transformer::LookUp(TokenId id, absl::Span<float> row) const {
+  const int64_t width = static_cast<int64_t>(row.size());
   if (weights_.token_embedding.size() > 0) {
     std::copy_n(weights_.token_embedding.data() + id * width, width, row.begin());
   } else {
     weights_.unembedding->CopyWeightRow(id, row);
   }
-  const float* type = weights_.type_embedding.size() > 0 ? weights_.type_embedding.data() : nullptr;
-  const float* place = weights_.position_embedding.size() > 0
-                           ? weights_.position_embedding.data() + position * width
-                           : nullptr;
-  for (int64_t i = 0; i < width; ++i) {
-    if (type != nullptr) row[i] += type[i];
-    if (place != nullptr) row[i] += place[i];
+  if (config_.embedding_scale != 1) {
+    for (float& value : row) value *= static_cast<float>(config_.embedding_scale);
+  }
+  if (weights_.type_embedding.size() == 0) return;
+  const float* type = weights_.type_embedding.data();
+  for (int64_t i = 0; i < width; ++i) row[i] += type[i];
+}
+
+void Transformer::AddPositions(Pass& pass, MatrixRef x) const {
+  if (weights_.position_embedding.size() == 0) return;
+  for (const LiveSlice& live : pass.batch.slices()) {
+    for (int64_t i = 0; i < live.rows(); ++i) {
+      const int64_t position = live.first_position() + i + config_.position_offset;
+      const float* place = weights_.position_embedding.data() + position * x.cols;
+      const absl::Span<float> row = x.Row(live.row + i);
+      for (int64_t k = 0; k < x.cols; ++k) row[k] += place[k];
+    }
   }
 }
 
 void Transformer::FindAngles(Pass& pass) const {
-  if (rope_.empty()) return;
-  MatrixRef cos = pass.Rows(pass.space.cos, config_.head_dim / 2);
-  MatrixRef sin = pass.Rows(pass.space.sin, config_.head_dim / 2);
-  for (const LiveSlice& live : pass.batch.slices()) {
-    for (int64_t i = 0; i < live.rows(); ++i) {
-      RopeAngles(rope_, live.first_position() + i, cos.Row(live.row + i), sin.Row(live.row + i));
+  for (size_t r = 0; r < rotations_.size(); ++r) {
+    const Rotation& rotation = rotations_[r];
+    const MatrixRef cos = pass.Rows(pass.space.cos[r], rotation.pairs());
+    const MatrixRef sin = pass.Rows(pass.space.sin[r], rotation.pairs());
+    for (const LiveSlice& live : pass.batch.slices()) {
+      for (int64_t i = 0; i < live.rows(); ++i) {
+        RopeAngles(rotation.frequencies, live.first_position() + i, rotation.factor,
+                   cos.Row(live.row + i), sin.Row(live.row + i));
+      }
     }
   }
 }
 
 // The residual stream and the angles are the only state between layers.
 void Transformer::DropStopped(Pass& pass) const {
-  std::vector<MatrixRef> kept = {pass.Rows(pass.space.residual, config_.width)};
-  if (!rope_.empty()) {
-    kept.push_back(pass.Rows(pass.space.cos, config_.head_dim / 2));
-    kept.push_back(pass.Rows(pass.space.sin, config_.head_dim / 2));
+  std::vector<MatrixRef> kept = {Residual(pass)};
+  for (size_t r = 0; r < rotations_.size(); ++r) {
+    kept.push_back(pass.Rows(pass.space.cos[r], rotations_[r].pairs()));
+    kept.push_back(pass.Rows(pass.space.sin[r], rotations_[r].pairs()));
   }
   pass.batch.DropStopped(kept);
 }
 
-// Pre-norm: x + f(norm(x)). Post-norm: norm(x + f(x)).
+// Each half reads the stream and adds to it; in a parallel layer both read it before either adds.
 void Transformer::RunLayer(Pass& pass, int index) const {
-  const LayerWeights& layer = weights_.layers[index];
-  const bool pre = config_.norm_placement == NormPlacement::kPre;
-  MatrixRef x = pass.Rows(pass.space.residual, config_.width);
-  MatrixRef h = pre ? pass.Rows(pass.space.normed, config_.width) : x;
-  if (pre) Normalize(layer.attention_norm, x, h);
+  const LayerWeights& layer = weights_.layers[config_.group_of(index)];
+  const MatrixRef x = Residual(pass);
+  const MatrixRef h = NormBefore(pass, layer.attention, x);
   Attend(pass, index, h);
-  layer.attention_output->Apply(pass.Rows(pass.space.mixed, config_.query_width()), x,
-                                Linear::Write::kAccumulate);
-  if (!pre) Normalize(layer.attention_norm, x, x);
-  if (pre) Normalize(layer.mlp_norm, x, h);
-  FeedForward(pass, layer, h);
-  layer.down->Apply(
-      pass.Rows(config_.gated_mlp ? pass.space.activated : pass.space.up, config_.ffn_width), x,
-      Linear::Write::kAccumulate);
-  if (!pre) Normalize(layer.mlp_norm, x, x);
+  const MatrixRef mixed = pass.Rows(pass.space.mixed, config_.query_width());
+  if (!config_.parallel_residual) AddResult(pass, layer.attention, mixed);
+  const MatrixRef activated =
+      FeedForward(pass, layer.mlp, NormBefore(pass, layer.mlp, config_.parallel_residual ? h : x));
+  if (config_.parallel_residual) AddResult(pass, layer.attention, mixed);
+  AddResult(pass, layer.mlp, activated);
+}
+
+// What a half reads: the stream after the half's norm, or what is given where it has none.
+MatrixRef Transformer::NormBefore(Pass& pass, const HalfWeights& half,
+                                  MatrixRef unless_present) const {
+  if (!half.before.present()) return unless_present;
+  const MatrixRef h = pass.Rows(pass.space.normed, config_.width);
+  Normalize(half.before, Residual(pass), h);
+  return h;
+}
+
+// Adds out(result) to the stream, with the norms that the half has on the way.
+void Transformer::AddResult(Pass& pass, const HalfWeights& half, ConstMatrixRef result) const {
+  const MatrixRef x = Residual(pass);
+  if (half.inside.present()) {
+    const MatrixRef h = pass.Rows(pass.space.normed, config_.width);
+    half.out->Apply(result, h);
+    Normalize(half.inside, h, h);
+    backend_.Add(h, x);
+  } else {
+    half.out->Apply(result, x, Linear::Write::kAccumulate);
+  }
+  if (half.after.present()) Normalize(half.after, x, x);
 }
 
 // Fills space.mixed from x.
-void Transformer::Attend(Pass& pass, int layer, MatrixRef x) const {
+void Transformer::Attend(Pass& pass, int index, ConstMatrixRef x) const {
+  const LayerWeights& layer = weights_.layers[config_.group_of(index)];
   const int64_t q = config_.query_width(), kv = config_.kv_width();
-  MatrixRef qkv = pass.Rows(pass.space.qkv, q + 2 * kv);
-  weights_.layers[layer].qkv->Apply(x, qkv);
-  if (!rope_.empty()) {
-    const MatrixRef cos = pass.Rows(pass.space.cos, config_.head_dim / 2);
-    const MatrixRef sin = pass.Rows(pass.space.sin, config_.head_dim / 2);
-    backend_.Rotate(qkv.Columns(0, q + kv), config_.head_dim, cos, sin);  // queries and keys
-  }
-  const AttentionShape shape{config_.n_heads, config_.n_kv_heads, config_.head_dim,
-                             static_cast<float>(config_.attention_scale), config_.causal};
-  pass.batch.Attend(backend_, shape, layer,
+  const MatrixRef qkv = pass.Rows(pass.space.qkv, q + 2 * kv);
+  layer.attention.in->Apply(x, qkv);
+  if (layer.query_norm.present()) NormalizeHeads(layer.query_norm, qkv.Columns(0, q));
+  if (layer.key_norm.present()) NormalizeHeads(layer.key_norm, qkv.Columns(q, kv));
+  Rotate(pass, index, qkv.Columns(0, q + kv));
+  const AttentionShape shape{config_.n_heads,
+                             config_.n_kv_heads,
+                             config_.head_dim,
+                             static_cast<float>(config_.attention_scale),
+                             config_.causal,
+                             config_.window_of(index),
+                             static_cast<float>(config_.attention_soft_cap),
+                             slopes_};
+  pass.batch.Attend(backend_, shape, index,
                     {qkv.Columns(0, q), qkv.Columns(q, kv), qkv.Columns(q + kv, kv)},
                     pass.Rows(pass.space.mixed, q));
 }
 
-// Fills space.activated (gated) or space.up from h.
-void Transformer::FeedForward(Pass& pass, const LayerWeights& layer, MatrixRef h) const {
+void Transformer::Rotate(Pass& pass, int layer, MatrixRef queries_keys) const {
+  if (rotations_.empty()) return;
+  const size_t r = rotations_.size() > 1 && config_.is_windowed(layer) ? 1 : 0;
+  backend_.Rotate(queries_keys, config_.head_dim,
+                  pass.Rows(pass.space.cos[r], rotations_[r].pairs()),
+                  pass.Rows(pass.space.sin[r], rotations_[r].pairs()));
+}
+
+// The activations, in the workspace.
+MatrixRef Transformer::FeedForward(Pass& pass, const HalfWeights& mlp, ConstMatrixRef x) const {
   const int64_t n = config_.ffn_width;
-  MatrixRef up = pass.Rows(pass.space.up, config_.gated_mlp ? 2 * n : n);
-  layer.up->Apply(h, up);
-  if (config_.gated_mlp) {
-    backend_.ActivateGated(config_.activation, up, pass.Rows(pass.space.activated, n));
-  } else {
+  const MatrixRef up = pass.Rows(pass.space.up, config_.gated_mlp ? 2 * n : n);
+  mlp.in->Apply(x, up);
+  if (!config_.gated_mlp) {
     backend_.Activate(config_.activation, up);
+    return up;
   }
+  const MatrixRef activated = pass.Rows(pass.space.activated, n);
+  backend_.ActivateGated(config_.activation, up, activated);
+  return activated;
 }
 
 void Transformer::ReportHiddenStates(Pass& pass) const {
-  const MatrixRef x = pass.Rows(pass.space.residual, config_.width);
+  const MatrixRef x = Residual(pass);
   pass.batch.ReportHiddenStates(x, pass.Rows(pass.space.normed, config_.width),
                                 [this](MatrixRef rows) { FinalNorm(rows); });
 }
 
 // Logits of the wanted rows only.
 void Transformer::Unembed(Pass& pass, MatrixRef logits) const {
-  const MatrixRef x = pass.Rows(pass.space.residual, config_.width);
+  const MatrixRef x = Residual(pass);
   pass.batch.Unembed(x, pass.Rows(pass.space.normed, config_.width), logits,
                      [&](MatrixRef rows, MatrixRef out) { UnembedRows(pass, rows, out); });
 }
@@ -210,13 +290,19 @@ void Transformer::Unembed(Pass& pass, MatrixRef logits) const {
 // Overwrites x.
 void Transformer::UnembedRows(Pass& pass, MatrixRef x, MatrixRef logits) const {
   FinalNorm(x);
-  if (weights_.head_dense != nullptr) {
-    const MatrixRef head = pass.Rows(pass.space.mixed, config_.width).Rows(0, x.rows);
-    weights_.head_dense->Apply(x, head);
-    backend_.Activate(config_.activation, head);
-    Normalize(weights_.head_norm, head, x);
+  MatrixRef h = x;
+  if (weights_.head != nullptr) {
+    h = pass.Rows(pass.space.mixed, config_.table_width()).Rows(0, x.rows);
+    weights_.head->Apply(x, h);
   }
-  weights_.unembedding->Apply(x, logits);
+  if (weights_.head_norm.present()) {
+    backend_.Activate(config_.head_activation, h);
+    Normalize(weights_.head_norm, h, h);
+  }
+  weights_.unembedding->Apply(h, logits);
+  if (config_.logit_soft_cap != 0) {
+    backend_.SoftCap(static_cast<float>(config_.logit_soft_cap), logits);
+  }
 }
 
 }  // namespace

@@ -7,6 +7,20 @@
 #include "model/base/status_macros.h"
 
 namespace heed {
+namespace {
+
+// [n_heads][3][head_floats] to [3][n_heads][head_floats].
+void GatherHeads(absl::Span<const float> from, int64_t n_heads, int64_t head_floats,
+                 absl::Span<float> to) {
+  for (int64_t head = 0; head < n_heads; ++head) {
+    for (int64_t part = 0; part < 3; ++part) {
+      std::copy_n(from.data() + (head * 3 + part) * head_floats, head_floats,
+                  to.data() + (part * n_heads + head) * head_floats);
+    }
+  }
+}
+
+}  // namespace
 
 absl::StatusOr<AlignedBuffer> WeightReader::Table(const std::string& name,
                                                   std::vector<int64_t> shape) {
@@ -33,6 +47,22 @@ absl::StatusOr<std::unique_ptr<Linear>> WeightReader::Stack(absl::Span<const Lin
           Read(absl::StrCat(part.name, ".bias"), {part.rows}, bias.span().subspan(row, part.rows)));
     }
     row += part.rows;
+  }
+  return Pack(weight, rows, in, bias);
+}
+
+absl::StatusOr<std::unique_ptr<Linear>> WeightReader::StackHeads(const std::string& name,
+                                                                 int64_t n_heads, int64_t head_dim,
+                                                                 int64_t in, bool has_bias) {
+  const int64_t rows = 3 * n_heads * head_dim;
+  AlignedBuffer stored(rows * in), weight(rows * in);
+  HEED_RETURN_IF_ERROR(ReadRows(absl::StrCat(name, ".weight"), rows, in, stored.span()));
+  GatherHeads(stored.span(), n_heads, head_dim * in, weight.span());
+  AlignedBuffer bias(has_bias ? rows : 0);
+  if (has_bias) {
+    AlignedBuffer stored_bias(rows);
+    HEED_RETURN_IF_ERROR(Read(absl::StrCat(name, ".bias"), {rows}, stored_bias.span()));
+    GatherHeads(stored_bias.span(), n_heads, head_dim, bias.span());
   }
   return Pack(weight, rows, in, bias);
 }

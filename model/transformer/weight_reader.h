@@ -36,6 +36,10 @@ class WeightReader {
   absl::StatusOr<std::unique_ptr<Linear>> Stack(absl::Span<const LinearPart> parts, int64_t in,
                                                 bool has_bias);
 
+  // One layer whose rows are [n_heads][q, k, v][head_dim], as [q | k | v] of all heads.
+  absl::StatusOr<std::unique_ptr<Linear>> StackHeads(const std::string& name, int64_t n_heads,
+                                                     int64_t head_dim, int64_t in, bool has_bias);
+
   // The unembedding: the rows of an embedding table [rows, in], with a bias [rows] or none.
   absl::StatusOr<std::unique_ptr<Linear>> Unembedding(const std::string& name, int64_t rows,
                                                       int64_t in, const std::string& bias_name);

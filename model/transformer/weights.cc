@@ -22,9 +22,12 @@ class WeightLoader {
 
   absl::StatusOr<TransformerWeights> Load() {
     HEED_RETURN_IF_ERROR(LoadEmbeddings());
-    for (int layer = 0; layer < config_.n_layers; ++layer) HEED_RETURN_IF_ERROR(LoadLayer(layer));
-    HEED_ASSIGN_OR_RETURN(weights_.final_norm, LoadNorm(names_.final_norm));
-    HEED_RETURN_IF_ERROR(LoadHead());
+    const int64_t groups = config_.n_layer_groups > 0 ? config_.n_layer_groups : config_.n_layers;
+    for (group_ = 0; group_ < groups; ++group_) HEED_RETURN_IF_ERROR(LoadLayer());
+    if (config_.final_norm && config_.norm_placement == NormPlacement::kPre) {
+      HEED_ASSIGN_OR_RETURN(weights_.final_norm, LoadNorm(names_.final_norm, config_.width));
+    }
+    if (config_.has_head) HEED_RETURN_IF_ERROR(LoadHead());
     weights_.parameter_count = reader_.parameter_count();
     weights_.bytes = reader_.bytes();
     return std::move(weights_);
@@ -32,76 +35,123 @@ class WeightLoader {
 
  private:
   std::string Name(absl::string_view pattern) const {
-    return absl::StrReplaceAll(pattern, {{"$", absl::StrCat(layer_)}});
+    return absl::StrReplaceAll(pattern, {{"$", absl::StrCat(group_)}});
   }
 
-  absl::StatusOr<AlignedBuffer> LoadTable(absl::string_view name, int64_t rows) {
-    return reader_.Table(absl::StrCat(name, ".weight"), {rows, config_.width});
+  absl::StatusOr<AlignedBuffer> LoadTable(absl::string_view name, int64_t rows, int64_t width) {
+    return reader_.Table(absl::StrCat(name, ".weight"), {rows, width});
   }
 
-  absl::StatusOr<NormWeights> LoadNorm(absl::string_view pattern) {
+  absl::StatusOr<NormWeights> LoadNorm(absl::string_view pattern, int64_t width) {
     NormWeights norm;
     if (pattern.empty()) return norm;
     const std::string name = Name(pattern);
-    HEED_ASSIGN_OR_RETURN(norm.weight,
-                          reader_.Table(absl::StrCat(name, ".weight"), {config_.width}));
-    if (config_.norm == NormKind::kRmsNorm) return norm;
-    HEED_ASSIGN_OR_RETURN(norm.bias, reader_.Table(absl::StrCat(name, ".bias"), {config_.width}));
+    HEED_ASSIGN_OR_RETURN(norm.weight, reader_.Table(absl::StrCat(name, ".weight"), {width}));
+    for (float& weight : norm.weight.span()) {
+      weight += static_cast<float>(config_.norm_weight_offset);
+    }
+    if (config_.norm == NormKind::kRmsNorm || !config_.norm_bias) return norm;
+    HEED_ASSIGN_OR_RETURN(norm.bias, reader_.Table(absl::StrCat(name, ".bias"), {width}));
     return norm;
   }
 
+  absl::StatusOr<std::unique_ptr<Linear>> LoadLinear(absl::string_view pattern, int64_t out,
+                                                     int64_t in, bool has_bias) {
+    return reader_.Stack({{Name(pattern), out}}, in, has_bias);
+  }
+
   absl::Status LoadEmbeddings() {
+    const int64_t width = config_.table_width();
     if (!config_.tied_embeddings) {
       HEED_ASSIGN_OR_RETURN(weights_.token_embedding,
-                            LoadTable(names_.token_embedding, config_.vocab_size));
+                            LoadTable(names_.token_embedding, config_.vocab_size, width));
     }
     if (config_.position == PositionKind::kLearned) {
-      HEED_ASSIGN_OR_RETURN(weights_.position_embedding,
-                            LoadTable(names_.position_embedding, config_.context_window));
+      weights_.position_width = names_.wide_positions ? config_.width : width;
+      HEED_ASSIGN_OR_RETURN(
+          weights_.position_embedding,
+          LoadTable(names_.position_embedding, config_.context_window + config_.position_offset,
+                    weights_.position_width));
     }
     if (config_.token_types > 0) {
       HEED_ASSIGN_OR_RETURN(weights_.type_embedding,
-                            LoadTable(names_.type_embedding, config_.token_types));
+                            LoadTable(names_.type_embedding, config_.token_types, width));
     }
-    HEED_ASSIGN_OR_RETURN(weights_.embedding_norm, LoadNorm(names_.embedding_norm));
-    return absl::OkStatus();
-  }
-
-  absl::Status LoadLayer(int layer) {
-    layer_ = layer;
-    LayerWeights& out = weights_.layers.emplace_back();
-    const int64_t width = config_.width, q = config_.query_width();
-    const bool attention_bias = names_.linear_biases || config_.attention_bias;
-    const bool mlp_bias = names_.linear_biases || config_.mlp_bias;
-    HEED_ASSIGN_OR_RETURN(out.attention_norm, LoadNorm(names_.attention_norm));
-    HEED_ASSIGN_OR_RETURN(out.qkv, reader_.Stack(QkvParts(), width, attention_bias));
+    HEED_ASSIGN_OR_RETURN(weights_.embedding_norm, LoadNorm(names_.embedding_norm, width));
+    if (config_.embedding_width == 0) return absl::OkStatus();
     HEED_ASSIGN_OR_RETURN(
-        out.attention_output,
-        reader_.Stack({{Name(names_.attention_output), width}}, q, attention_bias));
-    HEED_ASSIGN_OR_RETURN(out.mlp_norm, LoadNorm(names_.mlp_norm));
-    std::vector<LinearPart> up = {{Name(names_.up), config_.ffn_width}};
-    if (config_.gated_mlp) up.insert(up.begin(), {Name(names_.gate), config_.ffn_width});
-    HEED_ASSIGN_OR_RETURN(out.up, reader_.Stack(up, width, mlp_bias));
-    HEED_ASSIGN_OR_RETURN(out.down,
-                          reader_.Stack({{Name(names_.down), width}}, config_.ffn_width, mlp_bias));
+        weights_.embedding_projection,
+        LoadLinear(names_.embedding_projection, config_.width, width, names_.projection_bias));
     return absl::OkStatus();
   }
 
-  std::vector<LinearPart> QkvParts() const {
+  absl::Status LoadLayer() {
+    LayerWeights& layer = weights_.layers.emplace_back();
+    HEED_RETURN_IF_ERROR(LoadAttention(layer.attention));
+    if (config_.query_key_norm) {
+      HEED_ASSIGN_OR_RETURN(layer.query_norm, LoadNorm(names_.query_norm, config_.head_dim));
+      HEED_ASSIGN_OR_RETURN(layer.key_norm, LoadNorm(names_.key_norm, config_.head_dim));
+    }
+    return LoadMlp(layer.mlp);
+  }
+
+  absl::Status LoadAttention(HalfWeights& half) {
+    const bool is_bare = names_.bare_first_layer && group_ == 0;
+    HEED_RETURN_IF_ERROR(
+        LoadHalfNorms(is_bare ? "" : names_.attention_norm, names_.attention_output_norm, half));
+    HEED_ASSIGN_OR_RETURN(half.in, LoadQkv(names_.biased.qkv || config_.attention_bias));
+    HEED_ASSIGN_OR_RETURN(half.out,
+                          LoadLinear(names_.attention_output, config_.width, config_.query_width(),
+                                     names_.biased.attention_output || config_.attention_bias));
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadMlp(HalfWeights& half) {
+    HEED_RETURN_IF_ERROR(LoadHalfNorms(names_.mlp_norm, names_.mlp_output_norm, half));
+    const int64_t ffn = config_.ffn_width;
+    const bool has_bias = names_.biased.mlp || config_.mlp_bias;
+    std::vector<LinearPart> up = {{Name(names_.up), ffn}};
+    if (config_.gated_mlp && names_.gate.empty()) up[0].rows = 2 * ffn;
+    if (config_.gated_mlp && !names_.gate.empty()) up.insert(up.begin(), {Name(names_.gate), ffn});
+    HEED_ASSIGN_OR_RETURN(half.in, reader_.Stack(up, config_.width, has_bias));
+    HEED_ASSIGN_OR_RETURN(half.out, LoadLinear(names_.down, config_.width, ffn, has_bias));
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadHalfNorms(absl::string_view norm, absl::string_view inside, HalfWeights& half) {
+    NormWeights& place = config_.norm_placement == NormPlacement::kPre ? half.before : half.after;
+    HEED_ASSIGN_OR_RETURN(place, LoadNorm(norm, config_.width));
+    HEED_ASSIGN_OR_RETURN(half.inside, LoadNorm(inside, config_.width));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<Linear>> LoadQkv(bool has_bias) {
     const int64_t q = config_.query_width(), kv = config_.kv_width();
-    if (!names_.fused_qkv.empty()) return {{Name(names_.fused_qkv), q + 2 * kv}};
-    return {{Name(names_.query), q}, {Name(names_.key), kv}, {Name(names_.value), kv}};
+    if (names_.fused_qkv.empty()) {
+      return reader_.Stack(
+          {{Name(names_.query), q}, {Name(names_.key), kv}, {Name(names_.value), kv}},
+          config_.width, has_bias);
+    }
+    if (names_.qkv_packing == QkvPacking::kWhole) {
+      return LoadLinear(names_.fused_qkv, q + 2 * kv, config_.width, has_bias);
+    }
+    return reader_.StackHeads(Name(names_.fused_qkv), config_.n_heads, config_.head_dim,
+                              config_.width, has_bias);
   }
 
   absl::Status LoadHead() {
-    if (!config_.has_head) return absl::OkStatus();
-    const int64_t width = config_.width;
-    std::string bias;
+    const int64_t width = config_.table_width();
     if (!names_.head_dense.empty()) {
-      HEED_ASSIGN_OR_RETURN(weights_.head_dense,
-                            reader_.Stack({{std::string(names_.head_dense), width}}, width, true));
-      HEED_ASSIGN_OR_RETURN(weights_.head_norm, LoadNorm(names_.head_norm));
-      bias = absl::StrCat(names_.head_bias, ".bias");
+      HEED_ASSIGN_OR_RETURN(weights_.head,
+                            LoadLinear(names_.head_dense, width, config_.width, config_.head_bias));
+      HEED_ASSIGN_OR_RETURN(weights_.head_norm, LoadNorm(names_.head_norm, width));
+    } else if (config_.embedding_width > 0) {
+      HEED_ASSIGN_OR_RETURN(weights_.head,
+                            LoadLinear(names_.output_projection, width, config_.width, false));
+    }
+    std::string bias;
+    if (config_.unembedding_bias && !names_.unembedding_bias.empty()) {
+      bias = absl::StrCat(names_.unembedding_bias, ".bias");
     }
     const absl::string_view name =
         config_.tied_embeddings ? names_.token_embedding : names_.unembedding;
@@ -115,7 +165,7 @@ class WeightLoader {
   const TensorNames& names_;
   const ModelConfig& config_;
   TransformerWeights weights_;
-  int layer_ = 0;
+  int64_t group_ = 0;  // of the layers that are being read
 };
 
 }  // namespace

@@ -14,8 +14,8 @@
 
 namespace heed {
 
-// Gain and bias of one norm, [width] each; bias is empty for RMSNorm, both are empty where the
-// model has no such norm.
+// Gain and bias of one norm, [width] each; bias is empty for RMSNorm and for a LayerNorm without
+// one, both are empty where the model has no such norm.
 struct NormWeights {
   AlignedBuffer weight;
   AlignedBuffer bias;
@@ -23,26 +23,39 @@ struct NormWeights {
   bool present() const { return weight.size() > 0; }
 };
 
-struct LayerWeights {
-  NormWeights attention_norm;   // before attention, or after it in a post-norm model
-  std::unique_ptr<Linear> qkv;  // [query_width + 2 * kv_width, width]: q, k, v rows in this order
-  std::unique_ptr<Linear> attention_output;  // [width, query_width]
-  NormWeights mlp_norm;
-  std::unique_ptr<Linear> up;  // [ffn_width, width]; gated: [2 * ffn_width, width], gate rows first
-  std::unique_ptr<Linear> down;  // [width, ffn_width]
+// One half of a layer, attention or feed-forward. Of the three norms a model has one or two.
+struct HalfWeights {
+  NormWeights before;  // on what the half reads
+  std::unique_ptr<Linear> in;
+  std::unique_ptr<Linear> out;
+  NormWeights inside;  // on the half's result, before it is added to the residual stream
+  NormWeights after;   // on the sum
 };
 
+struct LayerWeights {
+  // in: [query_width + 2 * kv_width, width], q, k, v rows in this order; out: [width, query_width].
+  HalfWeights attention;
+  NormWeights query_norm, key_norm;  // [head_dim]
+  // in: [ffn_width, width], or gated [2 * ffn_width, width] with the gate's rows first; out:
+  // [width, ffn_width].
+  HalfWeights mlp;
+};
+
+// table_width is the width of the embedding table: the stream's unless the model projects.
 struct TransformerWeights {
   AlignedBuffer
-      token_embedding;  // [vocab_size, width]; empty when tied: rows come from `unembedding`
-  AlignedBuffer position_embedding;  // [context_window, width]; empty under RoPE
-  AlignedBuffer type_embedding;      // [width]: token type 0; empty when the model has none
+      token_embedding;  // [vocab_size, table_width]; empty when tied: rows come from `unembedding`
+  // [context_window + position_offset, position_width]; empty unless positions are learned.
+  AlignedBuffer position_embedding;
+  int64_t position_width = 0;
+  AlignedBuffer type_embedding;  // [table_width]: token type 0; empty when the model has none
   NormWeights embedding_norm;
-  std::vector<LayerWeights> layers;
+  std::unique_ptr<Linear> embedding_projection;  // [width, table_width]; null: none
+  std::vector<LayerWeights> layers;              // one for each group of layers
   NormWeights final_norm;
-  std::unique_ptr<Linear> head_dense;  // masked language models only
-  NormWeights head_norm;
-  std::unique_ptr<Linear> unembedding;  // [vocab_size, width]; null: the model has no head
+  std::unique_ptr<Linear> head;  // [table_width, width]; null: none
+  NormWeights head_norm;         // present: the head is followed by an activation and this norm
+  std::unique_ptr<Linear> unembedding;  // [vocab_size, table_width]; null: the model has no head
 
   int64_t parameter_count = 0;  // tied weights once
   int64_t bytes = 0;            // resident

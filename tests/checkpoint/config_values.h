@@ -44,9 +44,14 @@ inline Values BaseOf(absl::string_view model_type) {
             {"vocab_size", "300"},
             {"max_position_embeddings", "64"}};
   }
-  return {{"model_type", "\"bert\""},       {"num_hidden_layers", "3"},
-          {"num_attention_heads", "4"},     {"hidden_size", "32"},
-          {"intermediate_size", "64"},      {"vocab_size", "300"},
+  // The usual names of sizes do for all other families.
+  return {{"model_type", absl::StrCat("\"", model_type, "\"")},
+          {"num_hidden_layers", "3"},
+          {"num_attention_heads", "4"},
+          {"num_key_value_heads", "4"},
+          {"hidden_size", "32"},
+          {"intermediate_size", "64"},
+          {"vocab_size", "300"},
           {"max_position_embeddings", "64"}};
 }
 

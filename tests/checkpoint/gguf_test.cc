@@ -103,6 +103,8 @@ TEST(GgufTest, ValuesOfOtherTypesAreRefusedByKeyAndValue) {
   file.Set("big", GgufU64(UINT64_MAX));
   file.Set("nan", GgufF32(std::nanf("")));
   file.Set("list", GgufI32s({1, 2, 3, 4, 5}));
+  file.Set("bigs", LittleEndianBytes(9, 4) + LittleEndianBytes(10, 4) + LittleEndianBytes(1, 8) +
+                       LittleEndianBytes(UINT64_MAX, 8));
   file.Set("texts", GgufTexts({"a"}));
   file.Set("bad_floats", GgufF32s({1, INFINITY}));
   file.Set("bools",
@@ -126,6 +128,8 @@ TEST(GgufTest, ValuesOfOtherTypesAreRefusedByKeyAndValue) {
       value("list").Int(kAny),
       IsError(kInvalid, "list is [1, 2, 3, 4, ... 5 in all] (array of i32); it must be an"));
   EXPECT_THAT(value("list").Ints({0, 4}), IsError(kInvalid, "list[4] is 5; it must be an integer"));
+  EXPECT_THAT(value("bigs").Ints(kAny),
+              IsError(kInvalid, "bigs[0] is 18446744073709551615; it must be an integer"));
   EXPECT_THAT(value("list").Floats(), IsError(kInvalid, "it must be an array of f32"));
   EXPECT_THAT(value("list").Strings(), IsError(kInvalid, "it must be an array of strings"));
   EXPECT_THAT(value("texts").String(), IsError(kInvalid, "texts is [\"a\"] (array of string); it"));

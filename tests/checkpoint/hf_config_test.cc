@@ -282,6 +282,84 @@ TEST(HfRopeTest, OriginalContextBesideTheParametersOrTheContextWindow) {
       64);
 }
 
+// The facts of a configuration that both generations of keys state.
+std::string RopeAndWindows(const ModelConfig& model) {
+  std::string text =
+      absl::StrCat(model.window, " ", model.rotary_dim, " ", model.rope_theta, " ",
+                   static_cast<int>(model.rope_scaling.kind), " ", model.rope_scaling.factor, " ",
+                   model.windowed_rope ? model.windowed_rope->theta : 0, ":");
+  for (const bool windowed : model.windowed) absl::StrAppend(&text, windowed ? "w" : "-");
+  return text;
+}
+
+TEST(HfConfigTest, BothGenerationsOfKeysOfEachFamilyGiveTheSameFacts) {
+  struct Pair {
+    const char* type;
+    Values v4, v5;
+    const char* facts;
+  };
+  const Pair pairs[] = {
+      {"gemma3_text",
+       {{"sliding_window", "8"},
+        {"sliding_window_pattern", "3"},
+        {"rope_theta", "5000"},
+        {"rope_local_base_freq", "70"},
+        {"rope_scaling", R"({"rope_type": "linear", "factor": 8})"}},
+       {{"sliding_window", "8"},
+        {"layer_types", R"(["sliding_attention", "sliding_attention", "full_attention"])"},
+        {"rope_parameters",
+         R"({"full_attention": {"rope_type": "linear", "factor": 8, "rope_theta": 5000},
+             "sliding_attention": {"rope_type": "default", "rope_theta": 70}})"}},
+       "8 0 5000 1 8 70:ww-"},
+      {"modernbert",
+       {{"local_attention", "8"},
+        {"global_attn_every_n_layers", "2"},
+        {"global_rope_theta", "5000"},
+        {"local_rope_theta", "70"}},
+       {{"local_attention", "8"},
+        {"layer_types", R"(["full_attention", "sliding_attention", "full_attention"])"},
+        {"rope_parameters",
+         R"({"full_attention": {"rope_theta": 5000}, "sliding_attention": {"rope_theta": 70}})"}},
+       "5 0 5000 0 1 70:-w-"},
+      {"gpt_neox",
+       {{"rotary_pct", "0.5"}, {"rotary_emb_base", "5000"}},
+       {{"rope_parameters", R"({"partial_rotary_factor": 0.5, "rope_theta": 5000})"}},
+       "0 4 5000 0 1 0:"},
+      {"qwen2",
+       {{"use_sliding_window", "true"},
+        {"sliding_window", "8"},
+        {"max_window_layers", "1"},
+        {"rope_theta", "5000"},
+        {"rope_scaling", R"({"type": "yarn", "factor": 4})"}},
+       {{"use_sliding_window", "true"},
+        {"sliding_window", "8"},
+        {"layer_types", R"(["full_attention", "sliding_attention", "sliding_attention"])"},
+        {"rope_parameters", R"({"rope_type": "yarn", "factor": 4, "rope_theta": 5000})"}},
+       "8 0 5000 3 4 0:-ww"},
+  };
+  for (const Pair& pair : pairs) {
+    const auto v4 = ReadWith(pair.type, pair.v4), v5 = ReadWith(pair.type, pair.v5);
+    ASSERT_THAT(v4, IsOk());
+    ASSERT_THAT(v5, IsOk());
+    EXPECT_EQ(RopeAndWindows(*v4), pair.facts) << pair.type;
+    EXPECT_EQ(RopeAndWindows(*v5), pair.facts) << pair.type;
+  }
+}
+
+TEST(HfConfigTest, BaseModelsOfEncodersHaveNoHead) {
+  EXPECT_FALSE(ReadWith("bert", {{"architectures", "[\"BertModel\"]"}})->has_head);
+  EXPECT_FALSE(ReadWith("roberta", {{"architectures", "[\"RobertaModel\"]"}})->has_head);
+  EXPECT_TRUE(ReadWith("bert", {{"architectures", "[\"BertForMaskedLM\"]"}})->has_head);
+  EXPECT_TRUE(ReadWith("llama", {{"architectures", "[\"LlamaModel\"]"}})->has_head);
+}
+
+TEST(HfConfigTest, DynamicScalingEndsWithTheContextWindow) {
+  const auto model = ReadWith("llama", {{"rope_scaling", R"({"type": "dynamic", "factor": 4})"}});
+  ASSERT_THAT(model, IsOk());
+  EXPECT_EQ(model->context_window, 128);
+  EXPECT_EQ(model->rope_scaling.kind, RopeScaling::Kind::kNone);
+}
+
 TEST(HfConfigTest, EosIsAnIntegerOrAList) {
   EXPECT_THAT(ReadWith("llama", {{"eos_token_id", "7"}})->eos_ids, ElementsAre(7));
   EXPECT_THAT(ReadWith("llama", {{"eos_token_id", "[7, 0, 299]"}})->eos_ids,

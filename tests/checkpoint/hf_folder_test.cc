@@ -27,6 +27,7 @@ using ::testing::IsEmpty;
 using ::testing::IsNull;
 using ::testing::MatchesRegex;
 using ::testing::NotNull;
+using ::testing::Pair;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr auto kNotFound = absl::StatusCode::kNotFound;
@@ -147,12 +148,20 @@ TEST(HfFolderTest, TokenizerAndGenerationConfigAreOptional) {
   const auto without = OpenHuggingFaceFolder(folder.path());
   ASSERT_THAT(without, IsOk());
   EXPECT_THAT((*without)->tokenizer_json(), IsEmpty());
+  EXPECT_THAT((*without)->tokenizer_files(), IsEmpty());
   EXPECT_THAT((*without)->config().eos_ids, ElementsAre(10));
+  folder.Write("vocab.txt", "a\xff");
+  folder.Write("tokenizer_config.json", "{}");
+  const auto older = OpenHuggingFaceFolder(folder.path());
+  ASSERT_THAT(older, IsOk());
+  EXPECT_THAT((*older)->tokenizer_files(),
+              ElementsAre(Pair("tokenizer_config.json", "{}"), Pair("vocab.txt", "a\xff")));
   folder.Write("tokenizer.json", "any bytes: \xff");
   folder.Write("generation_config.json", R"({"eos_token_id": [3, 4]})");
   const auto with = OpenHuggingFaceFolder(folder.path());
   ASSERT_THAT(with, IsOk());
   EXPECT_EQ((*with)->tokenizer_json(), "any bytes: \xff");
+  EXPECT_THAT((*with)->tokenizer_files(), IsEmpty());
   EXPECT_THAT((*with)->config().eos_ids, ElementsAre(3, 4));
 }
 

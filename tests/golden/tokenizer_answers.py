@@ -78,7 +78,8 @@ KINDS = {
     "map_expansions": "\u2122\u2122 \ufb01\ufb01 \u00bd\u2460\u2026 \u3392x",
     "map_removals": "a\u0001b \u0002\u0003 c\u00ad\u00add \u007f",
     "map_removals_after_expansion": "\u2122\u001eg \u00bd\u001e",
-    "map_sequences": "e\u0301 e\u0301\u0301 o\u0308o\u0308 A\u030ax \uff8a\uff9f\uff76\uff76 e\u0300",
+    "map_sequences": "e\u0301 e\u0301\u0301 o\u0308o\u0308 A\u030ax "
+    "\uff8a\uff9f\uff76\uff76 e\u0300",
     "map_whitespace": "a\u200bb\u3000\u3000c\ufeffd\u2028e\t\tf\n\ng\r\nh",
     "fullwidth": "\uff28\uff45\uff4c\uff4c\uff4f\uff0c\uff37\uff4f\uff52\uff4c\uff44\uff01",
     "nmt_spaces": "a\u200cb\u200fc\u1680d\u2029e\ufffdf\u009fg\u008fh",

@@ -225,6 +225,59 @@ TEST(AttentionTest, ChunksGiveTheSameBits) {
   }
 }
 
+constexpr float kSlopes[] = {0.5f, 0.0625f, 0.0f, 1.5f};
+
+// Soft caps, slopes and windows to both sides, alone and together.
+std::vector<AttentionShape> BentShapes(int head_dim) {
+  std::vector<AttentionShape> shapes;
+  for (int64_t window : {0, 1, 2, 5, 16, 17, 40, 100}) {
+    for (float cap : {0.0f, 0.7f, 30.0f}) {
+      shapes.push_back({4, 2, head_dim, 0.4f, false, window, cap});
+      shapes.push_back({4, 2, head_dim, 0.4f, true, window, cap});
+      shapes.push_back({4, 2, head_dim, 0.4f, true, window, cap, kSlopes});
+    }
+  }
+  return shapes;
+}
+
+TEST(AttentionTest, CapsSlopesAndWindowsToBothSidesEqualTheScalarTwin) {
+  const std::vector<int> heads = AllHeads(4);
+  for (const Backend* backend : FastBackends()) {
+    for (const AttentionShape& shape : BentShapes(20)) {
+      for (int64_t length : {1, 9, 17, 50}) {
+        Sequence fast(shape, length, 1), twin(shape, length, 1);
+        RecordingSink fast_rows, twin_rows;
+        const std::vector<int64_t> queries = AllQueries(length);
+        fast.Run(backend, 0, length, {heads, queries}, &fast_rows);
+        twin.Run(ReferenceBackend(), 0, length, {heads, queries}, &twin_rows);
+        EXPECT_LT(MaxDifference(fast.output.values, twin.output.values), 4e-6) << backend->name();
+        for (const auto& [at, row] : fast_rows.rows) {
+          ASSERT_EQ(row.size(), static_cast<size_t>(shape.causal ? at.second + 1 : length));
+          EXPECT_LT(MaxDifference(row, twin_rows.rows[at]), 2e-6) << backend->name();
+          for (int64_t key = 0; key < static_cast<int64_t>(row.size()); ++key) {
+            const bool is_near = shape.window == 0 || std::abs(key - at.second) < shape.window;
+            ASSERT_TRUE(is_near || row[key] == 0.0f) << backend->name();
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(AttentionTest, CapsAndSlopesGiveTheSameBitsInChunks) {
+  for (const Backend* backend : FastBackends()) {
+    for (const AttentionShape& shape : BentShapes(40)) {
+      if (!shape.causal) continue;
+      Sequence whole(shape, 45, 3), pieces(shape, 45, 3);
+      whole.Run(backend, 0, 45);
+      for (int64_t begin = 0; begin < 45; begin += 7) {
+        pieces.Run(backend, begin, std::min<int64_t>(45, begin + 7));
+      }
+      EXPECT_TRUE(SameBits(whole.output.values, pieces.output.values)) << backend->name();
+    }
+  }
+}
+
 TEST(AttentionTest, ManySequencesInOneCallGiveTheSameBits) {
   const AttentionShape shape{4, 2, 32, 0.2f, true};
   std::vector<Sequence> alone, together;

@@ -87,5 +87,65 @@ TEST(RowwiseTest, RotationEqualsTheScalarTwinAndKeepsLengths) {
   }
 }
 
+TEST(RowwiseTest, ARotationOfFewerPairsLeavesTheRestOfAHead) {
+  for (const Backend* backend : FastBackends()) {
+    const Matrix x = RandomMatrix(5, 3 * 24, 8);
+    const Matrix cos = RandomMatrix(5, 4, 9), sin = RandomMatrix(5, 4, 10);
+    Matrix got = x, want = x;
+    backend->Rotate(got.ref(), 24, cos.ref(), sin.ref());
+    ReferenceBackend()->Rotate(want.ref(), 24, cos.ref(), sin.ref());
+    EXPECT_LT(MaxDifference(got.values, want.values), 1e-6) << backend->name();
+    for (int64_t i = 0; i < x.cols; ++i) {
+      EXPECT_EQ(got.ref().Row(2)[i] == x.ref().Row(2)[i], i % 24 >= 8) << i;
+    }
+  }
+}
+
+TEST(RowwiseTest, NormsOfHeadsAreNormsOfEachAlone) {
+  for (const Backend* backend : FastBackends()) {
+    for (NormKind kind : {NormKind::kLayerNorm, NormKind::kRmsNorm}) {
+      const Matrix x = RandomMatrix(4, 3 * 20, 11), weight = RandomMatrix(1, 20, 12);
+      const NormParameters norm{weight.values, {}, 1e-5};
+      Matrix got = x, want = x, twin = x;
+      backend->NormalizeHeads(kind, norm, got.ref(), 20);
+      ReferenceBackend()->NormalizeHeads(kind, norm, twin.ref(), 20);
+      for (int head = 0; head < 3; ++head) {
+        const MatrixRef columns = want.ref().Columns(20 * head, 20);
+        backend->Normalize(kind, norm, columns, columns);
+      }
+      EXPECT_TRUE(SameBits(got.values, want.values)) << backend->name();
+      EXPECT_LT(MaxDifference(got.values, twin.values), 1e-5) << backend->name();
+    }
+  }
+}
+
+TEST(RowwiseTest, SoftCapsEqualTheScalarTwinOverTheWholeRange) {
+  Matrix x(1, 40001);
+  for (int64_t i = 0; i < x.cols; ++i)
+    x.values[i] = static_cast<float>(i - 20000) * 1e-2f;  // -200..200
+  for (const Backend* backend : FastBackends()) {
+    for (float cap : {0.5f, 30.0f, 50.0f}) {
+      Matrix got = x, want = x;
+      backend->SoftCap(cap, got.ref());
+      ReferenceBackend()->SoftCap(cap, want.ref());
+      for (int64_t i = 0; i < x.cols; ++i) {
+        ASSERT_NEAR(got.values[i], want.values[i], 4e-7 * std::abs(want.values[i]) + 1e-30)
+            << backend->name() << ", cap " << cap << " at " << x.values[i];
+      }
+    }
+  }
+}
+
+TEST(RowwiseTest, AddAdds) {
+  for (const Backend* backend : FastBackends()) {
+    const Matrix x = RandomMatrix(3, 37, 13), y = RandomMatrix(3, 37, 14);
+    Matrix got = y;
+    backend->Add(x.ref(), got.ref());
+    for (size_t i = 0; i < x.values.size(); ++i) {
+      ASSERT_EQ(got.values[i], y.values[i] + x.values[i]);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace heed

@@ -5,7 +5,9 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -191,6 +193,19 @@ TEST(SentencePieceTest, DamageIsRefusedByName) {
     EXPECT_TRUE(absl::IsUnimplemented(ErrorOf(file.Bytes())));
   }
   EXPECT_TRUE(absl::IsUnimplemented(ErrorOf(good + WireBytes(2, WireVarint(24, 1)))));
+}
+
+TEST(SentencePieceTest, OnlyControlTokensBeginAndEndATextAndMinusOneIsNone) {
+  const auto ids = [](uint64_t bos, uint64_t eos) {
+    const std::string more = WireBytes(2, WireVarint(41, bos) + WireVarint(42, eos));
+    const auto facts = ParseSentencePieceModel("m.model", SmallUnigram().Bytes() + more);
+    EXPECT_TRUE(facts.ok()) << facts.status();
+    return std::pair(facts->bos_id, facts->eos_id);
+  };
+  EXPECT_EQ(ids(1, 2), std::pair(std::optional<TokenId>(1), std::optional<TokenId>(2)));
+  EXPECT_EQ(ids(5, 100), std::pair(std::optional<TokenId>(), std::optional<TokenId>()));
+  EXPECT_EQ(ids(static_cast<uint64_t>(int64_t{-1}), 1),
+            std::pair(std::optional<TokenId>(), std::optional<TokenId>(1)));
 }
 
 TEST(SentencePieceTest, UnknownFieldsAreSkipped) {

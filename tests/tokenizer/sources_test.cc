@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/escaping.h"
@@ -342,6 +345,22 @@ TEST(TokenizerFolderTest, TheConfigurationNamesTokensAndFlags) {
   const Files cased = {{"vocab.txt", "[UNK]\nA\na\n"},
                        {"tokenizer_config.json", R"({"do_lower_case":false})"}};
   EXPECT_EQ(Pieces(*LoadOrFail(cased), "A a \u00e1"), (Strings{"A", "a", "[UNK]"}));
+}
+
+TEST(TokenizerFolderTest, SentencePieceModelsMayGetTokensLater) {
+  SentencePieceFile file;
+  file.model_type = 2;
+  file.pieces = {{"<unk>", 0, 2}, {"</s>", 0, 3}, {"\u2581", -1}, {"a", -2}, {"[u]", 0, 4}};
+  const Files files = {
+      {"tokenizer.model", file.Bytes()},
+      {"tokenizer_config.json", R"({"add_bos_token":false,"add_eos_token":true,"eos_token":"</s>",
+        "added_tokens_decoder":{"6":{"content":"<b>","special":true},
+        "1":{"content":"</s>","special":true},"4":{"content":"[u]"},"5":{"content":"<a>"}}})"}};
+  const auto tokenizer = LoadOrFail(files);
+  EXPECT_EQ(tokenizer->Encode("a<a><b>[u]</s>", {})->ids,
+            (std::vector<TokenId>{2, 3, 5, 6, 4, 1, 1}));
+  EXPECT_TRUE(tokenizer->IsSpecial(6));
+  EXPECT_EQ(tokenizer->vocab_size(), 7);
 }
 
 TEST(TokenizerFolderTest, DamageIsRefusedByFile) {

@@ -1,5 +1,6 @@
 // What a forward pass promises beyond its values: the same bits alone, in a batch, in chunks,
 // watched or not; and an end within a layer when nobody waits any more.
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -12,10 +13,11 @@
 namespace heed {
 namespace {
 
+// `n` tokens, or as many as the context window has.
 std::vector<TokenId> RandomTokens(const ModelConfig& config, int64_t n, uint32_t seed) {
   std::mt19937 generator(seed);
   std::vector<TokenId> ids;
-  for (int64_t i = 0; i < n; ++i)
+  for (int64_t i = 0; i < std::min(n, config.context_window); ++i)
     ids.push_back(static_cast<TokenId>(generator() % config.vocab_size));
   return ids;
 }
@@ -70,8 +72,8 @@ struct Batch {
   explicit Batch(const LanguageModel* m)
       : model(m), pool(KvLayout::For(m->config()), 64), workspace(m->NewWorkspace()) {
     for (uint32_t i = 0; i < 9; ++i) {
-      const int64_t n = 1 + 5 * i;
-      tokens.push_back(RandomTokens(m->config(), n, 10 + i));
+      tokens.push_back(RandomTokens(m->config(), 1 + 5 * i, 10 + i));
+      const int64_t n = static_cast<int64_t>(tokens.back().size());
       std::vector<int64_t> wanted;
       for (int64_t r = i % 3 == 0 ? 0 : n - 1; r < n && i != 4; ++r) wanted.push_back(r);
       rows.push_back(wanted);

@@ -35,7 +35,32 @@ inline const std::vector<std::string>& GoldenModels() {
                                                            "mixing-weighted",
                                                            "mixing-weighted-pos",
                                                            "mixing-attention",
-                                                           "mixing-attention-pos"};
+                                                           "mixing-attention-pos",
+                                                           "mistral-bf16",
+                                                           "smollm-f32",
+                                                           "qwen2-bf16",
+                                                           "qwen3-bf16",
+                                                           "gemma-bf16",
+                                                           "gemma2-f32",
+                                                           "gemma3-v4-bf16",
+                                                           "gemma3-bf16",
+                                                           "rope-linear-f16",
+                                                           "rope-dynamic-f16",
+                                                           "rope-yarn-f16",
+                                                           "rope-yarn-factors-f16",
+                                                           "rope-llama3-f16",
+                                                           "gpt-neo-f16",
+                                                           "neox-f16",
+                                                           "neox-sequential-f16",
+                                                           "phi-f16",
+                                                           "phi-norms-f16",
+                                                           "opt-f16",
+                                                           "opt-post-norm-f16",
+                                                           "bloom-f16",
+                                                           "roberta-f32",
+                                                           "distilbert-f16",
+                                                           "albert-f16",
+                                                           "modernbert-f16"};
   return names;
 }
 

@@ -51,12 +51,39 @@ TEST(RopeTest, Llama3ScalingKeepsShortWavesAndStretchesLongOnes) {
 TEST(RopeTest, AnglesAreThePositionTimesTheFrequency) {
   const std::vector<float> f = RopeFrequencies(4, 100, {});  // 1, 0.1
   std::vector<float> cos(2), sin(2);
-  RopeAngles(f, 7, absl::MakeSpan(cos), absl::MakeSpan(sin));
+  RopeAngles(f, 7, 1, absl::MakeSpan(cos), absl::MakeSpan(sin));
   EXPECT_NEAR(cos[0], std::cos(7.0), 1e-6);
   EXPECT_NEAR(sin[1], std::sin(0.7), 1e-6);
-  RopeAngles(f, 0, absl::MakeSpan(cos), absl::MakeSpan(sin));
+  RopeAngles(f, 0, 1, absl::MakeSpan(cos), absl::MakeSpan(sin));
   EXPECT_EQ(cos[0], 1.0f);
   EXPECT_EQ(sin[0], 0.0f);
+  RopeAngles(f, 7, 0.5f, absl::MakeSpan(cos), absl::MakeSpan(sin));
+  EXPECT_NEAR(cos[0], std::cos(7.0) / 2, 1e-6);
+  EXPECT_NEAR(sin[1], std::sin(0.7) / 2, 1e-6);
+}
+
+TEST(RopeTest, YarnKeepsFastPairsAndStretchesSlowOnes) {
+  RopeScaling scaling;
+  scaling.kind = RopeScaling::Kind::kYarn;
+  scaling.factor = 4;
+  scaling.original_context = 4096;
+  const std::vector<float> plain = RopeFrequencies(128, 10000, {}),
+                           scaled = RopeFrequencies(128, 10000, scaling);
+  int blended = 0;
+  for (size_t i = 0; i < plain.size(); ++i) {
+    const double turns = 4096 * plain[i] / (2 * M_PI);
+    // The ramp is between whole pairs of dimensions.
+    if (turns > 32 * 1.2) {
+      EXPECT_EQ(scaled[i], plain[i]);
+    } else if (turns < 1 / 1.2) {
+      EXPECT_FLOAT_EQ(scaled[i], plain[i] / 4);
+    } else {
+      EXPECT_LE(scaled[i], plain[i]);
+      EXPECT_GE(scaled[i], plain[i] / 4 * (1 - 1e-6));
+      ++blended;
+    }
+  }
+  EXPECT_GT(blended, 0);
 }
 
 }  // namespace
