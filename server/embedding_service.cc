@@ -1,5 +1,7 @@
 #include "server/embedding_service.h"
 
+#include <memory>
+
 #include "server/embed_call.h"
 
 namespace heed {
@@ -7,7 +9,7 @@ namespace heed {
 grpc::ServerUnaryReactor* EmbeddingServiceHandler::Embed(grpc::CallbackServerContext* call,
                                                          const grpc::ByteBuffer* request,
                                                          grpc::ByteBuffer* response) {
-  return EmbedCall::Begin(context_, call, *request, response);
+  return UnaryCall::Begin(std::make_shared<EmbedCall>(context_, call, response), *request);
 }
 
 }  // namespace heed

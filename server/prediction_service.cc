@@ -10,7 +10,7 @@ namespace heed {
 grpc::ServerUnaryReactor* PredictionServiceHandler::Predict(grpc::CallbackServerContext* call,
                                                             const grpc::ByteBuffer* request,
                                                             grpc::ByteBuffer* response) {
-  return PredictCall::Begin(context_, call, *request, response);
+  return UnaryCall::Begin(std::make_shared<PredictCall>(context_, call, response), *request);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* PredictionServiceHandler::Generate(

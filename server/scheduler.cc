@@ -146,6 +146,7 @@ class Scheduler::Impl {
   int64_t Drain(absl::Time deadline) {
     absl::MutexLock lock(&mutex_);
     draining_ = true;
+    abort_ |= deadline <= absl::Now();
     if (!mutex_.AwaitWithDeadline(absl::Condition(this, &Impl::Idle), deadline)) {
       abort_ = true;
       mutex_.Await(absl::Condition(this, &Impl::Idle));

@@ -12,44 +12,27 @@
 #include "client/cli/npy.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/client/fake_server.h"
+#include "tests/client/cli_fixture.h"
 #include "tests/client/json_check.h"
-#include "tests/client/run_command.h"
 
 namespace heed::cli {
 namespace {
 
 using testing::At;
 using ::testing::ElementsAre;
-using testing::FakeServer;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr char kFooter[] = "\ndecoder sha256:0123456789ab · the mean of all tokens · 3.4 ms\n";
 
-class CliEmbedTest : public ::testing::Test {
+class CliEmbedTest : public CliFixture {
  protected:
-  std::string Run(const std::vector<std::string>& words, const CommandOptions& options = {}) {
-    result_ = RunCommand(server_.address(), words, options);
-    EXPECT_EQ(result_.exit_code, kExitDone) << result_.err;
-    return result_.out;
-  }
   std::string UsageErrorOf(const std::vector<std::string>& words) {
     result_ = RunCommand(server_.address(), words);
     EXPECT_EQ(result_.exit_code, kExitUsage);
     EXPECT_EQ(server_.call_count(), 0);
     return result_.err;
   }
-  google::protobuf::Value RunJson(std::vector<std::string> words) {
-    words.push_back("--json");
-    bool ok = false;
-    const google::protobuf::Value value = testing::ParseJson(Run(words), &ok);
-    EXPECT_TRUE(ok) << result_.out;
-    return value;
-  }
-
-  FakeServer server_;
-  CommandResult result_;
 };
 
 // Vectors of "the keys" are (0, 0, 1) and (1, 1, 1), whose mean is (1/2, 1/2, 1); of "the": (0, 0,

@@ -6,42 +6,21 @@
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/client/fake_server.h"
+#include "tests/client/cli_fixture.h"
 #include "tests/client/json_check.h"
-#include "tests/client/run_command.h"
 
 namespace heed::cli {
 namespace {
 
 using testing::At;
 using ::testing::ElementsAre;
-using testing::FakeServer;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 constexpr char kText[] = "the keys to the cabinet";
 constexpr Terminal kTerminal{.is_terminal = true, .width = 100};
 
-class CliTest : public ::testing::Test {
- protected:
-  // Runs a command that must succeed, and gives what it printed.
-  std::string Run(const std::vector<std::string>& words, const CommandOptions& options = {}) {
-    result_ = RunCommand(server_.address(), words, options);
-    EXPECT_EQ(result_.exit_code, kExitDone) << result_.err;
-    return result_.out;
-  }
-
-  google::protobuf::Value RunJson(std::vector<std::string> words) {
-    words.push_back("--json");
-    bool ok = false;
-    const google::protobuf::Value value = testing::ParseJson(Run(words), &ok);
-    EXPECT_TRUE(ok) << result_.out;
-    return value;
-  }
-
-  FakeServer server_;
-  CommandResult result_;
-};
+class CliTest : public CliFixture {};
 
 TEST_F(CliTest, ModelsIsATable) {
   EXPECT_EQ(Run({"models"}),

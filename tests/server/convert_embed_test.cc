@@ -15,6 +15,7 @@
 #include "model/base/error.h"
 #include "server/convert_model.h"
 #include "tests/server/fake_language_model.h"
+#include "tests/server/golden_models.h"
 
 namespace heed {
 namespace {
@@ -22,32 +23,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-std::shared_ptr<const ServedModel> LoadGolden(const std::string& name) {
-  auto model = LoadServedModel(name, absl::StrCat(HEED_SOURCE_DIR, "/tests/golden/models/", name),
-                               LoadOptions{});
-  EXPECT_TRUE(model.ok()) << model.status();
-  return model.ok() ? *model : nullptr;
-}
-
-// Context 128, 320 rows, width 40; adds one token in front of a text.
-const ServedModel& Llama() {
-  static const auto* const model =
-      new std::shared_ptr<const ServedModel>(LoadGolden("llama-gqa-f32"));
-  return **model;
-}
-
-// Bidirectional; context 64, width 32.
-const ServedModel& Bert() {
-  static const auto* const model = new std::shared_ptr<const ServedModel>(LoadGolden("bert-f32"));
-  return **model;
-}
-
-const ServedModel& WithoutTokenizer() {
-  static const auto* const model =
-      new std::shared_ptr<const ServedModel>(LoadGolden("gpt2-bare-f16"));
-  return **model;
-}
 
 v1::EmbedRequest Request(const std::string& text) {
   v1::EmbedRequest request;

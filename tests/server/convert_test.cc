@@ -16,6 +16,7 @@
 #include "server/convert_model.h"
 #include "server/convert_predict.h"
 #include "server/registry.h"
+#include "tests/server/golden_models.h"
 
 namespace heed {
 namespace {
@@ -23,32 +24,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-std::shared_ptr<const ServedModel> LoadGolden(const std::string& name) {
-  auto model = LoadServedModel(name, absl::StrCat(HEED_SOURCE_DIR, "/tests/golden/models/", name),
-                               LoadOptions{});
-  EXPECT_TRUE(model.ok()) << model.status();
-  return model.ok() ? *model : nullptr;
-}
-
-// Context 128, 320 rows of which 312 are tokens, 3 layers, 4 heads; adds one token in front of a
-// text.
-const ServedModel& Llama() {
-  static const auto* const model =
-      new std::shared_ptr<const ServedModel>(LoadGolden("llama-gqa-f32"));
-  return **model;
-}
-
-const ServedModel& Bert() {
-  static const auto* const model = new std::shared_ptr<const ServedModel>(LoadGolden("bert-f32"));
-  return **model;
-}
-
-const ServedModel& WithoutTokenizer() {
-  static const auto* const model =
-      new std::shared_ptr<const ServedModel>(LoadGolden("gpt2-bare-f16"));
-  return **model;
-}
 
 template <typename Message>
 Message Text(const std::string& text) {

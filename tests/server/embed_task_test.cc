@@ -64,6 +64,13 @@ class EmbedBatchTest : public SchedulerFixture {
     EXPECT_TRUE(Start(prompts, run, token_vectors).ok());
     return run;
   }
+
+  // Returns once a Drain has begun.
+  void AwaitDraining() {
+    while (!absl::IsUnavailable(
+        Start(std::vector<std::vector<TokenId>>{{1}}, std::make_shared<EmbedRun>()))) {
+    }
+  }
 };
 
 // `count` texts of different lengths and tokens.
@@ -203,8 +210,7 @@ TEST_F(EmbedBatchTest, ADrainLetsALongListFinish) {
   const auto run = Started(prompts);
   model_.fake->AwaitHeld();
   std::thread drainer([&] { EXPECT_EQ(scheduler().Drain(absl::InfiniteFuture()), 0); });
-  while (Start(Prompts(1), std::make_shared<EmbedRun>()).ok()) {
-  }
+  AwaitDraining();
   model_.fake->Release();
   drainer.join();
   ASSERT_TRUE(run->done.HasBeenNotified());
@@ -215,7 +221,10 @@ TEST_F(EmbedBatchTest, TheEndOfADrainEndsALongList) {
   model_.fake->Hold();
   const auto run = Started(Prompts(150));
   model_.fake->AwaitHeld();
-  std::thread releaser([&] { model_.fake->Release(); });
+  std::thread releaser([&] {
+    AwaitDraining();
+    model_.fake->Release();
+  });
   EXPECT_GE(scheduler().Drain(absl::InfinitePast()), 1);
   releaser.join();
   ASSERT_TRUE(run->done.HasBeenNotified());
