@@ -62,6 +62,9 @@ class Checkpoint {
   // Null when there is no such tensor. The pointer lives as long as the checkpoint.
   virtual const TensorInfo* Find(absl::string_view name) const = 0;
 
+  // What ReadF32 would say of a tensor of exactly `shape`, but for its values, which are not read.
+  virtual absl::Status Check(absl::string_view name, absl::Span<const int64_t> shape) const = 0;
+
   // Reads a tensor of exactly `shape` into `out` (product of shape elements), converted to f32.
   // NOT_FOUND when it is missing, INVALID_ARGUMENT when its shape or dtype is not what is asked,
   // DATA_LOSS when the file changed under us or a value is NaN or infinite.

@@ -69,6 +69,7 @@ class GgufCheckpoint final : public Checkpoint {
 
   const ModelConfig& config() const override { return config_.model; }
   const TensorInfo* Find(absl::string_view name) const override;
+  absl::Status Check(absl::string_view name, absl::Span<const int64_t> shape) const override;
   absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
                        absl::Span<float> out) const override;
   absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const override;
@@ -216,14 +217,18 @@ absl::StatusOr<const Entry*> GgufCheckpoint::FindEntry(absl::string_view name) c
       absl::StrCat(files_.metadata().file(), ": has no tensor for ", Quoted(name)));
 }
 
+absl::Status GgufCheckpoint::Check(absl::string_view name, absl::Span<const int64_t> shape) const {
+  HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name));
+  if (absl::MakeConstSpan(entry->info.shape) == shape) return absl::OkStatus();
+  return CheckpointInvalid(absl::StrCat(Where(*entry), " has shape ",
+                                        ShapeToString(entry->info.shape), ", expected ",
+                                        ShapeToString(shape)));
+}
+
 absl::Status GgufCheckpoint::ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
                                      absl::Span<float> out) const {
+  HEED_RETURN_IF_ERROR(Check(name, shape));
   HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name));
-  if (absl::MakeConstSpan(entry->info.shape) != shape) {
-    return CheckpointInvalid(absl::StrCat(Where(*entry), " has shape ",
-                                          ShapeToString(entry->info.shape), ", expected ",
-                                          ShapeToString(shape)));
-  }
   if (static_cast<int64_t>(out.size()) != ElementCount(shape)) {
     return absl::InvalidArgumentError(absl::StrCat(Where(*entry), " has ", ElementCount(shape),
                                                    " values, but there is room for ", out.size()));

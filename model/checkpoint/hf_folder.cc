@@ -52,6 +52,7 @@ class HuggingFaceCheckpoint final : public Checkpoint {
 
   const ModelConfig& config() const override { return config_; }
   const TensorInfo* Find(absl::string_view name) const override;
+  absl::Status Check(absl::string_view name, absl::Span<const int64_t> shape) const override;
   absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
                        absl::Span<float> out) const override;
   absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const override;
@@ -75,6 +76,8 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   absl::Status ReadShard(const std::string& shard, absl::Span<const std::string> names);
   absl::Status AddTensor(StoredTensor tensor, const File* file);
   absl::Status CheckParameterCount() const;
+  absl::StatusOr<const Entry*> FindEntry(absl::string_view name,
+                                         absl::Span<const int64_t> shape) const;
   void ChooseDType();
 
   const std::string folder_;
@@ -243,14 +246,24 @@ const TensorInfo* HuggingFaceCheckpoint::Find(absl::string_view name) const {
   return found == tensors_.end() ? nullptr : &found->second.stored.info;
 }
 
+absl::StatusOr<const Entry*> HuggingFaceCheckpoint::FindEntry(
+    absl::string_view name, absl::Span<const int64_t> shape) const {
+  const auto found = tensors_.find(name);
+  if (found != tensors_.end()) return &found->second;
+  return CheckpointNotFound(absl::StrCat(weights_name_, ": has no tensor ", Quoted(name),
+                                         ", which must have shape ", ShapeToString(shape)));
+}
+
+absl::Status HuggingFaceCheckpoint::Check(absl::string_view name,
+                                          absl::Span<const int64_t> shape) const {
+  HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name, shape));
+  return CheckTensor(*entry->file, entry->stored, shape);
+}
+
 absl::Status HuggingFaceCheckpoint::ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
                                             absl::Span<float> out) const {
-  const auto found = tensors_.find(name);
-  if (found == tensors_.end()) {
-    return CheckpointNotFound(absl::StrCat(weights_name_, ": has no tensor ", Quoted(name),
-                                           ", which must have shape ", ShapeToString(shape)));
-  }
-  return ReadTensorF32(*found->second.file, found->second.stored, shape, out);
+  HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name, shape));
+  return ReadTensorF32(*entry->file, entry->stored, shape, out);
 }
 
 absl::Status HuggingFaceCheckpoint::ReadStored(absl::string_view name, absl::Span<char> out) const {

@@ -21,21 +21,6 @@ std::string Where(const File& file, const StoredTensor& tensor) {
   return absl::StrCat(file.name(), ": tensor ", Quoted(tensor.name));
 }
 
-absl::Status CheckShapeAndType(const File& file, const StoredTensor& tensor,
-                               absl::Span<const int64_t> shape) {
-  const TensorInfo& info = tensor.info;
-  if (absl::MakeConstSpan(info.shape) != shape) {
-    return CheckpointInvalid(absl::StrCat(Where(file, tensor), " has shape ",
-                                          ShapeToString(info.shape), ", expected ",
-                                          ShapeToString(shape)));
-  }
-  if (info.dtype == DType::kF32 || info.dtype == DType::kF16 || info.dtype == DType::kBF16) {
-    return absl::OkStatus();
-  }
-  return CheckpointInvalid(absl::StrCat(Where(file, tensor), " is stored as ", tensor.dtype_name,
-                                        "; it must be F32, F16 or BF16"));
-}
-
 // The position of the value with this number, "[3, 17]".
 std::string PositionToString(absl::Span<const int64_t> shape, int64_t index) {
   std::vector<int64_t> position(shape.size());
@@ -64,9 +49,24 @@ absl::Status ReadChunk(const File& file, const StoredTensor& tensor, int64_t fir
 
 }  // namespace
 
+absl::Status CheckTensor(const File& file, const StoredTensor& tensor,
+                         absl::Span<const int64_t> shape) {
+  const TensorInfo& info = tensor.info;
+  if (absl::MakeConstSpan(info.shape) != shape) {
+    return CheckpointInvalid(absl::StrCat(Where(file, tensor), " has shape ",
+                                          ShapeToString(info.shape), ", expected ",
+                                          ShapeToString(shape)));
+  }
+  if (info.dtype == DType::kF32 || info.dtype == DType::kF16 || info.dtype == DType::kBF16) {
+    return absl::OkStatus();
+  }
+  return CheckpointInvalid(absl::StrCat(Where(file, tensor), " is stored as ", tensor.dtype_name,
+                                        "; it must be F32, F16 or BF16"));
+}
+
 absl::Status ReadTensorF32(const File& file, const StoredTensor& tensor,
                            absl::Span<const int64_t> shape, absl::Span<float> out) {
-  HEED_RETURN_IF_ERROR(CheckShapeAndType(file, tensor, shape));
+  HEED_RETURN_IF_ERROR(CheckTensor(file, tensor, shape));
   const auto count = static_cast<int64_t>(out.size());
   if (count != ElementCount(shape)) {
     return absl::InvalidArgumentError(absl::StrCat(Where(file, tensor), " has ",

@@ -11,6 +11,10 @@
 
 namespace heed {
 
+// What ReadTensorF32 would say of shape and dtype.
+absl::Status CheckTensor(const File& file, const StoredTensor& tensor,
+                         absl::Span<const int64_t> shape);
+
 // Fills `out` with the values of `tensor`, which is in `file` and must have exactly `shape`.
 // INVALID_ARGUMENT when its shape or dtype is another, DATA_LOSS when the file changed or a value
 // is not finite; `out` is then indeterminate.

@@ -1,0 +1,31 @@
+// Which tensors a model is made of, known from its facts alone.
+#ifndef HEED_MODEL_TRANSFORMER_REQUIRED_TENSORS_H_
+#define HEED_MODEL_TRANSFORMER_REQUIRED_TENSORS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/checkpoint/model_config.h"
+
+namespace heed {
+
+struct RequiredTensor {
+  std::string name;            // as Checkpoint names it
+  std::vector<int64_t> shape;  // outermost first, as it is stored
+};
+
+// The tensors that LoadLanguageModel reads from a checkpoint of this configuration, each once and
+// in its order. UNIMPLEMENTED for an architecture that it does not know either.
+absl::StatusOr<std::vector<RequiredTensor>> RequiredTensors(const ModelConfig& config);
+
+// What is wrong with the checkpoint's tensors, one status for each that is missing or has another
+// shape or type than the model needs. LoadLanguageModel would fail with the first; where there is
+// none, it could still meet a value that is not finite. Reads no values.
+std::vector<absl::Status> CheckTensors(const Checkpoint& checkpoint);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_TRANSFORMER_REQUIRED_TENSORS_H_
