@@ -17,8 +17,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "model/base/cpu.h"
-#include "model/checkpoint/describe.h"
 #include "server/config.h"
+#include "server/describe_model.h"
 #include "server/load_models.h"
 #include "server/log.h"
 #include "server/registry.h"
@@ -56,10 +56,10 @@ std::string ReadyLine(const ServerConfig& config, const Registry& registry, int 
   const std::string names =
       absl::StrJoin(registry.models(), ", ",
                     [](std::string* out, const auto& model) { absl::StrAppend(out, model->name); });
-  return absl::StrFormat("heed-server ready on %s:%d in %.2f s: %d %s (%s), %d %s, %s%s", host,
-                         port, absl::ToDoubleSeconds(took), n, n == 1 ? "model" : "models", names,
+  return absl::StrFormat("heed-server ready on %s:%d in %.2f s: %d %s (%s), %d %s, %s", host, port,
+                         absl::ToDoubleSeconds(took), n, n == 1 ? "model" : "models", names,
                          config.threads, config.threads == 1 ? "thread" : "threads",
-                         IsaName(cpu.isa), cpu.avx512_vnni ? " VNNI" : "");
+                         cpu.Instructions());
 }
 
 sigset_t StopSignals() {
@@ -120,13 +120,15 @@ int Serve(ServerConfig config) {
   return 0;
 }
 
-int Describe(const std::string& path) {
-  const absl::StatusOr<CheckpointDescription> description = DescribeCheckpoint(path);
+int Describe(const CommandLine& line) {
+  const auto description = DescribeModel(line.describe, LoadOptionsOf(line.config));
   if (!description.ok()) {
-    return Fail(kExitFailed, absl::StrCat(path, ": ", description.status().message()));
+    return Fail(kExitFailed, absl::StrCat(line.describe, ": ", description.status().message()));
   }
-  std::printf("%s", DescriptionText(*description).c_str());
-  return description->refusal.ok() ? 0 : kExitFailed;
+  const std::string text =
+      line.describe_json ? DescriptionJson(*description) : DescriptionText(*description);
+  std::printf("%s", text.c_str());
+  return description->servable() ? 0 : kExitFailed;
 }
 
 int Main(absl::Span<const std::string> args) {
@@ -140,7 +142,7 @@ int Main(absl::Span<const std::string> args) {
       std::printf("heed-server %s\n", HEED_VERSION);
       return 0;
     case CommandLine::Action::kDescribe:
-      return Describe(line->describe);
+      return Describe(*line);
     case CommandLine::Action::kServe:
       return Serve(line->config);
   }

@@ -1,7 +1,11 @@
 #include "model/base/cpu.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -109,12 +113,26 @@ Isa DetectIsa() {
 bool DetectVnni() {
   return __builtin_cpu_supports("avx512vnni") != 0;
 }
+
+// Linux lets a process use the tiles' registers only after it has asked.
+bool DetectAmx() {
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;   // CPUID leaf 7, EDX
+  constexpr int kRequestFeature = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  if ((d & kTile) == 0 || (d & kInt8) == 0) return false;
+  return syscall(SYS_arch_prctl, kRequestFeature, kTileData) == 0;
+}
 #else
 Isa DetectIsa() {
   return Isa::kPortable;
 }
 
 bool DetectVnni() {
+  return false;
+}
+
+bool DetectAmx() {
   return false;
 }
 #endif
@@ -177,15 +195,19 @@ CpuFacts DetectCpu() {
   facts.threads = DecideThreads(facts.affinity_cpus, facts.quota_cpus);
   facts.isa = DetectIsa();
   facts.avx512_vnni = facts.isa == Isa::kAvx512 && DetectVnni();
+  facts.amx_int8 = facts.avx512_vnni && DetectAmx();
   return facts;
+}
+
+std::string CpuFacts::Instructions() const {
+  return absl::StrCat(IsaName(isa), avx512_vnni ? " VNNI" : "", amx_int8 ? " AMX" : "");
 }
 
 std::string CpuFacts::ToString() const {
   const std::string quota = quota_cpus ? absl::StrFormat("quota %.3g", *quota_cpus) : "no quota";
-  return absl::StrFormat("%d thread%s (affinity %d of %d CPU%s, %s), %s%s", threads,
+  return absl::StrFormat("%d thread%s (affinity %d of %d CPU%s, %s), %s", threads,
                          threads == 1 ? "" : "s", affinity_cpus, online_cpus,
-                         online_cpus == 1 ? "" : "s", quota, IsaName(isa),
-                         avx512_vnni ? " VNNI" : "");
+                         online_cpus == 1 ? "" : "s", quota, Instructions());
 }
 
 }  // namespace heed

@@ -23,6 +23,9 @@ struct CpuFacts {
   int threads = 1;                   // the decision: min(affinity, ceil(quota)), at least 1
   Isa isa = Isa::kPortable;          // best the CPU and the kernel offer
   bool avx512_vnni = false;
+  bool amx_int8 = false;  // with leave from the kernel to use the tiles; only with avx512_vnni
+
+  std::string Instructions() const;  // "AVX-512 VNNI AMX"
 
   // One line for logs: "2 threads (affinity 2 of 2 CPUs, quota 1.5), AVX-512 VNNI".
   std::string ToString() const;

@@ -23,6 +23,9 @@ constexpr int64_t kDotWidth = 4;
 // Most rows that one tile takes.
 constexpr int64_t kMaxIntTileRows = 6;
 
+// Most rows that one block takes, and the rows of activations that it may read.
+constexpr int64_t kMaxIntBlockRows = 32;
+
 // Some rows against some groups of one panel. `total` carries a tile's sums from one call to the
 // next when the groups come in several calls, in order: group 0 begins it, the last group finishes
 // it and writes y.
@@ -40,7 +43,7 @@ struct IntTileArgs {
   const float* bias;        // [kPanelCols]
   float* y;                 // row r at y + r * y_stride, [cols]
   int64_t y_stride;
-  int64_t rows;         // 1..kMaxIntTileRows
+  int64_t rows;         // 1..kMaxIntTileRows, of a block 1..kMaxIntBlockRows
   int64_t cols;         // 1..kPanelCols; the rest of the panel is filled up
   int64_t n_groups;     // of the whole panel
   int64_t begin_group;  // [begin_group, end_group) in this call
@@ -54,6 +57,17 @@ struct IntTileArgs {
 struct IntKernels {
   void (*tile8)(const IntTileArgs& args);
   void (*tile4)(const IntTileArgs& args);
+
+  // As tile8, bit for bit, for more rows; null where there is nothing better for many rows. Groups
+  // are multiples of 64. A thread calls it between enter_blocks and leave_blocks.
+  void (*block8)(const IntTileArgs& args);
+  void (*enter_blocks)();
+  void (*leave_blocks)();
+
+  // 4-bit weights as the 8-bit weights of the same values; `bytes` of the former, a multiple of
+  // 256.
+  void (*unpack4)(const uint8_t* w4, int64_t bytes, uint8_t* w8);
+
   // One group of one row: q = round(x / scale) with scale = max |x| / 127, n elements; fills q up
   // to `padded` with zeros. All q are 0 where x is.
   void (*quantize)(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale,
@@ -64,6 +78,7 @@ const IntKernels& PortableIntKernels();
 #if defined(__x86_64__)
 const IntKernels& Avx2IntKernels();
 const IntKernels& VnniIntKernels();  // AVX-512 with VNNI
+const IntKernels& AmxIntKernels();   // VNNI's, and blocks of AMX tiles for many rows
 #endif
 
 }  // namespace heed

@@ -71,7 +71,23 @@ void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale
   for (int64_t i = n; i < padded; ++i) q[i] = 0;
 }
 
-constexpr IntKernels kKernels = {Tile<Weight8, 8>, Tile<Weight4, 4>, Quantize};
+void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
+  constexpr int64_t kStepBytes = kPanelCols * kDotWidth;
+  for (int64_t i = 0; i < bytes; i += kStepBytes, w8 += 2 * kStepBytes) {
+    for (int64_t j = 0; j < kStepBytes; ++j) {
+      w8[j] = w4[i + j] & 15;
+      w8[kStepBytes + j] = w4[i + j] >> 4;
+    }
+  }
+}
+
+constexpr IntKernels kKernels = {.tile8 = Tile<Weight8, 8>,
+                                 .tile4 = Tile<Weight4, 4>,
+                                 .block8 = nullptr,
+                                 .enter_blocks = nullptr,
+                                 .leave_blocks = nullptr,
+                                 .unpack4 = Unpack4,
+                                 .quantize = Quantize};
 
 }  // namespace
 

@@ -17,6 +17,9 @@ namespace {
 // Weights that stay in the first-level cache while the rows of a large batch pass by.
 constexpr int64_t kCacheBytes = 24 * 1024;
 
+// Rows for which unpacking 4-bit weights once pays.
+constexpr int64_t kUnpackRows = 4 * kMaxIntTileRows;
+
 // Multiply-adds below which waking a team costs more than it saves.
 constexpr int64_t kTeamWork = 1024 * 1024;
 
@@ -62,16 +65,26 @@ float GroupScale(absl::Span<const float> weights, int bits) {
 
 // Activations of some rows, rounded.
 struct RoundedRows {
-  std::vector<int8_t> q;       // [rows, n_groups * group]
-  std::vector<float> scale;    // [rows, n_groups]
-  std::vector<int32_t> sum;    // [rows, n_groups]
-  std::vector<float> storage;  // of `totals`
+  std::vector<int8_t> q;     // [rows, stride], and as many rows more as a block may read
+  std::vector<float> scale;  // [rows, n_groups]
+  std::vector<int32_t> sum;  // [rows, n_groups]
+};
 
+// Where one thread works on a panel.
+class PanelScratch {
+ public:
   // [rows, kPanelCols], aligned to 64 bytes.
-  float* Totals(int64_t rows) {
-    storage.resize(std::max<size_t>(storage.size(), rows * kPanelCols + 16));
-    return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(storage.data()) + 63) / 64 * 64);
+  float* Totals(int64_t rows) { return Aligned(totals_, rows * kPanelCols); }
+  uint8_t* Unpacked(int64_t bytes) { return Aligned(unpacked_, bytes); }
+
+ private:
+  template <typename T>
+  static T* Aligned(std::vector<T>& storage, int64_t count) {
+    storage.resize(std::max<size_t>(storage.size(), count + 64 / sizeof(T)));
+    return reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(storage.data()) + 63) / 64 * 64);
   }
+  std::vector<float> totals_;
+  std::vector<uint8_t> unpacked_;
 };
 
 class QuantizedLinear : public Linear {
@@ -125,7 +138,9 @@ class QuantizedLinear : public Linear {
 
  private:
   int zero() const { return bits_ == 8 ? 128 : 8; }
-  int64_t padded_in() const { return n_groups_ * group_; }
+  // Of the rows of activations: odd multiples of 64 bytes, so that rows do not compete for the same
+  // few sets of a cache.
+  int64_t x_stride() const { return (CeilDiv(n_groups_ * group_, 64) | 1) * 64; }
   int64_t ScaleIndex(int64_t panel, int64_t group, int64_t col) const {
     return (panel * n_groups_ + group) * kPanelCols + col;
   }
@@ -178,7 +193,8 @@ class QuantizedLinear : public Linear {
   }
 
   void Round(ConstMatrixRef x, RoundedRows& out) const {
-    out.q.resize(x.rows * padded_in());
+    const int64_t stride = x_stride();
+    out.q.resize((x.rows + kMaxIntBlockRows) * stride);
     out.scale.resize(x.rows * n_groups_);
     out.sum.resize(x.rows * n_groups_);
     const float unit = std::ldexp(1.0f, -exponent_);
@@ -188,7 +204,7 @@ class QuantizedLinear : public Linear {
             for (int64_t g = 0; g < n_groups_; ++g) {
               const int64_t index = r * n_groups_ + g;
               kernels_.quantize(x.Row(r).data() + g * group_, std::min(group_, in_ - g * group_),
-                                group_, out.q.data() + index * group_, &out.scale[index],
+                                group_, out.q.data() + r * stride + g * group_, &out.scale[index],
                                 &out.sum[index]);
               out.scale[index] *= unit;
             }
@@ -198,9 +214,9 @@ class QuantizedLinear : public Linear {
 
   // Many rows pass by a part of the panel that fits in the cache, then by the next one.
   void RunPanel(const RoundedRows& x, int64_t panel, MatrixRef y, Write write) const {
-    thread_local RoundedRows scratch;
+    thread_local PanelScratch scratch;
     IntTileArgs args{};
-    args.x_stride = padded_in();
+    args.x_stride = x_stride();
     args.w = weights_.data() + panel * panel_bytes_;
     args.w_scale = scales_.data() + ScaleIndex(panel, 0, 0);
     args.bias = bias_.data() + panel * kPanelCols;
@@ -211,21 +227,47 @@ class QuantizedLinear : public Linear {
     args.zero = zero();
     args.accumulate = write == Write::kAccumulate ? 1 : 0;
     float* const totals = scratch.Totals(y.rows);
-    const int64_t group_bytes = group_ * kPanelCols * bits_ / 8;
-    const bool one_tile = y.rows <= kMaxIntTileRows;
-    const int64_t chunk = one_tile ? n_groups_ : std::max<int64_t>(1, kCacheBytes / group_bytes);
+    const bool unpacks = bits_ == 4 && y.rows >= kUnpackRows;
+    if (unpacks) args.w = Unpack(args.w, scratch);
+    const Piece piece = PieceFor(y.rows, unpacks);
+    const int64_t chunk = y.rows <= piece.rows ? n_groups_ : piece.groups;
+    if (piece.is_block) kernels_.enter_blocks();
     for (args.begin_group = 0; args.begin_group < n_groups_; args.begin_group = args.end_group) {
       args.end_group = std::min(n_groups_, args.begin_group + chunk);
-      for (int64_t r = 0; r < y.rows; r += kMaxIntTileRows) {
-        args.rows = std::min(kMaxIntTileRows, y.rows - r);
-        args.x = x.q.data() + r * padded_in();
+      for (int64_t r = 0; r < y.rows; r += piece.rows) {
+        args.rows = std::min(piece.rows, y.rows - r);
+        args.x = x.q.data() + r * args.x_stride;
         args.x_scale = x.scale.data() + r * n_groups_;
         args.x_sum = x.sum.data() + r * n_groups_;
         args.y = y.Row(r).data() + panel * kPanelCols;
         args.total = totals + r * kPanelCols;
-        (bits_ == 8 ? kernels_.tile8 : kernels_.tile4)(args);
+        piece.run(args);
       }
     }
+    if (piece.is_block) kernels_.leave_blocks();
+  }
+
+  // How the rows of a batch are cut, and what runs a piece of them.
+  struct Piece {
+    void (*run)(const IntTileArgs& args);
+    int64_t rows;
+    int64_t groups;  // that fit in the cache together
+    bool is_block;
+  };
+  Piece PieceFor(int64_t rows, bool unpacked) const {
+    const int bits = unpacked ? 8 : bits_;
+    const bool is_block =
+        kernels_.block8 != nullptr && bits == 8 && group_ % 64 == 0 && rows > kMaxIntTileRows;
+    const int64_t groups = std::max<int64_t>(1, kCacheBytes / (group_ * kPanelCols * bits / 8));
+    if (is_block) return {kernels_.block8, kMaxIntBlockRows, n_groups_, true};
+    return {bits == 8 ? kernels_.tile8 : kernels_.tile4, kMaxIntTileRows, groups, false};
+  }
+
+  // A panel of 4-bit weights as one of 8-bit weights.
+  const uint8_t* Unpack(const uint8_t* panel, PanelScratch& scratch) const {
+    uint8_t* const unpacked = scratch.Unpacked(2 * panel_bytes_ + kPaddingBytes);
+    kernels_.unpack4(panel, panel_bytes_, unpacked);
+    return unpacked;
   }
 
   const int64_t in_, out_;

@@ -158,8 +158,9 @@ TEST(CpuFactsTest, PrintsOneLine) {
                  .quota_cpus = 1.5,
                  .threads = 2,
                  .isa = Isa::kAvx512,
-                 .avx512_vnni = true};
-  EXPECT_EQ(facts.ToString(), "2 threads (affinity 2 of 2 CPUs, quota 1.5), AVX-512 VNNI");
+                 .avx512_vnni = true,
+                 .amx_int8 = true};
+  EXPECT_EQ(facts.ToString(), "2 threads (affinity 2 of 2 CPUs, quota 1.5), AVX-512 VNNI AMX");
   facts = CpuFacts();
   EXPECT_EQ(facts.ToString(), "1 thread (affinity 1 of 1 CPU, no quota), portable");
   facts.isa = Isa::kAvx2;

@@ -29,6 +29,7 @@ std::vector<NamedKernels> KernelsOfThisMachine() {
   const CpuFacts facts = DetectCpu();
   if (facts.isa >= Isa::kAvx2) all.push_back({"avx2", &Avx2IntKernels()});
   if (facts.avx512_vnni) all.push_back({"vnni", &VnniIntKernels()});
+  if (facts.amx_int8) all.push_back({"amx", &AmxIntKernels()});
 #endif
   return all;
 }
@@ -103,20 +104,41 @@ TEST_P(QuantizedShapeTest, RoundingCostsLittle) {
 TEST_P(QuantizedShapeTest, ARowHasTheSameBitsInAnyCompany) {
   const auto [rows, in, out, bits, group] = GetParam();
   const Matrix weight = RandomMatrix(out, in, 1, 0.05f);
-  const Matrix x = RandomMatrix(23, in, 3);
+  const Matrix x = RandomMatrix(70, in, 3);
   for (const NamedKernels& isa : KernelsOfThisMachine()) {
     const auto layer = Pack(weight, {}, {bits, group}, isa.kernels);
-    Matrix together = RandomMatrix(23, out, 4), alone = RandomMatrix(1, out, 5);
+    Matrix together = RandomMatrix(70, out, 4), alone = RandomMatrix(1, out, 5);
+    Matrix some = RandomMatrix(17, out, 6);
     layer->Apply(x.ref(), together.ref(), Linear::Write::kOverwrite);
     const int threads = omp_get_max_threads();
     omp_set_num_threads(threads == 1 ? 2 : 1);
-    for (int64_t r : {0, 5, 6, 22}) {
+    for (int64_t r : {0, 5, 6, 31, 32, 69}) {
       layer->Apply(x.ref().Rows(r, 1), alone.ref(), Linear::Write::kOverwrite);
       EXPECT_TRUE(SameBits(alone.values, together.ref().Row(r))) << isa.name << ", row " << r;
+    }
+    layer->Apply(x.ref().Rows(30, 17), some.ref(), Linear::Write::kOverwrite);
+    for (int64_t r = 0; r < 17; ++r) {
+      EXPECT_TRUE(SameBits(some.ref().Row(r), together.ref().Row(30 + r)))
+          << isa.name << ", row " << 30 + r << " among 17";
     }
     omp_set_num_threads(threads);
   }
 }
+
+#if defined(__x86_64__)
+TEST_P(QuantizedShapeTest, TilesAndVectorsAgreeToTheLastBit) {
+  if (!DetectCpu().amx_int8) GTEST_SKIP() << "this machine has no AMX";
+  const auto [rows, in, out, bits, group] = GetParam();
+  const Matrix weight = RandomMatrix(out, in, 1, 0.05f), bias = RandomMatrix(1, out, 2);
+  const Matrix x = RandomMatrix(50, in, 3);
+  Matrix vectors = RandomMatrix(50, out, 4), tiles = vectors;
+  Pack(weight, bias.values, {bits, group}, &VnniIntKernels())
+      ->Apply(x.ref(), vectors.ref(), Linear::Write::kAccumulate);
+  Pack(weight, bias.values, {bits, group}, &AmxIntKernels())
+      ->Apply(x.ref(), tiles.ref(), Linear::Write::kAccumulate);
+  EXPECT_TRUE(SameBits(vectors.values, tiles.values));
+}
+#endif
 
 INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedShapeTest,
                          testing::Values(Shape{1, 1, 1, 8, 128}, Shape{1, 1, 1, 4, 32},
