@@ -8,10 +8,20 @@
 
 namespace heed {
 
+size_t AsciiPrefix(absl::string_view text) {
+  size_t size = 0;
+  while (size < text.size() && static_cast<unsigned char>(text[size]) < 0x80) ++size;
+  return size;
+}
+
 AlignedText AlignedText::FromUntrusted(absl::string_view text, size_t max_bytes) {
   AlignedText result(max_bytes);
   result.Reserve(std::min(IsValidUtf8(text) ? text.size() : 3 * text.size(), max_bytes));
   for (size_t at = 0; at < text.size();) {
+    const size_t ascii = AsciiPrefix(text.substr(at));
+    result.AppendAscii(text.substr(at, ascii), static_cast<uint32_t>(at));
+    at += ascii;
+    if (at == text.size()) break;
     const Utf8Char c = DecodeUtf8(text.substr(at));
     const Origin origin = {static_cast<uint32_t>(at), static_cast<uint32_t>(at + c.length)};
     result.Append(c.valid ? text.substr(at, c.length) : absl::string_view("\uFFFD"), origin);
@@ -25,10 +35,25 @@ void AlignedText::Reserve(size_t bytes) {
   origins_.reserve(bytes);
 }
 
+void AlignedText::AppendAscii(absl::string_view ascii, uint32_t begin) {
+  if (!HasRoom(ascii.size())) return;
+  text_.append(ascii.data(), ascii.size());
+  const size_t size = origins_.size();
+  origins_.resize(size + ascii.size());
+  for (uint32_t i = 0; i < ascii.size(); ++i) {
+    origins_[size + i] = Pack({begin + i, begin + i + 1});
+  }
+}
+
 void AlignedText::AppendRange(const AlignedText& source, size_t begin, size_t end) {
-  if (!HasRoom(end - begin)) return;
-  text_.append(source.text_, begin, end - begin);
-  origins_.insert(origins_.end(), source.origins_.begin() + begin, source.origins_.begin() + end);
+  AppendAs(source.text().substr(begin, end - begin), source, begin);
+}
+
+void AlignedText::AppendAs(absl::string_view bytes, const AlignedText& source, size_t begin) {
+  if (!HasRoom(bytes.size())) return;
+  text_.append(bytes.data(), bytes.size());
+  const auto from = source.origins_.begin() + static_cast<std::ptrdiff_t>(begin);
+  origins_.insert(origins_.end(), from, from + static_cast<std::ptrdiff_t>(bytes.size()));
 }
 
 PieceList PieceList::Whole(AlignedText text) {

@@ -16,16 +16,20 @@
 
 namespace heed {
 
-// Bytes [begin, end) of the text that was given to Encode.
+// Bytes [begin, end) of the text that was given to Encode: one character of it, one ill-formed
+// part, or nothing.
 struct Origin {
   uint32_t begin = 0;
   uint32_t end = 0;
 };
 
 // Valid UTF-8 whose every byte knows the original bytes it came from. The bytes of one character
-// share their origin.
+// share their origin. Takes five bytes of memory for each byte of the text, which may come from a
+// text of up to kMaxOrigin bytes.
 class AlignedText {
  public:
+  static constexpr uint32_t kMaxOrigin = (uint32_t{1} << 29) - 1;
+
   // Growth past `max_bytes` is dropped and remembered: a few bytes of a file's rules must not turn
   // into gigabytes.
   explicit AlignedText(size_t max_bytes) : max_bytes_(max_bytes) {}
@@ -37,10 +41,11 @@ class AlignedText {
   size_t size() const { return text_.size(); }
   size_t max_bytes() const { return max_bytes_; }
   bool overflowed() const { return overflowed_; }
-  Origin origin(size_t byte) const { return origins_[byte]; }
-  // The original bytes behind the bytes [begin, end), which must not be empty.
+  Origin origin(size_t byte) const { return Unpack(origins_[byte]); }
+  // The original bytes from the first to the last of those behind the bytes [begin, end), which
+  // must not be empty.
   Origin OriginOf(size_t begin, size_t end) const {
-    return {origins_[begin].begin, origins_[end - 1].end};
+    return {origin(begin).begin, origin(end - 1).end};
   }
 
   void Reserve(size_t bytes);
@@ -48,10 +53,12 @@ class AlignedText {
   void Append(absl::string_view bytes, Origin origin) {
     if (!HasRoom(bytes.size())) return;
     text_.append(bytes.data(), bytes.size());
-    for (size_t i = 0; i < bytes.size(); ++i) origins_.push_back(origin);
+    origins_.insert(origins_.end(), bytes.size(), Pack(origin));
   }
   // Appends the bytes [begin, end) of another text with their origins.
   void AppendRange(const AlignedText& source, size_t begin, size_t end);
+  // Appends bytes that come one by one from where those of another text do, from `begin` on.
+  void AppendAs(absl::string_view bytes, const AlignedText& source, size_t begin);
 
  private:
   bool HasRoom(size_t bytes) {
@@ -59,11 +66,27 @@ class AlignedText {
     return !overflowed_;
   }
 
+  // The beginning above three bits of length, which is that of a character.
+  static constexpr int kLengthBits = 3;
+  static uint32_t Pack(Origin origin) {
+    return origin.begin << kLengthBits | (origin.end - origin.begin);
+  }
+  static Origin Unpack(uint32_t packed) {
+    const uint32_t begin = packed >> kLengthBits;
+    return {begin, begin + (packed & ((1u << kLengthBits) - 1))};
+  }
+
+  // Appends ASCII that stands in the original text from `begin` on.
+  void AppendAscii(absl::string_view ascii, uint32_t begin);
+
   std::string text_;
-  std::vector<Origin> origins_;
+  std::vector<uint32_t> origins_;  // packed, by byte
   size_t max_bytes_;
   bool overflowed_ = false;
 };
+
+// Bytes of the ASCII characters with which `text` begins.
+size_t AsciiPrefix(absl::string_view text);
 
 inline constexpr TokenId kNoToken = -1;
 

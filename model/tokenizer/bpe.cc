@@ -1,6 +1,7 @@
 #include "model/tokenizer/bpe.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <string>
 
@@ -8,12 +9,13 @@
 #include "model/base/status_macros.h"
 #include "model/base/utf8.h"
 #include "model/tokenizer/aligned_text.h"
+#include "model/tokenizer/byte_alphabet.h"
 #include "model/tokenizer/merge_queue.h"
 
 namespace heed {
 namespace {
 
-constexpr size_t kShortPiece = 32;
+constexpr size_t kShortRun = 32;
 constexpr int32_t kNoRank = std::numeric_limits<int32_t>::max();
 
 struct MergeSymbol {
@@ -26,38 +28,31 @@ struct MergeSymbol {
   int32_t next = -1;
 };
 
-// Of valid UTF-8.
-size_t CountChars(absl::string_view text) {
-  size_t count = 0;
-  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  return count;
-}
-
 }  // namespace
 
-// Merges within one piece after another: short pieces by looking for the best pair again and again,
-// long ones in the same order with a queue.
+// Merges within one piece after another. A piece is cut into runs where nothing can be joined;
+// short runs are merged by looking for the best pair again and again, long ones in the same order
+// with a queue.
 class BpeWorker : public ModelWorker {
  public:
-  explicit BpeWorker(const BpeModel& model) : model_(model) {}
+  BpeWorker(const BpeModel& model, bool spells_bytes)
+      : model_(model), spells_bytes_(spells_bytes) {}
 
-  absl::Status Tokenize(absl::string_view piece, std::vector<ModelToken>* tokens) override {
-    tokens->clear();
-    if (model_.options_.ignore_merges && piece.size() <= model_.pieces_.longest()) {
-      if (const auto id = model_.pieces_.Find(piece)) {
-        tokens->push_back({*id, 0, static_cast<uint32_t>(piece.size())});
+  absl::Status Tokenize(absl::string_view piece, TokenSink sink) override {
+    if (model_.options_.ignore_merges) {
+      if (const auto id = FindWhole(piece)) {
+        sink({*id, 0, static_cast<uint32_t>(piece.size())});
         return absl::OkStatus();
       }
     }
-    HEED_RETURN_IF_ERROR(Spell(piece));
-    if (symbols_.size() <= kShortPiece) {
-      MergeShort();
+    sink_ = &sink;
+    symbols_.clear();
+    if (spells_bytes_) {
+      SpellAlphabet(piece);
     } else {
-      MergeLong();
+      HEED_RETURN_IF_ERROR(Spell(piece));
     }
-    for (const MergeSymbol& symbol : symbols_) {
-      if (symbol.id != kNoToken) tokens->push_back({symbol.id, symbol.begin, symbol.end});
-    }
+    MergeRun();
     return absl::OkStatus();
   }
 
@@ -69,14 +64,42 @@ class BpeWorker : public ModelWorker {
     uint32_t end = 0;
   };
 
+  std::optional<TokenId> FindWhole(absl::string_view piece) {
+    if (piece.size() > model_.pieces_.longest()) return std::nullopt;
+    if (!spells_bytes_) return model_.pieces_.Find(piece);
+    spelled_.clear();
+    for (const char c : piece) {
+      absl::StrAppend(&spelled_, ByteLevelChar(static_cast<unsigned char>(c)));
+    }
+    return model_.pieces_.Find(spelled_);
+  }
+
   void Push(TokenId id, uint32_t begin, uint32_t end) {
+    if (!symbols_.empty() && !model_.MayJoin(symbols_.back().id, id)) MergeRun();
     symbols_.push_back({.id = id, .begin = begin, .end = end});
+  }
+
+  // Merges the symbols since the last run and adds what they come to.
+  void MergeRun() {
+    if (symbols_.size() > kShortRun) {
+      MergeLong();
+    } else if (symbols_.size() > 1) {
+      MergeShort();
+    }
+    for (const MergeSymbol& symbol : symbols_) {
+      if (symbol.id != kNoToken) (*sink_)({symbol.id, symbol.begin, symbol.end});
+    }
+    symbols_.clear();
+  }
+
+  void SpellAlphabet(absl::string_view piece) {
+    for (uint32_t at = 0; at < piece.size(); ++at) {
+      Push(model_.alphabet_ids_[static_cast<unsigned char>(piece[at])], at, at + 1);
+    }
   }
 
   // The symbols of the piece before any merge.
   absl::Status Spell(absl::string_view piece) {
-    symbols_.clear();
-    symbols_.reserve(CountChars(piece));
     unknown_.pending = false;
     for (size_t at = 0; at < piece.size();) {
       const Utf8Char c = DecodeValidUtf8(piece.substr(at));
@@ -98,8 +121,15 @@ class BpeWorker : public ModelWorker {
     if (model_.plain_ && c.code_point < BpeModel::kDirectChars)
       return model_.direct_ids_[c.code_point];
     const absl::string_view text = piece.substr(begin, c.length);
-    if (model_.plain_) return model_.pieces_.Find(text).value_or(kNoToken);
+    if (model_.plain_) return PlainCharId(c.code_point, text);
     return model_.pieces_.Find(Decorated(piece, text, begin)).value_or(kNoToken);
+  }
+
+  // Texts repeat their characters.
+  TokenId PlainCharId(char32_t c, absl::string_view text) {
+    KnownChar& known = known_chars_[c % known_chars_.size()];
+    if (known.c != c) known = {c, model_.pieces_.Find(text).value_or(kNoToken)};
+    return known.id;
   }
 
   std::string Decorated(absl::string_view piece, absl::string_view text, uint32_t begin) const {
@@ -130,7 +160,8 @@ class BpeWorker : public ModelWorker {
   // these are spelled too and count as the character's last byte. An unknown that is pending stays
   // so: the reference does it in this order.
   bool SpellBytes(absl::string_view piece, uint32_t begin, uint32_t end) {
-    const std::string text = Decorated(piece, piece.substr(begin, end - begin), begin);
+    const absl::string_view plain = piece.substr(begin, end - begin);
+    const std::string text = model_.plain_ ? std::string(plain) : Decorated(piece, plain, begin);
     for (const char c : text) {
       if (model_.byte_ids_[static_cast<unsigned char>(c)] == kNoToken) return false;
     }
@@ -162,7 +193,7 @@ class BpeWorker : public ModelWorker {
 
   void PairAll() {
     for (size_t i = 0; i + 1 < symbols_.size(); ++i) Pair(&symbols_[i], symbols_[i + 1]);
-    if (!symbols_.empty()) symbols_.back().rank = kNoRank;
+    symbols_.back().rank = kNoRank;
   }
 
   void MergeShort() {
@@ -219,14 +250,30 @@ class BpeWorker : public ModelWorker {
     if (left.rank != kNoRank) queue_.Push(left.rank, position);
   }
 
+  struct KnownChar {
+    char32_t c = 0;
+    TokenId id = kNoToken;
+  };
+
   const BpeModel& model_;
-  std::vector<MergeSymbol> symbols_;
+  const bool spells_bytes_;
+  const TokenSink* sink_ = nullptr;   // of the piece
+  std::vector<MergeSymbol> symbols_;  // of the run
+  std::array<KnownChar, 256> known_chars_;
+  std::string spelled_;
   MergeQueue queue_;
   Unknown unknown_;
 };
 
 std::unique_ptr<ModelWorker> BpeModel::NewWorker() const {
-  return std::make_unique<BpeWorker>(*this);
+  return std::make_unique<BpeWorker>(*this, false);
+}
+
+std::unique_ptr<ModelWorker> BpeModel::NewByteLevelWorker() const {
+  const bool complete =
+      std::find(alphabet_ids_.begin(), alphabet_ids_.end(), kNoToken) == alphabet_ids_.end();
+  if (!complete || !plain_) return nullptr;
+  return std::make_unique<BpeWorker>(*this, true);
 }
 
 }  // namespace heed

@@ -45,6 +45,8 @@ class BpeModel : public TokenModel {
 
   const PieceTable& pieces() const override { return pieces_; }
   std::unique_ptr<ModelWorker> NewWorker() const override;
+  // Null unless every character of the byte-level alphabet is a piece, without prefix or suffix.
+  std::unique_ptr<ModelWorker> NewByteLevelWorker() const override;
   absl::string_view name() const override { return "BPE"; }
 
  private:
@@ -61,6 +63,18 @@ class BpeModel : public TokenModel {
   static uint64_t Pair(TokenId left, TokenId right) {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
+  // Where two characters stand side by side in the text of a piece that a merge makes, by a hash of
+  // them. A false alarm does no harm.
+  static constexpr int kJoinBits = 18;
+  static size_t JoinBit(char32_t before, char32_t after) {
+    const uint32_t hash = before * 0x9E3779B1u + after * 0x85EBCA77u;
+    return (hash ^ hash >> 15) & ((size_t{1} << kJoinBits) - 1);
+  }
+  // False when no merge, now or later, joins a token that ends with `left` to one that begins with
+  // `right`: then the two sides can be merged one after the other.
+  bool MayJoin(TokenId left, TokenId right) const {
+    return joins_[JoinBit(ends_[left].last, ends_[right].first)];
+  }
   const Merge* FindMerge(TokenId left, TokenId right) const {
     const auto found = merges_.find(Pair(left, right));
     return found == merges_.end() ? nullptr : &found->second;
@@ -70,13 +84,21 @@ class BpeModel : public TokenModel {
   absl::Status AddMerge(const JsonValue& json, absl::string_view left, absl::string_view right);
   absl::Status ParseOptions(const JsonValue& json);
   void Finish();
+  void FillJoins();
 
   PieceTable pieces_;
   BpeOptions options_;
   bool plain_ = true;  // neither prefix nor suffix
   absl::flat_hash_map<uint64_t, Merge> merges_;
+  struct Ends {
+    char32_t first = 0;
+    char32_t last = 0;
+  };
+  std::vector<Ends> ends_;  // the first and the last character of a piece, by id
+  std::vector<bool> joins_;
   std::array<TokenId, kDirectChars> direct_ids_{};  // of single characters; kNoToken: none
   std::array<TokenId, 256> byte_ids_{};             // of <0xNN>; kNoToken: none
+  std::array<TokenId, 256> alphabet_ids_{};  // of the byte-level alphabet, by byte; kNoToken: none
   std::optional<TokenId> unk_id_;
 };
 

@@ -6,6 +6,7 @@
 #include "model/base/utf8.h"
 #include "model/tokenizer/aligned_text.h"
 #include "model/tokenizer/bpe.h"
+#include "model/tokenizer/byte_alphabet.h"
 
 namespace heed {
 namespace {
@@ -44,6 +45,13 @@ absl::StatusOr<MergeParts> ParseMergeParts(const JsonValue& json) {
 // The first line of merges.txt, which some files still carry.
 bool IsVersionLine(const JsonValue& json) {
   return json.IsString() && json.String()->substr(0, 8) == "#version";
+}
+
+// Of valid UTF-8 that is not empty.
+char32_t LastChar(absl::string_view text) {
+  size_t at = text.size() - 1;
+  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+  return DecodeUtf8(text.substr(at)).code_point;
 }
 
 absl::StatusOr<TokenId> FindPart(const JsonValue& json, const PieceTable& pieces,
@@ -109,8 +117,37 @@ void BpeModel::Finish() {
     AppendUtf8(c, &utf8);
     direct_ids_[c] = pieces_.Find(utf8).value_or(kNoToken);
   }
+  for (int byte = 0; byte < 256; ++byte) {
+    alphabet_ids_[byte] =
+        pieces_.Find(ByteLevelChar(static_cast<unsigned char>(byte))).value_or(kNoToken);
+  }
   byte_ids_ = FindBytePieces(pieces_);
+  FillJoins();
   if (!options_.unk_token.empty()) unk_id_ = pieces_.Find(options_.unk_token);
+}
+
+// The text of a token is that of the symbols it was merged from, so its first and last character
+// are theirs. Where the rules say otherwise, everything may join.
+void BpeModel::FillJoins() {
+  ends_.resize(pieces_.size());
+  for (TokenId id = 0; id < pieces_.size(); ++id) {
+    const absl::string_view piece = pieces_.Piece(id);
+    if (!piece.empty()) ends_[id] = {DecodeUtf8(piece).code_point, LastChar(piece)};
+  }
+  joins_.assign(size_t{1} << kJoinBits, false);
+  const size_t prefix = options_.continuing_subword_prefix.size();
+  for (const auto& [pair, merge] : merges_) {
+    const TokenId left = static_cast<TokenId>(pair >> 32);
+    const TokenId right = static_cast<TokenId>(pair & 0xFFFFFFFF);
+    const absl::string_view left_text = pieces_.Piece(left);
+    const absl::string_view right_text = pieces_.Piece(right);
+    if (left_text.empty() || right_text.size() <= prefix ||
+        pieces_.Piece(merge.merged) != absl::StrCat(left_text, right_text.substr(prefix))) {
+      joins_.assign(joins_.size(), true);
+      return;
+    }
+    joins_[JoinBit(ends_[left].last, ends_[right].first)] = true;
+  }
 }
 
 absl::StatusOr<std::unique_ptr<BpeModel>> BpeModel::Create(PieceTable pieces, BpeOptions options,

@@ -6,6 +6,12 @@
 namespace heed {
 namespace {
 
+size_t PrintableAsciiPrefix(absl::string_view text) {
+  size_t size = 0;
+  while (size < text.size() && text[size] >= ' ' && text[size] <= '~') ++size;
+  return size;
+}
+
 class CharNormalizer : public Normalizer {
  public:
   explicit CharNormalizer(CharRewrite rewrite) : rewrite_(rewrite) {}
@@ -14,6 +20,10 @@ class CharNormalizer : public Normalizer {
     return RewritePieces(
         [this](const AlignedText& in, const Piece& piece, AlignedText* out) {
           for (size_t at = piece.begin; at < piece.end;) {
+            const size_t kept = PrintableAsciiPrefix(in.text().substr(at, piece.end - at));
+            out->AppendRange(in, at, at + kept);
+            at += kept;
+            if (at == piece.end) break;
             const Utf8Char c = DecodeValidUtf8(in.text().substr(at));
             rewrite_(c.code_point, {in, at, at + c.length}, out);
             at += c.length;

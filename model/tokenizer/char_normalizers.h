@@ -18,7 +18,8 @@ struct CharPlace {
   size_t end;
 };
 
-// Appends to `out` what becomes of the character `c` at `place`: nothing drops it.
+// Appends to `out` what becomes of the character `c` at `place`: nothing drops it. Printable ASCII
+// stays as it is and is not asked about.
 using CharRewrite = void (*)(char32_t c, const CharPlace& place, AlignedText* out);
 
 std::unique_ptr<Normalizer> NewCharNormalizer(CharRewrite rewrite);

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
@@ -26,6 +27,17 @@ class RewriteCursor {
  public:
   RewriteCursor(const AlignedText& in, const Piece& piece, AlignedText* out)
       : in_(in), begin_(piece.begin), end_(piece.end), at_(piece.begin), out_(out) {}
+
+  // Takes over `bytes` bytes as they are.
+  void Keep(size_t bytes) {
+    out_->AppendRange(in_, at_, at_ + bytes);
+    at_ += bytes;
+  }
+  // Takes the place of as many ASCII characters.
+  void AddAscii(absl::string_view ascii) {
+    out_->AppendAs(ascii, in_, at_);
+    at_ += ascii.size();
+  }
 
   void Add(RewrittenChar c) {
     const Origin origin = c.change > 0 ? OriginBefore() : in_.origin(at_);
@@ -83,11 +95,16 @@ class UnicodeNormalizer : public PieceNormalizer {
 
  protected:
   void Rewrite(const AlignedText& in, const Piece& piece, AlignedText* out) const override {
-    if (IsNormalized(form_, TextOf(in, piece))) {
-      return out->AppendRange(in, piece.begin, piece.end);
-    }
     RewriteCursor cursor(in, piece, out);
-    Normalize(form_, TextOf(in, piece), [&cursor](RewrittenChar c) { cursor.Add(c); });
+    for (absl::string_view rest = TextOf(in, piece); !rest.empty();) {
+      const size_t kept = NormalizedPrefix(form_, rest);
+      cursor.Keep(kept);
+      rest.remove_prefix(kept);
+      if (rest.empty()) break;
+      const size_t changed = SeparablePrefix(form_, rest);
+      Normalize(form_, rest.substr(0, changed), [&cursor](RewrittenChar c) { cursor.Add(c); });
+      rest.remove_prefix(changed);
+    }
   }
 
  private:
@@ -98,7 +115,15 @@ class LowercaseNormalizer : public PieceNormalizer {
  protected:
   void Rewrite(const AlignedText& in, const Piece& piece, AlignedText* out) const override {
     RewriteCursor cursor(in, piece, out);
+    std::string lower_ascii;
     for (absl::string_view rest = TextOf(in, piece); !rest.empty();) {
+      if (const size_t ascii = AsciiPrefix(rest)) {
+        lower_ascii.assign(rest.data(), ascii);
+        absl::AsciiStrToLower(&lower_ascii);
+        cursor.AddAscii(lower_ascii);
+        rest.remove_prefix(ascii);
+        continue;
+      }
       const Utf8Char c = DecodeValidUtf8(rest);
       Lowercase(c.code_point, [&cursor](RewrittenChar lower) { cursor.Add(lower); });
       rest.remove_prefix(c.length);

@@ -128,6 +128,7 @@ class PrefixSpace : public PreTokenizer {
 class BytesToAlphabet : public PreTokenizer {
  public:
   absl::Status Apply(PieceList* list) const override { return RewriteAsByteLevel(list); }
+  bool only_spells_bytes() const override { return true; }
 };
 
 // Spells spaces as a visible character, and puts one before a piece that has none.

@@ -21,6 +21,9 @@ class PreTokenizer {
   // Cuts or rewrites every piece that is not a token. Errors as SegmentFinder::Find and
   // RewritePieces.
   virtual absl::Status Apply(PieceList* list) const = 0;
+
+  // Whether the step spells the text in the byte-level alphabet and does nothing else.
+  virtual bool only_spells_bytes() const { return false; }
 };
 
 using PreTokenizers = std::vector<std::unique_ptr<PreTokenizer>>;

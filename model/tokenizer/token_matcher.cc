@@ -70,6 +70,10 @@ std::optional<TokenMatcher::Match> TokenMatcher::Find(absl::string_view text, si
   std::optional<Match> best;
   int32_t node = kRoot;
   for (size_t i = from; i < text.size(); ++i) {
+    // Most of a text begins no string. There is no match yet at the root.
+    while (node == kRoot && root_children_[static_cast<unsigned char>(text[i])] == kRoot) {
+      if (++i == text.size()) return best;
+    }
     node = Next(node, static_cast<unsigned char>(text[i]));
     if (node == kDead || (node == kRoot && best.has_value())) break;
     const Node& reached = nodes_[node];

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -23,14 +23,16 @@ struct ModelToken {
   friend bool operator==(const ModelToken&, const ModelToken&) = default;
 };
 
+using TokenSink = absl::FunctionRef<void(const ModelToken& token)>;
+
 // The working memory of one thread's use of a model.
 class ModelWorker {
  public:
   virtual ~ModelWorker() = default;
 
-  // Replaces `tokens` by those of `piece`, which is valid UTF-8 and not empty. O(n log n) in its
-  // bytes.
-  virtual absl::Status Tokenize(absl::string_view piece, std::vector<ModelToken>* tokens) = 0;
+  // Gives the tokens of `piece`, which is valid UTF-8 and not empty, to `sink` in turn. O(n log n)
+  // in its bytes. After an error the sink may have had some tokens.
+  virtual absl::Status Tokenize(absl::string_view piece, TokenSink sink) = 0;
 };
 
 // Immutable.
@@ -39,6 +41,10 @@ class TokenModel {
   virtual ~TokenModel() = default;
   virtual const PieceTable& pieces() const = 0;
   virtual std::unique_ptr<ModelWorker> NewWorker() const = 0;
+  // A worker for text that is still to be spelled in the byte-level alphabet: it finds what
+  // NewWorker's finds in the spelled text, and its ranges are those of the text as given. Null
+  // where the model has no short cut to that.
+  virtual std::unique_ptr<ModelWorker> NewByteLevelWorker() const { return nullptr; }
   virtual absl::string_view name() const = 0;  // "BPE"
 };
 

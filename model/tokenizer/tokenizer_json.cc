@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/json.h"
 #include "model/base/status_macros.h"
@@ -74,6 +75,16 @@ void TrimRange(absl::string_view text, TrimCounts counts, ByteRange* range) {
   range->end = range->begin + static_cast<int64_t>(BytesOfChars(covered, kept));
 }
 
+// Room for the tokens to come if the rest of a text goes on as its first `done` of `total` bytes.
+void MakeRoom(size_t done, size_t total, TokenizedText* tokens) {
+  const size_t size = tokens->ids.size();
+  if (size < tokens->ids.capacity()) return;
+  const size_t expected = done == 0 ? total / 4 : size * total / done;
+  const size_t room = std::clamp(expected + expected / 8, 2 * size + 16, 4 * size + (64 << 10));
+  tokens->ids.reserve(room);
+  tokens->offsets.reserve(room);
+}
+
 class JsonTokenizer : public Tokenizer {
  public:
   // Everything but the model is read from `json`.
@@ -110,24 +121,20 @@ class JsonTokenizer : public Tokenizer {
 
   class Stream;
 
-  // The tokens of one text, with what their offsets need.
-  struct Draft {
-    TokenizedText tokens;
-    std::vector<TrimCounts> trims;  // one for each id if offsets are trimmed, else empty
-  };
-
   bool Contains(TokenId id) const { return id >= 0 && id < vocab_size() && entries_[id].present; }
+  void LeaveSpellingToModel();
   void FillEntries();
   absl::StatusOr<PieceList> Cut(absl::string_view text, const EncodeOptions& options) const;
-  absl::Status Tokenize(const PieceList& list, Draft* draft) const;
-  void Append(TokenId id, Origin origin, TrimCounts trims, Draft* draft) const;
-  void TrimOffsets(absl::string_view text, Draft* draft) const;
+  absl::Status Tokenize(absl::string_view text, const PieceList& list, TokenizedText* result) const;
+  ByteRange Trimmed(absl::string_view text, TrimCounts counts, bool is_first,
+                    ByteRange range) const;
   void AddSpecialTokens(TokenizedText* tokens) const;
 
   AddedTokens added_;
   Normalizers normalizers_;
   PreTokenizers pre_tokenizers_;
   std::unique_ptr<TokenModel> model_;
+  bool model_spells_bytes_ = false;  // in place of the last pre-tokenizer
   PostProcessor post_processor_;
   Decoder decoder_;
   std::string kind_;
@@ -143,11 +150,10 @@ absl::StatusOr<TokenizedText> JsonTokenizer::Encode(absl::string_view text,
         "the text has ", text.size(), " bytes; at most ", kMaxTextBytes, " are tokenized"));
   }
   HEED_ASSIGN_OR_RETURN(const PieceList list, Cut(text, options));
-  Draft draft;
-  HEED_RETURN_IF_ERROR(Tokenize(list, &draft));
-  TrimOffsets(text, &draft);
-  if (options.add_special_tokens) AddSpecialTokens(&draft.tokens);
-  return std::move(draft.tokens);
+  TokenizedText result;
+  HEED_RETURN_IF_ERROR(Tokenize(text, list, &result));
+  if (options.add_special_tokens) AddSpecialTokens(&result);
+  return result;
 }
 
 absl::StatusOr<PieceList> JsonTokenizer::Cut(absl::string_view text,
@@ -161,41 +167,45 @@ absl::StatusOr<PieceList> JsonTokenizer::Cut(absl::string_view text,
   return list;
 }
 
-absl::Status JsonTokenizer::Tokenize(const PieceList& list, Draft* draft) const {
-  const std::unique_ptr<ModelWorker> worker = model_->NewWorker();
-  std::vector<ModelToken> tokens;
+absl::Status JsonTokenizer::Tokenize(absl::string_view text, const PieceList& list,
+                                     TokenizedText* result) const {
+  const bool trims = !post_processor_.trims.empty();
+  // `begin` and `end` are bytes of the list's text.
+  const auto append = [&](TokenId id, size_t begin, size_t end,
+                          absl::FunctionRef<TrimCounts()> counts) {
+    MakeRoom(begin, list.text.size(), result);
+    const Origin origin = list.text.OriginOf(begin, end);
+    ByteRange range = {origin.begin, origin.end};
+    if (trims) range = Trimmed(text, counts(), result->ids.empty(), range);
+    result->ids.push_back(id);
+    result->offsets.push_back(range);
+  };
+  const std::unique_ptr<ModelWorker> worker =
+      model_spells_bytes_ ? model_->NewByteLevelWorker() : model_->NewWorker();
   for (const heed::Piece& piece : list.pieces) {
     if (piece.token != kNoToken) {
-      Append(piece.token, list.text.OriginOf(piece.begin, piece.end),
-             CountTrimmed(list.Text(piece)), draft);
+      append(piece.token, piece.begin, piece.end, [&] { return CountTrimmed(list.Text(piece)); });
       continue;
     }
-    HEED_RETURN_IF_ERROR(worker->Tokenize(list.Text(piece), &tokens));
-    for (const ModelToken& token : tokens) {
-      Append(token.id, list.text.OriginOf(piece.begin + token.begin, piece.begin + token.end),
-             model_trims_[token.id], draft);
-    }
+    HEED_RETURN_IF_ERROR(worker->Tokenize(list.Text(piece), [&](const ModelToken& token) {
+      append(token.id, piece.begin + token.begin, piece.begin + token.end,
+             [&] { return model_trims_[token.id]; });
+    }));
   }
   return absl::OkStatus();
 }
 
-void JsonTokenizer::Append(TokenId id, Origin origin, TrimCounts trims, Draft* draft) const {
-  draft->tokens.ids.push_back(id);
-  draft->tokens.offsets.push_back({origin.begin, origin.end});
-  if (!post_processor_.trims.empty()) draft->trims.push_back(trims);
-}
-
-void JsonTokenizer::TrimOffsets(absl::string_view text, Draft* draft) const {
+// The range of a token without the whitespace that its own text has at its ends.
+ByteRange JsonTokenizer::Trimmed(absl::string_view text, TrimCounts counts, bool is_first,
+                                 ByteRange range) const {
+  if (counts.leading == 0 && counts.trailing == 0) return range;
   for (const OffsetTrim& trim : post_processor_.trims) {
-    for (size_t i = 0; i < draft->trims.size(); ++i) {
-      TrimCounts counts = draft->trims[i];
-      if (counts.leading == 0 && counts.trailing == 0) continue;
-      ByteRange* const range = &draft->tokens.offsets[i];
-      const bool is_first = i == 0 || range->begin == 0;
-      if (is_first && trim.add_prefix_space && counts.leading == 1) counts.leading = 0;
-      TrimRange(text, counts, range);
-    }
+    TrimCounts trimmed = counts;
+    const bool begins_text = is_first || range.begin == 0;
+    if (begins_text && trim.add_prefix_space && counts.leading == 1) trimmed.leading = 0;
+    TrimRange(text, trimmed, &range);
   }
+  return range;
 }
 
 void JsonTokenizer::AddSpecialTokens(TokenizedText* tokens) const {
@@ -240,6 +250,15 @@ std::string JsonTokenizer::Decode(absl::Span<const TokenId> ids, bool skip_speci
 std::optional<TokenId> JsonTokenizer::FindPiece(absl::string_view piece) const {
   const std::optional<TokenId> added = added_.Find(piece);
   return added.has_value() ? added : model_->pieces().Find(piece);
+}
+
+// The byte-level alphabet makes a text up to twice as long, so a model that can do without it
+// should.
+void JsonTokenizer::LeaveSpellingToModel() {
+  if (pre_tokenizers_.empty() || !pre_tokenizers_.back()->only_spells_bytes()) return;
+  if (model_->NewByteLevelWorker() == nullptr) return;
+  pre_tokenizers_.pop_back();
+  model_spells_bytes_ = true;
 }
 
 void JsonTokenizer::FillEntries() {
@@ -297,6 +316,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> JsonTokenizer::Build(const JsonValue&
   }
   HEED_ASSIGN_OR_RETURN(tokenizer->pre_tokenizers_,
                         ParsePart(json, "pre_tokenizer", absent, ParsePreTokenizers));
+  tokenizer->LeaveSpellingToModel();
   HEED_ASSIGN_OR_RETURN(tokenizer->decoder_, ParsePart(json, "decoder", absent, ParseDecoder));
   tokenizer->kind_ = absl::StrCat(tokenizer->decoder_.byte_level() ? "byte-level " : "",
                                   tokenizer->model_->name());

@@ -147,6 +147,34 @@ void Decompose(bool compatible, absl::string_view text, RewriteSink sink) {
   decomposer.Flush();
 }
 
+// Whether a character is never changed by the form and never joins what stands before it: a text
+// can be cut in front of it. What follows may still join it.
+bool IsStable(NormalForm form, char32_t c) {
+  const char32_t limit = form == NormalForm::kNfc ? 0x300 : form == NormalForm::kNfd ? 0xC0 : 0xA0;
+  if (c < limit) return true;
+  const bool composes = form == NormalForm::kNfc || form == NormalForm::kNfkc;
+  const bool ideograph = c >= 0x4E00 && c <= 0x9FFF;
+  const bool syllable = composes && c >= 0xAC00 && c <= 0xD7A3;
+  return ideograph || syllable || c == 0xFFFD;
+}
+
+struct StableText {
+  size_t bytes = 0;
+  size_t last_char_bytes = 0;
+};
+
+// The stable characters with which `text` begins.
+StableText StablePrefix(NormalForm form, absl::string_view text) {
+  StableText result;
+  while (result.bytes < text.size()) {
+    const Utf8Char c = DecodeValidUtf8(text.substr(result.bytes));
+    if (!IsStable(form, c.code_point)) break;
+    result.last_char_bytes = static_cast<size_t>(c.length);
+    result.bytes += result.last_char_bytes;
+  }
+  return result;
+}
+
 }  // namespace
 
 bool IsWhitespace(char32_t c) {
@@ -222,19 +250,23 @@ size_t GraphemeClusterBytes(absl::string_view text) {
 }
 
 bool IsNormalized(NormalForm form, absl::string_view text) {
-  // No characters below are changed by the form. Those of the ranges never are, whatever is beside
-  // them; what could join them is in none of the ranges.
-  const char32_t limit = form == NormalForm::kNfc ? 0x300 : form == NormalForm::kNfd ? 0xC0 : 0xA0;
-  const bool composes = form == NormalForm::kNfc || form == NormalForm::kNfkc;
-  while (!text.empty()) {
-    const Utf8Char c = DecodeValidUtf8(text);
-    const char32_t code = c.code_point;
-    const bool ideograph = code >= 0x4E00 && code <= 0x9FFF;
-    const bool syllable = composes && code >= 0xAC00 && code <= 0xD7A3;
-    if (code >= limit && !ideograph && !syllable && code != 0xFFFD) return false;
-    text.remove_prefix(static_cast<size_t>(c.length));
+  return StablePrefix(form, text).bytes == text.size();
+}
+
+size_t NormalizedPrefix(NormalForm form, absl::string_view text) {
+  const StableText stable = StablePrefix(form, text);
+  // What follows may join the last character.
+  return stable.bytes == text.size() ? stable.bytes : stable.bytes - stable.last_char_bytes;
+}
+
+size_t SeparablePrefix(NormalForm form, absl::string_view text) {
+  size_t bytes = static_cast<size_t>(DecodeValidUtf8(text).length);
+  while (bytes < text.size()) {
+    const Utf8Char c = DecodeValidUtf8(text.substr(bytes));
+    if (IsStable(form, c.code_point)) break;
+    bytes += static_cast<size_t>(c.length);
   }
-  return true;
+  return bytes;
 }
 
 void Normalize(NormalForm form, absl::string_view text, RewriteSink sink) {

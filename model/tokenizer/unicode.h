@@ -37,6 +37,14 @@ using RewriteSink = absl::FunctionRef<void(RewrittenChar)>;
 // Whether valid UTF-8 is in a normal form, by a quick look: some that is may not be recognised.
 bool IsNormalized(NormalForm form, absl::string_view text);
 
+// Bytes of the longest beginning of `text` that is in a normal form whatever stands before and
+// behind it, by the same quick look.
+size_t NormalizedPrefix(NormalForm form, absl::string_view text);
+
+// Bytes of a beginning of `text`, which is not empty, that can be brought into a normal form on its
+// own, for a text without a NormalizedPrefix.
+size_t SeparablePrefix(NormalForm form, absl::string_view text);
+
 // Brings valid UTF-8 into a normal form. Marks that change order take their places in the order in
 // which they end up.
 void Normalize(NormalForm form, absl::string_view text, RewriteSink sink);

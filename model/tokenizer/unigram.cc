@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -16,26 +17,30 @@ namespace {
 constexpr double kUnknownPenalty = 10.0;
 // Every place of a text is tried with pieces up to the longest.
 constexpr size_t kMaxPieceBytes = 1024;
+// What is settled is handed out in parts of about this size.
+constexpr size_t kWindowBytes = 4096;
 
 }  // namespace
 
-// Viterbi's algorithm over the bytes of a piece.
+// Viterbi's algorithm over the bytes of a piece. Where no other way leads past a place, what comes
+// before it is settled and handed out, so that memory does not grow with the text.
 class UnigramWorker : public ModelWorker {
  public:
   explicit UnigramWorker(const UnigramModel& model) : model_(model) {}
 
-  absl::Status Tokenize(absl::string_view piece, std::vector<ModelToken>* tokens) override {
-    tokens->clear();
-    best_.assign(piece.size() + 1, Best{});
+  absl::Status Tokenize(absl::string_view piece, TokenSink sink) override {
+    best_.assign(std::min(piece.size(), kWindowBytes + kMaxPieceBytes) + 1, Best{});
+    settled_ = 0;
+    reach_ = 0;
+    unknown_.reset();
     for (size_t at = 0; at < piece.size();) {
+      if (at == reach_ && at - settled_ >= kWindowBytes) Settle(piece, at, sink);
       const size_t char_bytes = static_cast<size_t>(DecodeValidUtf8(piece.substr(at)).length);
       HEED_RETURN_IF_ERROR(Extend(piece, at, char_bytes));
       at += char_bytes;
     }
-    TraceBack(piece.size());
-    for (size_t i = path_.size(); i > 0; --i) {
-      HEED_RETURN_IF_ERROR(Emit(piece, path_[i - 1], tokens));
-    }
+    Settle(piece, piece.size(), sink);
+    FlushUnknown(piece, sink);
     return absl::OkStatus();
   }
 
@@ -47,15 +52,20 @@ class UnigramWorker : public ModelWorker {
     TokenId id = kNoToken;
   };
 
+  Best& BestAt(size_t byte) { return best_[byte - settled_]; }
+
   void Offer(size_t begin, size_t end, double score, TokenId id) {
-    Best& best = best_[end];
+    if (end - settled_ >= best_.size())
+      best_.resize(std::max(2 * best_.size(), end - settled_ + 1));
+    reach_ = std::max(reach_, end);
+    Best& best = BestAt(end);
     if (best.begin >= 0 && !(score > best.score)) return;
     best = {score, static_cast<int32_t>(begin), id};
   }
 
   // Tries every piece that begins at `at`, and the unknown token where none is the character alone.
   absl::Status Extend(absl::string_view piece, size_t at, size_t char_bytes) {
-    const double score = best_[at].score;
+    const double score = BestAt(at).score;
     bool has_single = false;
     PieceTrie::Walk walk(model_.trie_);
     for (size_t i = at; i < piece.size() && walk.Step(static_cast<unsigned char>(piece[i])); ++i) {
@@ -66,8 +76,10 @@ class UnigramWorker : public ModelWorker {
     }
     if (has_single) return absl::OkStatus();
     const double unk_score = model_.unk_score_ + score;
-    const Best& target = best_[at + char_bytes];
-    if (target.begin >= 0 && !(unk_score > target.score)) return absl::OkStatus();
+    if (at + char_bytes <= reach_) {
+      const Best& target = BestAt(at + char_bytes);
+      if (target.begin >= 0 && !(unk_score > target.score)) return absl::OkStatus();
+    }
     if (!model_.options_.unk_id.has_value()) {
       return absl::InvalidArgumentError(
           "the text has a character outside the vocabulary, and the tokenizer has no unk_id");
@@ -76,49 +88,64 @@ class UnigramWorker : public ModelWorker {
     return absl::OkStatus();
   }
 
-  // The tokens of the best path in path_, from the last to the first; unknown neighbours are one.
-  void TraceBack(size_t size) {
+  // Hands out the best path from the last settled place to `end`, which all ways lead through.
+  void Settle(absl::string_view piece, size_t end, TokenSink sink) {
     path_.clear();
-    for (size_t end = size; end > 0;) {
-      const Best& best = best_[end];
-      const uint32_t begin = static_cast<uint32_t>(best.begin);
-      const bool unknown = best.id == model_.options_.unk_id;
-      if (unknown && !path_.empty() && path_.back().id == best.id) {
-        path_.back().begin = begin;
-      } else {
-        path_.push_back({best.id, begin, static_cast<uint32_t>(end)});
-      }
-      end = begin;
+    for (size_t at = end; at > settled_;) {
+      const Best& best = BestAt(at);
+      path_.push_back({best.id, static_cast<uint32_t>(best.begin), static_cast<uint32_t>(at)});
+      at = best.begin;
+    }
+    for (size_t i = path_.size(); i > 0; --i) Emit(piece, path_[i - 1], sink);
+    // Sums go on from the score so far: from 0 they would round differently.
+    const double score = BestAt(end).score;
+    std::fill_n(best_.begin(), end - settled_ + 1, Best{});
+    settled_ = end;
+    best_[0].score = score;
+  }
+
+  // Unknown neighbours are one token.
+  void Emit(absl::string_view piece, const ModelToken& token, TokenSink sink) {
+    if (token.id != model_.options_.unk_id) {
+      FlushUnknown(piece, sink);
+      sink(token);
+    } else if (unknown_.has_value()) {
+      unknown_->end = token.end;
+    } else {
+      unknown_ = token;
     }
   }
 
-  absl::Status Emit(absl::string_view piece, ModelToken token, std::vector<ModelToken>* tokens) {
-    if (token.id == model_.options_.unk_id) {
-      const absl::string_view text = piece.substr(token.begin, token.end - token.begin);
-      const std::optional<TokenId> known = model_.pieces_.Find(text);
-      if (known.has_value() && model_.IsMatched(*known)) {
-        token.id = *known;
-      } else if (model_.options_.byte_fallback && EmitBytes(text, token, tokens)) {
-        return absl::OkStatus();
-      }
+  void FlushUnknown(absl::string_view piece, TokenSink sink) {
+    if (!unknown_.has_value()) return;
+    ModelToken token = *unknown_;
+    unknown_.reset();
+    const absl::string_view text = piece.substr(token.begin, token.end - token.begin);
+    const std::optional<TokenId> known = model_.pieces_.Find(text);
+    if (known.has_value() && model_.IsMatched(*known)) {
+      token.id = *known;
+    } else if (model_.options_.byte_fallback && EmitBytes(text, token, sink)) {
+      return;
     }
-    tokens->push_back(token);
-    return absl::OkStatus();
+    sink(token);
   }
 
-  bool EmitBytes(absl::string_view text, const ModelToken& token, std::vector<ModelToken>* tokens) {
+  bool EmitBytes(absl::string_view text, const ModelToken& token, TokenSink sink) {
     for (const char c : text) {
       if (model_.byte_ids_[static_cast<unsigned char>(c)] == kNoToken) return false;
     }
     for (const char c : text) {
-      tokens->push_back({model_.byte_ids_[static_cast<unsigned char>(c)], token.begin, token.end});
+      sink({model_.byte_ids_[static_cast<unsigned char>(c)], token.begin, token.end});
     }
     return true;
   }
 
   const UnigramModel& model_;
-  std::vector<Best> best_;  // by byte
+  std::vector<Best> best_;  // by byte since the last settled place
+  size_t settled_ = 0;
+  size_t reach_ = 0;  // the furthest end of a way
   std::vector<ModelToken> path_;
+  std::optional<ModelToken> unknown_;  // a run that may go on
 };
 
 std::unique_ptr<ModelWorker> UnigramModel::NewWorker() const {

@@ -1,6 +1,7 @@
 #include "model/tokenizer/word_models.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -11,13 +12,13 @@ namespace {
 
 // One token for the whole of a piece.
 absl::Status TokenizeAsUnknown(std::optional<TokenId> unk_id, absl::string_view unk_token,
-                               absl::string_view piece, std::vector<ModelToken>* tokens) {
+                               absl::string_view piece, TokenSink sink) {
   if (!unk_id.has_value()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the text has a word outside the vocabulary, and so is the unk_token ",
                      Quoted(unk_token), " of the tokenizer"));
   }
-  tokens->assign({{*unk_id, 0, static_cast<uint32_t>(piece.size())}});
+  sink({*unk_id, 0, static_cast<uint32_t>(piece.size())});
   return absl::OkStatus();
 }
 
@@ -47,28 +48,30 @@ class WordPieceWorker : public ModelWorker {
  public:
   explicit WordPieceWorker(const WordPieceModel& model) : model_(model) {}
 
-  absl::Status Tokenize(absl::string_view piece, std::vector<ModelToken>* tokens) override {
-    tokens->clear();
+  absl::Status Tokenize(absl::string_view piece, TokenSink sink) override {
     if (HasMoreCharsThan(piece, model_.options_.max_input_chars_per_word)) {
-      return Unknown(piece, tokens);
+      return Unknown(piece, sink);
     }
+    tokens_.clear();
     for (size_t at = 0; at < piece.size();) {
       const PieceTrie& trie = at == 0 ? model_.first_ : model_.continuing_;
       const PieceTrie::Match match = trie.Longest(piece.substr(at));
-      if (match.length == 0) return Unknown(piece, tokens);
+      if (match.length == 0) return Unknown(piece, sink);
       const uint32_t begin = static_cast<uint32_t>(at);
       at += match.length;
-      tokens->push_back({match.value, begin, static_cast<uint32_t>(at)});
+      tokens_.push_back({match.value, begin, static_cast<uint32_t>(at)});
     }
+    for (const ModelToken& token : tokens_) sink(token);
     return absl::OkStatus();
   }
 
  private:
-  absl::Status Unknown(absl::string_view piece, std::vector<ModelToken>* tokens) const {
-    return TokenizeAsUnknown(model_.unk_id_, model_.options_.unk_token, piece, tokens);
+  absl::Status Unknown(absl::string_view piece, TokenSink sink) const {
+    return TokenizeAsUnknown(model_.unk_id_, model_.options_.unk_token, piece, sink);
   }
 
   const WordPieceModel& model_;
+  std::vector<ModelToken> tokens_;  // a word that cannot be spelled to its end has none of them
 };
 
 WordPieceModel::WordPieceModel(PieceTable pieces, WordPieceOptions options)
@@ -101,12 +104,12 @@ class WordLevelWorker : public ModelWorker {
  public:
   explicit WordLevelWorker(const WordLevelModel& model) : model_(model) {}
 
-  absl::Status Tokenize(absl::string_view piece, std::vector<ModelToken>* tokens) override {
+  absl::Status Tokenize(absl::string_view piece, TokenSink sink) override {
     const std::optional<TokenId> id = model_.pieces_.Find(piece);
     if (!id.has_value()) {
-      return TokenizeAsUnknown(model_.unk_id_, model_.unk_token_, piece, tokens);
+      return TokenizeAsUnknown(model_.unk_id_, model_.unk_token_, piece, sink);
     }
-    tokens->assign({{*id, 0, static_cast<uint32_t>(piece.size())}});
+    sink({*id, 0, static_cast<uint32_t>(piece.size())});
     return absl::OkStatus();
   }
 

@@ -41,7 +41,7 @@ std::unique_ptr<TokenModel> Parse(const std::string& json) {
 
 std::vector<std::string> Tokenize(const TokenModel& model, const std::string& text) {
   std::vector<ModelToken> tokens;
-  const absl::Status status = model.NewWorker()->Tokenize(text, &tokens);
+  const absl::Status status = Collect(*model.NewWorker(), text, &tokens);
   EXPECT_TRUE(status.ok()) << status;
   std::vector<std::string> pieces;
   for (const ModelToken& token : tokens)
@@ -52,7 +52,7 @@ std::vector<std::string> Tokenize(const TokenModel& model, const std::string& te
 std::vector<std::pair<uint32_t, uint32_t>> Ranges(const TokenModel& model,
                                                   const std::string& text) {
   std::vector<ModelToken> tokens;
-  EXPECT_TRUE(model.NewWorker()->Tokenize(text, &tokens).ok());
+  EXPECT_TRUE(Collect(*model.NewWorker(), text, &tokens).ok());
   std::vector<std::pair<uint32_t, uint32_t>> ranges;
   for (const ModelToken& token : tokens) ranges.emplace_back(token.begin, token.end);
   return ranges;
@@ -92,13 +92,14 @@ class Random {
   uint32_t state_;
 };
 
-// A vocabulary over the letters a..c with random merges, in random order.
+// A vocabulary over the first letters with random merges, in random order.
 struct RandomModel {
-  std::vector<std::string> pieces = {"a", "b", "c"};
+  std::vector<std::string> pieces;
   Merges merges;
 
-  explicit RandomModel(Random* random) {
-    for (int i = 0; i < 40; ++i) {
+  explicit RandomModel(Random* random, int n_letters = 3, int n_tries = 40) {
+    for (int i = 0; i < n_letters; ++i) pieces.emplace_back(1, static_cast<char>('a' + i));
+    for (int i = 0; i < n_tries; ++i) {
       const std::string left = pieces[(*random)(static_cast<uint32_t>(pieces.size()))];
       const std::string right = pieces[(*random)(static_cast<uint32_t>(pieces.size()))];
       const std::pair<std::string, std::string> merge = {left, right};
@@ -135,6 +136,20 @@ TEST(BpeTest, ShortAndLongPiecesAgreeWithTheSlowTwin) {
   }
 }
 
+// With few merges a long piece has many places that nothing joins.
+TEST(BpeTest, PiecesOfManyRunsAgreeWithTheSlowTwin) {
+  Random random(14);
+  for (int round = 0; round < 60; ++round) {
+    const RandomModel made(&random, 8, 6 + round / 4);
+    const auto model = Parse(ModelJson(made.pieces, made.merges));
+    for (const uint32_t length : {5, 40, 400}) {
+      std::string text;
+      for (uint32_t i = 0; i < length; ++i) text.push_back(static_cast<char>('a' + random(8)));
+      ASSERT_EQ(Tokenize(*model, text), SlowTokenize(made.merges, text)) << text;
+    }
+  }
+}
+
 TEST(BpeTest, RepetitivePiecesOfFourKibAgreeWithTheSlowTwin) {
   Random random(4);
   const RandomModel made(&random);
@@ -156,7 +171,7 @@ TEST(BpeTest, OneWorkerServesOnePieceAfterAnother) {
     for (uint32_t n = 1 + random(80); text.size() < n;)
       text.push_back(static_cast<char>('a' + random(3)));
     std::vector<ModelToken> tokens;
-    ASSERT_TRUE(worker->Tokenize(text, &tokens).ok());
+    ASSERT_TRUE(Collect(*worker, text, &tokens).ok());
     std::vector<std::string> pieces;
     for (const ModelToken& token : tokens)
       pieces.push_back(std::string(model->pieces().Piece(token.id)));
@@ -192,7 +207,7 @@ TEST(BpeTest, AnUnknownTokenOutsideTheVocabularyIsAnErrorOnlyWhenNeeded) {
   const auto model = Parse(ModelJson({"a"}, {}, R"("unk_token":"<unk>",)"));
   EXPECT_EQ(Tokenize(*model, "aa"), (std::vector<std::string>{"a", "a"}));
   std::vector<ModelToken> tokens;
-  EXPECT_EQ(model->NewWorker()->Tokenize("ab", &tokens).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Collect(*model->NewWorker(), "ab", &tokens).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(BpeTest, ByteFallbackNeedsEveryByte) {

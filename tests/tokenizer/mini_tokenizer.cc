@@ -60,6 +60,12 @@ TokenizedText EncodeOrFail(const Tokenizer& tokenizer, const std::string& text,
 
 }  // namespace
 
+absl::Status Collect(ModelWorker& worker, absl::string_view piece,
+                     std::vector<ModelToken>* tokens) {
+  tokens->clear();
+  return worker.Tokenize(piece, [&](const ModelToken& token) { tokens->push_back(token); });
+}
+
 std::vector<std::string> Pieces(const Tokenizer& tokenizer, const std::string& text,
                                 const EncodeOptions& options) {
   std::vector<std::string> pieces;

@@ -7,6 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "model/tokenizer/token_model.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace heed {
@@ -32,6 +35,9 @@ struct MiniTokenizer {
 // One element of added_tokens; `flags` are the names of those that are true.
 std::string AddedTokenJson(int id, const std::string& content,
                            const std::vector<std::string>& flags);
+
+// The tokens of one piece.
+absl::Status Collect(ModelWorker& worker, absl::string_view piece, std::vector<ModelToken>* tokens);
 
 // The pieces of a text, and the text behind each.
 std::vector<std::string> Pieces(const Tokenizer& tokenizer, const std::string& text,

@@ -12,6 +12,7 @@
 #include "model/tokenizer/piece_trie.h"
 #include "model/tokenizer/unigram.h"
 #include "model/tokenizer/word_models.h"
+#include "tests/tokenizer/mini_tokenizer.h"
 
 namespace heed {
 namespace {
@@ -32,7 +33,7 @@ std::unique_ptr<TokenModel> Parse(const std::string& json) {
 
 Strings Tokenize(const TokenModel& model, const std::string& text, Ranges* ranges = nullptr) {
   std::vector<ModelToken> tokens;
-  const absl::Status status = model.NewWorker()->Tokenize(text, &tokens);
+  const absl::Status status = Collect(*model.NewWorker(), text, &tokens);
   EXPECT_TRUE(status.ok()) << status;
   Strings pieces;
   for (const ModelToken& token : tokens) {
@@ -104,7 +105,7 @@ TEST(WordModelsTest, AMissingUnknownTokenIsAnErrorOnlyWhenNeeded) {
         Parse(absl::StrCat(R"({"type":")", type, R"(","unk_token":"?","vocab":{"a":0}})"));
     EXPECT_EQ(Tokenize(*model, "a"), Strings{"a"});
     std::vector<ModelToken> tokens;
-    EXPECT_TRUE(absl::IsInvalidArgument(model->NewWorker()->Tokenize("b", &tokens)));
+    EXPECT_TRUE(absl::IsInvalidArgument(Collect(*model->NewWorker(), "b", &tokens)));
   }
 }
 
@@ -165,7 +166,7 @@ TEST(UnigramTest, WithoutUnknownTokenUnknownTextIsAnError) {
   const auto model = Parse(UnigramJson({{"a", -1}}, ""));
   EXPECT_EQ(Tokenize(*model, "aa"), (Strings{"a", "a"}));
   std::vector<ModelToken> tokens;
-  EXPECT_TRUE(absl::IsInvalidArgument(model->NewWorker()->Tokenize("ab", &tokens)));
+  EXPECT_TRUE(absl::IsInvalidArgument(Collect(*model->NewWorker(), "ab", &tokens)));
 }
 
 // The slow twin: the best sum over all ways to spell the text, by trying each first piece.
@@ -178,6 +179,56 @@ double BestSum(const std::map<std::string, double>& scores, const std::string& t
     best = std::max(best, found->second + BestSum(scores, text, at + size));
   }
   return best;
+}
+
+// The slow twin for long texts of one-byte characters: the whole table of best sums, and unknown
+// neighbours joined at the end.
+Strings SlowUnigram(const std::map<std::string, double>& scores, const std::string& text) {
+  double lowest = 0;
+  for (const auto& [piece, score] : scores) lowest = std::min(lowest, score);
+  std::vector<double> sums(text.size() + 1, -1e300);
+  std::vector<size_t> begins(text.size() + 1);
+  sums[0] = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    for (size_t size = 1; size <= 8 && at + size <= text.size(); ++size) {
+      const auto found = scores.find(text.substr(at, size));
+      if (found == scores.end() && size > 1) continue;
+      const double sum = (found == scores.end() ? lowest - 10 : found->second) + sums[at];
+      if (sum <= sums[at + size]) continue;
+      sums[at + size] = sum;
+      begins[at + size] = at;
+    }
+  }
+  Strings reversed;
+  for (size_t end = text.size(); end > 0; end = begins[end]) {
+    const std::string piece = text.substr(begins[end], end - begins[end]);
+    const std::string token = scores.count(piece) > 0 ? piece : "<unk>";
+    if (token != "<unk>" || reversed.empty() || reversed.back() != token) reversed.push_back(token);
+  }
+  return {reversed.rbegin(), reversed.rend()};
+}
+
+TEST(UnigramTest, LongTextsAgreeWithTheSlowTwin) {
+  std::map<std::string, double> scores = {{"<unk>", 0}};
+  std::vector<std::pair<std::string, double>> vocab = {{"<unk>", 0}};
+  for (const std::string piece : {"a", "b", "c", "ab", "bc", "abc", "cab", "bb", "aaaa", "caba"}) {
+    // No sum of these is exact. As the file will have it: in six digits.
+    const double score = -0.1 * static_cast<double>(piece.size()) - 0.7 * piece[0] / 97;
+    vocab.emplace_back(piece, std::stod(absl::StrCat(score)));
+    scores.insert(vocab.back());
+  }
+  const auto model = Parse(UnigramJson(vocab, R"(,"unk_id":0)"));
+  uint32_t state = 3;
+  for (const uint32_t n_letters : {1, 3, 4}) {
+    std::string text;
+    while (text.size() < 30'000) {
+      state = state * 1664525 + 1013904223;
+      text.push_back(static_cast<char>('a' + (state >> 16) % n_letters));
+    }
+    EXPECT_TRUE(Tokenize(*model, text) == SlowUnigram(scores, text)) << n_letters;
+    const std::string unknown = text.substr(0, 5000) + std::string(10'000, 'z') + text;
+    EXPECT_TRUE(Tokenize(*model, unknown) == SlowUnigram(scores, unknown)) << n_letters;
+  }
 }
 
 TEST(UnigramTest, RandomModelsFindTheBestSum) {
