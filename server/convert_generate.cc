@@ -161,7 +161,7 @@ std::vector<TokenId> Ascending(const List& ids) {
 GenerateJob ResolveJob(const v1::GenerateRequest& request, const ModelConfig& config,
                        int64_t prompt_length, std::optional<int64_t>* seed) {
   const v1::StoppingParameters& stopping = request.stopping();
-  const int64_t left = config.context_window - prompt_length;
+  const int64_t left = config.context_for(prompt_length) - prompt_length;
   const int64_t wanted = stopping.has_max_tokens() ? stopping.max_tokens() : kDefaultMaxTokens;
   GenerateJob job;
   job.sampling = ResolveSampling(request.sampling(), seed);

@@ -43,10 +43,11 @@ absl::Status CheckContract(const EngineRequest& request) {
   const ModelConfig& config = request.model->model->config();
   const int64_t prompt_tokens = static_cast<int64_t>(request.prompt.size());
   if (prompt_tokens == 0) return BadRequest("an empty prompt");
-  if (request.max_new_tokens < 0 || prompt_tokens > config.context_window ||
-      request.max_new_tokens > config.context_window - prompt_tokens) {
+  const int64_t context = config.context_for(prompt_tokens);
+  if (request.max_new_tokens < 0 || prompt_tokens > context ||
+      request.max_new_tokens > context - prompt_tokens) {
     return BadRequest(absl::StrCat(prompt_tokens, " + ", request.max_new_tokens,
-                                   " tokens for a context window of ", config.context_window));
+                                   " tokens for a context window of ", context));
   }
   if (!config.causal && request.max_new_tokens > 0) {
     return BadRequest("a bidirectional model to generate with");

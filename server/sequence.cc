@@ -80,6 +80,7 @@ SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::T
   slice.logits_rows = rows_;
   slice.plan = request_.plan.observer == nullptr ? nullptr : &request_.plan;
   slice.stop = request_.stop.get();
+  slice.prompt_tokens = prompt_tokens();
   return slice;
 }
 

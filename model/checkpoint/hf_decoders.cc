@@ -68,10 +68,27 @@ absl::Status ReadAttentionTypes(const ConfigReader& config, ModelConfig& model) 
       absl::StrCat("a list that names the attention of each of the ", model.n_layers, " layers"));
 }
 
+// MPT's attn_config.
+absl::Status ReadMptAttention(const ConfigReader& config, ModelConfig& model) {
+  HEED_RETURN_IF_ERROR(RequireFlag(config, "alibi", true));
+  HEED_RETURN_IF_ERROR(RequireFlag(config, "prefix_lm", false));
+  HEED_RETURN_IF_ERROR(RequireFlag(config, "qk_ln", false));
+  if (const auto clip = config.FindNonNull("clip_qkv")) return UnsupportedValue(*clip, "null");
+  HEED_ASSIGN_OR_RETURN(const std::string type,
+                        config.String({"attn_type"}, "multihead_attention"));
+  if (type != "multihead_attention") {
+    return UnsupportedValue(*config.object().Find("attn_type"), "\"multihead_attention\"");
+  }
+  HEED_ASSIGN_OR_RETURN(const int64_t steepest, config.Int({"alibi_bias_max"}, 8, {1, 1 << 10}));
+  if (steepest != 8) return UnsupportedValue(*config.object().Find("alibi_bias_max"), "8");
+  if (!config.FindNonNull("softmax_scale")) return absl::OkStatus();
+  HEED_ASSIGN_OR_RETURN(model.attention_scale, config.Double({"softmax_scale"}, 1, {1e-6, 1e6}));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<ModelConfig> ReadGpt2(const ConfigReader& config) {
-  HEED_RETURN_IF_ERROR(RequireFlag(config, "scale_attn_by_inverse_layer_idx", false));
   ModelConfig model{.n_layers = 12,
                     .n_heads = 12,
                     .width = 768,
@@ -87,6 +104,8 @@ absl::StatusOr<ModelConfig> ReadGpt2(const ConfigReader& config) {
                         ReadActivation(config, {"activation_function", "hidden_act"}, "gelu_new"));
   HEED_ASSIGN_OR_RETURN(const bool is_scaled, config.Bool("scale_attn_weights", true));
   if (!is_scaled) model.attention_scale = 1;
+  HEED_ASSIGN_OR_RETURN(model.scaled_by_layer,
+                        config.Bool("scale_attn_by_inverse_layer_idx", false));
   HEED_ASSIGN_OR_RETURN(model.tied_embeddings, config.Bool("tie_word_embeddings", true));
   return model;
 }
@@ -197,6 +216,80 @@ absl::StatusOr<ModelConfig> ReadBloom(const ConfigReader& config) {
   }
   HEED_ASSIGN_OR_RETURN(model.norm_eps, config.Double({"layer_norm_epsilon"}, 1e-5, kEpsRange));
   HEED_ASSIGN_OR_RETURN(model.tied_embeddings, config.Bool("tie_word_embeddings", true));
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadMpt(const ConfigReader& config) {
+  ModelConfig model{.n_layers = 24,
+                    .n_heads = 16,
+                    .width = 2048,
+                    .vocab_size = 50368,
+                    .norm = NormKind::kLayerNorm,
+                    .norm_bias = false,
+                    .position = PositionKind::kAlibi,
+                    .activation = Activation::kGeluErf};
+  HEED_RETURN_IF_ERROR(RequireFlag(config, "no_bias", true));
+  if (const auto scale = config.FindNonNull("logit_scale")) return UnsupportedValue(*scale, "null");
+  HEED_ASSIGN_OR_RETURN(model.context_window, config.Int({"max_seq_len"}, 2048, kContextRange));
+  HEED_RETURN_IF_ERROR(ReadSizes(config, model));
+  HEED_ASSIGN_OR_RETURN(const int64_t ratio, config.Int({"expansion_ratio"}, 4, {1, 1 << 10}));
+  if (ratio != 4) return UnsupportedValue(*config.object().Find("expansion_ratio"), "4");
+  model.ffn_width = ratio * model.width;
+  HEED_ASSIGN_OR_RETURN(model.norm_eps, config.Double({"layer_norm_epsilon"}, 1e-5, kEpsRange));
+  HEED_ASSIGN_OR_RETURN(model.tied_embeddings, config.Bool("tie_word_embeddings", true));
+  if (const auto attention = config.FindNonNull("attn_config")) {
+    HEED_RETURN_IF_ERROR(attention->Object().status());
+    HEED_RETURN_IF_ERROR(ReadMptAttention(ConfigReader(*attention), model));
+  }
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadStarCoder2(const ConfigReader& config) {
+  ModelConfig model{.n_layers = 30,
+                    .n_heads = 24,
+                    .width = 3072,
+                    .vocab_size = 49152,
+                    .context_window = 4096,
+                    .norm = NormKind::kLayerNorm,
+                    .position = PositionKind::kRope};
+  HEED_RETURN_IF_ERROR(ReadSizes(config, model));
+  HEED_RETURN_IF_ERROR(RequireWholeHeads(config));
+  HEED_RETURN_IF_ERROR(ReadKeyValueHeads(config, 2, model));
+  HEED_ASSIGN_OR_RETURN(model.ffn_width, config.Int({"intermediate_size"}, 12288, kFfnRange));
+  HEED_ASSIGN_OR_RETURN(model.norm_eps, config.Double({"norm_epsilon"}, 1e-5, kEpsRange));
+  HEED_ASSIGN_OR_RETURN(model.activation,
+                        ReadActivation(config, {"hidden_act"}, "gelu_pytorch_tanh"));
+  HEED_ASSIGN_OR_RETURN(model.attention_bias, config.Bool("use_bias", true));
+  model.mlp_bias = model.attention_bias;
+  HEED_ASSIGN_OR_RETURN(const std::optional<int64_t> window,
+                        config.OptionalInt({"sliding_window"}, kContextRange));
+  HEED_RETURN_IF_ERROR(ReadWindowedLayers(
+      config, window, [&](int) { return window.has_value(); }, model));
+  HEED_ASSIGN_OR_RETURN(model.tied_embeddings, config.Bool("tie_word_embeddings", true));
+  HEED_RETURN_IF_ERROR(ReadRope(config, {}, model));
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadStableLm(const ConfigReader& config) {
+  ModelConfig model{.n_layers = 32,
+                    .n_heads = 32,
+                    .width = 2560,
+                    .vocab_size = 50304,
+                    .context_window = 4096,
+                    .norm = NormKind::kLayerNorm,
+                    .position = PositionKind::kRope,
+                    .gated_mlp = true};
+  HEED_RETURN_IF_ERROR(RequireFlag(config, "qk_layernorm", false));
+  HEED_RETURN_IF_ERROR(RequireFlag(config, "use_parallel_residual", false));
+  HEED_RETURN_IF_ERROR(ReadSizes(config, model));
+  HEED_RETURN_IF_ERROR(ReadKeyValueHeads(config, 32, model));
+  HEED_ASSIGN_OR_RETURN(model.ffn_width, config.Int({"intermediate_size"}, 6912, kFfnRange));
+  HEED_ASSIGN_OR_RETURN(model.norm_eps, config.Double({"layer_norm_eps"}, 1e-5, kEpsRange));
+  HEED_ASSIGN_OR_RETURN(model.activation, ReadActivation(config, {"hidden_act"}, "silu"));
+  HEED_ASSIGN_OR_RETURN(model.qkv_bias, config.Bool("use_qkv_bias", false));
+  HEED_ASSIGN_OR_RETURN(model.tied_embeddings, config.Bool("tie_word_embeddings", false));
+  HEED_RETURN_IF_ERROR(ReadRotaryFraction(config, "partial_rotary_factor", 0.25, model));
+  HEED_RETURN_IF_ERROR(ReadRope(config, {}, model));
   return model;
 }
 

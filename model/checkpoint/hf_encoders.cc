@@ -117,6 +117,19 @@ absl::StatusOr<ModelConfig> ReadAlbert(const ConfigReader& config) {
   return UnsupportedValue(*config.object().Find("inner_group_num"), "1");
 }
 
+absl::StatusOr<ModelConfig> ReadElectra(const ConfigReader& config) {
+  ModelConfig model = PostNormEncoder();
+  model.n_heads = 4;
+  model.width = 256;
+  model.ffn_width = 1024;
+  HEED_RETURN_IF_ERROR(ReadBertFacts(config, "gelu", model));
+  HEED_ASSIGN_OR_RETURN(const int64_t table_width,
+                        config.Int({"embedding_size"}, 128, kWidthRange));
+  if (table_width != model.width) model.embedding_width = table_width;
+  model.head_activation = Activation::kGeluErf;  // whatever hidden_act is
+  return model;
+}
+
 absl::StatusOr<ModelConfig> ReadModernBert(const ConfigReader& config) {
   ModelConfig model{.n_layers = 22,
                     .n_heads = 12,
@@ -153,7 +166,7 @@ absl::StatusOr<ModelConfig> ReadModernBert(const ConfigReader& config) {
   HEED_ASSIGN_OR_RETURN(
       model.windowed_rope,
       ReadRopeParameters(config, {.theta = "local_rope_theta", .layer_type = "sliding_attention"},
-                         model.context_window));
+                         model));
   return model;
 }
 

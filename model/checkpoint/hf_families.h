@@ -18,6 +18,8 @@ absl::StatusOr<ModelConfig> ReadLlama(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadMistral(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadQwen2(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadQwen3(const ConfigReader& config);
+absl::StatusOr<ModelConfig> ReadSmolLm3(const ConfigReader& config);
+absl::StatusOr<ModelConfig> ReadPhi3(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadGemma(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadGemma2(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadGemma3(const ConfigReader& config);
@@ -29,12 +31,16 @@ absl::StatusOr<ModelConfig> ReadGptNeoX(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadPhi(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadOpt(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadBloom(const ConfigReader& config);
+absl::StatusOr<ModelConfig> ReadMpt(const ConfigReader& config);
+absl::StatusOr<ModelConfig> ReadStarCoder2(const ConfigReader& config);
+absl::StatusOr<ModelConfig> ReadStableLm(const ConfigReader& config);
 
 // Encoders.
 absl::StatusOr<ModelConfig> ReadBert(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadRoberta(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadDistilBert(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadAlbert(const ConfigReader& config);
+absl::StatusOr<ModelConfig> ReadElectra(const ConfigReader& config);
 absl::StatusOr<ModelConfig> ReadModernBert(const ConfigReader& config);
 
 }  // namespace heed

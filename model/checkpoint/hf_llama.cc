@@ -3,8 +3,11 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
+#include "model/checkpoint/errors.h"
 #include "model/checkpoint/hf_facts.h"
 #include "model/checkpoint/hf_families.h"
 #include "model/checkpoint/hf_rope.h"
@@ -82,6 +85,30 @@ absl::Status ReadQwenWindows(const ConfigReader& config, ModelConfig& model) {
       config, window, [&](int layer) { return window && layer >= first; }, model);
 }
 
+// Layers without positions, as no_rope_layers says (0: none), else one in each interval.
+absl::Status ReadUnrotatedLayers(const ConfigReader& config, ModelConfig& model) {
+  HEED_ASSIGN_OR_RETURN(const int64_t interval,
+                        config.Int({"no_rope_layer_interval"}, 4, {1, kLayersRange.max}));
+  const std::optional<JsonValue> list = config.FindNonNull("no_rope_layers");
+  if (!list) {
+    for (int layer = 1; layer <= model.n_layers; ++layer) {
+      model.unrotated.push_back(layer % interval == 0);
+    }
+    return absl::OkStatus();
+  }
+  HEED_ASSIGN_OR_RETURN(const std::vector<JsonValue> flags, list->Array());
+  if (static_cast<int>(flags.size()) < model.n_layers) {
+    return CheckpointInvalid(absl::StrCat(list->Where(), " has ", flags.size(),
+                                          " entries; it must have one for each of the ",
+                                          model.n_layers, " layers"));
+  }
+  for (int layer = 0; layer < model.n_layers; ++layer) {
+    HEED_ASSIGN_OR_RETURN(const int64_t is_rotated, IntInRange(flags[layer], {0, 1}));
+    model.unrotated.push_back(is_rotated == 0);
+  }
+  return absl::OkStatus();
+}
+
 // What the Gemmas share: norm weights stored less 1, and embeddings scaled by the root of their
 // width.
 absl::Status ReadGemmaFacts(const ConfigReader& config, ModelConfig& model) {
@@ -151,6 +178,44 @@ absl::StatusOr<ModelConfig> ReadQwen3(const ConfigReader& config) {
   return model;
 }
 
+absl::StatusOr<ModelConfig> ReadSmolLm3(const ConfigReader& config) {
+  ModelConfig shape = Shape(36, 16, 2048, 11008, 128256, 32768);
+  shape.tied_embeddings = true;
+  HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadShape(config, {shape, 4}));
+  HEED_ASSIGN_OR_RETURN(model.activation, ReadActivation(config, {"hidden_act"}, "silu"));
+  HEED_ASSIGN_OR_RETURN(model.attention_bias, config.Bool("attention_bias", false));
+  HEED_ASSIGN_OR_RETURN(model.mlp_bias, config.Bool("mlp_bias", false));
+  HEED_RETURN_IF_ERROR(ReadUnrotatedLayers(config, model));
+  HEED_ASSIGN_OR_RETURN(const bool has_windows, config.Bool("use_sliding_window", false));
+  HEED_ASSIGN_OR_RETURN(std::optional<int64_t> window, ReadWindow(config, std::nullopt));
+  if (has_windows) {
+    HEED_RETURN_IF_ERROR(ReadWindowedLayers(
+        config, window, [&](int layer) { return window && !model.is_rotated(layer); }, model));
+  }
+  HEED_RETURN_IF_ERROR(ReadRope(config, {.default_theta = 2e6}, model));
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadPhi3(const ConfigReader& config) {
+  ModelConfig model = Shape(32, 32, 3072, 8192, 32064, 4096);
+  model.norm_eps = 1e-5;
+  HEED_RETURN_IF_ERROR(ReadCommonSizes(config, model));
+  HEED_RETURN_IF_ERROR(ReadKeyValueHeads(config, std::nullopt, model));
+  HEED_RETURN_IF_ERROR(DivideWidthByHeads(config, model));
+  model.attention_scale = UsualScale(model);
+  HEED_ASSIGN_OR_RETURN(model.ffn_width,
+                        config.Int({"intermediate_size"}, model.ffn_width, kFfnRange));
+  HEED_ASSIGN_OR_RETURN(model.norm_eps, config.Double({"rms_norm_eps"}, model.norm_eps, kEpsRange));
+  HEED_ASSIGN_OR_RETURN(model.activation, ReadActivation(config, {"hidden_act"}, "silu"));
+  HEED_ASSIGN_OR_RETURN(model.tied_embeddings, config.Bool("tie_word_embeddings", false));
+  HEED_ASSIGN_OR_RETURN(const std::optional<int64_t> window, ReadWindow(config, std::nullopt));
+  HEED_RETURN_IF_ERROR(ReadWindowedLayers(
+      config, window, [&](int) { return window.has_value(); }, model));
+  HEED_RETURN_IF_ERROR(ReadRotaryFraction(config, "partial_rotary_factor", 1, model));
+  HEED_RETURN_IF_ERROR(ReadRope(config, {.is_phi3 = true}, model));
+  return model;
+}
+
 absl::StatusOr<ModelConfig> ReadGemma(const ConfigReader& config) {
   ModelConfig shape = Shape(28, 16, 3072, 24576, 256000, 8192);
   shape.tied_embeddings = true;
@@ -203,7 +268,7 @@ absl::StatusOr<ModelConfig> ReadGemma3(const ConfigReader& config) {
                                                                 {.theta = "rope_local_base_freq",
                                                                  .layer_type = "sliding_attention",
                                                                  .is_scaled = false},
-                                                                model.context_window));
+                                                                model));
   return model;
 }
 

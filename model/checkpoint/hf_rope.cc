@@ -1,13 +1,16 @@
 #include "model/checkpoint/hf_rope.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/errors.h"
+#include "model/checkpoint/hf_facts.h"
 #include "model/checkpoint/size_limits.h"
 
 namespace heed {
@@ -18,6 +21,7 @@ constexpr DoubleRange kFactorRange{1, 1e6};
 constexpr DoubleRange kFrequencyRange{1e-3, 1e6};
 constexpr DoubleRange kAttentionFactorRange{1e-3, 1e3};
 constexpr DoubleRange kFractionRange{0, 1};
+constexpr DoubleRange kPairFactorRange{1e-3, 1e6};
 
 // In transformers 5 rope_scaling is an alias of rope_parameters, and wins when both are there.
 std::optional<JsonValue> FindFlatParameters(const ConfigReader& config) {
@@ -77,12 +81,13 @@ absl::StatusOr<double> OptionalFactor(const ConfigReader& parameters, absl::stri
   return parameters.Double({key}, fallback, range);
 }
 
-// A value beside the parameters has precedence over the one among them.
+// A value beside the parameters has precedence over the one among them, and so has Phi-3's default.
 absl::StatusOr<int64_t> OriginalContext(const ConfigReader& config, const ConfigReader& parameters,
-                                        int64_t context_window) {
+                                        const RopeKeys& keys, const ModelConfig& model) {
   constexpr absl::string_view kKey = "original_max_position_embeddings";
-  HEED_ASSIGN_OR_RETURN(const int64_t inner, parameters.Int({kKey}, context_window, kContextRange));
-  return config.Int({kKey}, inner, kContextRange);
+  HEED_ASSIGN_OR_RETURN(const int64_t inner,
+                        parameters.Int({kKey}, model.context_window, kContextRange));
+  return config.Int({kKey}, keys.is_phi3 ? 4096 : inner, kContextRange);
 }
 
 absl::Status ReadLlama3(const ConfigReader& parameters, RopeScaling& scaling) {
@@ -132,48 +137,138 @@ absl::Status ReadYarn(const ConfigReader& parameters, RopeParameters& rope) {
       absl::StrCat(where, ": rope_theta is ", rope.theta, "; yarn needs more than 1"));
 }
 
-absl::Status ReadScaling(const ConfigReader& config, const ConfigReader& parameters,
-                         int64_t context_window, RopeParameters& rope) {
+// One number for each pair of dimensions that rotates.
+absl::StatusOr<std::vector<float>> ReadPairFactors(const ConfigReader& parameters,
+                                                   absl::string_view key,
+                                                   const ModelConfig& model) {
+  HEED_ASSIGN_OR_RETURN(const JsonValue list, parameters.object().Get(key));
+  HEED_ASSIGN_OR_RETURN(const std::vector<JsonValue> values, list.Array());
+  const int pairs = (model.rotary_dim > 0 ? model.rotary_dim : model.head_dim) / 2;
+  if (static_cast<int>(values.size()) != pairs) {
+    return CheckpointInvalid(absl::StrCat(list.Where(), " has ", values.size(),
+                                          " entries; it must have ", pairs,
+                                          ", one for each pair of dimensions that rotates"));
+  }
+  std::vector<float> factors;
+  for (const JsonValue& value : values) {
+    HEED_ASSIGN_OR_RETURN(const double factor, value.Double());
+    if (!(factor >= kPairFactorRange.min && factor <= kPairFactorRange.max)) {
+      return value.Unexpected(
+          absl::StrCat("a number from ", kPairFactorRange.min, " to ", kPairFactorRange.max));
+    }
+    factors.push_back(static_cast<float>(factor));
+  }
+  return factors;
+}
+
+// The factor only sets the temperature of the scores; absent, it is how far the context window goes
+// beyond the original one.
+absl::Status ReadLongRope(const ConfigReader& parameters, const ModelConfig& model,
+                          RopeScaling& scaling) {
+  HEED_ASSIGN_OR_RETURN(scaling.short_factors, ReadPairFactors(parameters, "short_factor", model));
+  HEED_ASSIGN_OR_RETURN(scaling.long_factors, ReadPairFactors(parameters, "long_factor", model));
+  const auto original = static_cast<double>(scaling.original_context);
+  HEED_ASSIGN_OR_RETURN(
+      scaling.factor,
+      OptionalFactor(parameters, "factor", static_cast<double>(model.context_window) / original,
+                     {0, kFactorRange.max}));
+  const double usual = scaling.factor <= 1 || original <= 1
+                           ? 1
+                           : std::sqrt(1 + std::log(scaling.factor) / std::log(original));
+  HEED_ASSIGN_OR_RETURN(scaling.attention_factor, OptionalFactor(parameters, "attention_factor",
+                                                                 usual, kAttentionFactorRange));
+  return absl::OkStatus();
+}
+
+absl::Status CheckDynamic(const ConfigReader& parameters, const ModelConfig& model) {
+  if ((model.rotary_dim > 0 ? model.rotary_dim : model.head_dim) > 2) return absl::OkStatus();
+  return CheckpointInvalid(absl::StrCat(parameters.object().Where(),
+                                        ": dynamic scaling needs heads of which more than 2 "
+                                        "dimensions rotate"));
+}
+
+struct NamedScaling {
+  absl::string_view name;
+  RopeScaling::Kind kind;
+};
+
+constexpr NamedScaling kScalings[] = {
+    {"default", RopeScaling::Kind::kNone},    {"linear", RopeScaling::Kind::kLinear},
+    {"dynamic", RopeScaling::Kind::kDynamic}, {"llama3", RopeScaling::Kind::kLlama3},
+    {"yarn", RopeScaling::Kind::kYarn},       {"longrope", RopeScaling::Kind::kLongRope},
+};
+
+constexpr NamedScaling kPhi3Scalings[] = {
+    {"default", RopeScaling::Kind::kNone},
+    {"longrope", RopeScaling::Kind::kLongRope},
+    {"su", RopeScaling::Kind::kLongRope},
+    {"yarn", RopeScaling::Kind::kLongRope},
+};
+
+absl::StatusOr<RopeScaling::Kind> ReadKind(const ConfigReader& parameters, const RopeKeys& keys) {
   HEED_ASSIGN_OR_RETURN(const std::optional<JsonValue> type,
                         parameters.Find({"rope_type", "type"}));
   HEED_ASSIGN_OR_RETURN(const std::string name,
                         parameters.String({"rope_type", "type"}, "default"));
-  if (name == "default") return absl::OkStatus();
-  if (name != "linear" && name != "dynamic" && name != "llama3" && name != "yarn") {
-    return UnsupportedValue(*type, "\"default\", \"linear\", \"dynamic\", \"llama3\" and \"yarn\"");
+  std::vector<absl::string_view> known;
+  const auto scalings =
+      keys.is_phi3 ? absl::MakeConstSpan(kPhi3Scalings) : absl::MakeConstSpan(kScalings);
+  for (const NamedScaling& scaling : scalings) {
+    // A sequence that outgrows LongRoPE's original context ends (ModelConfig::context_for), which
+    // is for models with one kind of layers.
+    if (!keys.layer_type.empty() && scaling.kind == RopeScaling::Kind::kLongRope) continue;
+    if (scaling.name == name) return scaling.kind;
+    known.push_back(scaling.name);
   }
-  HEED_ASSIGN_OR_RETURN(const double factor, RequiredFactor(parameters, "factor", kFactorRange));
-  if (name == "dynamic") return absl::OkStatus();
+  return UnsupportedValue(*type, QuotedList(known));
+}
+
+absl::Status ReadScaling(const ConfigReader& config, const ConfigReader& parameters,
+                         const RopeKeys& keys, const ModelConfig& model, RopeParameters& rope) {
   RopeScaling& scaling = rope.scaling;
-  scaling.factor = factor;
-  scaling.kind = RopeScaling::Kind::kLinear;
-  if (name == "linear") return absl::OkStatus();
-  HEED_ASSIGN_OR_RETURN(scaling.original_context,
-                        OriginalContext(config, parameters, context_window));
-  const bool is_yarn = name == "yarn";
-  scaling.kind = is_yarn ? RopeScaling::Kind::kYarn : RopeScaling::Kind::kLlama3;
-  return is_yarn ? ReadYarn(parameters, rope) : ReadLlama3(parameters, scaling);
+  HEED_ASSIGN_OR_RETURN(scaling.kind, ReadKind(parameters, keys));
+  if (scaling.kind == RopeScaling::Kind::kNone) return absl::OkStatus();
+  HEED_ASSIGN_OR_RETURN(scaling.original_context, OriginalContext(config, parameters, keys, model));
+  if (scaling.kind == RopeScaling::Kind::kLongRope) {
+    return ReadLongRope(parameters, model, scaling);
+  }
+  HEED_ASSIGN_OR_RETURN(scaling.factor, RequiredFactor(parameters, "factor", kFactorRange));
+  switch (scaling.kind) {
+    case RopeScaling::Kind::kDynamic:
+      scaling.original_context = model.context_window;  // whatever the configuration says
+      return CheckDynamic(parameters, model);
+    case RopeScaling::Kind::kLlama3:
+      return ReadLlama3(parameters, scaling);
+    case RopeScaling::Kind::kYarn:
+      return ReadYarn(parameters, rope);
+    default:
+      return absl::OkStatus();
+  }
 }
 
 }  // namespace
 
 absl::StatusOr<RopeParameters> ReadRopeParameters(const ConfigReader& config, const RopeKeys& keys,
-                                                  int64_t context_window) {
+                                                  const ModelConfig& model) {
   RopeParameters rope;
   HEED_ASSIGN_OR_RETURN(rope.theta, config.Double({keys.theta}, keys.default_theta, kThetaRange));
   HEED_ASSIGN_OR_RETURN(const std::optional<JsonValue> object, FindParameters(config, keys));
   if (!object) return rope;
   const ConfigReader parameters(*object);
   HEED_ASSIGN_OR_RETURN(rope.theta, parameters.Double({"rope_theta"}, rope.theta, kThetaRange));
-  HEED_RETURN_IF_ERROR(ReadScaling(config, parameters, context_window, rope));
+  HEED_RETURN_IF_ERROR(ReadScaling(config, parameters, keys, model, rope));
   return rope;
 }
 
 absl::Status ReadRope(const ConfigReader& config, const RopeKeys& keys, ModelConfig& model) {
-  HEED_ASSIGN_OR_RETURN(const RopeParameters rope,
-                        ReadRopeParameters(config, keys, model.context_window));
+  HEED_ASSIGN_OR_RETURN(const RopeParameters rope, ReadRopeParameters(config, keys, model));
   model.rope_theta = rope.theta;
   model.rope_scaling = rope.scaling;
+  if (rope.scaling.kind == RopeScaling::Kind::kDynamic && keys.layer_type.empty()) {
+    const double stretched = static_cast<double>(model.context_window) * rope.scaling.factor;
+    model.context_window =
+        static_cast<int64_t>(std::min(stretched, static_cast<double>(kContextRange.max)));
+  }
   return absl::OkStatus();
 }
 

@@ -20,17 +20,19 @@ struct RopeKeys {
   // layers are alike.
   absl::string_view layer_type;
   bool is_scaled = true;  // rope_scaling is about these layers
+  // Phi-3's only scaling is LongRoPE, which its first configurations called "su" or "yarn", and its
+  // original context is 4096 unless the configuration says otherwise.
+  bool is_phi3 = false;
 };
 
-// UNIMPLEMENTED for kinds of scaling other than default, linear, dynamic, llama3 and yarn, and for
-// parameters that differ by layer where a family has but one kind of layers. Dynamic scaling
-// changes nothing within max_position_embeddings, and beyond it keys that were rotated earlier
-// would be wrong: the context window is the limit, so there it is no scaling at all.
+// UNIMPLEMENTED for kinds of scaling other than default, linear, dynamic, llama3, yarn and
+// longrope, and for parameters that differ by layer where a family has but one kind of layers.
+// context_window, head_dim and rotary_dim of `model` are already known.
 absl::StatusOr<RopeParameters> ReadRopeParameters(const ConfigReader& config, const RopeKeys& keys,
-                                                  int64_t context_window);
+                                                  const ModelConfig& model);
 
-// Sets rope_theta and rope_scaling of `model`, whose context_window and head_dim are already
-// known.
+// Sets rope_theta and rope_scaling of `model`. Dynamic scaling also stretches its context window by
+// the factor, in families whose layers are alike; in others it ends where the scaling would begin.
 absl::Status ReadRope(const ConfigReader& config, const RopeKeys& keys, ModelConfig& model);
 
 // Sets rotary_dim of `model`: head_dim times the fraction under `key` or, inside rope_parameters,

@@ -2,6 +2,7 @@
 #ifndef HEED_MODEL_CHECKPOINT_MODEL_CONFIG_H_
 #define HEED_MODEL_CHECKPOINT_MODEL_CONFIG_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,10 +27,10 @@ enum class MixingPattern { kAttention, kLastWord, kAverage, kWeighted };
 // How rotary frequencies are stretched for contexts longer than those of the training
 // (transformers, modeling_rope_utils.py; YaRN: Peng et al. 2023, arXiv 2309.00071).
 struct RopeScaling {
-  enum class Kind { kNone, kLinear, kLlama3, kYarn };
+  enum class Kind { kNone, kLinear, kDynamic, kLlama3, kYarn, kLongRope };
   Kind kind = Kind::kNone;
   double factor = 1;
-  int64_t original_context = 0;  // original_max_position_embeddings; Llama 3 and YaRN
+  int64_t original_context = 0;  // original_max_position_embeddings; all but linear
 
   double low_freq_factor = 1;  // Llama 3
   double high_freq_factor = 4;
@@ -37,7 +38,11 @@ struct RopeScaling {
   double beta_fast = 32;  // YaRN: rotations within the original context that keep their frequency
   double beta_slow = 1;   // and that are stretched by the whole factor
   bool truncate = true;   // between whole dimensions
-  double attention_factor = 1;  // multiplies cosines and sines
+  double attention_factor = 1;  // multiplies cosines and sines; YaRN and LongRoPE
+
+  // LongRoPE: what each pair's frequency is divided by, f32 [rotary_dim / 2], in sequences that end
+  // within the original context and in those that go beyond.
+  std::vector<float> short_factors, long_factors;
 
   // What each pair's frequency is divided by besides, f32 [head_dim / 2]: how GGUF files hold the
   // Llama-3 scaling. Empty: 1.
@@ -82,7 +87,8 @@ struct ModelConfig {
   bool parallel_residual = false;  // x + attention(norm(x)) + mlp(norm(x))
 
   PositionKind position = PositionKind::kRope;
-  int rotary_dim = 0;  // how many dimensions of a head rotate, the first ones; 0: all
+  int rotary_dim = 0;           // how many dimensions of a head rotate, the first ones; 0: all
+  std::vector<bool> unrotated;  // by layer: no positions there; empty: all layers have them
   double rope_theta = 10000;
   RopeScaling rope_scaling;
 
@@ -93,10 +99,11 @@ struct ModelConfig {
 
   Activation activation = Activation::kSilu;
   bool gated_mlp = false;  // down(act(gate(x)) * up(x)) instead of down(act(up(x)))
-  bool attention_bias =
-      false;              // biases that only some checkpoints of a family have: q, k, v and o,
-  bool mlp_bias = false;  // the feed-forward layer,
-  bool head_bias = true;  // the dense layer of a masked language model's head,
+  // Biases that only some checkpoints of a family have:
+  bool qkv_bias = false;         // q, k and v,
+  bool attention_bias = false;   // q, k, v and o,
+  bool mlp_bias = false;         // the feed-forward layer,
+  bool head_bias = true;         // the dense layer of a masked language model's head,
   bool unembedding_bias = true;  // and the unembedding
 
   bool tied_embeddings = false;  // the unembedding is the embedding
@@ -106,6 +113,7 @@ struct ModelConfig {
 
   bool query_key_norm = false;    // each head's query and key are normed before they rotate
   double attention_scale = 0;     // multiplies q.k
+  bool scaled_by_layer = false;   // and is divided by the layer's number, from 1
   double attention_soft_cap = 0;  // a score s becomes cap * tanh(s / cap); 0: none
   double logit_soft_cap = 0;      // the same for logits
   double embedding_scale = 1;     // multiplies the token embedding
@@ -113,6 +121,21 @@ struct ModelConfig {
   std::vector<int32_t> eos_ids;  // generation_config.json, else config.json
   std::optional<int32_t> bos_id;
 
+  // What a sequence can hold that begins with a prompt of so many tokens; the last of them may be
+  // generated, but not be gone on from. LongRoPE rotates differently beyond the original context,
+  // so a sequence that begins within it also ends there: its keys could not be kept.
+  int64_t context_for(int64_t prompt_tokens) const {
+    if (rope_scaling.kind != RopeScaling::Kind::kLongRope ||
+        prompt_tokens > rope_scaling.original_context) {
+      return context_window;
+    }
+    return std::min(context_window, rope_scaling.original_context + 1);
+  }
+
+  bool is_rotated(int layer) const { return unrotated.empty() || !unrotated[layer]; }
+  double scale_of(int layer) const {
+    return scaled_by_layer ? attention_scale / (layer + 1) : attention_scale;
+  }
   bool is_windowed(int layer) const { return !windowed.empty() && windowed[layer]; }
   int64_t window_of(int layer) const { return is_windowed(layer) ? window : 0; }
   int64_t table_width() const { return embedding_width > 0 ? embedding_width : width; }

@@ -13,6 +13,7 @@ struct NameRules {
   absl::string_view prefix;  // of the base model
   // How the names of buffers end that old writers saved like parameters.
   absl::string_view buffers[3] = {};
+  bool has_wrapper = false;  // it is also found as the language model of a larger one
 };
 
 constexpr NameRules kRules[] = {
@@ -27,15 +28,22 @@ constexpr NameRules kRules[] = {
     {"qwen3", "model.", {"rotary_emb.inv_freq"}},
     {"gemma", "model.", {"rotary_emb.inv_freq"}},
     {"gemma2", "model.", {"rotary_emb.inv_freq"}},
-    {"gemma3_text", "model.", {"rotary_emb.inv_freq"}},
+    {"gemma3_text", "model.", {"rotary_emb.inv_freq"}, true},
+    {"smollm3", "model.", {"rotary_emb.inv_freq"}},
     {"phi", "model.", {"rotary_emb.inv_freq"}},
+    {"phi3", "model.", {"rotary_emb.inv_freq"}},
+    {"starcoder2", "model.", {"rotary_emb.inv_freq"}},
+    {"stablelm", "model.", {"rotary_emb.inv_freq"}},
     {"opt", "model."},
     {"bloom", "transformer."},
+    {"mpt", "transformer."},
     {"bert", "bert.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
     {"roberta", "roberta.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
     {"xlm-roberta", "roberta.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
+    {"camembert", "roberta.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
     {"distilbert", "distilbert.", {"embeddings.position_ids"}},
     {"albert", "albert.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
+    {"electra", "electra.", {"embeddings.position_ids", "embeddings.token_type_ids"}},
     {"modernbert", "model."},
 };
 
@@ -44,6 +52,19 @@ const NameRules* FindRules(absl::string_view architecture) {
     if (rules.architecture == architecture) return &rules;
   }
   return nullptr;
+}
+
+// Of a language model inside a larger one, whose other parts keep their names.
+constexpr absl::string_view kInnerPrefixes[] = {"language_model.model.", "model.language_model.",
+                                                "language_model."};
+
+absl::string_view StripPrefixes(const NameRules& rules, absl::string_view name) {
+  if (rules.has_wrapper) {
+    for (const absl::string_view prefix : kInnerPrefixes) {
+      if (absl::ConsumePrefix(&name, prefix)) return name;
+    }
+  }
+  return absl::StripPrefix(name, rules.prefix);
 }
 
 bool IsBuffer(const NameRules& rules, absl::string_view name) {
@@ -63,7 +84,7 @@ absl::string_view BaseModelPrefix(absl::string_view architecture) {
 std::optional<std::string> CanonicalTensorName(absl::string_view architecture,
                                                absl::string_view name) {
   if (const NameRules* rules = FindRules(architecture)) {
-    name = absl::StripPrefix(name, rules->prefix);
+    name = StripPrefixes(*rules, name);
     if (IsBuffer(*rules, name)) return std::nullopt;
   }
   if (absl::EndsWith(name, "LayerNorm.gamma")) {

@@ -13,7 +13,8 @@ namespace heed {
 // "transformer." for "gpt2"; empty for families without one.
 absl::string_view BaseModelPrefix(absl::string_view architecture);
 
-// `name` less the base-model prefix (once), with LayerNorm.gamma and LayerNorm.beta, which old
+// `name` less the base-model prefix (once; of Gemma 3 also less the prefixes that its text part has
+// beside a vision tower), with LayerNorm.gamma and LayerNorm.beta, which old
 // TensorFlow ports wrote, read as weight and bias. Absent for buffers that are no parameters:
 // causal masks, rotary frequencies, position ids.
 std::optional<std::string> CanonicalTensorName(absl::string_view architecture,

@@ -103,6 +103,26 @@ constexpr TensorNames kGemma = LikeLlama("gemma");
 constexpr TensorNames kGemma2 = WithOutputNorms(LikeLlama("gemma2"));
 constexpr TensorNames kGemma3 = WithQueryKeyNorm(WithOutputNorms(LikeLlama("gemma3_text")));
 
+constexpr TensorNames kSmolLm3 = LikeLlama("smollm3");
+
+constexpr TensorNames Phi3() {
+  TensorNames names = LikeLlama("phi3");
+  names.fused_qkv = "layers.$.self_attn.qkv_proj";
+  names.gate = "";
+  names.up = "layers.$.mlp.gate_up_proj";
+  return names;
+}
+constexpr TensorNames kPhi3 = Phi3();
+
+constexpr TensorNames StarCoder2() {
+  TensorNames names = LikeLlama("starcoder2");
+  names.up = "layers.$.mlp.c_fc";
+  names.down = "layers.$.mlp.c_proj";
+  return names;
+}
+constexpr TensorNames kStarCoder2 = StarCoder2();
+constexpr TensorNames kStableLm = LikeLlama("stablelm");
+
 // One norm for both halves of a layer.
 constexpr TensorNames kPhi = {
     .architecture = "phi",
@@ -157,6 +177,19 @@ constexpr TensorNames kBloom = {
     .biased = kAllBiased,
 };
 
+constexpr TensorNames kMpt = {
+    .architecture = "mpt",
+    .token_embedding = "wte",
+    .attention_norm = "blocks.$.norm_1",
+    .fused_qkv = "blocks.$.attn.Wqkv",
+    .attention_output = "blocks.$.attn.out_proj",
+    .mlp_norm = "blocks.$.norm_2",
+    .up = "blocks.$.ffn.up_proj",
+    .down = "blocks.$.ffn.down_proj",
+    .final_norm = "norm_f",
+    .unembedding = "lm_head",
+};
+
 constexpr TensorNames kBert = {
     .architecture = "bert",
     .token_embedding = "embeddings.word_embeddings",
@@ -190,6 +223,21 @@ constexpr TensorNames LikeRoberta(absl::string_view architecture) {
 
 constexpr TensorNames kRoberta = LikeRoberta("roberta");
 constexpr TensorNames kXlmRoberta = LikeRoberta("xlm-roberta");
+constexpr TensorNames kCamembert = LikeRoberta("camembert");
+
+// BERT with an embedding of its own width.
+constexpr TensorNames Electra() {
+  TensorNames names = kBert;
+  names.architecture = "electra";
+  names.embedding_projection = "embeddings_project";
+  names.projection_bias = true;
+  names.head_dense = "generator_predictions.dense";
+  names.head_norm = "generator_predictions.LayerNorm";
+  names.unembedding = "generator_lm_head";
+  names.unembedding_bias = "generator_lm_head";
+  return names;
+}
+constexpr TensorNames kElectra = Electra();
 
 constexpr TensorNames kDistilBert = {
     .architecture = "distilbert",
@@ -253,9 +301,10 @@ constexpr TensorNames kModernBert = {
 };
 
 constexpr const TensorNames* kArchitectures[] = {
-    &kGpt2,    &kGptNeo,     &kGptNeoX,    &kLlama,  &kMistral,    &kQwen2, &kQwen3,
-    &kGemma,   &kGemma2,     &kGemma3,     &kPhi,    &kOpt,        &kBloom, &kBert,
-    &kRoberta, &kXlmRoberta, &kDistilBert, &kAlbert, &kModernBert,
+    &kGpt2,      &kGptNeo,     &kGptNeoX, &kLlama,   &kMistral,    &kQwen2,   &kQwen3,
+    &kGemma,     &kGemma2,     &kGemma3,  &kSmolLm3, &kPhi,        &kPhi3,    &kStarCoder2,
+    &kStableLm,  &kOpt,        &kBloom,   &kMpt,     &kBert,       &kRoberta, &kXlmRoberta,
+    &kCamembert, &kDistilBert, &kAlbert,  &kElectra, &kModernBert,
 };
 
 }  // namespace

@@ -36,6 +36,9 @@ struct SequenceSlice {
   absl::Span<const int64_t> logits_rows;
   const ForwardPlan* plan = nullptr;  // null: nothing watched
   const StopSignal* stop = nullptr;   // null: runs to the end; looked at before each layer
+  // How long the sequence was when it came, the same in each of its calls. Rotary scaling that
+  // follows a sequence's length goes by it; 0: all tokens are as if generated one by one.
+  int64_t prompt_tokens = 0;
   // Out: the stop signal ended this slice. Its logits rows are unspecified and its cache is as
   // before.
   bool stopped = false;

@@ -54,9 +54,31 @@ class YarnRamp {
   double low_, high_;
 };
 
+// Dynamic NTK: the base grows with the sequence. In the reference's order of f32 roundings.
+double DynamicTheta(int rotary_dim, double theta, const RopeScaling& scaling, int64_t length) {
+  const float factor = static_cast<float>(scaling.factor);
+  const float stretched =
+      factor * static_cast<float>(length) / static_cast<float>(scaling.original_context);
+  const float growth = stretched - static_cast<float>(scaling.factor - 1);
+  const double exponent = static_cast<double>(rotary_dim) / (rotary_dim - 2);
+  return static_cast<float>(theta) *
+         static_cast<float>(std::pow(growth, static_cast<float>(exponent)));
+}
+
 }  // namespace
 
-std::vector<float> RopeFrequencies(int rotary_dim, double theta, const RopeScaling& scaling) {
+bool FollowsLength(const RopeScaling& scaling) {
+  return scaling.kind == RopeScaling::Kind::kDynamic ||
+         scaling.kind == RopeScaling::Kind::kLongRope;
+}
+
+std::vector<float> RopeFrequencies(int rotary_dim, double theta, const RopeScaling& scaling,
+                                   int64_t length) {
+  const bool is_long = FollowsLength(scaling) && length > scaling.original_context;
+  if (is_long && scaling.kind == RopeScaling::Kind::kDynamic) {
+    theta = DynamicTheta(rotary_dim, theta, scaling, length);
+  }
+  const std::vector<float>& stretches = is_long ? scaling.long_factors : scaling.short_factors;
   std::optional<YarnRamp> yarn;
   if (scaling.kind == RopeScaling::Kind::kYarn) yarn.emplace(rotary_dim, theta, scaling);
   std::vector<float> frequencies;
@@ -65,7 +87,8 @@ std::vector<float> RopeFrequencies(int rotary_dim, double theta, const RopeScali
     // sequence.
     const float exponent = static_cast<float>(i) / static_cast<float>(rotary_dim);
     const float period = static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
-    double frequency = 1.0f / period;
+    const float stretch = stretches.empty() ? 1.0f : stretches[static_cast<size_t>(i) / 2];
+    double frequency = 1.0f / (stretch * period);
     if (scaling.kind == RopeScaling::Kind::kLinear) frequency /= scaling.factor;
     if (scaling.kind == RopeScaling::Kind::kLlama3) frequency = ScaleLlama3(frequency, scaling);
     if (yarn) frequency = yarn->Frequency(i / 2, period);

@@ -11,8 +11,14 @@
 
 namespace heed {
 
-// Rotations per position of each pair of dimensions, f32 [rotary_dim / 2], scaling applied.
-std::vector<float> RopeFrequencies(int rotary_dim, double theta, const RopeScaling& scaling);
+// Rotations per position of each pair of dimensions, f32 [rotary_dim / 2], scaling applied. In
+// kinds of scaling for which FollowsLength holds, `length` is that of the sequence; up to the
+// original context it makes no difference.
+std::vector<float> RopeFrequencies(int rotary_dim, double theta, const RopeScaling& scaling,
+                                   int64_t length = 0);
+
+// Dynamic scaling and LongRoPE: frequencies differ with the length of the sequence.
+bool FollowsLength(const RopeScaling& scaling);
 
 // Cosines and sines of one position's angles, times `factor`, [frequencies.size()] each. The angle
 // is rounded to f32 as the reference rounds it.

@@ -16,10 +16,35 @@ namespace {
 
 // One way of rotating; a model has one, or one for windowed layers besides.
 struct Rotation {
-  std::vector<float> frequencies;  // [rotary_dim / 2]
+  RopeParameters rope;
+  int dim;
+  std::vector<float> frequencies;  // [dim / 2], of sequences within the original context
   float factor;
 
   int64_t pairs() const { return static_cast<int64_t>(frequencies.size()); }
+};
+
+// The frequencies of one token after another; few lengths follow one another.
+class TokenFrequencies {
+ public:
+  explicit TokenFrequencies(const Rotation& rotation) : rotation_(rotation) {}
+
+  absl::Span<const float> Find(int64_t length) {
+    const RopeScaling& scaling = rotation_.rope.scaling;
+    if (!FollowsLength(scaling) || length <= scaling.original_context) {
+      return rotation_.frequencies;
+    }
+    if (length != length_) {
+      length_ = length;
+      long_ = RopeFrequencies(rotation_.dim, rotation_.rope.theta, scaling, length);
+    }
+    return long_;
+  }
+
+ private:
+  const Rotation& rotation_;
+  int64_t length_ = 0;
+  std::vector<float> long_;  // of sequences of `length_`
 };
 
 // Scratch of one Forward call. n_tokens counts the rows of all slices that still run.
@@ -81,7 +106,7 @@ class Transformer : public LanguageModel {
 
   void AddRotation(const RopeParameters& rope) {
     const int dim = config_.rotary_dim > 0 ? config_.rotary_dim : config_.head_dim;
-    rotations_.push_back({RopeFrequencies(dim, rope.theta, rope.scaling),
+    rotations_.push_back({rope, dim, RopeFrequencies(dim, rope.theta, rope.scaling),
                           static_cast<float>(rope.scaling.attention_factor)});
   }
   NormParameters Parameters(const NormWeights& norm) const {
@@ -169,15 +194,21 @@ void Transformer::AddPositions(Pass& pass, MatrixRef x) const {
   }
 }
 
+// Where frequencies follow the sequence's length, a prompt's tokens all have those of the whole
+// prompt, and a generated token has those of the sequence that ends with it. Nothing of this
+// depends on how tokens are cut into calls.
 void Transformer::FindAngles(Pass& pass) const {
   for (size_t r = 0; r < rotations_.size(); ++r) {
     const Rotation& rotation = rotations_[r];
     const MatrixRef cos = pass.Rows(pass.space.cos[r], rotation.pairs());
     const MatrixRef sin = pass.Rows(pass.space.sin[r], rotation.pairs());
+    TokenFrequencies frequencies(rotation);
     for (const LiveSlice& live : pass.batch.slices()) {
       for (int64_t i = 0; i < live.rows(); ++i) {
-        RopeAngles(rotation.frequencies, live.first_position() + i, rotation.factor,
-                   cos.Row(live.row + i), sin.Row(live.row + i));
+        const int64_t position = live.first_position() + i;
+        const int64_t length = std::max(live.slice->prompt_tokens, position + 1);
+        RopeAngles(frequencies.Find(length), position, rotation.factor, cos.Row(live.row + i),
+                   sin.Row(live.row + i));
       }
     }
   }
@@ -242,7 +273,7 @@ void Transformer::Attend(Pass& pass, int index, ConstMatrixRef x) const {
   const AttentionShape shape{config_.n_heads,
                              config_.n_kv_heads,
                              config_.head_dim,
-                             static_cast<float>(config_.attention_scale),
+                             static_cast<float>(config_.scale_of(index)),
                              config_.causal,
                              config_.window_of(index),
                              static_cast<float>(config_.attention_soft_cap),
@@ -253,7 +284,7 @@ void Transformer::Attend(Pass& pass, int index, ConstMatrixRef x) const {
 }
 
 void Transformer::Rotate(Pass& pass, int layer, MatrixRef queries_keys) const {
-  if (rotations_.empty()) return;
+  if (rotations_.empty() || !config_.is_rotated(layer)) return;
   const size_t r = rotations_.size() > 1 && config_.is_windowed(layer) ? 1 : 0;
   backend_.Rotate(queries_keys, config_.head_dim,
                   pass.Rows(pass.space.cos[r], rotations_[r].pairs()),

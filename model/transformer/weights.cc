@@ -99,7 +99,8 @@ class WeightLoader {
     const bool is_bare = names_.bare_first_layer && group_ == 0;
     HEED_RETURN_IF_ERROR(
         LoadHalfNorms(is_bare ? "" : names_.attention_norm, names_.attention_output_norm, half));
-    HEED_ASSIGN_OR_RETURN(half.in, LoadQkv(names_.biased.qkv || config_.attention_bias));
+    HEED_ASSIGN_OR_RETURN(half.in,
+                          LoadQkv(names_.biased.qkv || config_.attention_bias || config_.qkv_bias));
     HEED_ASSIGN_OR_RETURN(half.out,
                           LoadLinear(names_.attention_output, config_.width, config_.query_width(),
                                      names_.biased.attention_output || config_.attention_bias));

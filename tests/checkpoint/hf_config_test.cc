@@ -335,7 +335,7 @@ TEST(HfConfigTest, BothGenerationsOfKeysOfEachFamilyGiveTheSameFacts) {
         {"sliding_window", "8"},
         {"layer_types", R"(["full_attention", "sliding_attention", "sliding_attention"])"},
         {"rope_parameters", R"({"rope_type": "yarn", "factor": 4, "rope_theta": 5000})"}},
-       "8 0 5000 3 4 0:-ww"},
+       "8 0 5000 4 4 0:-ww"},
   };
   for (const Pair& pair : pairs) {
     const auto v4 = ReadWith(pair.type, pair.v4), v5 = ReadWith(pair.type, pair.v5);
@@ -349,15 +349,142 @@ TEST(HfConfigTest, BothGenerationsOfKeysOfEachFamilyGiveTheSameFacts) {
 TEST(HfConfigTest, BaseModelsOfEncodersHaveNoHead) {
   EXPECT_FALSE(ReadWith("bert", {{"architectures", "[\"BertModel\"]"}})->has_head);
   EXPECT_FALSE(ReadWith("roberta", {{"architectures", "[\"RobertaModel\"]"}})->has_head);
+  for (const char* name : {"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "albert",
+                           "electra", "modernbert"}) {
+    EXPECT_TRUE(ReadWith(name, {})->has_head) << name;
+  }
+  EXPECT_FALSE(ReadWith("electra", {{"architectures", "[\"ElectraModel\"]"}})->has_head);
   EXPECT_TRUE(ReadWith("bert", {{"architectures", "[\"BertForMaskedLM\"]"}})->has_head);
   EXPECT_TRUE(ReadWith("llama", {{"architectures", "[\"LlamaModel\"]"}})->has_head);
 }
 
-TEST(HfConfigTest, DynamicScalingEndsWithTheContextWindow) {
-  const auto model = ReadWith("llama", {{"rope_scaling", R"({"type": "dynamic", "factor": 4})"}});
+TEST(HfRopeTest, DynamicScalingStretchesTheContextWindowByItsFactor) {
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    const auto model = ReadWith("llama", {{key, R"({"rope_type": "dynamic", "factor": 4})"}});
+    ASSERT_THAT(model, IsOk());
+    EXPECT_EQ(model->rope_scaling.kind, RopeScaling::Kind::kDynamic);
+    EXPECT_EQ(model->rope_scaling.factor, 4);
+    EXPECT_EQ(model->rope_scaling.original_context, 128);
+    EXPECT_EQ(model->context_window, 512);
+    EXPECT_EQ(model->context_for(100), 512);
+  }
+}
+
+constexpr char kFactors[] = R"("short_factor": [1, 1, 1.5, 2], "long_factor": [1, 2, 3, 4])";
+
+TEST(HfRopeTest, LongRopeUnderAllItsNames) {
+  for (const char* name : {"longrope", "su", "yarn"}) {
+    const auto model = ReadWith(
+        "phi3", {{"max_position_embeddings", "256"},
+                 {"original_max_position_embeddings", "16"},
+                 {"rope_scaling", absl::StrCat(R"({"type": ")", name, "\", ", kFactors, "}")}});
+    ASSERT_THAT(model, IsOk());
+    EXPECT_EQ(model->rope_scaling.kind, RopeScaling::Kind::kLongRope);
+    EXPECT_THAT(model->rope_scaling.short_factors, ElementsAre(1, 1, 1.5, 2));
+    EXPECT_THAT(model->rope_scaling.long_factors, ElementsAre(1, 2, 3, 4));
+    EXPECT_EQ(model->rope_scaling.original_context, 16);
+    // 256 is 16 times the original context.
+    EXPECT_DOUBLE_EQ(model->rope_scaling.attention_factor, std::sqrt(2.0));
+  }
+}
+
+TEST(HfRopeTest, LongRopeElsewhereAndWithFactors) {
+  const auto model = ReadWith(
+      "llama", {{"rope_parameters", absl::StrCat(R"({"rope_type": "longrope", "rope_theta": 50,
+                                  "original_max_position_embeddings": 64, "factor": 1, )",
+                                                 kFactors, "}")}});
   ASSERT_THAT(model, IsOk());
-  EXPECT_EQ(model->context_window, 128);
-  EXPECT_EQ(model->rope_scaling.kind, RopeScaling::Kind::kNone);
+  EXPECT_EQ(model->rope_theta, 50);
+  EXPECT_EQ(model->rope_scaling.attention_factor, 1);
+  EXPECT_EQ(ReadWith("phi3", {{"rope_scaling", absl::StrCat(R"({"type": "su",
+                                 "attention_factor": 1.25, )",
+                                                            kFactors, "}")}})
+                ->rope_scaling.attention_factor,
+            1.25);
+  EXPECT_EQ(ReadWith("phi3", {{"rope_scaling", absl::StrCat(R"({"type": "su", )", kFactors, "}")}})
+                ->rope_scaling.original_context,
+            4096);
+}
+
+// Keys of the short part cannot be kept in the long one.
+TEST(HfRopeTest, ASequenceThatBeginsWithinTheOriginalContextEndsThere) {
+  const auto model =
+      ReadWith("phi3", {{"original_max_position_embeddings", "16"},
+                        {"rope_scaling", absl::StrCat(R"({"type": "longrope", )", kFactors, "}")}});
+  ASSERT_THAT(model, IsOk());
+  EXPECT_EQ(model->context_window, 64);
+  EXPECT_EQ(model->context_for(1), 17);
+  EXPECT_EQ(model->context_for(16), 17);
+  EXPECT_EQ(model->context_for(17), 64);
+  EXPECT_EQ(ReadWith("phi3", {})->context_for(1), 64);
+}
+
+TEST(HfConfigTest, LayersWithoutPositions) {
+  const auto listed = ReadWith("smollm3", {{"no_rope_layers", "[1, 0, 1, 0]"}});
+  ASSERT_THAT(listed, IsOk());
+  EXPECT_THAT(listed->unrotated, ElementsAre(false, true, false));
+  EXPECT_EQ(listed->rope_theta, 2e6);
+  EXPECT_THAT(listed->windowed, IsEmpty());
+  EXPECT_THAT(ReadWith("smollm3", {{"no_rope_layer_interval", "2"}})->unrotated,
+              ElementsAre(false, true, false));
+  const auto windowed = ReadWith(
+      "smollm3",
+      {{"no_rope_layer_interval", "2"}, {"use_sliding_window", "true"}, {"sliding_window", "8"}});
+  ASSERT_THAT(windowed, IsOk());
+  EXPECT_THAT(windowed->windowed, ElementsAre(false, true, false));
+  EXPECT_EQ(windowed->window, 8);
+}
+
+TEST(HfConfigTest, Gpt2ScoresDividedByTheLayersNumber) {
+  const auto model = ReadWith("gpt2", {{"scale_attn_by_inverse_layer_idx", "true"}});
+  ASSERT_THAT(model, IsOk());
+  EXPECT_DOUBLE_EQ(model->scale_of(0), 1 / std::sqrt(8.0));
+  EXPECT_DOUBLE_EQ(model->scale_of(2), 1 / std::sqrt(8.0) / 3);
+}
+
+TEST(HfConfigTest, BiasesOfPartOfAttention) {
+  const auto model = ReadWith("stablelm", {{"use_qkv_bias", "true"}});
+  ASSERT_THAT(model, IsOk());
+  EXPECT_TRUE(model->qkv_bias);
+  EXPECT_FALSE(model->attention_bias);
+  EXPECT_EQ(model->rotary_dim, 2);
+  EXPECT_FALSE(ReadWith("starcoder2", {{"use_bias", "false"}})->mlp_bias);
+}
+
+TEST(HfConfigTest, MptAttention) {
+  const auto model = ReadWith("mpt", {{"max_seq_len", "77"},
+                                      {"max_position_embeddings", ""},
+                                      {"attn_config", R"({"softmax_scale": 0.5, "alibi": true,
+                                        "clip_qkv": null, "attn_impl": "triton"})"}});
+  ASSERT_THAT(model, IsOk());
+  EXPECT_EQ(model->context_window, 77);
+  EXPECT_EQ(model->attention_scale, 0.5);
+  EXPECT_EQ(model->position, PositionKind::kAlibi);
+  EXPECT_FALSE(model->norm_bias);
+}
+
+constexpr char kVisionModel[] = R"({
+    "model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"],
+    "eos_token_id": [1, 106], "vision_config": {"hidden_size": 7},
+    "text_config": {"model_type": "gemma3_text", "num_hidden_layers": 2, "hidden_size": 64,
+                    "head_dim": 16, "intermediate_size": 96, "sliding_window": 32,
+                    "vocab_size": 300, "eos_token_id": 5, "bos_token_id": 6,
+                    "rope_scaling": {"factor": 8.0, "rope_type": "linear"}}})";
+
+TEST(HfConfigTest, TheTextPartOfAModelThatAlsoSees) {
+  const auto model = Read(kVisionModel);
+  ASSERT_THAT(model, IsOk());
+  EXPECT_EQ(model->architecture, "gemma3_text");
+  EXPECT_EQ(model->n_layers, 2);
+  EXPECT_EQ(model->n_heads, 8);
+  EXPECT_EQ(model->n_kv_heads, 4);
+  EXPECT_EQ(model->rope_scaling.factor, 8);
+  EXPECT_TRUE(model->tied_embeddings);
+  EXPECT_THAT(model->eos_ids, ElementsAre(1, 106));  // the outer ones
+  EXPECT_THAT(model->bos_id, Optional(6));
+  const auto generation = Read(kVisionModel, R"({"eos_token_id": 7})");
+  ASSERT_THAT(generation, IsOk());
+  EXPECT_THAT(generation->eos_ids, ElementsAre(7));
 }
 
 TEST(HfConfigTest, EosIsAnIntegerOrAList) {

@@ -177,6 +177,7 @@ TEST_P(HiddenStateTest, ChunksGiveTheSameBits) {
   HiddenStateRecorder whole(Everywhere()), pieces(Everywhere());
   Runner(model_.get(), &whole).Append(ids_);
   Runner runner(model_.get(), &pieces);
+  runner.set_prompt_tokens(ids_.size());
   for (size_t begin = 0; begin < ids_.size(); begin += 7) {
     runner.Append(absl::MakeSpan(ids_).subspan(begin, 7));
   }

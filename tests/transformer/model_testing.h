@@ -116,12 +116,17 @@ class Runner {
     EXPECT_TRUE(cache_.Reserve(model->config().context_window).ok());
   }
 
+  // How many tokens the sequence's prompt has; without it, as many as the first call appends.
+  void set_prompt_tokens(size_t n) { prompt_tokens_ = static_cast<int64_t>(n); }
+
   // Appends tokens and returns the logits of each, [tokens, vocab]; none of a model without a head.
   std::vector<float> Append(absl::Span<const TokenId> tokens) {
     std::vector<int64_t> rows(model_->config().has_head ? tokens.size() : 0);
     std::iota(rows.begin(), rows.end(), 0);
     std::vector<float> logits(rows.size() * model_->config().vocab_size);
     SequenceSlice slice{tokens, &cache_, rows, plan_.observer != nullptr ? &plan_ : nullptr};
+    if (prompt_tokens_ == 0) set_prompt_tokens(tokens.size());
+    slice.prompt_tokens = prompt_tokens_;
     const MatrixRef out(logits.data(), static_cast<int64_t>(rows.size()),
                         model_->config().vocab_size);
     EXPECT_TRUE(model_->Forward(absl::MakeSpan(&slice, 1), out, workspace_.get()).ok());
@@ -137,6 +142,7 @@ class Runner {
   KvPool pool_;
   KvCache cache_;
   std::unique_ptr<Workspace> workspace_;
+  int64_t prompt_tokens_ = 0;
 };
 
 }  // namespace heed
