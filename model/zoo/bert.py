@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from documents import Batch
 from positions import waves
+from sizes import TransformerSizes
 
 # Root mean square of the weights at the start. (The norm behind the embeddings makes theirs 1.)
 EMBEDDING_SIZE = 0.05
@@ -16,15 +17,7 @@ MATRIX_SIZE = 0.05
 
 
 @dataclass
-class Config:
-    """Sizes of the model; the names are those of the Hugging Face config.json."""
-
-    vocab_size: int
-    hidden_size: int = 192
-    intermediate_size: int = 512
-    num_hidden_layers: int = 4
-    num_attention_heads: int = 6
-    max_position_embeddings: int = 256
+class Config(TransformerSizes):
     type_vocab_size: int = 2
     layer_norm_eps: float = 1e-12
 
@@ -207,6 +200,3 @@ class Bert(nn.Module):
     def predict(self, batch: Batch) -> Tensor:
         """Logits [chosen, vocab] for the targets of a batch; other words are not unembedded."""
         return self._unembed(self.bert(batch.inputs, batch.allowed)[batch.chosen])
-
-    def parameter_count(self) -> int:
-        return sum(p.numel() for p in self.parameters())

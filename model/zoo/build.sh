@@ -14,7 +14,7 @@ usage: build.sh [OPTION...] [-- TRAIN_OPTION...]
   --python PROGRAM       Python with PyTorch (default: /usr/bin/python3, Debian's python3-torch)
   --server-program PATH  heed-server that the scores are measured through (default: the one built
                          under build/, or the one on the PATH)
-  --items N              held-out items a score (default: 500)
+  --items N              held-out items a score, 20 or more (default: 500)
   --no-scores            stop after the trainings
   TRAIN_OPTION           handed to train.py, for example --threads 4
 

@@ -100,6 +100,12 @@ REQUIRED: Dict[str, Dict[str, float]] = {
 }
 
 
+def without_items(values: Dict[str, object]) -> List[str]:
+    """The shares of nothing: no item was of the kind that they are about."""
+    shares = (key for key in values if FIGURES[key].kind == "share")
+    return [key for key in shares if values[key]["of"] == 0]
+
+
 def best_head(value: object) -> Tuple[float, int, int]:
     """(share or weight, layer, head) of the best head of a `heads` or `weights` value."""
     table = value["hits"] if isinstance(value, dict) else value

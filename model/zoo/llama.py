@@ -8,20 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from documents import Batch
+from sizes import TransformerSizes
 
 
 @dataclass
-class Config:
-    """Sizes of the model; the names are those of the Hugging Face config.json."""
-
-    vocab_size: int
-    hidden_size: int = 192
-    intermediate_size: int = 512
-    num_hidden_layers: int = 4
-    num_attention_heads: int = 6
-    num_key_value_heads: int = 3
-    head_dim: int = 32
-    max_position_embeddings: int = 256
+class Config(TransformerSizes):
+    num_key_value_heads: int
+    head_dim: int
     rope_theta: float = 10000.0
     rms_norm_eps: float = 1e-5
 
@@ -151,6 +144,3 @@ class Llama(nn.Module):
     def predict(self, batch: Batch) -> Tensor:
         """Logits [chosen, vocab] for the targets of a batch."""
         return self(batch.inputs, batch.allowed).flatten(0, 1)
-
-    def parameter_count(self) -> int:
-        return sum(p.numel() for p in self.parameters())

@@ -107,6 +107,3 @@ class Mixing(nn.Module):
     def predict(self, batch: Batch) -> Tensor:
         """Logits [chosen, vocab] for the targets of a batch."""
         return self(batch.inputs, batch.allowed, batch.positions).flatten(0, 1)
-
-    def parameter_count(self) -> int:
-        return sum(p.numel() for p in self.parameters())

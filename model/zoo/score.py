@@ -22,7 +22,23 @@ import wire
 from subject import Subject
 
 ITEMS, SEED = 500, 1000
+LEAST_ITEMS = 20  # Of fewer, often none has three attractors that all pull the other way.
 Scores = Dict[str, object]
+
+
+def item_count(text: str) -> int:
+    """The argument of --items."""
+    count = int(text) if text.isdecimal() else 0
+    if count < LEAST_ITEMS:
+        raise argparse.ArgumentTypeError(f"{text!r} is too few: {LEAST_ITEMS} items or more")
+    return count
+
+
+def check_items(subject: Subject, values: measures.Figures) -> None:
+    """A share of no items is an error that says what to do."""
+    for key in figures.without_items(values):
+        raise wire.WireError(f"{subject.name}: {figures.FIGURES[key].label}: none of the "
+                             f"{subject.count} items is of this kind; give more with --items")
 
 
 def measure(subject: Subject) -> Scores:
@@ -32,6 +48,7 @@ def measure(subject: Subject) -> Scores:
     with progress.Bar(subject.name, len(plan) + 1) as bar:
         for step in plan:
             values.update(step(subject))
+            check_items(subject, values)
             bar.advance(1, step.__name__)
         scores: Scores = {
             "model": subject.name, "digest": subject.model.identity.digest,
@@ -146,8 +163,8 @@ def parse_args() -> argparse.Namespace:
                         help="folder of the models and their cards (default: this script's)")
     parser.add_argument("--only", action="append", choices=figures.LADDER, metavar="MODEL",
                         help="measure this model only; may be repeated")
-    parser.add_argument("--items", type=int, default=ITEMS,
-                        help=f"items a figure (default: {ITEMS})")
+    parser.add_argument("--items", type=item_count, default=ITEMS,
+                        help=f"items a figure, {LEAST_ITEMS} or more (default: {ITEMS})")
     parser.add_argument("--seed", type=int, default=SEED,
                         help=f"seed of the items (default: {SEED})")
     parser.add_argument("--require", action="store_true",

@@ -54,6 +54,10 @@ def make_model(name: str, vocabulary: int, s: Settings) -> Model:
         **sizes, num_key_value_heads=s.kv_heads, head_dim=s.hidden // s.heads))
 
 
+def parameter_count(model: Model) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
 def make_batches(name: str, tokens: np.ndarray, tokenizer: Tokenizer, s: Settings,
                  seed: int) -> Batches:
     end = tokenizer.end_of_text
@@ -199,7 +203,7 @@ def write_record(training: Training, tokens: int, folder: Path) -> None:
     """training.json: what the model card needs to know about the training."""
     args, model, settings = training.args, training.model, training.settings
     write_json(folder / "training.json", {
-        "model": args.model, "parameters": model.parameter_count(),
+        "model": args.model, "parameters": parameter_count(model),
         "file_bytes": (folder / "model.safetensors").stat().st_size, "stored_as": args.dtype,
         "vocabulary": model.config.vocab_size, "corpus_seed": args.corpus_seed,
         "corpus_sha256": hashlib.sha256(args.corpus.read_bytes()).hexdigest(),
@@ -260,7 +264,7 @@ def main() -> int:
     tokenizer = Tokenizer(args.tokenizer)
     tokens = load_tokens(args.corpus, tokenizer, args.work_dir / "tokens.npy")
     training = Training(make_model(args.model, len(tokenizer), settings), settings, args)
-    print(f"{args.model}: {training.model.parameter_count():,} parameters, {tokens.size:,} tokens",
+    print(f"{args.model}: {parameter_count(training.model):,} parameters, {tokens.size:,} tokens",
           file=sys.stderr)
     training.restore()
     if not args.export_only:

@@ -3,12 +3,14 @@
 usage: figures_test.py ZOO_FOLDER [unittest arguments]
 """
 
+import argparse
 import json
 import sys
 import unittest
 from array import array
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 ZOO = Path(sys.argv.pop(1)).resolve()
 sys.path.insert(0, str(ZOO))
@@ -16,6 +18,7 @@ sys.path.insert(0, str(ZOO))
 import figures  # noqa: E402
 import measures  # noqa: E402
 import score  # noqa: E402
+import wire  # noqa: E402
 
 
 def share(hits: int, of: int = 500) -> dict:
@@ -108,6 +111,22 @@ class Compare(unittest.TestCase):
         words[prompt][first] -= 0.01
         (line,) = score.compare(self.other, self.scores)
         self.assertIn(first, line)
+
+
+class Items(unittest.TestCase):
+    def test_too_few_are_refused_by_name(self) -> None:
+        for text in ("6", "19", "0", "-20", "x", ""):
+            with self.assertRaisesRegex(argparse.ArgumentTypeError, "20 items or more"):
+                score.item_count(text)
+        self.assertEqual(score.item_count("20"), 20)
+
+    def test_a_share_of_no_items_is_named(self) -> None:
+        subject = SimpleNamespace(name="decoder", count=20)
+        values = {"agreement_3": share(18, 20), "loss_held_out": 0.0}
+        score.check_items(subject, values)
+        values["agreement_3_hard"] = share(0, 0)
+        with self.assertRaisesRegex(wire.WireError, "all of the other number.*--items"):
+            score.check_items(subject, values)
 
 
 class CosineGap(unittest.TestCase):
