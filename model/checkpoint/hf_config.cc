@@ -261,7 +261,7 @@ absl::StatusOr<std::vector<int32_t>> ReadIds(const std::optional<JsonValue>& val
   }
   std::vector<int32_t> ids;
   for (const JsonValue& entry : values) {
-    HEED_ASSIGN_OR_RETURN(const int64_t id, IntInRange(entry, {0, vocab_size}));
+    HEED_ASSIGN_OR_RETURN(const int64_t id, IntInRange(entry, {0, vocab_size - 1}));
     ids.push_back(static_cast<int32_t>(id));
   }
   return ids;

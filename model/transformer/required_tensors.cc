@@ -70,7 +70,7 @@ class TensorList {
     const bool is_bare = names_.bare_first_layer && group_ == 0;
     AddNorm(is_bare ? "" : names_.attention_norm, config_.width);
     AddNorm(names_.attention_output_norm, config_.width);
-    AddQkv(names_.biased.qkv || config_.attention_bias);
+    AddQkv(names_.biased.qkv || config_.attention_bias || config_.qkv_bias);
     AddLinear(names_.attention_output, config_.width, config_.query_width(),
               names_.biased.attention_output || config_.attention_bias);
     if (config_.query_key_norm) {
