@@ -18,6 +18,7 @@
 #include "model/checkpoint/float_formats.h"
 #include "model/checkpoint/gguf_config.h"
 #include "model/checkpoint/gguf_files.h"
+#include "model/checkpoint/gguf_rows.h"
 #include "model/checkpoint/gguf_tensors.h"
 #include "model/checkpoint/gguf_tokenizer_reader.h"
 #include "model/checkpoint/safetensors.h"
@@ -37,27 +38,31 @@ struct Entry {
   const File* file = nullptr;
   const BlockFormat* format = nullptr;
   std::string gguf_name;
-  int64_t offset = 0;
-  int rotary_heads = 0;
+  int64_t offset = 0;  // in the file, of the first row
+  GgufRowOrder order;
 };
 
 std::string Where(const Entry& entry) {
   return absl::StrCat(entry.file->name(), ": tensor ", Quoted(entry.gguf_name));
 }
 
-// Puts the rows of each head, which alternate between the first and the second half of a rotary
-// pair, into the order of all first and then all second ones. `rows` holds `row_bytes` each.
-void UninterleaveHeads(int n_heads, absl::Span<char> rows, size_t row_bytes) {
-  const size_t head_bytes = rows.size() / static_cast<size_t>(n_heads);
-  const size_t half = head_bytes / row_bytes / 2;
-  std::string head(head_bytes, '\0');
-  for (char* begin = rows.data(); begin != rows.data() + rows.size(); begin += head_bytes) {
-    std::memcpy(head.data(), begin, head_bytes);
-    for (size_t i = 0; i < half; ++i) {
-      std::memcpy(begin + i * row_bytes, head.data() + 2 * i * row_bytes, row_bytes);
-      std::memcpy(begin + (half + i) * row_bytes, head.data() + (2 * i + 1) * row_bytes, row_bytes);
-    }
+// Whether the file's tensor has this shape and a format that heed reads. Parts of a tensor, and
+// rows that move, must not share blocks.
+absl::Status CheckStored(const Entry& entry, const GgufTensor& tensor,
+                         const std::vector<int64_t>& shape) {
+  if (tensor.shape != shape) {
+    return CheckpointInvalid(absl::StrCat(Where(entry), " has shape ", ShapeToString(tensor.shape),
+                                          ", expected ", ShapeToString(shape)));
   }
+  const BlockFormat& format = *tensor.format;
+  if (format.dequantize == nullptr) {
+    return CheckpointUnsupported(
+        absl::StrCat(Where(entry), " is stored as ", format.name,
+                     "; heed reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and Q2_K to Q6_K"));
+  }
+  if (shape.size() > 1 || format.block_values == 1) return absl::OkStatus();
+  return CheckpointUnsupported(absl::StrCat(Where(entry), " is stored as ", format.name,
+                                            "; heed reads vectors as F32, F16 and BF16"));
 }
 
 class GgufCheckpoint final : public Checkpoint {
@@ -151,27 +156,25 @@ absl::Status GgufCheckpoint::AddTensors(const std::vector<GgufTensorRule>& rules
 // Checks shape and format here, so that whatever a model needs is known to be there before memory
 // is allocated for it.
 absl::Status GgufCheckpoint::AddTensor(const GgufTensorRule& rule) {
-  const std::optional<GgufFiles::Place> place = files_.Find(rule.gguf_name);
+  const bool is_fused = rule.IsFusedIn(files_);
+  const std::string& name = is_fused ? rule.fused_name : rule.gguf_name;
+  const std::optional<GgufFiles::Place> place = files_.Find(name);
   if (!place) {
     return CheckpointNotFound(absl::StrCat(files_.metadata().file(), ": has no tensor ",
-                                           Quoted(rule.gguf_name), ", which must have shape ",
+                                           Quoted(name), ", which must have shape ",
                                            ShapeToString(rule.shape)));
   }
   const GgufTensor& tensor = place->tensor;
-  Entry entry{{tensor.format->dtype, tensor.shape},
+  Entry entry{{tensor.format->dtype, rule.shape},
               place->file,
               tensor.format,
-              rule.gguf_name,
+              name,
               tensor.offset,
-              rule.rotary_heads};
-  if (tensor.shape != rule.shape) {
-    return CheckpointInvalid(absl::StrCat(Where(entry), " has shape ", ShapeToString(tensor.shape),
-                                          ", expected ", ShapeToString(rule.shape)));
-  }
-  if (tensor.format->dequantize == nullptr) {
-    return CheckpointUnsupported(
-        absl::StrCat(Where(entry), " is stored as ", tensor.format->name,
-                     "; heed reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and Q2_K to Q6_K"));
+              rule.order};
+  HEED_RETURN_IF_ERROR(CheckStored(entry, tensor, is_fused ? rule.FusedShape() : rule.shape));
+  if (is_fused) {
+    const int64_t row_values = ElementCount(rule.shape) / rule.shape.front();
+    entry.offset += tensor.format->ByteCount(rule.first_fused_row * row_values);
   }
   tensors_.emplace(rule.canonical_name, std::move(entry));
   return absl::OkStatus();
@@ -234,12 +237,8 @@ absl::Status GgufCheckpoint::ReadF32(absl::string_view name, absl::Span<const in
                                                    " values, but there is room for ", out.size()));
   }
   HEED_RETURN_IF_ERROR(ReadValues(*entry, out));
-  if (entry->rotary_heads > 0) {
-    const size_t row_bytes = sizeof(float) * out.size() / static_cast<size_t>(shape[0]);
-    UninterleaveHeads(
-        entry->rotary_heads,
-        absl::MakeSpan(reinterpret_cast<char*>(out.data()), sizeof(float) * out.size()), row_bytes);
-  }
+  RestoreRowOrder(entry->order,
+                  absl::MakeSpan(reinterpret_cast<char*>(out.data()), sizeof(float) * out.size()));
   return entry->file->CheckUnchanged();
 }
 
@@ -272,10 +271,7 @@ absl::Status GgufCheckpoint::ReadStored(absl::string_view name, absl::Span<char>
                                                    " bytes, but there is room for ", out.size()));
   }
   HEED_RETURN_IF_ERROR(entry->file->Read(entry->offset, out));
-  if (entry->rotary_heads > 0) {
-    UninterleaveHeads(entry->rotary_heads, out,
-                      out.size() / static_cast<size_t>(entry->info.shape[0]));
-  }
+  RestoreRowOrder(entry->order, out);
   return entry->file->CheckUnchanged();
 }
 

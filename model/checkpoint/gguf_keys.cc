@@ -47,6 +47,11 @@ absl::StatusOr<double> GgufKeys::Double(absl::string_view key, DoubleRange range
   return value.Double(range);
 }
 
+absl::StatusOr<bool> GgufKeys::Bool(absl::string_view key, bool fallback) {
+  const std::optional<GgufValue> value = Find(key);
+  return value ? value->Bool() : fallback;
+}
+
 absl::StatusOr<int64_t> GgufKeys::IntForAllLayers(absl::string_view key, IntRange range,
                                                   int64_t n_layers,
                                                   std::optional<int64_t> fallback) {

@@ -23,6 +23,8 @@ class GgufKeys {
       : header_(header), architecture_(architecture) {}
 
   std::optional<GgufValue> Find(absl::string_view key);
+  // INVALID_ARGUMENT when there is none.
+  absl::StatusOr<GgufValue> Get(absl::string_view key);
 
   // INVALID_ARGUMENT when the key is missing and there is no fallback, or the value is not in the
   // range.
@@ -30,6 +32,9 @@ class GgufKeys {
                               std::optional<int64_t> fallback = std::nullopt);
   absl::StatusOr<double> Double(absl::string_view key, DoubleRange range,
                                 std::optional<double> fallback = std::nullopt);
+
+  // INVALID_ARGUMENT when it is no bool.
+  absl::StatusOr<bool> Bool(absl::string_view key, bool fallback);
 
   // One number for all layers, or an array with one for each, which must then be the same.
   absl::StatusOr<int64_t> IntForAllLayers(absl::string_view key, IntRange range, int64_t n_layers,
@@ -47,7 +52,6 @@ class GgufKeys {
 
  private:
   std::string FullName(absl::string_view key) const;
-  absl::StatusOr<GgufValue> Get(absl::string_view key);
 
   const GgufHeader& header_;
   const absl::string_view architecture_;

@@ -163,6 +163,13 @@ absl::StatusOr<std::vector<float>> GgufValue::Floats() const {
   return values;
 }
 
+absl::StatusOr<std::vector<bool>> GgufValue::Bools() const {
+  if (!is_array_ || type_ != GgufType::kBool) return Unexpected("an array of bools");
+  std::vector<bool> values;
+  for (const char byte : bytes_) values.push_back(byte != 0);
+  return values;
+}
+
 absl::StatusOr<std::vector<absl::string_view>> GgufValue::Strings() const {
   if (!is_array_ || type_ != GgufType::kString) return Unexpected("an array of strings");
   std::vector<absl::string_view> values(static_cast<size_t>(size_));

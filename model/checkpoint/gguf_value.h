@@ -99,6 +99,7 @@ class GgufValue {
 
   absl::StatusOr<std::vector<int64_t>> Ints(IntRange range) const;
   absl::StatusOr<std::vector<float>> Floats() const;  // f32 only; all finite
+  absl::StatusOr<std::vector<bool>> Bools() const;
   absl::StatusOr<std::vector<absl::string_view>> Strings() const;
 
   // The value as people write it, shortened: for messages.

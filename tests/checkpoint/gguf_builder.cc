@@ -10,8 +10,6 @@
 namespace heed {
 namespace {
 
-using Shape = std::vector<int64_t>;
-
 std::string Typed(uint32_t type, std::string value) {
   return LittleEndianBytes(type, 4) + value;
 }
@@ -26,80 +24,6 @@ std::string Array(uint32_t element_type, size_t size, const std::string& element
 
 void Pad(std::string& bytes, uint32_t alignment) {
   while (bytes.size() % alignment != 0) bytes.push_back('\0');
-}
-
-// Adds tensors of a model one after another.
-class ModelBuilder {
- public:
-  explicit ModelBuilder(TestGguf* file) : file_(*file) {}
-
-  void Weight(const std::string& name, Shape shape) {
-    file_.tensors.push_back(F32Tensor(name + ".weight", shape, file_.tensors.size()));
-  }
-  void Bias(const std::string& name, int64_t size) {
-    file_.tensors.push_back(F32Tensor(name + ".bias", {size}, file_.tensors.size()));
-  }
-  void Linear(const std::string& name, int64_t out, int64_t in) {
-    Weight(name, {out, in});
-    Bias(name, out);
-  }
-  void LayerNorm(const std::string& name) {
-    Weight(name, {8});
-    Bias(name, 8);
-  }
-
- private:
-  TestGguf& file_;
-};
-
-void AddGpt2(ModelBuilder model) {
-  model.Weight("token_embd", {11, 8});
-  model.Weight("position_embd", {16, 8});
-  for (int layer = 0; layer < 2; ++layer) {
-    const std::string blk = absl::StrCat("blk.", layer, ".");
-    model.LayerNorm(blk + "attn_norm");
-    model.Linear(blk + "attn_qkv", 24, 8);
-    model.Linear(blk + "attn_output", 8, 8);
-    model.LayerNorm(blk + "ffn_norm");
-    model.Linear(blk + "ffn_up", 16, 8);
-    model.Linear(blk + "ffn_down", 8, 16);
-  }
-  model.LayerNorm("output_norm");
-}
-
-void AddLlama(ModelBuilder model) {
-  model.Weight("token_embd", {11, 8});
-  model.Weight("output_norm", {8});
-  model.Weight("output", {11, 8});
-  for (int layer = 0; layer < 2; ++layer) {
-    const std::string blk = absl::StrCat("blk.", layer, ".");
-    model.Weight(blk + "attn_norm", {8});
-    model.Weight(blk + "attn_q", {8, 8});
-    model.Weight(blk + "attn_k", {4, 8});
-    model.Weight(blk + "attn_v", {4, 8});
-    model.Weight(blk + "attn_output", {8, 8});
-    model.Weight(blk + "ffn_norm", {8});
-    model.Weight(blk + "ffn_gate", {16, 8});
-    model.Weight(blk + "ffn_up", {16, 8});
-    model.Weight(blk + "ffn_down", {8, 16});
-  }
-}
-
-void AddBert(ModelBuilder model) {
-  model.Weight("token_embd", {11, 8});
-  model.Weight("position_embd", {16, 8});
-  model.Weight("token_types", {2, 8});
-  model.LayerNorm("token_embd_norm");
-  for (int layer = 0; layer < 2; ++layer) {
-    const std::string blk = absl::StrCat("blk.", layer, ".");
-    for (const char* part : {"attn_q", "attn_k", "attn_v", "attn_output"}) {
-      model.Linear(blk + part, 8, 8);
-    }
-    model.LayerNorm(blk + "attn_output_norm");
-    model.Linear(blk + "ffn_up", 16, 8);
-    model.Linear(blk + "ffn_down", 8, 16);
-    model.LayerNorm(blk + "layer_output_norm");
-  }
 }
 
 }  // namespace
@@ -148,6 +72,12 @@ std::string GgufF32s(const std::vector<float>& values) {
   std::string elements;
   for (const float v : values) elements += LittleEndianBytes(std::bit_cast<uint32_t>(v), 4);
   return Array(6, values.size(), elements);
+}
+
+std::string GgufBools(const std::vector<bool>& values) {
+  std::string elements;
+  for (const bool v : values) elements.push_back(v ? 1 : 0);
+  return Array(7, values.size(), elements);
 }
 
 std::string GgufI32s(const std::vector<int32_t>& values) {
@@ -217,31 +147,6 @@ TestGgufTensor F32Tensor(absl::string_view name, absl::Span<const int64_t> shape
     tensor.bytes += LittleEndianBytes(std::bit_cast<uint32_t>(value), 4);
   }
   return tensor;
-}
-
-TestGguf TinyGguf(absl::string_view architecture) {
-  TestGguf file;
-  const std::string a = absl::StrCat(architecture, ".");
-  file.Set("general.architecture", GgufText(architecture));
-  file.Set("general.name", GgufText("tiny"));
-  file.Set(a + "block_count", GgufU32(2));
-  file.Set(a + "context_length", GgufU32(16));
-  file.Set(a + "embedding_length", GgufU32(8));
-  file.Set(a + "feed_forward_length", GgufU32(16));
-  file.Set(a + "attention.head_count", GgufU32(2));
-  if (architecture == "llama") {
-    file.Set(a + "attention.head_count_kv", GgufU32(1));
-    file.Set(a + "attention.layer_norm_rms_epsilon", GgufF32(1e-6f));
-    file.Set(a + "rope.dimension_count", GgufU32(4));
-    file.Set("tokenizer.ggml.bos_token_id", GgufU32(9));
-    AddLlama(ModelBuilder(&file));
-  } else {
-    file.Set(a + "attention.layer_norm_epsilon", GgufF32(1e-5f));
-    (architecture == "gpt2" ? AddGpt2 : AddBert)(ModelBuilder(&file));
-  }
-  if (architecture == "bert") file.Set("bert.attention.causal", GgufBool(false));
-  if (architecture != "bert") file.Set("tokenizer.ggml.eos_token_id", GgufU32(10));
-  return file;
 }
 
 }  // namespace heed

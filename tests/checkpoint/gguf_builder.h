@@ -26,6 +26,7 @@ std::string GgufText(absl::string_view text);
 std::string GgufTexts(const std::vector<std::string>& texts);
 std::string GgufF32s(const std::vector<float>& values);
 std::string GgufI32s(const std::vector<int32_t>& values);
+std::string GgufBools(const std::vector<bool>& values);
 
 struct TestGgufKey {
   std::string key;
@@ -61,9 +62,13 @@ struct TestGguf {
 // An F32 tensor of reproducible values. `shape` is outermost first.
 TestGgufTensor F32Tensor(absl::string_view name, absl::Span<const int64_t> shape, uint64_t seed);
 
-// Models of "gpt2", "llama" (2 heads on 1) and "bert" with 2 layers, width 8, 2 heads, feed-forward
-// width 16, 11 tokens and 16 positions, as llama.cpp's converter names and orders things.
+// Models of the architectures that heed reads, with 2 layers, width 8, 2 heads, feed-forward width
+// 16, 11 tokens and 16 positions, as llama.cpp's converter names and orders things. Those shaped
+// like Llama have one key head.
 TestGguf TinyGguf(absl::string_view architecture);
+
+// All of their names.
+const std::vector<std::string>& TinyGgufArchitectures();
 
 }  // namespace heed
 

@@ -115,7 +115,7 @@ TEST_F(GgufFuzzTest, EveryFlippedBitOfTheHeaderIsRefusedOrHarmless) {
 }
 
 TEST_F(GgufFuzzTest, EveryFlippedBitOfOtherModelsIsSurvived) {
-  for (const char* architecture : {"llama", "bert"}) {
+  for (const char* architecture : {"llama", "gemma3", "gptneox", "bert", "modern-bert"}) {
     const TestGguf file = TinyGguf(architecture);
     const std::string whole = file.Bytes();
     for (size_t bit = 0; bit < 8 * file.Header().size(); ++bit) {

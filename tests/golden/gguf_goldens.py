@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes the GGUF goldens in the folder gguf beside this script; see README.md.
 
-Needs gguf, llama.cpp's converter and llama-quantize, transformers, torch, tokenizers, safetensors
-and numpy. The outputs are committed, so the tests need none of these. The same versions give the
+Needs gguf, llama.cpp's converter, libllama and llama-quantize, transformers, torch, tokenizers,
+safetensors and numpy. The outputs are committed, so the tests need none of these. The same versions give the
 same bytes.
 """
 
@@ -13,7 +13,9 @@ from pathlib import Path
 import transformers
 
 from gguf_blocks import make_blocks
-from gguf_models import PAIRS, make_pair
+from gguf_llama_cpp import make_llama_cpp
+from gguf_models import make_pair
+from gguf_pairs import PAIRS
 from gguf_quantized import make_quantized
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +33,8 @@ def main() -> int:
     print("blocks:", make_blocks(out / "blocks.safetensors"))
     for pair in PAIRS:
         print(f"{pair.name}: {make_pair(pair, out / pair.name)} bytes of GGUF")
+    for name, difference in make_llama_cpp(PAIRS, out).items():
+        print(f"{name}: llama.cpp and transformers differ by {difference:.1e}")
     for name, size in make_quantized(out / "quantized").items():
         print(f"quantized to {name}: {size} bytes")
     return 0

@@ -14,7 +14,8 @@ import torch
 from safetensors.numpy import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from gguf_models import LLAMA, Pair, convert, write_folder
+from gguf_models import convert, write_folder
+from gguf_pairs import LLAMA, Pair
 
 TYPES = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K")
 N_TOKENS = 12

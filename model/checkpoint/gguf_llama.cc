@@ -1,0 +1,117 @@
+// Architectures shaped like Llama: RMS norms, rotary positions, gated feed-forward layers.
+#include <cmath>
+
+#include "model/base/status_macros.h"
+#include "model/checkpoint/gguf_facts.h"
+#include "model/checkpoint/gguf_families.h"
+#include "model/checkpoint/gguf_rope.h"
+
+namespace heed {
+namespace {
+
+constexpr DoubleRange kCapRange{1e-3, 1e9};
+constexpr DoubleRange kScaleRange{1e-6, 1e6};
+
+absl::StatusOr<ModelConfig> ReadShape(GgufSource& source, Activation activation) {
+  ModelConfig model{.norm = NormKind::kRmsNorm,
+                    .position = PositionKind::kRope,
+                    .activation = activation,
+                    .gated_mlp = true};
+  HEED_RETURN_IF_ERROR(ReadGgufSizes(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufKeyValueHeads(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufHeadDim(source, model));
+  HEED_RETURN_IF_ERROR(RequireWholeGgufHeads(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufEpsilon(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufRope(source, model));
+  HEED_RETURN_IF_ERROR(source.keys.RequireInt("expert_count", 0));
+  HEED_RETURN_IF_ERROR(source.keys.RequireInt("expert_used_count", 0));
+  return model;
+}
+
+// By itself or together with keys and values.
+bool HasQueryBias(const GgufSource& source) {
+  return source.files.Find("blk.0.attn_q.bias") || source.files.Find("blk.0.attn_qkv.bias");
+}
+
+// What the Gemmas share. The converter adds 1 to the norms' weights, so that they are plain ones.
+absl::StatusOr<ModelConfig> ReadGemmaShape(GgufSource& source) {
+  HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadShape(source, Activation::kGeluTanh));
+  model.embedding_scale = std::sqrt(static_cast<double>(model.width));
+  return model;
+}
+
+// Scores are scaled by the length of a head, but in the largest model of a family, which is known
+// by its number of layers, by each head's share of the width. No key says so.
+double GemmaScale(const ModelConfig& model, int layers_of_largest) {
+  const double share = static_cast<double>(model.width / model.n_heads);
+  return 1 / std::sqrt(model.n_layers == layers_of_largest ? share : model.head_dim);
+}
+
+}  // namespace
+
+absl::StatusOr<ModelConfig> ReadGgufLlama(GgufSource& source) {
+  HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadShape(source, Activation::kSilu));
+  HEED_RETURN_IF_ERROR(ReadGgufRopeFactors(source, model));
+  HEED_ASSIGN_OR_RETURN(model.attention_scale,
+                        source.keys.Double("attention.scale", kScaleRange, model.attention_scale));
+  HEED_ASSIGN_OR_RETURN(const int64_t window, ReadGgufWindow(source, 0));
+  if (window > 0) {
+    model.window = window;
+    model.windowed.assign(static_cast<size_t>(model.n_layers), true);
+  }
+  source.keys.Ignore("tensor_data_layout");
+  model.attention_bias = HasQueryBias(source);
+  model.mlp_bias = source.files.Find("blk.0.ffn_up.bias").has_value();
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadGgufQwen2(GgufSource& source) {
+  HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadShape(source, Activation::kSilu));
+  HEED_RETURN_IF_ERROR(RefuseGgufWindow(source, model));
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadGgufQwen3(GgufSource& source) {
+  HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadGgufQwen2(source));
+  model.query_key_norm = true;
+  model.attention_bias = HasQueryBias(source);
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadGgufGemma(GgufSource& source) {
+  HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadGemmaShape(source));
+  HEED_RETURN_IF_ERROR(RefuseGgufWindow(source, model));
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadGgufGemma2(GgufSource& source) {
+  GgufKeys& keys = source.keys;
+  HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadGemmaShape(source));
+  model.attention_scale = GemmaScale(model, 46);
+  HEED_ASSIGN_OR_RETURN(model.attention_soft_cap,
+                        keys.Double("attn_logit_softcapping", kCapRange, 50));
+  HEED_ASSIGN_OR_RETURN(model.logit_soft_cap,
+                        keys.Double("final_logit_softcapping", kCapRange, 30));
+  HEED_ASSIGN_OR_RETURN(const int64_t window, ReadGgufWindow(source, 4096));
+  HEED_RETURN_IF_ERROR(ReadGgufWindowedLayers(source, window, 2, false, model));
+  HEED_RETURN_IF_ERROR(keys.RequireDouble("rope.freq_base_swa", model.rope_theta));
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadGgufGemma3(GgufSource& source) {
+  GgufKeys& keys = source.keys;
+  // The usual theta is not the one that a missing key means.
+  HEED_RETURN_IF_ERROR(keys.Get("rope.freq_base").status());
+  HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadGemmaShape(source));
+  model.attention_scale = GemmaScale(model, 62);
+  model.query_key_norm = true;
+  if (keys.Find("final_logit_softcapping")) {
+    HEED_ASSIGN_OR_RETURN(model.logit_soft_cap, keys.Double("final_logit_softcapping", kCapRange));
+  }
+  HEED_ASSIGN_OR_RETURN(const int64_t window, ReadGgufWindow(source, 0));
+  HEED_RETURN_IF_ERROR(ReadGgufWindowedLayers(source, window, 6, false, model));
+  HEED_RETURN_IF_ERROR(ReadGgufWindowedRope(source, model));
+  return model;
+}
+
+}  // namespace heed
