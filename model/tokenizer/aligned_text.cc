@@ -69,7 +69,8 @@ absl::Status RewritePieces(RewriteFunction rewrite, PieceList* list) {
 
 absl::Status RewritePieces(RewriteFunction rewrite, size_t expected_bytes, PieceList* list) {
   AlignedText out(list->text.max_bytes());
-  out.Reserve(std::min(expected_bytes, list->text.max_bytes()));
+  // Some more: a prefix must not make everything move.
+  out.Reserve(std::min(expected_bytes + expected_bytes / 16 + 16, list->text.max_bytes()));
   size_t kept = 0;
   for (const Piece& piece : list->pieces) {
     const uint32_t begin = static_cast<uint32_t>(out.size());

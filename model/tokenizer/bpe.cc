@@ -46,6 +46,7 @@ class BpeWorker : public ModelWorker {
       }
     }
     sink_ = &sink;
+    piece_bytes_ = piece.size();
     symbols_.clear();
     if (spells_bytes_) {
       SpellAlphabet(piece);
@@ -76,7 +77,15 @@ class BpeWorker : public ModelWorker {
 
   void Push(TokenId id, uint32_t begin, uint32_t end) {
     if (!symbols_.empty() && !model_.MayJoin(symbols_.back().id, id)) MergeRun();
+    MakeRoom(begin);
     symbols_.push_back({.id = id, .begin = begin, .end = end});
+  }
+
+  // A run has no more symbols than the piece has bytes from here on.
+  void MakeRoom(uint32_t begin) {
+    const size_t size = symbols_.size();
+    if (size < symbols_.capacity()) return;
+    symbols_.reserve(size + std::min<size_t>(size + kShortRun, piece_bytes_ - begin));
   }
 
   // Merges the symbols since the last run and adds what they come to.
@@ -257,7 +266,8 @@ class BpeWorker : public ModelWorker {
 
   const BpeModel& model_;
   const bool spells_bytes_;
-  const TokenSink* sink_ = nullptr;   // of the piece
+  const TokenSink* sink_ = nullptr;  // of the piece
+  size_t piece_bytes_ = 0;
   std::vector<MergeSymbol> symbols_;  // of the run
   std::array<KnownChar, 256> known_chars_;
   std::string spelled_;

@@ -73,7 +73,8 @@ class BpeModel : public TokenModel {
   // False when no merge, now or later, joins a token that ends with `left` to one that begins with
   // `right`: then the two sides can be merged one after the other.
   bool MayJoin(TokenId left, TokenId right) const {
-    return joins_[JoinBit(ends_[left].last, ends_[right].first)];
+    return ends_[left].merges && ends_[right].merges &&
+           joins_[JoinBit(ends_[left].last, ends_[right].first)];
   }
   const Merge* FindMerge(TokenId left, TokenId right) const {
     const auto found = merges_.find(Pair(left, right));
@@ -90,11 +91,13 @@ class BpeModel : public TokenModel {
   BpeOptions options_;
   bool plain_ = true;  // neither prefix nor suffix
   absl::flat_hash_map<uint64_t, Merge> merges_;
+  // The first and the last character of a piece.
   struct Ends {
     char32_t first = 0;
     char32_t last = 0;
+    bool merges = false;  // some merge has it as a part
   };
-  std::vector<Ends> ends_;  // the first and the last character of a piece, by id
+  std::vector<Ends> ends_;  // by id
   std::vector<bool> joins_;
   std::array<TokenId, kDirectChars> direct_ids_{};  // of single characters; kNoToken: none
   std::array<TokenId, 256> byte_ids_{};             // of <0xNN>; kNoToken: none

@@ -1,4 +1,5 @@
 // Reading a BPE model from tokenizer.json.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -132,7 +133,7 @@ void BpeModel::FillJoins() {
   ends_.resize(pieces_.size());
   for (TokenId id = 0; id < pieces_.size(); ++id) {
     const absl::string_view piece = pieces_.Piece(id);
-    if (!piece.empty()) ends_[id] = {DecodeUtf8(piece).code_point, LastChar(piece)};
+    if (!piece.empty()) ends_[id] = {DecodeUtf8(piece).code_point, LastChar(piece), false};
   }
   joins_.assign(size_t{1} << kJoinBits, false);
   const size_t prefix = options_.continuing_subword_prefix.size();
@@ -143,9 +144,9 @@ void BpeModel::FillJoins() {
     const absl::string_view right_text = pieces_.Piece(right);
     if (left_text.empty() || right_text.size() <= prefix ||
         pieces_.Piece(merge.merged) != absl::StrCat(left_text, right_text.substr(prefix))) {
-      joins_.assign(joins_.size(), true);
-      return;
+      std::fill(joins_.begin(), joins_.end(), true);
     }
+    ends_[left].merges = ends_[right].merges = true;
     joins_[JoinBit(ends_[left].last, ends_[right].first)] = true;
   }
 }

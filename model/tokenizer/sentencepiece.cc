@@ -111,8 +111,7 @@ absl::StatusOr<std::unique_ptr<TokenModel>> BuildModel(const SentencePieceFacts&
 std::vector<std::string> NormalizersOf(const SentencePieceFacts& facts) {
   std::vector<std::string> steps;
   if (!facts.charsmap.empty()) {
-    steps.push_back(absl::StrCat(R"({"type":"Precompiled","precompiled_charsmap":")",
-                                 absl::Base64Escape(facts.charsmap), "\"}"));
+    steps.push_back(PrecompiledJson(facts.charsmap));
   }
   if (facts.remove_extra_whitespaces) {
     steps.push_back(R"({"type":"Strip","strip_left":true,"strip_right":true})");
@@ -135,6 +134,11 @@ std::vector<std::string> DecodersOf(const SentencePieceFacts& facts) {
 }
 
 }  // namespace
+
+std::string PrecompiledJson(absl::string_view charsmap) {
+  return absl::StrCat(R"({"type":"Precompiled","precompiled_charsmap":")",
+                      absl::Base64Escape(charsmap), "\"}");
+}
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> BuildSentencePieceTokenizer(
     const SentencePieceFacts& facts) {

@@ -56,6 +56,9 @@ absl::StatusOr<SentencePieceFacts> ParseSentencePieceModel(absl::string_view sou
 absl::StatusOr<std::unique_ptr<Tokenizer>> BuildSentencePieceTokenizer(
     const SentencePieceFacts& facts);
 
+// The normalizer of tokenizer.json for a precompiled map.
+std::string PrecompiledJson(absl::string_view charsmap);
+
 }  // namespace heed
 
 #endif  // HEED_MODEL_TOKENIZER_SENTENCEPIECE_H_

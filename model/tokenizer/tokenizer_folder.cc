@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -14,8 +15,11 @@
 #include "model/base/status_macros.h"
 #include "model/base/utf8.h"
 #include "model/tokenizer/bpe.h"
+#include "model/tokenizer/gguf_patterns.h"
 #include "model/tokenizer/sentencepiece.h"
 #include "model/tokenizer/tokenizer_builder.h"
+#include "model/tokenizer/tokenizer_config.h"
+#include "model/tokenizer/unigram.h"
 #include "model/tokenizer/word_models.h"
 
 namespace heed {
@@ -32,132 +36,18 @@ absl::Status Unsupported(absl::string_view problem) {
   return MakeError(absl::StatusCode::kUnimplemented, "CHECKPOINT_UNSUPPORTED", problem);
 }
 
-struct NamedToken {
-  std::string key;  // "mask_token"
-  std::string content;
-  bool lstrip = false;
-};
-
-// What tokenizer_config.json says that changes ids.
-struct TokenizerConfig {
-  std::string tokenizer_class;
-  std::optional<bool> add_bos_token;
-  std::optional<bool> add_eos_token;
-  std::optional<bool> add_prefix_space;
-  std::optional<bool> do_lower_case;
-  std::optional<bool> strip_accents;
-  std::optional<bool> tokenize_chinese_chars;
-  std::vector<AddedTokenText> added_tokens;  // with their ids
-  std::vector<NamedToken> named;
-};
-
-absl::Status ReadFlag(const JsonValue& json, absl::string_view key, std::optional<bool>* flag) {
-  const std::optional<JsonValue> value = json.Find(key);
-  if (!value.has_value() || value->IsNull()) return absl::OkStatus();
-  HEED_ASSIGN_OR_RETURN(*flag, value->Bool());
-  return absl::OkStatus();
+absl::StatusOr<PieceTable> TableOf(absl::string_view source, std::vector<std::string> pieces) {
+  absl::StatusOr<PieceTable> table = PieceTable::FromList(std::move(pieces));
+  if (!table.ok()) return Invalid(absl::StrCat(source, ": ", table.status().message()));
+  return table;
 }
 
-// {"7": {"content": "<a>", "special": true, ...}, ...}
-absl::Status ReadAddedTokens(const JsonValue& json, std::vector<AddedTokenText>* tokens) {
-  return json.ForEachMember([&](absl::string_view key, const JsonValue& value) -> absl::Status {
-    AddedTokenText token;
-    if (!absl::SimpleAtoi(key, &token.id) || token.id < 0) {
-      return value.Error("has a key that is no id");
-    }
-    HEED_ASSIGN_OR_RETURN(const absl::string_view content, value.StringAt("content"));
-    token.content = std::string(content);
-    HEED_ASSIGN_OR_RETURN(token.special, value.BoolOr("special", false));
-    HEED_ASSIGN_OR_RETURN(token.lstrip, value.BoolOr("lstrip", false));
-    tokens->push_back(std::move(token));
-    return absl::OkStatus();
-  });
-}
-
-// A special token is a string or an object with its content.
-absl::Status ReadNamed(const JsonValue& json, TokenizerConfig* config) {
-  for (const char* const key : {"bos_token", "eos_token", "unk_token", "sep_token", "cls_token",
-                                "pad_token", "mask_token"}) {
-    const std::optional<JsonValue> value = json.Find(key);
-    if (!value.has_value() || value->IsNull()) continue;
-    NamedToken token = {key, "", false};
-    if (value->IsObject()) {
-      HEED_ASSIGN_OR_RETURN(const absl::string_view content, value->StringAt("content"));
-      token.content = std::string(content);
-      HEED_ASSIGN_OR_RETURN(token.lstrip, value->BoolOr("lstrip", false));
-    } else {
-      HEED_ASSIGN_OR_RETURN(const absl::string_view content, value->String());
-      token.content = std::string(content);
-    }
-    config->named.push_back(std::move(token));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<TokenizerConfig> ParseConfig(const std::optional<std::string>& text) {
-  TokenizerConfig config;
-  if (!text.has_value()) return config;
-  HEED_ASSIGN_OR_RETURN(const JsonDocument document,
-                        JsonDocument::Parse("tokenizer_config.json", *text));
-  const JsonValue json = document.root();
-  HEED_ASSIGN_OR_RETURN(config.tokenizer_class, json.StringOr("tokenizer_class", ""));
-  if (absl::EndsWith(config.tokenizer_class, "Fast")) {
-    config.tokenizer_class.resize(config.tokenizer_class.size() - 4);
-  }
-  HEED_RETURN_IF_ERROR(ReadFlag(json, "add_bos_token", &config.add_bos_token));
-  HEED_RETURN_IF_ERROR(ReadFlag(json, "add_eos_token", &config.add_eos_token));
-  HEED_RETURN_IF_ERROR(ReadFlag(json, "add_prefix_space", &config.add_prefix_space));
-  HEED_RETURN_IF_ERROR(ReadFlag(json, "do_lower_case", &config.do_lower_case));
-  HEED_RETURN_IF_ERROR(ReadFlag(json, "strip_accents", &config.strip_accents));
-  HEED_RETURN_IF_ERROR(ReadFlag(json, "tokenize_chinese_chars", &config.tokenize_chinese_chars));
-  HEED_RETURN_IF_ERROR(ReadNamed(json, &config));
-  const std::optional<JsonValue> added = json.Find("added_tokens_decoder");
-  if (added.has_value()) HEED_RETURN_IF_ERROR(ReadAddedTokens(*added, &config.added_tokens));
-  return config;
-}
-
-std::optional<std::string> NameOf(const TokenizerConfig& config, absl::string_view key) {
-  for (const NamedToken& token : config.named) {
-    if (token.key == key) return token.content;
-  }
-  return std::nullopt;
-}
-
-std::vector<TokenId> IdsOf(const PieceTable& pieces, const std::optional<std::string>& content) {
-  if (!content.has_value()) return {};
-  const std::optional<TokenId> id = pieces.Find(*content);
-  return id.has_value() ? std::vector<TokenId>{*id} : std::vector<TokenId>();
-}
-
-// The tokens that the configuration names, and those that it adds, in the order of their ids.
-void FillAddedTokens(const TokenizerConfig& config, const PieceTable& pieces, TokenizerText* text) {
-  text->added_tokens = config.added_tokens;
-  const auto is_known = [&](const std::string& content) {
-    return std::any_of(text->added_tokens.begin(), text->added_tokens.end(),
-                       [&](const AddedTokenText& token) { return token.content == content; });
-  };
-  for (const NamedToken& token : config.named) {
-    const std::optional<TokenId> id = pieces.Find(token.content);
-    if (!id.has_value() || is_known(token.content)) continue;
-    text->added_tokens.push_back({*id, token.content, true, token.lstrip});
-  }
-  std::stable_sort(text->added_tokens.begin(), text->added_tokens.end(),
-                   [](const AddedTokenText& a, const AddedTokenText& b) { return a.id < b.id; });
-}
-
-// Tokens that a class has unless the configuration names others.
-void AddDefaults(absl::Span<const NamedToken> defaults, TokenizerConfig* config) {
-  for (const NamedToken& token : defaults) {
-    if (!NameOf(*config, token.key).has_value()) config->named.push_back(token);
-  }
-}
-
-// Classes whose ids are not those of their model file, or that change its text.
-bool HasOwnIds(absl::string_view tokenizer_class) {
+// Classes that change the ids or the text of their model file in ways that heed does not know.
+bool HasOtherIds(absl::string_view tokenizer_class) {
   constexpr absl::string_view kNames[] = {
-      "XLMRobertaTokenizer", "CamembertTokenizer", "BarthezTokenizer", "MBartTokenizer",
-      "MBart50Tokenizer",    "M2M100Tokenizer",    "NllbTokenizer",    "PegasusTokenizer",
-      "BigBirdTokenizer",    "XLNetTokenizer",     "AlbertTokenizer",  "DebertaV2Tokenizer"};
+      "BarthezTokenizer", "MBartTokenizer", "MBart50Tokenizer",
+      "M2M100Tokenizer",  "NllbTokenizer",  "PegasusTokenizer",
+      "BigBirdTokenizer", "XLNetTokenizer", "DebertaV2Tokenizer"};
   return std::find(std::begin(kNames), std::end(kNames), tokenizer_class) != std::end(kNames);
 }
 
@@ -171,15 +61,135 @@ std::optional<TokenId> NamedId(const TokenizerConfig& config, absl::string_view 
   return static_cast<TokenId>(found - facts.pieces.begin());
 }
 
+// Encoders that were trained with SentencePiece and put a vocabulary of their own around its
+// pieces. In all of them words are separated by whitespace of any kind and begin with a mark.
+struct SentencePieceClass {
+  absl::string_view name;
+  std::vector<std::string> first;  // pieces with the first ids
+  size_t n_dropped;                // of the file's own first pieces, which these replace
+  std::string unk, cls, sep, mask;
+  bool adds_mask;  // behind the last piece
+  bool is_albert;  // prepares the text before the file's own map does
+};
+
+const SentencePieceClass* FindSentencePieceClass(absl::string_view tokenizer_class) {
+  static const auto* const kClasses = new std::vector<SentencePieceClass>{
+      {"XLMRobertaTokenizer",
+       {"<s>", "<pad>", "</s>", "<unk>"},
+       3,
+       "<unk>",
+       "<s>",
+       "</s>",
+       "<mask>",
+       true,
+       false},
+      {"CamembertTokenizer",
+       {"<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED"},
+       1,
+       "<unk>",
+       "<s>",
+       "</s>",
+       "<mask>",
+       true,
+       false},
+      {"AlbertTokenizer", {}, 0, "<unk>", "[CLS]", "[SEP]", "[MASK]", false, true},
+  };
+  for (const SentencePieceClass& known : *kClasses) {
+    if (known.name == tokenizer_class) return &known;
+  }
+  return nullptr;
+}
+
+std::string ReplaceJson(absl::string_view pattern, absl::string_view content) {
+  return absl::StrCat(R"({"type":"Replace","pattern":)", pattern, R"(,"content":)",
+                      QuoteJson(content), "}");
+}
+
+std::vector<std::string> AlbertNormalizers(const TokenizerConfig& config) {
+  std::vector<std::string> steps = {ReplaceJson(R"({"String":"``"})", "\""),
+                                    ReplaceJson(R"({"String":"''"})", "\"")};
+  if (!config.keep_accents.value_or(false)) {
+    steps.push_back(R"({"type":"NFKD"})");
+    steps.push_back(R"({"type":"StripAccents"})");
+  }
+  if (config.do_lower_case.value_or(true)) steps.push_back(R"({"type":"Lowercase"})");
+  return steps;
+}
+
+// A number with a comma behind it: such pieces are only taken where nothing else spells the text.
+bool IsNumberWithComma(absl::string_view piece) {
+  return piece.size() > 1 && piece.back() == ',' && absl::ascii_isdigit(piece[piece.size() - 2]);
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> FromSentencePieceClass(const SentencePieceClass& known,
+                                                                  SentencePieceFacts facts,
+                                                                  TokenizerConfig config) {
+  if (facts.is_bpe) {
+    return Invalid(absl::StrCat(facts.source, ": is a BPE model; ", known.name, " needs unigram"));
+  }
+  if (facts.pieces.size() < known.n_dropped) {
+    return Invalid(absl::StrCat(facts.source, ": has ", facts.pieces.size(), " pieces; ",
+                                known.name, " needs at least ", known.n_dropped));
+  }
+  constexpr double kCommaPenalty = 100;
+  std::vector<std::string> pieces = known.first;
+  std::vector<double> scores(pieces.size());
+  UnigramOptions options;
+  TokenizerText text;
+  for (size_t i = known.n_dropped; i < facts.pieces.size(); ++i) {
+    const TokenId id = static_cast<TokenId>(pieces.size());
+    const bool found_first =
+        facts.kinds[i] == PieceKind::kControl || facts.kinds[i] == PieceKind::kUserDefined;
+    if (found_first) {
+      text.added_tokens.push_back({id, facts.pieces[i], facts.kinds[i] == PieceKind::kControl});
+    }
+    const bool penalised = known.is_albert && IsNumberWithComma(facts.pieces[i]);
+    scores.push_back(facts.scores[i] - (penalised ? kCommaPenalty : 0));
+    pieces.push_back(facts.pieces[i]);
+  }
+  if (known.adds_mask) {
+    pieces.push_back(known.mask);
+    scores.push_back(0);
+  }
+  HEED_ASSIGN_OR_RETURN(PieceTable table, TableOf(facts.source, std::move(pieces)));
+  AddDefaults({{"bos_token", known.cls},
+               {"eos_token", known.sep},
+               {"unk_token", known.unk},
+               {"sep_token", known.sep},
+               {"cls_token", known.cls},
+               {"pad_token", "<pad>"},
+               {"mask_token", known.mask, true}},
+              &config);
+  MergeAddedTokens(config, table, &text);
+  options.unk_id = table.Find(*NameOf(config, "unk_token"));
+  text.before = IdsOf(table, NameOf(config, "cls_token"));
+  text.after = IdsOf(table, NameOf(config, "sep_token"));
+  if (known.is_albert) text.normalizers = AlbertNormalizers(config);
+  if (!facts.charsmap.empty()) text.normalizers.push_back(PrecompiledJson(facts.charsmap));
+  const bool prefix = config.add_prefix_space.value_or(true);
+  const std::string metaspace =
+      absl::StrCat(R"({"type":"Metaspace","replacement":"▁","prepend_scheme":")",
+                   prefix ? "always" : "never", "\"}");
+  text.pre_tokenizers = {R"({"type":"WhitespaceSplit"})", metaspace};
+  text.decoders = {metaspace};
+  absl::StatusOr<std::unique_ptr<UnigramModel>> model =
+      UnigramModel::Create(std::move(table), std::move(scores), std::move(options));
+  if (!model.ok()) return Invalid(absl::StrCat(facts.source, ": ", model.status().message()));
+  return BuildTokenizer(facts.source, text.Json(), *std::move(model));
+}
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> FromSentencePiece(absl::string_view name,
                                                              absl::string_view bytes,
                                                              const TokenizerConfig& config) {
-  if (HasOwnIds(config.tokenizer_class)) {
+  if (HasOtherIds(config.tokenizer_class)) {
     return Unsupported(absl::StrCat(name, ": heed does not read it for the class ",
                                     config.tokenizer_class,
                                     "; save the tokenizer as tokenizer.json"));
   }
   HEED_ASSIGN_OR_RETURN(SentencePieceFacts facts, ParseSentencePieceModel(name, bytes));
+  if (const SentencePieceClass* const known = FindSentencePieceClass(config.tokenizer_class)) {
+    return FromSentencePieceClass(*known, std::move(facts), config);
+  }
   const bool is_t5 = absl::StrContains(config.tokenizer_class, "T5");
   facts.add_bos = config.add_bos_token.value_or(facts.is_bpe && !is_t5);
   facts.add_eos = config.add_eos_token.value_or(is_t5);
@@ -233,11 +243,6 @@ void FillAround(const TokenizerConfig& config, const PieceTable& pieces, bool is
 absl::StatusOr<std::unique_ptr<Tokenizer>> FromBpeFiles(absl::string_view vocab,
                                                         absl::string_view merges,
                                                         TokenizerConfig config) {
-  if (absl::StrContains(config.tokenizer_class, "Qwen2")) {
-    return Unsupported(
-        "vocab.json: heed does not read it for the class Qwen2Tokenizer; save the tokenizer as "
-        "tokenizer.json");
-  }
   HEED_ASSIGN_OR_RETURN(const JsonDocument document, JsonDocument::Parse("vocab.json", vocab));
   HEED_ASSIGN_OR_RETURN(PieceTable pieces, PieceTable::Parse(document.root()));
   HEED_ASSIGN_OR_RETURN(const std::vector<BpeModel::MergeRule> rules, ParseMerges(merges, pieces));
@@ -255,11 +260,17 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> FromBpeFiles(absl::string_view vocab,
     AddDefaults({{"bos_token", "<|endoftext|>"}, {"eos_token", "<|endoftext|>"}}, &config);
   }
   TokenizerText text;
-  FillAddedTokens(config, pieces, &text);
+  MergeAddedTokens(config, pieces, &text);
   FillAround(config, pieces, is_roberta, &text);
   const bool prefix = config.add_prefix_space.value_or(false);
-  text.pre_tokenizers = {
-      absl::StrCat(R"({"type":"ByteLevel","add_prefix_space":)", prefix ? "true" : "false", "}")};
+  if (absl::StrContains(config.tokenizer_class, "Qwen2")) {
+    const GgufPreTokenizer* const qwen2 = FindGgufPreTokenizer("qwen2");
+    text.normalizers = qwen2->normalizers;
+    text.pre_tokenizers = qwen2->pre_tokenizers;
+  } else {
+    text.pre_tokenizers = {
+        absl::StrCat(R"({"type":"ByteLevel","add_prefix_space":)", prefix ? "true" : "false", "}")};
+  }
   text.decoders = {R"({"type":"ByteLevel"})"};
   absl::StatusOr<std::unique_ptr<BpeModel>> model =
       BpeModel::Create(std::move(pieces), BpeOptions{}, rules);
@@ -278,9 +289,7 @@ absl::StatusOr<PieceTable> ParseVocabLines(absl::string_view text) {
     }
     pieces.emplace_back(line);
   }
-  absl::StatusOr<PieceTable> table = PieceTable::FromList(std::move(pieces));
-  if (!table.ok()) return Invalid(absl::StrCat("vocab.txt: ", table.status().message()));
-  return table;
+  return TableOf("vocab.txt", std::move(pieces));
 }
 
 std::string BertNormalizerJson(const TokenizerConfig& config) {
@@ -302,7 +311,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> FromVocabLines(absl::string_view voca
                {"mask_token", "[MASK]"}},
               &config);
   TokenizerText text;
-  FillAddedTokens(config, pieces, &text);
+  MergeAddedTokens(config, pieces, &text);
   text.before = IdsOf(pieces, NameOf(config, "cls_token"));
   text.after = IdsOf(pieces, NameOf(config, "sep_token"));
   text.normalizers = {BertNormalizerJson(config)};
@@ -314,14 +323,40 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> FromVocabLines(absl::string_view voca
                         std::make_unique<WordPieceModel>(std::move(pieces), std::move(options)));
 }
 
+// The class that belongs to a model, for folders that do not name it.
+absl::string_view ClassOfModel(absl::string_view model_type) {
+  constexpr std::pair<absl::string_view, absl::string_view> kClasses[] = {
+      {"albert", "AlbertTokenizer"},         {"camembert", "CamembertTokenizer"},
+      {"qwen2", "Qwen2Tokenizer"},           {"qwen3", "Qwen2Tokenizer"},
+      {"roberta", "RobertaTokenizer"},       {"t5", "T5Tokenizer"},
+      {"xlm-roberta", "XLMRobertaTokenizer"}};
+  for (const auto& [type, name] : kClasses) {
+    if (type == model_type) return name;
+  }
+  return "";
+}
+
+absl::StatusOr<TokenizerConfig> ReadConfig(TokenizerFileReader read) {
+  TokenizerConfig config;
+  HEED_ASSIGN_OR_RETURN(const std::optional<std::string> text, read("tokenizer_config.json"));
+  if (text.has_value()) {
+    HEED_ASSIGN_OR_RETURN(config, ParseTokenizerConfig(*text));
+  }
+  if (!config.tokenizer_class.empty()) return config;
+  HEED_ASSIGN_OR_RETURN(const std::optional<std::string> model, read("config.json"));
+  if (!model.has_value()) return config;
+  HEED_ASSIGN_OR_RETURN(const JsonDocument document, JsonDocument::Parse("config.json", *model));
+  HEED_ASSIGN_OR_RETURN(const std::string type, document.root().StringOr("model_type", ""));
+  config.tokenizer_class = std::string(ClassOfModel(type));
+  return config;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerFolder(TokenizerFileReader read) {
   HEED_ASSIGN_OR_RETURN(const std::optional<std::string> json, read("tokenizer.json"));
   if (json.has_value()) return ParseTokenizerJson(*json);
-  HEED_ASSIGN_OR_RETURN(const std::optional<std::string> config_text,
-                        read("tokenizer_config.json"));
-  HEED_ASSIGN_OR_RETURN(TokenizerConfig config, ParseConfig(config_text));
+  HEED_ASSIGN_OR_RETURN(TokenizerConfig config, ReadConfig(read));
   for (const absl::string_view name : kSentencePieceNames) {
     HEED_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, read(name));
     if (bytes.has_value()) return FromSentencePiece(name, *bytes, config);

@@ -19,9 +19,12 @@ using TokenizerFileReader =
 
 // Takes the first of these that the folder has, with what tokenizer_config.json says about it:
 //   tokenizer.json               alone: it says everything
-//   a SentencePiece model        tokenizer.model, spiece.model, sentencepiece.bpe.model
-//   vocab.json and merges.txt    byte-level BPE with GPT-2's pattern
+//   a SentencePiece model        tokenizer.model, spiece.model, sentencepiece.bpe.model; the
+//   classes
+//                                of XLM-RoBERTa, CamemBERT and ALBERT put their own ids around it
+//   vocab.json and merges.txt    byte-level BPE with GPT-2's pattern, or with that of Qwen2's class
 //   vocab.txt                    WordPiece with BERT's rules
+// Where tokenizer_config.json names no class, the model type of config.json tells it.
 // Null when there is none. Errors as ParseTokenizerJson and those of `read`.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerFolder(TokenizerFileReader read);
 

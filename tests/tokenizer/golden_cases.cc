@@ -133,16 +133,33 @@ absl::Status ParseAnswer(const JsonValue& json, const Around& around, GoldenCase
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<GoldenCase>> ParseAnswers(const std::string& texts,
-                                                     const std::string& answers) {
-  HEED_ASSIGN_OR_RETURN(const JsonDocument texts_json, JsonDocument::Parse("texts.json", texts));
-  HEED_ASSIGN_OR_RETURN(const JsonDocument json, JsonDocument::Parse("answers.json", answers));
+absl::StatusOr<std::vector<GoldenCase>> ParseTexts(const std::string& texts) {
+  HEED_ASSIGN_OR_RETURN(const JsonDocument document, JsonDocument::Parse("texts.json", texts));
   std::vector<GoldenCase> cases;
-  HEED_ASSIGN_OR_RETURN(const JsonValue text_list, texts_json.root().Get("texts"));
-  HEED_RETURN_IF_ERROR(text_list.ForEachElement([&](int64_t, const JsonValue& element) {
+  HEED_ASSIGN_OR_RETURN(const JsonValue list, document.root().Get("texts"));
+  HEED_RETURN_IF_ERROR(list.ForEachElement([&](int64_t, const JsonValue& element) {
     HEED_ASSIGN_OR_RETURN(cases.emplace_back(), ParseText(element));
     return absl::OkStatus();
   }));
+  return cases;
+}
+
+absl::StatusOr<std::vector<GoldenCase>> ParseIds(const std::string& texts, const std::string& ids) {
+  HEED_ASSIGN_OR_RETURN(std::vector<GoldenCase> cases, ParseTexts(texts));
+  HEED_ASSIGN_OR_RETURN(const JsonDocument json, JsonDocument::Parse("ids.json", ids));
+  HEED_ASSIGN_OR_RETURN(const JsonValue list, json.root().Get("ids"));
+  HEED_ASSIGN_OR_RETURN(const std::vector<JsonValue> elements, list.Array());
+  if (elements.size() != cases.size()) return list.Error("has another length than texts.json");
+  for (size_t i = 0; i < elements.size(); ++i) {
+    HEED_ASSIGN_OR_RETURN(cases[i].ids_with_special, Ids(elements[i]));
+  }
+  return cases;
+}
+
+absl::StatusOr<std::vector<GoldenCase>> ParseAnswers(const std::string& texts,
+                                                     const std::string& answers) {
+  HEED_ASSIGN_OR_RETURN(std::vector<GoldenCase> cases, ParseTexts(texts));
+  HEED_ASSIGN_OR_RETURN(const JsonDocument json, JsonDocument::Parse("answers.json", answers));
   Around around;
   HEED_ASSIGN_OR_RETURN(const JsonValue n_before, json.root().Get("n_before"));
   HEED_ASSIGN_OR_RETURN(around.n_before, n_before.Int(0, 10));
@@ -183,6 +200,16 @@ std::vector<GoldenCase> ReadGoldenAnswers(const std::string& path) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path().parent_path();
   absl::StatusOr<std::vector<GoldenCase>> cases =
       ParseAnswers(ReadFileOrDie((folder / "texts.json").string()), ReadFileOrDie(path));
+  if (!cases.ok()) {
+    std::cerr << path << ": " << cases.status() << "\n";
+    std::exit(1);
+  }
+  return *std::move(cases);
+}
+
+std::vector<GoldenCase> ReadGoldenIds(const std::string& texts_path, const std::string& path) {
+  absl::StatusOr<std::vector<GoldenCase>> cases =
+      ParseIds(ReadFileOrDie(texts_path), ReadFileOrDie(path));
   if (!cases.ok()) {
     std::cerr << path << ": " << cases.status() << "\n";
     std::exit(1);

@@ -30,6 +30,9 @@ std::string ReadFileOrDie(const std::string& path);
 // The same from an answers.json and the texts.json in the folder above it.
 std::vector<GoldenCase> ReadGoldenAnswers(const std::string& path);
 
+// The shared texts with the ids of an ids.json: no more than `text` and `ids_with_special`.
+std::vector<GoldenCase> ReadGoldenIds(const std::string& texts_path, const std::string& path);
+
 // Files with this name in the folders in `path`, by folder.
 std::vector<std::string> GoldenFiles(const std::string& path, const std::string& name);
 

@@ -330,6 +330,54 @@ TEST(TokenizerFolderTest, SentencePieceModelsAnswerAsTheLibrary) {
   EXPECT_GT(ExpectGolden(*LoadOrFail(files), cases, HasOddSpace), 300);
 }
 
+TEST(TokenizerFolderTest, Qwen2ComposesAndSplitsItsWay) {
+  const Contents contents = ReadContents("qwen-style");
+  Strings vocab;
+  Strings added;
+  for (const auto& [id, piece] : contents.pieces) {
+    const auto found = contents.added.find(id);
+    if (found == contents.added.end()) {
+      vocab.push_back(absl::StrCat(QuoteJson(piece), ":", id));
+    } else {
+      added.push_back(absl::StrCat("\"", id, R"(":{"content":)", QuoteJson(piece), R"(,"special":)",
+                                   found->second ? "true" : "false", "}"));
+    }
+  }
+  Files files = {{"vocab.json", absl::StrCat("{", absl::StrJoin(vocab, ","), "}")},
+                 {"merges.txt", absl::StrJoin(contents.merges, "\n")},
+                 {"tokenizer_config.json",
+                  absl::StrCat(R"({"tokenizer_class":"Qwen2Tokenizer","added_tokens_decoder":{)",
+                               absl::StrJoin(added, ","), "}}")}};
+  const auto cases = ReadGoldenCases(Folder("qwen-style") + "/cases.json");
+  EXPECT_EQ(ExpectGolden(*LoadOrFail(files), cases), static_cast<int>(cases.size()));
+  // The class follows from the model where the folder does not name it.
+  files["config.json"] = R"({"model_type":"qwen3"})";
+  files["tokenizer_config.json"] =
+      absl::StrCat(R"({"added_tokens_decoder":{)", absl::StrJoin(added, ","), "}}");
+  EXPECT_EQ(ExpectGolden(*LoadOrFail(files), cases), static_cast<int>(cases.size()));
+}
+
+// Classes that put their own vocabulary around the pieces of a SentencePiece model.
+class SentencePieceClassTest : public testing::TestWithParam<std::pair<std::string, std::string>> {
+};
+
+TEST_P(SentencePieceClassTest, AnswersAsTheReference) {
+  const auto& [model_type, file] = GetParam();
+  const std::string folder = Folder("files/" + model_type);
+  Files files = {{file, ReadFileOrDie(absl::StrCat(folder, "/", file))},
+                 {"tokenizer_config.json", ReadFileOrDie(folder + "/tokenizer_config.json")}};
+  const auto cases = ReadGoldenIds(Folder("texts.json"), folder + "/ids.json");
+  EXPECT_GE(ExpectGolden(*LoadOrFail(files), cases), 500);
+  files.erase("tokenizer_config.json");
+  files["config.json"] = absl::StrCat(R"({"model_type":")", model_type, "\"}");
+  EXPECT_GE(ExpectGolden(*LoadOrFail(files), cases), 500);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SentencePieceClassTest,
+                         testing::Values(std::pair("xlm-roberta", "sentencepiece.bpe.model"),
+                                         std::pair("camembert", "sentencepiece.bpe.model"),
+                                         std::pair("albert", "spiece.model")));
+
 TEST(TokenizerFolderTest, TheConfigurationNamesTokensAndFlags) {
   const std::string vocab = R"({"a":0,"b":1,"ab":2,"<s>":3,"</s>":4,"<mask>":5,"Ġ":6})";
   const Files roberta = {{"vocab.json", vocab},
@@ -387,8 +435,12 @@ TEST(TokenizerFolderTest, DamageIsRefusedByFile) {
                      {"tokenizer_config.json", R"({"added_tokens_decoder":{"x":{}}})"}}),
               HasSubstr("tokenizer_config.json: added_tokens_decoder.x"));
   EXPECT_THAT(error({{"sentencepiece.bpe.model", SentencePieceFile{{{"a"}}}.Bytes()},
-                     {"tokenizer_config.json", R"({"tokenizer_class":"XLMRobertaTokenizer"})"}}),
+                     {"tokenizer_config.json", R"({"tokenizer_class":"NllbTokenizer"})"}}),
               HasSubstr("UNIMPLEMENTED: sentencepiece.bpe.model"));
+  EXPECT_THAT(error({{"sentencepiece.bpe.model", SentencePieceFile{{{"a"}}}.Bytes()},
+                     {"tokenizer_config.json", R"({"tokenizer_class":"XLMRobertaTokenizer"})"}}),
+              HasSubstr("sentencepiece.bpe.model: has 1 pieces; XLMRobertaTokenizer needs"));
+  EXPECT_THAT(error({{"vocab.txt", "a"}, {"config.json", "{"}}), HasSubstr("config.json: "));
   const absl::Status read_error =
       LoadTokenizerFolder([](absl::string_view) -> absl::StatusOr<std::optional<std::string>> {
         return absl::DataLossError("torn");
