@@ -64,7 +64,7 @@ def _trained() -> list[Piece]:
     """Pieces of text, with scores as the file can hold them."""
     vocab = json.loads(t5_style(N_IDS).to_str())["model"]["vocab"][3:]
     pieces = [(text, _float32(score), NORMAL) for text, score in vocab]
-    return [*pieces, ("12,", _float32(-1.0), NORMAL), ("<user>", 0.0, USER_DEFINED)]
+    return [*pieces, ("1,", -1.0, NORMAL), ("<user>", 0.0, USER_DEFINED)]
 
 
 def _marked(tokenizer: Tokenizer) -> Tokenizer:
