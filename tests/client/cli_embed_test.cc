@@ -1,15 +1,10 @@
-// What `heed embed` prints and writes, against the server of canned answers.
+// What `heed embed` prints, against the server of canned answers.
 #include <cmath>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/embed_output.h"
-#include "client/cli/npy.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/client/cli_fixture.h"
@@ -28,8 +23,7 @@ constexpr char kFooter[] = "\ndecoder sha256:0123456789ab · the mean of all tok
 class CliEmbedTest : public CliFixture {
  protected:
   std::string UsageErrorOf(const std::vector<std::string>& words) {
-    result_ = RunCommand(server_.address(), words);
-    EXPECT_EQ(result_.exit_code, kExitUsage);
+    RunToFail(kExitUsage, words);
     EXPECT_EQ(server_.call_count(), 0);
     return result_.err;
   }
@@ -145,8 +139,7 @@ TEST_F(CliEmbedTest, ErrorsOfTheServerNameTheOption) {
   server_.FailNext(1, testing::HeedError(grpc::INVALID_ARGUMENT, "bad", "INVALID_FIELD", {},
                                          {{"dimensions", "is 9; must be in [1, 3]"},
                                           {"prompts[1].text", "is not well-formed UTF-8"}}));
-  result_ = RunCommand(server_.address(), {"embed", "a", "--dimensions=9"});
-  EXPECT_EQ(result_.exit_code, kExitServerError);
+  RunToFail(kExitServerError, {"embed", "a", "--dimensions=9"});
   EXPECT_THAT(result_.err, HasSubstr("--dimensions is 9; must be in [1, 3] (dimensions)"));
   EXPECT_THAT(result_.err, HasSubstr("text 2 is not well-formed UTF-8 (prompts[1].text)"));
 }
@@ -191,24 +184,6 @@ TEST_F(CliEmbedTest, AMatrixThatIsTooWideSaysSo) {
   const std::string narrow = Run(words, {.terminal = {.is_terminal = true, .width = 60}});
   EXPECT_THAT(narrow, HasSubstr("6 columns left out; --json has them all.\n"));
   EXPECT_THAT(Run(words), Not(HasSubstr("left out")));
-}
-
-TEST_F(CliEmbedTest, NpyHoldsTheTextsVectors) {
-  const std::string folder = ::testing::TempDir() + "/cli_embed_test_npy";
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
-  const std::string path = folder + "/v.npy";
-  EXPECT_THAT(Run({"embed", "the keys", "the", "--npy", path}), HasSubstr("cosine similarity"));
-  EXPECT_EQ(result_.err, "heed: wrote " + path + " (float32 [2 texts, 3 dimensions])\n");
-  std::ifstream file(path, std::ios::binary);
-  const std::string bytes(std::istreambuf_iterator<char>(file), {});
-  std::filesystem::remove_all(folder);
-  const std::string header = NpyHeader({2, 3});
-  ASSERT_EQ(bytes.size(), header.size() + 2 * 3 * sizeof(float));
-  EXPECT_EQ(bytes.substr(0, header.size()), header);
-  std::vector<float> values(6);
-  std::memcpy(values.data(), bytes.data() + header.size(), 6 * sizeof(float));
-  EXPECT_THAT(values, ElementsAre(0.5, 0.5, 1, 0, 0, 1));
 }
 
 }  // namespace

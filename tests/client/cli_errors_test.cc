@@ -10,17 +10,14 @@
 #include "client/cli/interrupt.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/client/fake_server.h"
+#include "tests/client/cli_fixture.h"
 #include "tests/client/json_check.h"
-#include "tests/client/run_command.h"
 
 namespace heed::cli {
 namespace {
 
-using testing::FakeServer;
 using ::testing::HasSubstr;
 using testing::HeedError;
-using ::testing::StartsWith;
 
 struct WrongUsage {
   std::vector<std::string> words;
@@ -31,15 +28,12 @@ void PrintTo(const WrongUsage& usage, std::ostream* out) {
   *out << absl::StrJoin(usage.words, " ");
 }
 
-class WrongUsageTest : public ::testing::TestWithParam<WrongUsage> {};
+class WrongUsageTest : public CliFixture, public ::testing::WithParamInterface<WrongUsage> {};
 
 TEST_P(WrongUsageTest, ExitsWithTwoAndSaysWhatWouldBeRight) {
-  FakeServer server;
-  const CommandResult result = RunCommand(server.address(), GetParam().words);
-  EXPECT_EQ(result.exit_code, kExitUsage);
-  EXPECT_EQ(result.out, "");
-  EXPECT_THAT(result.err, HasSubstr(GetParam().message));
-  EXPECT_EQ(server.call_count(), 0);
+  EXPECT_THAT(RunToFail(kExitUsage, GetParam().words), HasSubstr(GetParam().message));
+  EXPECT_EQ(result_.out, "");
+  EXPECT_EQ(server_.call_count(), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -78,132 +72,106 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUsage{{"attention", "x", "--top-k=1", "--npy=f"}, "--top-k leaves weights out"},
         WrongUsage{{"attention", "x", "--top-k=1", "--html=f"}, "--top-k leaves weights out"}));
 
-TEST(CliErrorsTest, ServerErrorsExitWithOne) {
-  FakeServer server;
-  const CommandResult result = RunCommand(server.address(), {"describe", "decodr"});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_EQ(result.err,
+class CliErrorsTest : public CliFixture {};
+
+TEST_F(CliErrorsTest, ServerErrorsExitWithOne) {
+  EXPECT_EQ(RunToFail(kExitServerError, {"describe", "decodr"}),
             "heed: model \"decodr\" is not loaded. Loaded: decoder. Did you mean \"decoder\"?\n");
 }
 
-TEST(CliErrorsTest, TooLongPromptSaysWhatToType) {
-  FakeServer server;
-  server.FailNext(1, HeedError(grpc::FAILED_PRECONDITION,
-                               "context window exceeded: the prompt has 1311 tokens, decoder takes "
-                               "256",
-                               "CONTEXT_WINDOW_EXCEEDED",
-                               {{"prompt_tokens", "1311"}, {"context_window", "256"}}));
-  const CommandResult result = RunCommand(server.address(), {"predict", "x"});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_EQ(result.err,
+TEST_F(CliErrorsTest, TooLongPromptSaysWhatToType) {
+  server_.FailNext(1, HeedError(grpc::FAILED_PRECONDITION,
+                                "context window exceeded: the prompt has 1311 tokens, decoder "
+                                "takes 256",
+                                "CONTEXT_WINDOW_EXCEEDED",
+                                {{"prompt_tokens", "1311"}, {"context_window", "256"}}));
+  EXPECT_EQ(RunToFail(kExitServerError, {"predict", "x"}),
             "heed: context window exceeded: the prompt has 1311 tokens, decoder takes 256.\n"
             "      Shorten it, or add --truncate=left to drop the first 1055.\n");
 }
 
-TEST(CliErrorsTest, WrongFieldsAreNamedByTheirOptions) {
-  FakeServer server;
-  server.FailNext(1, HeedError(grpc::INVALID_ARGUMENT, "ignored", "INVALID_FIELD", {},
-                               {{"sampling.top_p", "is 3; must be in (0, 1]"},
-                                {"positions[0]", "positions[0] is 9"},
-                                {"new_field", "is odd"}}));
-  const CommandResult result = RunCommand(server.address(), {"generate", "x", "--top-p=3"});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_EQ(result.err,
+TEST_F(CliErrorsTest, WrongFieldsAreNamedByTheirOptions) {
+  server_.FailNext(1, HeedError(grpc::INVALID_ARGUMENT, "ignored", "INVALID_FIELD", {},
+                                {{"sampling.top_p", "is 3; must be in (0, 1]"},
+                                 {"positions[0]", "positions[0] is 9"},
+                                 {"new_field", "is odd"}}));
+  EXPECT_EQ(RunToFail(kExitServerError, {"generate", "x", "--top-p=3"}),
             "heed: --top-p is 3; must be in (0, 1] (sampling.top_p)\n"
             "      --position is 9 (positions[0])\n"
             "      new_field is odd\n");
 }
 
-TEST(CliErrorsTest, AttentionBudgetSaysHowToAskForLess) {
-  FakeServer server;
-  server.FailNext(
+TEST_F(CliErrorsTest, AttentionBudgetSaysHowToAskForLess) {
+  server_.FailNext(
       1, HeedError(grpc::RESOURCE_EXHAUSTED, "this much attention is 9 bytes", "ATTENTION_BUDGET"));
-  EXPECT_THAT(RunCommand(server.address(), {"attention", "x"}).err,
+  EXPECT_THAT(RunToFail(kExitServerError, {"attention", "x"}),
               HasSubstr("Choose with --layer, --head or --query"));
 }
 
-TEST(CliErrorsTest, JsonErrorsAreJsonOnStandardError) {
-  FakeServer server;
-  const CommandResult result = RunCommand(server.address(), {"describe", "x", "--json"});
-  EXPECT_EQ(result.out, "");
-  bool ok = false;
-  const auto json = testing::ParseJson(result.err, &ok);
-  ASSERT_TRUE(ok) << result.err;
+TEST_F(CliErrorsTest, JsonErrorsAreJsonOnStandardError) {
+  const auto json = ParseJson(RunToFail(kExitServerError, {"describe", "x", "--json"}));
+  EXPECT_EQ(result_.out, "");
   EXPECT_EQ(testing::At(json, "error.code").string_value(), "NOT_FOUND");
   EXPECT_EQ(testing::At(json, "error.reason").string_value(), "MODEL_NOT_FOUND");
   EXPECT_EQ(testing::At(json, "error.metadata.model").string_value(), "x");
 }
 
-TEST(CliErrorsTest, NoServerExitsWithThree) {
-  std::string address;
-  {
-    FakeServer server;
-    address = server.address();
-  }
-  const CommandResult result = RunCommand("", {"models", "--server=" + address});
-  EXPECT_EQ(result.exit_code, kExitUnreachable);
-  EXPECT_EQ(result.err, "heed: no heed server answers at " + address +
-                            ".\n      Is heed-server running? Name another server with "
-                            "--server=HOST:PORT or HEED_SERVER.\n");
+TEST_F(CliErrorsTest, NoServerExitsWithThree) {
+  server_.Shutdown();
+  result_ = RunCommand("", {"models", "--server=" + server_.address()});
+  EXPECT_EQ(result_.exit_code, kExitUnreachable);
+  EXPECT_EQ(result_.err, "heed: no heed server answers at " + server_.address() +
+                             ".\n      Is heed-server running? Name another server with "
+                             "--server=HOST:PORT or HEED_SERVER.\n");
 }
 
-TEST(CliErrorsTest, ADrainingServerIsReachedAllTheSame) {
-  FakeServer server;
-  server.FailNext(100, HeedError(grpc::UNAVAILABLE, "the server is shutting down", "DRAINING"));
-  EXPECT_EQ(RunCommand(server.address(), {"models"}).exit_code, kExitServerError);
+TEST_F(CliErrorsTest, ADrainingServerIsReachedAllTheSame) {
+  server_.FailNext(100, HeedError(grpc::UNAVAILABLE, "the server is shutting down", "DRAINING"));
+  RunToFail(kExitServerError, {"models"});
 }
 
-TEST(CliErrorsTest, NotServingExitsWithOne) {
-  FakeServer server;
-  server.SetServing("heed.v1.InspectionService", false);
-  const CommandResult result = RunCommand(server.address(), {"health"});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_THAT(result.out, HasSubstr("heed.v1.InspectionService  NOT_SERVING\n"));
-  EXPECT_EQ(result.err, "heed: heed.v1.InspectionService is NOT_SERVING.\n");
-  EXPECT_EQ(RunCommand(server.address(), {"health", "heed.v1.ModelService"}).exit_code, kExitDone);
-  EXPECT_EQ(RunCommand(server.address(), {"health", "nothing"}).exit_code, kExitServerError);
+TEST_F(CliErrorsTest, NotServingExitsWithOne) {
+  server_.SetServing("heed.v1.InspectionService", false);
+  EXPECT_EQ(RunToFail(kExitServerError, {"health"}),
+            "heed: heed.v1.InspectionService is NOT_SERVING.\n");
+  EXPECT_THAT(result_.out, HasSubstr("heed.v1.InspectionService  NOT_SERVING\n"));
+  Run({"health", "heed.v1.ModelService"});
+  RunToFail(kExitServerError, {"health", "nothing"});
 }
 
-TEST(CliErrorsTest, DeadlineExitsWithOne) {
-  FakeServer server;
-  server.script.endless = true;
-  const CommandResult result =
-      RunCommand(server.address(), {"generate", "the", "--deadline=100ms"});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_THAT(result.err, HasSubstr("heed: no answer in time.\n"));
-  server.cancelled().WaitForNotification();
+TEST_F(CliErrorsTest, DeadlineExitsWithOne) {
+  server_.script.endless = true;
+  EXPECT_THAT(RunToFail(kExitServerError, {"generate", "the", "--deadline=100ms"}),
+              HasSubstr("heed: no answer in time.\n"));
+  server_.cancelled().WaitForNotification();
 }
 
-TEST(CliErrorsTest, AFullOutputIsAnError) {
-  FakeServer server;
+TEST_F(CliErrorsTest, AFullOutputIsAnError) {
   std::istringstream in;
   std::ostringstream out;
   std::ostringstream err;
   out.setstate(std::ios::badbit);
-  Environment environment{.in = &in, .out = &out, .err = &err, .server = server.address()};
+  Environment environment{.in = &in, .out = &out, .err = &err, .server = server_.address()};
   EXPECT_EQ(RunHeed({"models"}, environment), kExitServerError);
   EXPECT_THAT(err.str(), HasSubstr("the output could not be written"));
 }
 
 // Ctrl-C as a real signal, while a generation without end is running.
-TEST(CliErrorsTest, InterruptCancelsTheCallOnTheServerAndSaysSo) {
-  FakeServer server;
-  server.script.endless = true;
+TEST_F(CliErrorsTest, InterruptCancelsTheCallOnTheServerAndSaysSo) {
+  server_.script.endless = true;
   CancelToken cancel;
-  CommandResult result;
   {
     InterruptGuard guard(&cancel);
     std::thread command([&] {
-      result = RunCommand(server.address(), {"generate", "the"}, {.cancel = &cancel});
+      RunToFail(kExitInterrupted, {"generate", "the"}, {.cancel = &cancel});
     });
     // The call is under way once the server has been asked; only then is there something to cancel.
-    while (server.call_count() == 0) std::this_thread::yield();
+    while (server_.call_count() == 0) std::this_thread::yield();
     raise(SIGINT);
     command.join();
   }
-  EXPECT_EQ(result.exit_code, kExitInterrupted);
-  EXPECT_THAT(result.err, HasSubstr("heed: cancelled; the server was told to stop.\n"));
-  server.cancelled().WaitForNotification();
+  EXPECT_THAT(result_.err, HasSubstr("heed: cancelled; the server was told to stop.\n"));
+  server_.cancelled().WaitForNotification();
 }
 
 TEST(CliErrorsDeathTest, InterruptWithoutACallEndsTheProcess) {

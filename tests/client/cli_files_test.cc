@@ -9,15 +9,14 @@
 #include "client/cli/npy.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/client/fake_server.h"
-#include "tests/client/run_command.h"
+#include "tests/client/cli_fixture.h"
 
 namespace heed::cli {
 namespace {
 
 using ::testing::ElementsAre;
-using testing::FakeServer;
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 
 constexpr char kText[] = "the keys to the cabinet";
 
@@ -26,7 +25,7 @@ std::string Read(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-class CliFilesTest : public ::testing::Test {
+class CliFilesTest : public CliFixture {
  protected:
   CliFilesTest() {
     folder_ = ::testing::TempDir() + "/" +
@@ -36,39 +35,37 @@ class CliFilesTest : public ::testing::Test {
   }
   ~CliFilesTest() override { std::filesystem::remove_all(folder_); }
 
-  FakeServer server_;
   std::string folder_;
 };
 
+// Expects a .npy file of `shape`, and gives its values.
+std::vector<float> ReadNpy(const std::string& path, const std::vector<int64_t>& shape) {
+  const std::string bytes = Read(path);
+  const std::string header = NpyHeader(shape);
+  EXPECT_EQ(bytes.substr(0, header.size()), header);
+  if (bytes.size() < header.size()) return {};
+  std::vector<float> values((bytes.size() - header.size()) / sizeof(float));
+  std::memcpy(values.data(), bytes.data() + header.size(), values.size() * sizeof(float));
+  return values;
+}
+
 TEST_F(CliFilesTest, AttentionNpyHoldsEveryWeight) {
   const std::string path = folder_ + "/a.npy";
-  const CommandResult result =
-      RunCommand(server_.address(), {"attention", kText, "--npy", path, "--head=1"});
-  ASSERT_EQ(result.exit_code, kExitDone) << result.err;
-  EXPECT_EQ(result.out, "");
-  EXPECT_EQ(result.err,
+  EXPECT_EQ(Run({"attention", kText, "--npy", path, "--head=1"}), "");
+  EXPECT_EQ(result_.err,
             "heed: wrote " + path + " (float32 [2 layers, 1 heads, 5 queries, 5 keys])\n");
-  const std::string bytes = Read(path);
-  const std::string header = NpyHeader({2, 1, 5, 5});
-  ASSERT_EQ(bytes.size(), header.size() + 2 * 5 * 5 * 4);
-  EXPECT_EQ(bytes.substr(0, header.size()), header);
+  const std::vector<float> weights = ReadNpy(path, {2, 1, 5, 5});
+  ASSERT_THAT(weights, SizeIs(2 * 5 * 5));
   // Layer 1, query 4: head 1 there follows the pattern of later keys weighing more.
-  std::vector<float> row(5);
-  std::memcpy(row.data(), bytes.data() + bytes.size() - 20, 20);
-  EXPECT_EQ(row, testing::FakeRow(3, 4, 5));
+  EXPECT_EQ(std::vector<float>(weights.end() - 5, weights.end()), testing::FakeRow(3, 4, 5));
 }
 
 TEST_F(CliFilesTest, PredictFullWritesLogProbabilities) {
   const std::string path = folder_ + "/p.npy";
-  const CommandResult result =
-      RunCommand(server_.address(), {"predict", kText, "--all", "--full=" + path});
-  ASSERT_EQ(result.exit_code, kExitDone) << result.err;
-  const std::string header = NpyHeader({5, 4});
-  const std::string bytes = Read(path);
-  ASSERT_EQ(bytes.size(), header.size() + 5 * 4 * 4);
-  std::vector<float> row(4);
-  std::memcpy(row.data(), bytes.data() + header.size(), 16);
-  EXPECT_THAT(row, ElementsAre(-1, -2, -3, -4));
+  Run({"predict", kText, "--all", "--full=" + path});
+  const std::vector<float> values = ReadNpy(path, {5, 4});
+  ASSERT_THAT(values, SizeIs(5 * 4));
+  EXPECT_THAT(std::vector<float>(values.begin(), values.begin() + 4), ElementsAre(-1, -2, -3, -4));
 }
 
 TEST_F(CliFilesTest, PredictFullRefusesRowsOfDifferentLengths) {
@@ -77,17 +74,15 @@ TEST_F(CliFilesTest, PredictFullRefusesRowsOfDifferentLengths) {
     tensor->set_shape(0, 3);
     tensor->mutable_data()->resize(12);
   };
-  const CommandResult result =
-      RunCommand(server_.address(), {"predict", kText, "--all", "--full=" + folder_ + "/p.npy"});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_THAT(result.err, HasSubstr("different lengths"));
+  EXPECT_THAT(
+      RunToFail(kExitServerError, {"predict", kText, "--all", "--full=" + folder_ + "/p.npy"}),
+      HasSubstr("different lengths"));
 }
 
 TEST_F(CliFilesTest, AttentionHtmlIsOnePage) {
   const std::string path = folder_ + "/a.html";
-  const CommandResult result = RunCommand(server_.address(), {"attention", kText, "--html", path});
-  ASSERT_EQ(result.exit_code, kExitDone) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("open it in a browser"));
+  Run({"attention", kText, "--html", path});
+  EXPECT_THAT(result_.err, HasSubstr("open it in a browser"));
   const std::string page = Read(path);
   EXPECT_THAT(page, HasSubstr(R"("tokens":["the","·keys","·to","·the","·cabinet"])"));
   EXPECT_THAT(page, HasSubstr(R"("first":{"layer":1,"head":0,)"));
@@ -95,24 +90,27 @@ TEST_F(CliFilesTest, AttentionHtmlIsOnePage) {
 
 TEST_F(CliFilesTest, APlaceThatCannotBeWrittenIsNamed) {
   const std::string path = folder_ + "/none/a.npy";
-  const CommandResult result = RunCommand(server_.address(), {"attention", kText, "--npy", path});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_EQ(result.err, "heed: cannot write " + path + ": No such file or directory.\n");
+  EXPECT_EQ(RunToFail(kExitServerError, {"attention", kText, "--npy", path}),
+            "heed: cannot write " + path + ": No such file or directory.\n");
 }
 
 TEST_F(CliFilesTest, AFailedWriteLeavesTheOldFile) {
   const std::string path = folder_ + "/a.npy";
   std::ofstream(path) << "old";
   std::filesystem::create_directory(path + ".part");
-  EXPECT_EQ(RunCommand(server_.address(), {"attention", kText, "--npy", path}).exit_code,
-            kExitServerError);
+  RunToFail(kExitServerError, {"attention", kText, "--npy", path});
   EXPECT_EQ(Read(path), "old");
 }
 
 TEST_F(CliFilesTest, ADeviceIsWrittenStraight) {
-  const CommandResult result =
-      RunCommand(server_.address(), {"attention", kText, "--npy=/dev/null"});
-  EXPECT_EQ(result.exit_code, kExitDone) << result.err;
+  Run({"attention", kText, "--npy=/dev/null"});
+}
+
+TEST_F(CliFilesTest, EmbedNpyHoldsTheTextsVectors) {
+  const std::string path = folder_ + "/v.npy";
+  EXPECT_THAT(Run({"embed", "the keys", "the", "--npy", path}), HasSubstr("cosine similarity"));
+  EXPECT_EQ(result_.err, "heed: wrote " + path + " (float32 [2 texts, 3 dimensions])\n");
+  EXPECT_THAT(ReadNpy(path, {2, 3}), ElementsAre(0.5, 0.5, 1, 0, 0, 1));
 }
 
 }  // namespace

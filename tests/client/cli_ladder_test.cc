@@ -12,43 +12,27 @@
 #include "client/cli/ladder_page.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/client/fake_server.h"
+#include "tests/client/cli_fixture.h"
 #include "tests/client/json_check.h"
-#include "tests/client/run_command.h"
 
 namespace heed::cli {
 namespace {
 
 using ::testing::AllOf;
 using testing::At;
-using testing::FakeServer;
 using ::testing::HasSubstr;
 using testing::HeedError;
 using ::testing::Not;
 
 constexpr char kText[] = "the keys to the cabinet";
 
-class CliLadderTest : public ::testing::Test {
+class CliLadderTest : public CliFixture {
  protected:
   CliLadderTest() {
     server_.script.models = {"decoder", "last-word", "average", "encoder"};
     server_.script.bidirectional = {"encoder"};
     server_.script.layers = 1;
     server_.script.heads = 1;
-  }
-
-  CommandResult Run(std::vector<std::string> words, const CommandOptions& options = {}) {
-    words.insert(words.begin(), "ladder");
-    return RunCommand(server_.address(), words, options);
-  }
-
-  google::protobuf::Value RunJson(std::vector<std::string> words) {
-    words.push_back("--json");
-    const CommandResult result = Run(words);
-    bool ok = false;
-    const google::protobuf::Value value = testing::ParseJson(result.out, &ok);
-    EXPECT_TRUE(ok) << result.out << result.err;
-    return value;
   }
 
   // Lets the decoder's distribution depend on the first word, and that of all others on nothing.
@@ -62,14 +46,10 @@ class CliLadderTest : public ::testing::Test {
           std::string(reinterpret_cast<const char*>(values), sizeof values));
     };
   }
-
-  FakeServer server_;
 };
 
 TEST_F(CliLadderTest, OnePromptIsAskedOfEveryRungInOrder) {
-  const CommandResult result = Run({kText, "--top=2"});
-  EXPECT_EQ(result.exit_code, kExitDone) << result.err;
-  EXPECT_EQ(result.out,
+  EXPECT_EQ(Run({"ladder", kText, "--top=2"}),
             "                  the ·keys  ·to ·the ·cabinet [MASK]\n"
             "0 last-word      only the last word counts                              2.1 bits\n"
             "  looks at       ░.06 ░░.06 ░.06 *.75 ░░░░░.06      ·\n"
@@ -96,7 +76,7 @@ TEST_F(CliLadderTest, OnePromptIsAskedOfEveryRungInOrder) {
 TEST_F(CliLadderTest, OfSeveralHeadsTheClearestIsShownAndNamed) {
   server_.script.layers = 2;
   server_.script.heads = 2;
-  const std::string out = Run({kText, "--models=decoder"}).out;
+  const std::string out = Run({"ladder", kText, "--models=decoder"});
   EXPECT_THAT(out, HasSubstr("5 decoder        2 layers of 2 heads; a word sees those before it"));
   EXPECT_THAT(out, HasSubstr("  layer 1 head 0 ░.05 █*.80 ░.05 ░.05 ░░░░░.05\n"));
   EXPECT_THAT(out, HasSubstr("looks\nhardest at a word past its"));
@@ -104,23 +84,22 @@ TEST_F(CliLadderTest, OfSeveralHeadsTheClearestIsShownAndNamed) {
 
 TEST_F(CliLadderTest, TwoPromptsAreToldApartOrNot) {
   LetTheDecoderTellApart();
-  const CommandResult result = Run({"big cat", "small dog", "--models=average,decoder", "--top=1"});
-  EXPECT_EQ(result.exit_code, kExitDone) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("A  big cat\nB  small dog\n\n"));
-  EXPECT_THAT(result.out, HasSubstr("1 average        every word counts the same\n"
-                                    "  A  2.1 bits    ·were 0.412\n"
-                                    "  B  2.1 bits    ·were 0.412\n"
-                                    "                 = the same answer, bit for bit\n"));
-  EXPECT_THAT(result.out, HasSubstr("≠ up to 0.318 apart: "));
-  EXPECT_THAT(result.out, HasSubstr("looked at in A    big ·cat\n1 average        *.92 ░.08\n"));
-  EXPECT_THAT(result.out, HasSubstr("looked at in B   small ·dog\n"));
-  EXPECT_THAT(result.out,
-              HasSubstr("Cannot tell A from B: average.\nTells them apart: decoder.\n"));
+  const std::string out =
+      Run({"ladder", "big cat", "small dog", "--models=average,decoder", "--top=1"});
+  EXPECT_THAT(out, HasSubstr("A  big cat\nB  small dog\n\n"));
+  EXPECT_THAT(out, HasSubstr("1 average        every word counts the same\n"
+                             "  A  2.1 bits    ·were 0.412\n"
+                             "  B  2.1 bits    ·were 0.412\n"
+                             "                 = the same answer, bit for bit\n"));
+  EXPECT_THAT(out, HasSubstr("≠ up to 0.318 apart: "));
+  EXPECT_THAT(out, HasSubstr("looked at in A    big ·cat\n1 average        *.92 ░.08\n"));
+  EXPECT_THAT(out, HasSubstr("looked at in B   small ·dog\n"));
+  EXPECT_THAT(out, HasSubstr("Cannot tell A from B: average.\nTells them apart: decoder.\n"));
 }
 
 TEST_F(CliLadderTest, JsonHasEverything) {
   LetTheDecoderTellApart();
-  const auto json = RunJson({"big cat", "small [MASK]", "--top=1"});
+  const auto json = RunJson({"ladder", "big cat", "small [MASK]", "--top=1"});
   EXPECT_EQ(At(json, "prompts.1").string_value(), "small [MASK]");
   EXPECT_EQ(At(json, "missing.0").string_value(), "weighted");
   EXPECT_EQ(At(json, "rungs.0.rung").number_value(), 0);
@@ -142,7 +121,7 @@ TEST_F(CliLadderTest, JsonHasEverything) {
 }
 
 TEST_F(CliLadderTest, AMaskInsideIsAskedOfModelsThatLookBackWithWhatStandsBefore) {
-  const std::string out = Run({"the keys ____ the cabinet"}).out;
+  const std::string out = Run({"ladder", "the keys ____ the cabinet"});
   EXPECT_THAT(out, HasSubstr("the ·keys [MASK] ·the ·cabinet\n"));
   EXPECT_THAT(out, HasSubstr("  looks at       *.92 ░░.08      ·    ·        ·\n"
                              "  at the mask    ·were"));
@@ -159,14 +138,14 @@ TEST_F(CliLadderTest, OneRungsErrorHidesNoOthersAnswer) {
     return HeedError(grpc::FAILED_PRECONDITION, "context window exceeded: the prompt has 9 tokens",
                      "CONTEXT_WINDOW_EXCEEDED");
   };
-  const CommandResult result = Run({kText});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_EQ(result.err, "heed: 1 of 4 models could not answer: average.\n");
-  EXPECT_THAT(result.out, HasSubstr("  no answer      context window exceeded: the prompt has 9 "
-                                    "tokens. Shorten it,\n"));
-  EXPECT_THAT(result.out, HasSubstr("0 last-word"));
-  EXPECT_THAT(result.out, HasSubstr("6 encoder"));
-  const auto json = RunJson({kText});
+  EXPECT_EQ(RunToFail(kExitServerError, {"ladder", kText}),
+            "heed: 1 of 4 models could not answer: average.\n");
+  EXPECT_THAT(result_.out, HasSubstr("  no answer      context window exceeded: the prompt has 9 "
+                                     "tokens. Shorten it,\n"));
+  EXPECT_THAT(result_.out, HasSubstr("0 last-word"));
+  EXPECT_THAT(result_.out, HasSubstr("6 encoder"));
+  RunToFail(kExitServerError, {"ladder", kText, "--json"});
+  const auto json = ParseJson(result_.out);
   EXPECT_EQ(At(json, "rungs.1.answers.0.error.reason").string_value(), "CONTEXT_WINDOW_EXCEEDED");
   EXPECT_EQ(At(json, "rungs.0.answers.0.candidates.0.rank").number_value(), 1);
 }
@@ -176,28 +155,25 @@ TEST_F(CliLadderTest, WhatIsExpectedIsShownWithoutWhatIsLookedAt) {
     const bool refused = model == "average" && rpc == "GetAttention";
     return refused ? HeedError(grpc::INTERNAL, "no weights", "LOST") : grpc::Status::OK;
   };
-  const CommandResult result = Run({kText});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_THAT(result.out, HasSubstr("  looks at       no weights.\n  expects        ·were 0.412"));
+  RunToFail(kExitServerError, {"ladder", kText});
+  EXPECT_THAT(result_.out, HasSubstr("  looks at       no weights.\n  expects        ·were 0.412"));
 }
 
 TEST_F(CliLadderTest, AServerThatSendsTooManyPredictionsIsTold) {
   server_.script.edit_predict = [](v1::PredictResponse& response) {
     if (response.model().name() == "average") response.clear_predictions();
   };
-  const CommandResult result = Run({kText});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_THAT(result.out, HasSubstr("the server sent 0 predictions where one was asked for"));
+  RunToFail(kExitServerError, {"ladder", kText});
+  EXPECT_THAT(result_.out, HasSubstr("the server sent 0 predictions where one was asked for"));
 }
 
 TEST_F(CliLadderTest, WhenNoRungAnswersTheErrorIsTheirs) {
   server_.script.refuse = [](const std::string&, const std::string&) {
     return HeedError(grpc::RESOURCE_EXHAUSTED, "the queue is full", "QUEUE_FULL");
   };
-  const CommandResult result = Run({kText});
-  EXPECT_EQ(result.exit_code, kExitServerError);
-  EXPECT_EQ(result.out, "");
-  EXPECT_THAT(result.err, HasSubstr("heed: the queue is full."));
+  RunToFail(kExitServerError, {"ladder", kText});
+  EXPECT_EQ(result_.out, "");
+  EXPECT_THAT(result_.err, HasSubstr("heed: the queue is full."));
 }
 
 TEST_F(CliLadderTest, WrongUsageExitsWithTwo) {
@@ -214,29 +190,24 @@ TEST_F(CliLadderTest, WrongUsageExitsWithTwo) {
       {{"the ____ of ____"}, "the prompt has 2 masks; the ladder asks at one place."},
   };
   for (const auto& [words, message] : cases) {
-    const CommandResult result = Run(words);
-    EXPECT_EQ(result.exit_code, kExitUsage) << message;
-    EXPECT_THAT(result.err, HasSubstr(message));
+    std::vector<std::string> command = {"ladder"};
+    command.insert(command.end(), words.begin(), words.end());
+    EXPECT_THAT(RunToFail(kExitUsage, command), HasSubstr(message));
   }
 }
 
 TEST_F(CliLadderTest, NoServerExitsWithThree) {
-  const std::string address = server_.address();
   server_.Shutdown();
-  const CommandResult result = RunCommand(address, {"ladder", kText});
-  EXPECT_EQ(result.exit_code, kExitUnreachable);
-  EXPECT_THAT(result.err, HasSubstr("Is heed-server running?"));
+  EXPECT_THAT(RunToFail(kExitUnreachable, {"ladder", kText}), HasSubstr("Is heed-server running?"));
 }
 
 TEST_F(CliLadderTest, NoRungLoadedSaysWhatIs) {
   server_.script.models = {"mine"};
-  const CommandResult none = Run({kText});
-  EXPECT_EQ(none.exit_code, kExitServerError);
-  EXPECT_THAT(none.err, HasSubstr("none of the ladder's models is loaded"));
-  EXPECT_EQ(Run({kText, "--models=mine"}).exit_code, kExitDone);
-  const CommandResult unknown = Run({kText, "--models=mind"});
-  EXPECT_EQ(unknown.exit_code, kExitServerError);
-  EXPECT_THAT(unknown.err, HasSubstr("Did you mean \"mine\"?"));
+  EXPECT_THAT(RunToFail(kExitServerError, {"ladder", kText}),
+              HasSubstr("none of the ladder's models is loaded"));
+  Run({"ladder", kText, "--models=mine"});
+  EXPECT_THAT(RunToFail(kExitServerError, {"ladder", kText, "--models=mind"}),
+              HasSubstr("Did you mean \"mine\"?"));
 }
 
 TEST_F(CliLadderTest, CtrlCEndsItWithoutAnswers) {
@@ -245,21 +216,20 @@ TEST_F(CliLadderTest, CtrlCEndsItWithoutAnswers) {
     cancel.Cancel();
     return grpc::Status::OK;
   };
-  const CommandResult result = Run({kText}, {.cancel = &cancel});
-  EXPECT_EQ(result.exit_code, kExitInterrupted);
-  EXPECT_EQ(result.out, "");
-  EXPECT_EQ(result.err, "heed: cancelled; the server was told to stop.\n");
+  EXPECT_EQ(RunToFail(kExitInterrupted, {"ladder", kText}, {.cancel = &cancel}),
+            "heed: cancelled; the server was told to stop.\n");
+  EXPECT_EQ(result_.out, "");
 }
 
 TEST_F(CliLadderTest, NoLineIsWiderThanTheTerminal) {
   const std::string text = "the trophy would not fit in the suitcase because it was too ____";
   for (int width : {40, 60, 80, 120}) {
     for (const auto& words :
-         {std::vector<std::string>{text}, std::vector<std::string>{text, "the keys to"}}) {
+         {std::vector<std::string>{"ladder", text}, {"ladder", text, "the keys to"}}) {
       const Terminal terminal{.is_terminal = true, .width = width};
       std::vector<std::string> plain = words;
       plain.push_back("--color=never");
-      const std::string out = Run(plain, {.terminal = terminal}).out;
+      const std::string out = Run(plain, {.terminal = terminal});
       for (absl::string_view line : absl::StrSplit(out, '\n')) {
         const bool is_command = absl::StartsWith(line, "  heed ladder");
         if (is_command || width < 80) continue;  // names and words are not cut
@@ -280,10 +250,8 @@ std::string ReadFile(const std::string& path) {
 TEST_F(CliLadderTest, HtmlIsOnePageThatLoadsNothing) {
   LetTheDecoderTellApart();
   const std::string path = ::testing::TempDir() + "/ladder.html";
-  const CommandResult result = Run({"big cat", "</script><b>", "--html=" + path});
-  EXPECT_EQ(result.exit_code, kExitDone) << result.err;
-  EXPECT_EQ(result.out, "");
-  EXPECT_THAT(result.err, HasSubstr("heed: wrote " + path));
+  EXPECT_EQ(Run({"ladder", "big cat", "</script><b>", "--html=" + path}), "");
+  EXPECT_THAT(result_.err, HasSubstr("heed: wrote " + path));
   const std::string page = ReadFile(path);
   EXPECT_THAT(page, HasSubstr("<title>heed ladder: big cat / &lt;/script&gt;&lt;b&gt;</title>"));
   EXPECT_THAT(page, HasSubstr(R"("title":"1 average")"));
@@ -296,11 +264,7 @@ TEST_F(CliLadderTest, HtmlIsOnePageThatLoadsNothing) {
 }
 
 TEST_F(CliLadderTest, StandardInputIsAPrompt) {
-  const auto json = [&] {
-    const CommandResult result = Run({"-", "--json"}, {.in = "the keys\n"});
-    bool ok = false;
-    return testing::ParseJson(result.out, &ok);
-  }();
+  const auto json = RunJson({"ladder", "-"}, {.in = "the keys\n"});
   EXPECT_EQ(At(json, "prompts.0").string_value(), "the keys");
 }
 

@@ -4,37 +4,27 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/client/fake_server.h"
+#include "tests/client/cli_fixture.h"
 #include "tests/client/json_check.h"
-#include "tests/client/run_command.h"
 
 namespace heed::cli {
 namespace {
 
 using testing::At;
 using ::testing::ElementsAre;
-using testing::FakeServer;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class CliMasksTest : public ::testing::Test {
+class CliMasksTest : public CliFixture {
  protected:
   CliMasksTest() {
     server_.script.models = {"decoder", "encoder"};
     server_.script.bidirectional = {"encoder"};
   }
-
-  CommandResult Run(const std::vector<std::string>& words) {
-    const CommandResult result = RunCommand(server_.address(), words);
-    EXPECT_EQ(result.exit_code, kExitDone) << result.err;
-    return result;
-  }
-
-  FakeServer server_;
 };
 
 TEST_F(CliMasksTest, ABlankIsTheMaskOfAModelThatFillsThem) {
-  const std::string out = Run({"predict", "--model=encoder", "the ____ to", "--top=1"}).out;
+  const std::string out = Run({"predict", "--model=encoder", "the ____ to", "--top=1"});
   EXPECT_EQ(server_.last_predict.prompt().text(), "the [MASK] to");
   EXPECT_EQ(out,
             "the [MASK] to\n"
@@ -45,7 +35,7 @@ TEST_F(CliMasksTest, ABlankIsTheMaskOfAModelThatFillsThem) {
 }
 
 TEST_F(CliMasksTest, SeveralMasksHaveATableEach) {
-  const std::string out = Run({"predict", "--model=encoder", "the ____ to [MASK]", "--top=1"}).out;
+  const std::string out = Run({"predict", "--model=encoder", "the ____ to [MASK]", "--top=1"});
   EXPECT_EQ(server_.last_predict.prompt().text(), "the [MASK] to [MASK]");
   EXPECT_EQ(out,
             "the [MASK]#1 to [MASK]#2\n"
@@ -63,18 +53,15 @@ TEST_F(CliMasksTest, SeveralMasksHaveATableEach) {
 }
 
 TEST_F(CliMasksTest, JsonHasAPredictionForEachMask) {
-  bool ok = false;
-  const auto json = testing::ParseJson(
-      Run({"predict", "--model=encoder", "the ____ to ____", "--json"}).out, &ok);
-  ASSERT_TRUE(ok);
+  const auto json = RunJson({"predict", "--model=encoder", "the ____ to ____"});
   EXPECT_EQ(At(json, "predictions.0.position").number_value(), 1);
   EXPECT_EQ(At(json, "predictions.1.position").number_value(), 3);
 }
 
 TEST_F(CliMasksTest, ForAModelThatLooksBackABlankIsText) {
-  const CommandResult result = Run({"predict", "the ____"});
+  Run({"predict", "the ____"});
   EXPECT_EQ(server_.last_predict.prompt().text(), "the ____");
-  EXPECT_EQ(result.err,
+  EXPECT_EQ(result_.err,
             "heed: decoder looks back only and reads ____ as text; --model=encoder fills it in.\n");
 }
 
@@ -84,7 +71,7 @@ TEST_F(CliMasksTest, LiteralKeepsBlanks) {
 }
 
 TEST_F(CliMasksTest, AttentionFillsInBlanksToo) {
-  const std::string out = Run({"attention", "--model=encoder", "the ____ to"}).out;
+  const std::string out = Run({"attention", "--model=encoder", "the ____ to"});
   EXPECT_EQ(server_.last_attention.prompt().text(), "the [MASK] to");
   EXPECT_THAT(out, HasSubstr("[MASK]"));
 }
@@ -95,7 +82,7 @@ TEST_F(CliMasksTest, WithoutBlanksTheModelIsNotLookedUp) {
 }
 
 TEST_F(CliMasksTest, CandidatesAreWordsAfterASpace) {
-  const std::string out = Run({"predict", "the keys", "--candidates=were,was"}).out;
+  const std::string out = Run({"predict", "the keys", "--candidates=were,was"});
   EXPECT_THAT(server_.last_predict.candidates().texts().texts(), ElementsAre(" were", " was"));
   EXPECT_THAT(out, HasSubstr("read as ·were, ·was, words after a space; without it: "
                              "--candidate-ids=904,903\n"));
@@ -108,7 +95,7 @@ TEST_F(CliMasksTest, CandidatesStayAsGivenWhereNoWordBegins) {
       {"the keys", "--candidates=.were"},
   };
   for (const auto& words : cases) {
-    const std::string out = Run({"predict", words[0], words[1]}).out;
+    const std::string out = Run({"predict", words[0], words[1]});
     EXPECT_EQ("--candidates=" + server_.last_predict.candidates().texts().texts(0), words[1]);
     EXPECT_THAT(out, Not(HasSubstr("read as")));
   }

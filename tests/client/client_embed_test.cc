@@ -6,22 +6,18 @@
 #include "client/client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/client/connect_to.h"
 #include "tests/client/fake_server.h"
 
 namespace heed {
 namespace {
 
+using testing::ConnectTo;
 using ::testing::ElementsAre;
 using testing::FakeServer;
 using ::testing::FloatEq;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-std::unique_ptr<Client> ConnectTo(const FakeServer& server) {
-  auto client = Client::Connect(server.address());
-  EXPECT_TRUE(client.ok()) << client.status();
-  return *std::move(client);
-}
 
 TEST(ClientEmbedTest, SendsEveryField) {
   FakeServer server;

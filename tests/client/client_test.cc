@@ -9,21 +9,17 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/client/connect_to.h"
 #include "tests/client/fake_server.h"
 
 namespace heed {
 namespace {
 
+using testing::ConnectTo;
 using ::testing::ElementsAre;
 using testing::FakeServer;
 using ::testing::HasSubstr;
 using testing::HeedError;
-
-std::unique_ptr<Client> ConnectTo(const FakeServer& server, const ClientOptions& options = {}) {
-  auto client = Client::Connect(server.address(), options);
-  EXPECT_TRUE(client.ok()) << client.status();
-  return *std::move(client);
-}
 
 TEST(ClientTest, ListsModelsWithEveryField) {
   FakeServer server;
