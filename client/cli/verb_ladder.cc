@@ -93,15 +93,6 @@ absl::StatusOr<Ladder> Ask(const LadderQuestion& question, const std::vector<std
   return ladder;
 }
 
-// Of the first answer that failed; OK when none did.
-absl::Status FirstError(const RungReport& report) {
-  for (const RungAnswer& answer : report.answers) {
-    if (!answer.status.ok()) return answer.status;
-    if (!answer.look_status.ok()) return answer.look_status;
-  }
-  return report.comparison ? report.comparison->status : absl::OkStatus();
-}
-
 // What the whole command ends with when some rungs failed and others did not.
 absl::Status Summary(const Ladder& ladder) {
   std::vector<std::string> failed;
@@ -122,7 +113,7 @@ absl::Status NothingToShow(const Ladder& ladder, const Session& session) {
                        [](const RungAnswer& answer) { return answer.status.ok(); });
   };
   if (std::any_of(ladder.rungs.begin(), ladder.rungs.end(), answered)) return absl::OkStatus();
-  return FirstError(ladder.rungs.front());
+  return ladder.rungs.front().answers.front().status;
 }
 
 absl::Status WritePage(const Ladder& ladder, const std::string& path, Session& session) {

@@ -150,6 +150,16 @@ TEST_F(CliLadderTest, OneRungsErrorHidesNoOthersAnswer) {
   EXPECT_EQ(At(json, "rungs.0.answers.0.candidates.0.rank").number_value(), 1);
 }
 
+TEST_F(CliLadderTest, TheFirstRungsErrorHidesNoOthersAnswer) {
+  server_.script.refuse = [](const std::string&, const std::string& model) {
+    const bool refused = model == "last-word";
+    return refused ? HeedError(grpc::INTERNAL, "gone", "LOST") : grpc::Status::OK;
+  };
+  EXPECT_EQ(RunToFail(kExitServerError, {"ladder", kText}),
+            "heed: 1 of 4 models could not answer: last-word.\n");
+  EXPECT_THAT(result_.out, AllOf(HasSubstr("  no answer      gone.\n"), HasSubstr("6 encoder")));
+}
+
 TEST_F(CliLadderTest, WhatIsExpectedIsShownWithoutWhatIsLookedAt) {
   server_.script.refuse = [](const std::string& rpc, const std::string& model) {
     const bool refused = model == "average" && rpc == "GetAttention";
@@ -165,6 +175,27 @@ TEST_F(CliLadderTest, AServerThatSendsTooManyPredictionsIsTold) {
   };
   RunToFail(kExitServerError, {"ladder", kText});
   EXPECT_THAT(result_.out, HasSubstr("the server sent 0 predictions where one was asked for"));
+}
+
+TEST_F(CliLadderTest, AServerThatSendsWeightsForAnotherPromptIsTold) {
+  server_.script.edit_predict = [](v1::PredictResponse& response) {
+    if (response.model().name() == "average") response.mutable_prompt()->add_tokens();
+  };
+  RunToFail(kExitServerError, {"ladder", kText});
+  EXPECT_THAT(result_.out, HasSubstr("the server sent weights for another prompt"));
+}
+
+TEST_F(CliLadderTest, AServerThatSendsDistributionsThatDoNotCompareIsTold) {
+  server_.script.edit_predict = [](v1::PredictResponse& response) {
+    auto* prediction = response.mutable_predictions(0);
+    if (response.prompt().tokens(0).bytes() != "big" || !prediction->has_log_probabilities()) {
+      return;
+    }
+    prediction->mutable_log_probabilities()->set_shape(0, 3);
+    prediction->mutable_log_probabilities()->mutable_data()->resize(12);
+  };
+  RunToFail(kExitServerError, {"ladder", "big cat", "small dog", "--models=average"});
+  EXPECT_THAT(result_.out, HasSubstr("different lengths"));
 }
 
 TEST_F(CliLadderTest, WhenNoRungAnswersTheErrorIsTheirs) {
@@ -210,10 +241,11 @@ TEST_F(CliLadderTest, NoRungLoadedSaysWhatIs) {
               HasSubstr("Did you mean \"mine\"?"));
 }
 
+// Also when some answers are there already.
 TEST_F(CliLadderTest, CtrlCEndsItWithoutAnswers) {
   CancelToken cancel;
-  server_.script.refuse = [&](const std::string&, const std::string&) {
-    cancel.Cancel();
+  server_.script.refuse = [&](const std::string& rpc, const std::string&) {
+    if (rpc == "GetAttention") cancel.Cancel();
     return grpc::Status::OK;
   };
   EXPECT_EQ(RunToFail(kExitInterrupted, {"ladder", kText}, {.cancel = &cancel}),

@@ -113,7 +113,14 @@ TEST(ClientEmbedTest, TensorsThatDoNotFitAreInternalErrors) {
       [](v1::TextEmbedding& text) { text.mutable_token_vectors()->clear_shape(); },
       [](v1::TextEmbedding& text) { text.mutable_token_vectors()->set_shape(0, 3); },
       [](v1::TextEmbedding& text) { text.mutable_token_vectors()->set_shape(1, 0); },
-      [](v1::TextEmbedding& text) { text.mutable_token_vectors()->set_shape(1, int64_t{1} << 62); },
+      [](v1::TextEmbedding& text) {
+        text.mutable_token_vectors()->set_shape(1, 0);
+        text.mutable_token_vectors()->clear_data();
+      },
+      // Times four tokens in 64 bits: the 12 elements that there are.
+      [](v1::TextEmbedding& text) {
+        text.mutable_token_vectors()->set_shape(1, (int64_t{1} << 62) + 3);
+      },
       [](v1::TextEmbedding& text) { text.mutable_prompt()->mutable_tokens()->RemoveLast(); },
   };
   for (const auto& damage : damages) {
@@ -122,7 +129,7 @@ TEST(ClientEmbedTest, TensorsThatDoNotFitAreInternalErrors) {
       damage(*response.mutable_embeddings(1));
     };
     const auto result =
-        ConnectTo(server)->Embed({.texts = {"a", "the keys"}, .token_vectors = true});
+        ConnectTo(server)->Embed({.texts = {"a", "the keys to the"}, .token_vectors = true});
     EXPECT_TRUE(absl::IsInternal(result.status())) << result.status();
     EXPECT_THAT(std::string(result.status().message()), HasSubstr("the server sent a tensor"));
   }
