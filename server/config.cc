@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <functional>
-#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -16,13 +14,12 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "model/base/status_macros.h"
+#include "server/find_models.h"
 #include "server/nearest_name.h"
 #include "server/registry.h"
 
 namespace heed {
 namespace {
-
-namespace fs = std::filesystem;
 
 // Sets one option from its text. The error continues "--flag: ".
 using Setter = std::function<absl::Status(absl::string_view text, ServerConfig* config)>;
@@ -118,10 +115,7 @@ absl::StatusOr<ModelSource> ParseModelSource(absl::string_view text) {
       parts.first.find('/') == absl::string_view::npos) {
     source = {std::string(parts.first), std::string(parts.second)};
   } else {
-    const fs::path folder = fs::path(std::string(text)).lexically_normal();
-    const fs::path last =
-        folder.has_filename() ? folder.filename() : folder.parent_path().filename();
-    source = {last.string(), std::string(text)};
+    source = {ModelNameOf(std::string(text)), std::string(text)};
   }
   if (source.folder.empty()) {
     return absl::InvalidArgumentError(
@@ -187,7 +181,8 @@ const std::vector<Flag>& Flags() {
        "Default: "
        "the shipped models.",
        AddModel},
-      {"models-dir", "DIR", "Serves every model folder in DIR as well. Default: none.",
+      {"models-dir", "DIR",
+       "Serves every model folder and GGUF file in DIR as well. Default: none.",
        Text(&ServerConfig::models_dir)},
       {"allow-missing", "",
        "Starts without the models that cannot be loaded, with a warning for each. Default: one "
@@ -236,7 +231,7 @@ std::string EnvironmentName(const Flag& flag) {
 }
 
 absl::Status UnknownFlag(absl::string_view name) {
-  std::vector<std::string> known = {"help", "version", "describe"};
+  std::vector<std::string> known = {"help", "version", "describe", "json"};
   for (const Flag& flag : Flags()) known.push_back(flag.name);
   const std::string nearest = NearestName(name, known);
   return absl::InvalidArgumentError(
@@ -271,6 +266,22 @@ absl::StatusOr<Argument> ParseArgument(absl::string_view text) {
   return argument;
 }
 
+// The value of a flag that needs one: what follows "=", or else the next argument.
+absl::StatusOr<std::string> ValueOf(const Argument& argument, absl::string_view placeholder,
+                                    absl::Span<const std::string> args, size_t* i) {
+  if (argument.value.has_value()) return std::string(*argument.value);
+  if (++*i < args.size()) return args[*i];
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", argument.name, " needs a value: --", argument.name, "=", placeholder));
+}
+
+absl::Status SetDescribe(absl::string_view path, CommandLine* out) {
+  if (path.empty()) return absl::InvalidArgumentError("--describe needs a path: --describe=PATH");
+  out->action = CommandLine::Action::kDescribe;
+  out->describe = std::string(path);
+  return absl::OkStatus();
+}
+
 absl::Status ApplyArguments(absl::Span<const std::string> args, CommandLine* out) {
   for (size_t i = 0; i < args.size(); ++i) {
     HEED_ASSIGN_OR_RETURN(Argument argument, ParseArgument(args[i]));
@@ -280,28 +291,22 @@ absl::Status ApplyArguments(absl::Span<const std::string> args, CommandLine* out
       return absl::OkStatus();
     }
     if (argument.name == "describe") {
-      if (argument.value.value_or("").empty()) {
-        return absl::InvalidArgumentError("--describe needs a path: --describe=PATH");
-      }
-      out->action = CommandLine::Action::kDescribe;
-      out->describe = std::string(*argument.value);
-      return absl::OkStatus();
+      HEED_ASSIGN_OR_RETURN(const std::string path, ValueOf(argument, "PATH", args, &i));
+      HEED_RETURN_IF_ERROR(SetDescribe(path, out));
+      continue;
+    }
+    if (argument.name == "json" && !argument.value.has_value()) {
+      out->describe_json = true;
+      continue;
     }
     const Flag* flag = FindFlag(argument.name);
     if (flag == nullptr) return UnknownFlag(argument.name);
-    if (!argument.value.has_value() && flag->placeholder.empty()) {
-      argument.value = "true";
-    } else if (!argument.value.has_value()) {
-      if (++i == args.size()) {
-        return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " needs a value: --",
-                                                       flag->name, "=", flag->placeholder));
-      }
-      argument.value = args[i];
-    }
-    HEED_RETURN_IF_ERROR(
-        Prefixed(absl::StrCat("--", flag->name), flag->set(*argument.value, &out->config)));
+    if (!argument.value.has_value() && flag->placeholder.empty()) argument.value = "true";
+    HEED_ASSIGN_OR_RETURN(const std::string value, ValueOf(argument, flag->placeholder, args, &i));
+    HEED_RETURN_IF_ERROR(Prefixed(absl::StrCat("--", flag->name), flag->set(value, &out->config)));
   }
-  return absl::OkStatus();
+  if (!out->describe_json || out->action == CommandLine::Action::kDescribe) return absl::OkStatus();
+  return absl::InvalidArgumentError("--json goes with --describe=PATH only");
 }
 
 bool IsGiven(absl::Span<const std::string> args, const Flag& flag) {
@@ -327,23 +332,6 @@ absl::Status ApplyEnvironment(absl::Span<const std::string> args, const Environm
   return absl::OkStatus();
 }
 
-// A model, or what is left of one.
-bool LooksLikeModel(const fs::path& folder) {
-  const char* const files[] = {"config.json", "model.safetensors", "model.safetensors.index.json",
-                               "tokenizer.json"};
-  return std::any_of(std::begin(files), std::end(files), [&](const char* file) {
-    std::error_code ignored;
-    return fs::exists(folder / file, ignored);
-  });
-}
-
-// The default model first, then the ladder from its lowest rung, then all others.
-size_t ShippedOrder(absl::string_view name) {
-  constexpr absl::string_view kOrder[] = {"decoder",   "last-word",     "average", "weighted",
-                                          "attention", "attention-pos", "encoder"};
-  return std::find(std::begin(kOrder), std::end(kOrder), name) - std::begin(kOrder);
-}
-
 }  // namespace
 
 std::optional<std::string> ProcessEnvironment(const std::string& name) {
@@ -356,7 +344,10 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
                                              const Environment& environment) {
   CommandLine line;
   HEED_RETURN_IF_ERROR(ApplyArguments(args, &line));
-  if (line.action != CommandLine::Action::kServe) return line;
+  if (line.action == CommandLine::Action::kShowHelp ||
+      line.action == CommandLine::Action::kShowVersion) {
+    return line;
+  }
   HEED_RETURN_IF_ERROR(ApplyEnvironment(args, environment, &line.config));
   return line;
 }
@@ -373,41 +364,10 @@ std::string HelpText() {
   }
   absl::StrAppend(&text,
                   "  --describe=PATH\n      Says what is in a model's folder or GGUF file, what it "
-                  "takes to serve it, and what heed\n      refuses, without loading it.\n"
+                  "takes to serve it, and what heed\n      refuses, without loading it; exits with "
+                  "1 if it refuses it. With --json, as JSON.\n"
                   "  --help\n  --version\n");
   return text;
-}
-
-absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_dir) {
-  std::vector<ModelSource> found;
-  std::error_code error;
-  for (fs::directory_iterator entry(models_dir, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (IsValidModelName(name) && LooksLikeModel(entry->path())) {
-      found.push_back({name, entry->path().string()});
-    }
-  }
-  if (found.empty()) {
-    return absl::NotFoundError(absl::StrCat("no model in ", models_dir,
-                                            ": a model is a folder with a config.json",
-                                            error ? absl::StrCat(" (", error.message(), ")") : ""));
-  }
-  std::sort(found.begin(), found.end(), [](const ModelSource& a, const ModelSource& b) {
-    return std::pair(ShippedOrder(a.name), a.name) < std::pair(ShippedOrder(b.name), b.name);
-  });
-  return found;
-}
-
-std::string ShippedModelsDir() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  const fs::path candidates[] = {program.parent_path().parent_path() / "share" / "heed" / "zoo",
-                                 HEED_ZOO_DIR};
-  for (const fs::path& folder : candidates) {
-    if (fs::is_directory(folder, error)) return folder.string();
-  }
-  return "";
 }
 
 }  // namespace heed

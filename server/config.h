@@ -18,8 +18,8 @@ namespace heed {
 
 // A model to load.
 struct ModelSource {
-  std::string name;  // valid by IsValidModelName
-  std::string folder;
+  std::string name;    // valid by IsValidModelName
+  std::string folder;  // or the path of a GGUF file
   friend bool operator==(const ModelSource&, const ModelSource&) = default;
 };
 
@@ -29,7 +29,7 @@ struct ServerConfig {
   std::string listen = "127.0.0.1:50051";  // host:port; port 0 lets the system choose
   std::string port_file;  // the port is written here once the server answers; empty: nowhere
   std::vector<ModelSource> models;  // the first is the default model
-  std::string models_dir;           // every model folder in it; empty: none
+  std::string models_dir;           // every model in it; empty: none
   bool allow_missing = false;       // models that cannot be loaded are left out
   int threads = 0;                  // of the engine; 0: what quota and affinity allow
 
@@ -53,7 +53,8 @@ struct ServerConfig {
 struct CommandLine {
   enum class Action { kServe, kShowHelp, kShowVersion, kDescribe };
   Action action = Action::kServe;
-  std::string describe;  // the path of the checkpoint to describe
+  std::string describe;        // the path of the model to describe
+  bool describe_json = false;  // as JSON
   ServerConfig config;
 };
 

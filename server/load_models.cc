@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
+#include "server/find_models.h"
 
 namespace heed {
 namespace {
@@ -28,11 +29,12 @@ absl::StatusOr<std::vector<ModelSource>> ChooseModels(const ServerConfig& config
   const absl::StatusOr<std::vector<ModelSource>> found = FindModels(dir);
   if (found.ok()) {
     models.insert(models.end(), found->begin(), found->end());
-  } else if (config.allow_missing && !models.empty()) {
+  } else if (absl::IsNotFound(found.status()) && config.allow_missing && !models.empty()) {
     warnings->push_back(std::string(found.status().message()));
   } else {
     return found.status();
   }
+  HEED_RETURN_IF_ERROR(CheckDistinctNames(models));
   return models;
 }
 
@@ -53,8 +55,7 @@ absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config) {
   LoadedModels loaded;
   HEED_ASSIGN_OR_RETURN(const std::vector<ModelSource> sources,
                         ChooseModels(config, &loaded.warnings));
-  LoadOptions options;
-  options.kv_cache_bytes = config.kv_cache_mib << 20;
+  LoadOptions options = LoadOptionsOf(config);
   for (const ModelSource& source : sources) {
     absl::StatusOr<std::shared_ptr<const ServedModel>> model =
         LoadServedModel(source.name, source.folder, options);

@@ -16,6 +16,9 @@ struct LoadedModels {
   std::vector<std::string> warnings;  // for the log, each a whole sentence
 };
 
+// How models are loaded with this configuration.
+LoadOptions LoadOptionsOf(const ServerConfig& config);
+
 // Loads the models given, then those of --models-dir, or else the shipped ones; the first is the
 // default model. A model that cannot be loaded fails the whole, with its folder, file and reason;
 // with `config.allow_missing` it becomes a warning and is left out, and only when none is left it

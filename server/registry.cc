@@ -13,6 +13,7 @@
 #include "model/kernels/backend.h"
 #include "model/tokenizer/gguf_tokenizer.h"
 #include "model/tokenizer/tokenizer_folder.h"
+#include "model/transformer/required_tensors.h"
 #include "server/catch_exceptions.h"
 #include "server/nearest_name.h"
 
@@ -142,6 +143,25 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> Load(absl::string_view name,
   return served;
 }
 
+// The same steps as Load, in its order, but past the first that fails.
+void Check(const std::string& path, const LoadOptions& options, ModelCheck* out) {
+  const auto note = [out](absl::Status status) {
+    if (!status.ok()) out->problems.push_back(std::move(status));
+  };
+  auto checkpoint = OpenCheckpoint(path, {.compute_digest = false});
+  note(checkpoint.status());
+  if (!checkpoint.ok()) return;
+  out->checkpoint = *std::move(checkpoint);
+  auto tokenizer = ReadTokenizer(*out->checkpoint);
+  note(tokenizer.status());
+  if (tokenizer.ok()) out->tokenizer = *std::move(tokenizer);
+  note(PoolPlan(out->checkpoint->config(), options.kv_cache_bytes).Check());
+  for (absl::Status& problem : CheckTensors(*out->checkpoint)) note(std::move(problem));
+  const auto pooling = ChoosePooling(path, *out->checkpoint);
+  note(pooling.status());
+  if (pooling.ok()) out->pooling = *pooling;
+}
+
 }  // namespace
 
 bool IsValidModelName(absl::string_view name) {
@@ -185,6 +205,16 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> LoadServedModel(absl::string_
     return served.status();
   }));
   return served;
+}
+
+ModelCheck CheckServedModel(const std::string& path, const LoadOptions& options) {
+  ModelCheck check;
+  absl::Status status = CatchExceptions([&] {
+    Check(path, options, &check);
+    return absl::OkStatus();
+  });
+  if (!status.ok()) check.problems.push_back(std::move(status));
+  return check;
 }
 
 }  // namespace heed

@@ -3,6 +3,7 @@
 #define HEED_SERVER_REGISTRY_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,20 @@ struct LoadOptions {
 absl::StatusOr<std::shared_ptr<const ServedModel>> LoadServedModel(absl::string_view name,
                                                                    const std::string& folder,
                                                                    const LoadOptions& options);
+
+// What LoadServedModel would make of a path, as far as headers and small files tell.
+struct ModelCheck {
+  // Why it would be refused, in the order in which loading would come upon it, so the first is
+  // loading's own reason. Empty: it can be served, unless a tensor's value is not finite or memory
+  // runs out.
+  std::vector<absl::Status> problems;
+  std::unique_ptr<const Checkpoint> checkpoint;  // null where it cannot be opened
+  std::unique_ptr<const Tokenizer> tokenizer;    // null where there is none, or none that is right
+  std::optional<PoolingConfig> pooling;
+};
+
+// Takes the steps of LoadServedModel without reading the tensors' values.
+ModelCheck CheckServedModel(const std::string& path, const LoadOptions& options);
 
 // True for [a-z0-9][a-z0-9._-]{0,63}.
 bool IsValidModelName(absl::string_view name);

@@ -1,8 +1,9 @@
-// heed models, heed describe: what is loaded.
+// heed models, heed describe: what is loaded, or could be.
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/describe_path.h"
 #include "client/cli/format.h"
 #include "client/cli/json_parts.h"
 #include "client/cli/progress.h"
@@ -173,15 +174,26 @@ void PrintModel(const ModelInfo& model, Session& session) {
   session.out() << table.Render(session.terminal());
 }
 
+// Nobody serves a model of the name that was asked for.
+bool IsNotServed(const absl::Status& status) {
+  return absl::IsNotFound(status) || IsConnectionError(status);
+}
+
 absl::Status RunDescribe(const Arguments& arguments, Session& session) {
   if (!arguments.positionals().empty() && !session.model().empty()) {
     return UsageError("both MODEL and --model are given; give one of them.");
+  }
+  if (!arguments.positionals().empty() && IsPlainlyAPath(arguments.positionals().front())) {
+    return DescribePath(arguments.positionals().front(), session.json());
   }
   const std::string name =
       arguments.positionals().empty() ? session.model() : arguments.positionals().front();
   auto client = session.client();
   if (!client.ok()) return client.status();
   const auto model = (*client)->GetModel(name, session.call_options());
+  if (IsNotServed(model.status()) && !arguments.positionals().empty() && ExistsOnDisk(name)) {
+    return DescribePath(name, session.json());
+  }
   if (!model.ok()) return model.status();
   if (session.json()) {
     JsonWriter json(session.out());
@@ -205,9 +217,14 @@ Verb ModelsVerb() {
 
 Verb DescribeVerb() {
   return {.name = "describe",
-          .operands = "[MODEL]",
+          .operands = "[MODEL | PATH]",
           .max_operands = 1,
           .summary = "Show the facts about a model: sizes, tokenizer, digest.",
+          .description =
+              "With the path of a folder or file, says without a server and without loading it "
+              "what is in it, what serving it takes, and what heed refuses: exit code 1 if it "
+              "refuses it. What has a / or ends in .gguf or .safetensors is a path, and so is "
+              "what is there and is no served model's name.",
           .example = "heed describe",
           .run = RunDescribe};
 }

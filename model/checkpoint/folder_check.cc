@@ -15,6 +15,7 @@
 #include "model/base/json.h"
 #include "model/checkpoint/errors.h"
 #include "model/checkpoint/file.h"
+#include "model/checkpoint/gguf_files.h"
 
 namespace heed {
 namespace {
@@ -34,14 +35,14 @@ bool IsPickle(absl::string_view name) {
   });
 }
 
-bool IsGguf(absl::string_view name) {
-  return absl::EndsWithIgnoreCase(name, ".gguf");
+bool IsSafetensors(absl::string_view name) {
+  return absl::EndsWithIgnoreCase(name, ".safetensors");
 }
 
 // The first file with weights in a format that heed does not read.
 std::optional<std::string> FindOtherWeights(absl::Span<const std::string> names) {
   const auto found = std::find_if(names.begin(), names.end(), [](const std::string& name) {
-    return IsPickle(name) || IsGguf(name);
+    return IsPickle(name) || IsGgufName(name);
   });
   if (found == names.end()) return std::nullopt;
   return *found;
@@ -54,6 +55,9 @@ std::string Advice(absl::string_view name) {
                         "it; convert it to safetensors, for example with transformers: "
                         "AutoModelForCausalLM.from_pretrained(\"OLD\").save_pretrained(\"NEW\")");
   }
+  if (IsSafetensors(name)) {
+    return absl::StrCat(Quoted(name), " holds weights alone; give the folder's path");
+  }
   return absl::StrCat(Quoted(name), " is a GGUF file; give its own path instead of the folder's");
 }
 
@@ -63,7 +67,7 @@ std::string AdviceSentence(const std::optional<std::string>& name) {
 
 absl::Status NotAFolder(absl::string_view path) {
   const std::string name(path.substr(path.rfind('/') + 1));
-  const bool has_other_weights = IsPickle(name) || IsGguf(name);
+  const bool has_other_weights = IsPickle(name) || IsGgufName(name) || IsSafetensors(name);
   return CheckpointInvalid(
       absl::StrCat("is not a folder; it must be a Hugging Face folder with ", kConfigFile, " and ",
                    kWeightsFile, ", or a file whose name ends in .gguf",
@@ -83,6 +87,27 @@ std::vector<std::string> ListFolder(const std::string& folder) {
   closedir(entries);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+bool IsFolder(const std::string& path) {
+  struct stat status;
+  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool HasSafetensors(const std::string& folder) {
+  return PathExists(absl::StrCat(folder, "/", kWeightsFile)) ||
+         PathExists(absl::StrCat(folder, "/", kIndexFile));
+}
+
+std::vector<std::string> ListGgufModels(const std::string& folder) {
+  std::vector<std::string> models;
+  for (const std::string& name : ListFolder(folder)) {
+    if (!IsGgufName(name)) continue;
+    const std::optional<GgufPartName> part = ParseGgufPartName(name);
+    const std::string first = part ? part->Of(1) : name;
+    if (std::find(models.begin(), models.end(), first) == models.end()) models.push_back(first);
+  }
+  return models;
 }
 
 absl::Status CheckFolder(const std::string& folder) {

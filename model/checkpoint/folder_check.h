@@ -16,6 +16,14 @@ inline constexpr char kIndexFile[] = "model.safetensors.index.json";
 // Names of what is in the folder, sorted; nothing when it cannot be read.
 std::vector<std::string> ListFolder(const std::string& folder);
 
+bool IsFolder(const std::string& path);
+
+// Whether the folder has weights in safetensors files.
+bool HasSafetensors(const std::string& folder);
+
+// The GGUF models of a folder, each by its only file or its first part.
+std::vector<std::string> ListGgufModels(const std::string& folder);
+
 // OK when `folder` is a folder with a config.json. Otherwise NOT_FOUND or, for something that is
 // not a folder, INVALID_ARGUMENT; advises how to convert weights in a format that heed does not
 // read.

@@ -1,5 +1,3 @@
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -17,28 +15,6 @@
 
 namespace heed {
 namespace {
-
-bool IsFolder(const std::string& path) {
-  struct stat status;
-  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-}
-
-bool HasSafetensors(const std::string& folder) {
-  return PathExists(absl::StrCat(folder, "/", kWeightsFile)) ||
-         PathExists(absl::StrCat(folder, "/", kIndexFile));
-}
-
-// The GGUF models of a folder, each by its only file or its first part.
-std::vector<std::string> ListGgufModels(const std::string& folder) {
-  std::vector<std::string> models;
-  for (const std::string& name : ListFolder(folder)) {
-    if (!IsGgufName(name)) continue;
-    const std::optional<GgufPartName> part = ParseGgufPartName(name);
-    const std::string first = part ? part->Of(1) : name;
-    if (std::find(models.begin(), models.end(), first) == models.end()) models.push_back(first);
-  }
-  return models;
-}
 
 std::string QuotedList(const std::vector<std::string>& names) {
   return absl::StrJoin(names, ", ", [](std::string* out, const std::string& name) {

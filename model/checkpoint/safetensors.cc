@@ -169,6 +169,13 @@ absl::StatusOr<int64_t> ReadHeaderSize(const File& file) {
                                           " bytes, but the file has only ", file.size(),
                                           "; it has been cut short"));
   }
+  if (static_cast<int64_t>(size) > kSmallSafetensorsHeaderBytes &&
+      static_cast<int64_t>(size) > file.size() / kLeastFileToHeader) {
+    return CheckpointInvalid(
+        absl::StrCat(file.name(), ": declares a header of ", size, " bytes in a file of ",
+                     file.size(), "; a header of more than ", kSmallSafetensorsHeaderBytes,
+                     " bytes may be at most 1/", kLeastFileToHeader, " of the file"));
+  }
   return static_cast<int64_t>(size);
 }
 

@@ -19,6 +19,12 @@ namespace heed {
 // heed's own limit, below the format's 100 MB: about 200,000 tensors.
 inline constexpr int64_t kMaxSafetensorsHeaderBytes = int64_t{16} << 20;
 
+// Understanding a header takes some twenty times its bytes, which shall be little beside the file.
+// So one above this size must not be more than 1/kLeastFileToHeader of the file; the headers of
+// real models are below a hundredth.
+inline constexpr int64_t kSmallSafetensorsHeaderBytes = int64_t{1} << 20;
+inline constexpr int64_t kLeastFileToHeader = 16;
+
 struct StoredTensor {
   std::string name;  // as written in the file
   TensorInfo info;

@@ -1,7 +1,9 @@
-// Descriptions of checkpoints, of those that heed serves and of others.
+// What checkpoints' headers say, those of models that heed serves and of others.
 #include "model/checkpoint/describe.h"
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -12,8 +14,7 @@
 namespace heed {
 namespace {
 
-using testing::HasSubstr;
-using testing::StartsWith;
+using testing::ElementsAre;
 
 CheckpointDescription Describe(const std::string& path) {
   const auto description = DescribeCheckpoint(path);
@@ -25,76 +26,78 @@ std::string Golden(const std::string& name) {
   return std::string(HEED_SOURCE_DIR) + "/tests/golden/" + name;
 }
 
-TEST(DescribeTest, AGgufFileInFull) {
-  EXPECT_EQ(DescriptionText(Describe(Golden("gguf/llama3-bf16/model.gguf"))),
-            "format       GGUF, 1 file of 26.7 kB\n"
-            "architecture llama\n"
-            "parameters   11,820 in 29 tensors\n"
-            "  BF16       11,520 in 15 tensors, 23 kB\n"
-            "  F32        300 in 14 tensors, 1.2 kB\n"
-            "tokenizer    none\n"
-            "layers       2 layers of 4 heads on 2 key heads of 8, width 24, feed-forward 40\n"
-            "vocabulary   48 rows, also the unembedding\n"
-            "context      64 tokens, causal\n"
-            "memory       47.3 kB of weights in f32, 256 B of keys and values per token, 16.4 kB "
-            "for a whole context\n"
-            "heed         can serve it\n");
+TEST(DescribeTest, AGgufFile) {
+  const CheckpointDescription file = Describe(Golden("gguf/llama3-bf16/model.gguf"));
+  EXPECT_TRUE(file.is_gguf);
+  EXPECT_EQ(file.architecture, "llama");
+  EXPECT_EQ(file.weight_files, 1);
+  EXPECT_EQ(file.tokenizer, "");
+  ASSERT_EQ(file.tensors.size(), 29);
+  const auto table = std::find_if(file.tensors.begin(), file.tensors.end(),
+                                  [](const auto& t) { return t.name == "token_embd.weight"; });
+  ASSERT_NE(table, file.tensors.end());
+  EXPECT_EQ(table->file, "model.gguf");
+  EXPECT_EQ(table->dtype, "BF16");
+  EXPECT_EQ(table->values, 48 * 24);
+  EXPECT_EQ(table->bytes, 2 * 48 * 24);
+  EXPECT_EQ(Describe(Golden("gguf/bert/model.gguf")).tokenizer, "GGUF");
 }
 
 TEST(DescribeTest, AFolderInShards) {
-  const CheckpointDescription description = Describe(Golden("models/llama-gqa-f32"));
-  EXPECT_EQ(description.format, "safetensors");
-  EXPECT_EQ(description.architecture, "llama");
-  EXPECT_EQ(description.weight_files, 3);
-  EXPECT_EQ(description.tokenizer, "BPE, tokenizer.json");
-  EXPECT_EQ(description.bytes(), 4 * description.values());
-  ASSERT_TRUE(description.config.has_value());
-  EXPECT_EQ(description.cache_bytes_per_token(), 2 * 3 * 24 * 4);
+  const CheckpointDescription folder = Describe(Golden("models/llama-gqa-f32"));
+  EXPECT_FALSE(folder.is_gguf);
+  EXPECT_EQ(folder.architecture, "llama");
+  EXPECT_EQ(folder.weight_files, 3);
+  EXPECT_EQ(folder.tokenizer, "tokenizer.json");
+  EXPECT_EQ(folder.tensors.size(), 30);
 }
 
-TEST(DescribeTest, GgufTokenizersAndModelsWithoutAHead) {
-  const CheckpointDescription bert = Describe(Golden("gguf/bert/model.gguf"));
-  EXPECT_EQ(bert.tokenizer, "bert, 300 tokens");
-  EXPECT_THAT(DescriptionText(bert), HasSubstr("300 rows, no head: embeddings, but no predict"));
-  EXPECT_THAT(DescriptionText(bert), HasSubstr("context      32 tokens, bidirectional\n"));
+TEST(DescribeTest, TensorsOfAShardThatTheIndexLeavesOut) {
+  const TestFolder folder;
+  WriteTinyModel(folder, "llama", "F32", 2);
+  const std::string shard = "model-00002-of-00002.safetensors";
+  folder.Write(shard, SafetensorsFile(std::vector<TestTensor>{RandomTensor("a", "F32", {2}, 1),
+                                                              RandomTensor("b", "F32", {3}, 2)}));
+  folder.Write("model.safetensors.index.json", R"({"weight_map": {"b": ")" + shard + "\"}}");
+  const CheckpointDescription description = Describe(folder.path());
+  ASSERT_EQ(description.tensors.size(), 2);
+  EXPECT_FALSE(description.tensors[0].in_index);
+  EXPECT_TRUE(description.tensors[1].in_index);
 }
 
-TEST(DescribeTest, QuantizedTypesAreCounted) {
-  const CheckpointDescription description = Describe(Golden("gguf/quantized/Q4_K_M.gguf"));
-  EXPECT_EQ(description.stored.front().dtype, "Q4_K");
-  EXPECT_LT(description.bytes(), description.values());
-  EXPECT_THAT(DescriptionText(description), HasSubstr("\n  Q6_K       "));
+TEST(DescribeTest, OneSafetensorsFile) {
+  const CheckpointDescription file = Describe(Golden("models/opt-f16/model.safetensors"));
+  EXPECT_EQ(file.architecture, "");
+  EXPECT_EQ(file.weight_files, 1);
+  EXPECT_EQ(file.tensors.front().file, "model.safetensors");
 }
 
-TEST(DescribeTest, WhatHeedRefusesIsDescribedAsFarAsItCanBe) {
+TEST(DescribeTest, WhatHeedDoesNotKnowIsDescribedAsFarAsItCanBe) {
   const TestFolder folder;
   TestGguf file = TinyGguf("gpt2");
   file.Set("general.architecture", GgufText("rwkv7"));
   folder.Write("m.gguf", file.Bytes());
-  CheckpointDescription description = Describe(folder.File("m.gguf"));
-  EXPECT_EQ(description.architecture, "rwkv7");
-  EXPECT_EQ(description.tensors(), 28);
-  EXPECT_FALSE(description.config.has_value());
-  EXPECT_THAT(
-      DescriptionText(description),
-      HasSubstr("\nheed         refuses it: m.gguf: general.architecture is \"rwkv7\"; he"));
+  EXPECT_EQ(Describe(folder.File("m.gguf")).architecture, "rwkv7");
+  EXPECT_EQ(Describe(folder.File("m.gguf")).tensors.size(), 28);
   const TestFolder hugging_face;
   WriteTinyModel(hugging_face, "gpt2");
   hugging_face.Write("config.json", R"({"model_type": "rwkv7"})");
-  description = Describe(hugging_face.path());
-  EXPECT_EQ(description.architecture, "rwkv7");
-  EXPECT_EQ(description.tensors(), 28);
-  EXPECT_THAT(DescriptionText(description), HasSubstr("refuses it: config.json: model_type is"));
+  EXPECT_EQ(Describe(hugging_face.path()).architecture, "rwkv7");
+  hugging_face.Write("config.json", R"({"architectures": ["XForY"]})");
+  EXPECT_EQ(Describe(hugging_face.path()).architecture, "XForY");
+  hugging_face.Write("config.json", R"({"architectures": [3]})");
+  EXPECT_EQ(Describe(hugging_face.path()).architecture, "");
   hugging_face.Write("config.json", "{");
-  description = Describe(hugging_face.path());
-  EXPECT_THAT(DescriptionText(description), HasSubstr("architecture not named\n"));
-  EXPECT_THAT(std::string(description.refusal.message()), StartsWith("config.json: "));
+  EXPECT_EQ(Describe(hugging_face.path()).architecture, "");
+  EXPECT_EQ(Describe(hugging_face.path()).tensors.size(), 28);
 }
 
 TEST(DescribeTest, WhereThereIsNothingIsAnError) {
   const TestFolder folder;
   EXPECT_THAT(DescribeCheckpoint(folder.File("none")).status(),
               IsError(absl::StatusCode::kNotFound, "there is no such folder"));
+  EXPECT_THAT(DescribeCheckpoint(folder.File("none.safetensors")).status(),
+              IsError(absl::StatusCode::kNotFound, "none.safetensors: there is no such file"));
   EXPECT_THAT(DescribeCheckpoint(folder.path()).status(),
               IsError(absl::StatusCode::kNotFound, "the folder is empty"));
   folder.Write("m.gguf", "GGUF");
@@ -102,13 +105,24 @@ TEST(DescribeTest, WhereThereIsNothingIsAnError) {
               IsError(absl::StatusCode::kInvalidArgument, "m.gguf: ends after 4 bytes"));
 }
 
-TEST(DescribeTest, SizesAreReadable) {
-  CheckpointDescription description;
-  description.stored = {{"F32", 1, 1234567890, 4938271560}, {"F16", 2, 999, 1998}};
-  const std::string text = DescriptionText(description);
-  EXPECT_THAT(text, HasSubstr("parameters   1,234,568,889 in 3 tensors\n"));
-  EXPECT_THAT(text, HasSubstr("  F32        1,234,567,890 in 1 tensor, 4.94 GB\n"));
-  EXPECT_THAT(text, HasSubstr("  F16        999 in 2 tensors, 2 kB\n"));
+// A model of one name for each role that a tensor can have.
+TEST(DescribeTest, RolesOfTensors) {
+  ModelConfig config;
+  config.architecture = "llama";
+  config.tied_embeddings = true;
+  CheckpointDescription files;
+  for (const char* name : {"model.embed_tokens.weight", "lm_head.weight",
+                           "model.layers.0.self_attn.rotary_emb.inv_freq", "x"}) {
+    files.tensors.push_back({name});
+  }
+  files.tensors.push_back({"model.embed_tokens.weight"});
+  files.tensors.back().in_index = false;
+  const std::vector<std::string> parameters = {"embed_tokens.weight"};
+  EXPECT_THAT(TensorRoles(files, config, parameters, "lm_head.weight"),
+              ElementsAre(TensorRole::kParameter, TensorRole::kTiedCopy, TensorRole::kBuffer,
+                          TensorRole::kUnused, TensorRole::kUnused));
+  config.tied_embeddings = false;
+  EXPECT_EQ(TensorRoles(files, config, parameters, "lm_head.weight")[1], TensorRole::kUnused);
 }
 
 }  // namespace

@@ -20,8 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-constexpr auto kNotFound = absl::StatusCode::kNotFound;
 constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
 
 // Modification times may be too coarse to tell two writes apart, so tests that change a file also

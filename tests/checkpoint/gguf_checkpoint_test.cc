@@ -20,9 +20,6 @@ namespace {
 using testing::ElementsAre;
 using testing::ElementsAreArray;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-constexpr auto kNotFound = absl::StatusCode::kNotFound;
-
 class GgufCheckpointTest : public testing::Test {
  protected:
   absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const TestGguf& file) {

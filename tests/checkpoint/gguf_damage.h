@@ -17,10 +17,6 @@
 
 namespace heed {
 
-inline constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-inline constexpr auto kUnimplemented = absl::StatusCode::kUnimplemented;
-inline constexpr auto kNotFound = absl::StatusCode::kNotFound;
-
 inline absl::Status OpenBytes(const std::string& bytes) {
   const TestFolder folder;
   folder.Write("m.gguf", bytes);

@@ -1,8 +1,5 @@
 // GGUF files with every truncation, every flipped bit and a hundred thousand random changes: each
 // is refused with a reason or loads, none crashes, and none takes much memory.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <iterator>
 #include <memory>
@@ -16,6 +13,7 @@
 #include "model/checkpoint/checkpoint.h"
 #include "tests/checkpoint/allocation_peak.h"
 #include "tests/checkpoint/gguf_builder.h"
+#include "tests/checkpoint/memory_file.h"
 #include "tests/checkpoint/status_matchers.h"
 
 namespace heed {
@@ -23,23 +21,6 @@ namespace {
 
 // What opening takes whatever the file's size: buffers for reading and hashing, and messages.
 constexpr int64_t kFixedBytes = 512 << 10;
-
-// A file in memory, since tens of thousands of files on a disk take long.
-class MemoryFile {
- public:
-  MemoryFile() : descriptor_(memfd_create("m", MFD_CLOEXEC)) { EXPECT_GE(descriptor_, 0); }
-  ~MemoryFile() { close(descriptor_); }
-
-  std::string path() const { return absl::StrCat("/proc/self/fd/", descriptor_); }
-  void Write(absl::string_view bytes) {
-    EXPECT_EQ(ftruncate(descriptor_, 0), 0);
-    EXPECT_EQ(pwrite(descriptor_, bytes.data(), bytes.size(), 0),
-              static_cast<ssize_t>(bytes.size()));
-  }
-
- private:
-  const int descriptor_;
-};
 
 // The values of all tensors of a tiny GPT-2, one after another.
 std::vector<float> ReadAll(const Checkpoint& checkpoint) {

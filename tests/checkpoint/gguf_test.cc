@@ -19,7 +19,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr IntRange kAny{INT64_MIN, INT64_MAX};
 
 absl::StatusOr<std::unique_ptr<const GgufHeader>> Parse(const std::string& bytes) {

@@ -18,8 +18,6 @@ using ::testing::Eq;
 using ::testing::IsEmpty;
 using ::testing::Optional;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-
 TEST(HfConfigTest, Gpt2Facts) {
   const auto model = ReadWith("gpt2", {{"layer_norm_epsilon", "0.001"}});
   ASSERT_THAT(model, IsOk());

@@ -21,10 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-constexpr auto kNotFound = absl::StatusCode::kNotFound;
-constexpr auto kUnimplemented = absl::StatusCode::kUnimplemented;
-
 struct Damage {
   const char* name;
   std::function<void(const TestFolder&)> damage;  // to a tiny GPT-2 with a tokenizer

@@ -29,8 +29,6 @@ using ::testing::MatchesRegex;
 using ::testing::NotNull;
 using ::testing::Pair;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-constexpr auto kNotFound = absl::StatusCode::kNotFound;
 constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
 
 absl::StatusOr<std::vector<float>> ReadTensor(const Checkpoint& checkpoint, absl::string_view name,

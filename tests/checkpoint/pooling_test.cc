@@ -14,9 +14,6 @@
 namespace heed {
 namespace {
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-constexpr auto kNotFound = absl::StatusCode::kNotFound;
-constexpr auto kUnimplemented = absl::StatusCode::kUnimplemented;
 constexpr int64_t kWidth = 384;
 
 std::string Module(int index, const std::string& type, const std::string& path) {

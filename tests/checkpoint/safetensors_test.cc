@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,8 +18,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 absl::StatusOr<std::vector<StoredTensor>> ReadFile(const TestFolder& folder,
                                                    absl::string_view bytes) {
@@ -271,7 +270,23 @@ TEST(SafetensorsTest, HeaderSizeMustBeWithinLimitAndFile) {
 TEST(SafetensorsTest, HeaderOfTheLargestSizeIsRead) {
   std::string header = "{}";
   header.resize(kMaxSafetensorsHeaderBytes, ' ');
+  const TestFolder folder;
+  folder.Write("m", SafetensorsFile(header, ""));
+  std::filesystem::resize_file(folder.File("m"), kLeastFileToHeader * header.size());  // sparse
+  const auto file = File::Open(folder.File("m"), "m");
+  ASSERT_THAT(file, IsOk());
+  EXPECT_THAT(ReadSafetensorsHeader(**file),
+              IsError(kInvalid, "describes 0 bytes of tensors, but the file holds"));
+}
+
+TEST(SafetensorsTest, LargeHeadersTakeALargeFile) {
+  std::string header = "{}";
+  header.resize(kSmallSafetensorsHeaderBytes, ' ');
   EXPECT_THAT(ReadFile(SafetensorsFile(header, "")), IsOk());
+  EXPECT_THAT(ReadFile(SafetensorsFile(header + ' ', "")),
+              IsError(kInvalid,
+                      "declares a header of 1048577 bytes in a file of 1048585; a header "
+                      "of more than 1048576 bytes may be at most 1/16 of the file"));
 }
 
 TEST(SafetensorsTest, OtherFilesThatPeopleHaveAreNamed) {

@@ -10,6 +10,10 @@
 
 namespace heed {
 
+inline constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+inline constexpr auto kNotFound = absl::StatusCode::kNotFound;
+inline constexpr auto kUnimplemented = absl::StatusCode::kUnimplemented;
+
 inline const absl::Status& GetStatus(const absl::Status& status) {
   return status;
 }

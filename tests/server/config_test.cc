@@ -1,7 +1,5 @@
 #include "server/config.h"
 
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -106,7 +104,9 @@ TEST(ConfigTest, ModelsRepeatInOrder) {
   EXPECT_THAT(ParseOk({}, {{"HEED_MODEL", "b=/b,/a"}}).models,
               ElementsAre(ModelSource{"b", "/b"}, ModelSource{"a", "/a"}));
   // An equals sign behind a slash belongs to the folder.
-  EXPECT_THAT(ParseError({"--model=/x/y=z"}), HasSubstr("--model=name=/x/y=z"));
+  EXPECT_THAT(ParseOk({"--model=/x/y=z"}).models, ElementsAre(ModelSource{"y-z", "/x/y=z"}));
+  EXPECT_THAT(ParseOk({"--model=/x/Big-Q4_K_M.gguf"}).models,
+              ElementsAre(ModelSource{"big-q4_k_m", "/x/Big-Q4_K_M.gguf"}));
 }
 
 TEST(ConfigTest, WrongValuesSayWhatIsRight) {
@@ -121,7 +121,7 @@ TEST(ConfigTest, WrongValuesSayWhatIsRight) {
       {"--listen=localhost:", "is not host:port"},
       {"--model=a=", "names no folder"},
       {"--model=A b=/x", "is no name for a model"},
-      {"--model=/x/Big", "--model=name=/x/Big"},
+      {"--model=/x/...", "--model=name=/x/..."},
       {"--model=", "names no folder"},
       {"--threads=-1", "in [0, 1024]"},
       {"--threads=1025", "in [0, 1024]"},
@@ -160,13 +160,22 @@ TEST(ConfigTest, HelpAndVersionDoNotNeedTheRestToBeRight) {
             CommandLine::Action::kShowVersion);
 }
 
-TEST(ConfigTest, DescribeTakesAPath) {
-  const auto line = Parse({"--describe=/models/x.gguf", "--nonsense"});
-  ASSERT_TRUE(line.ok()) << line.status();
-  EXPECT_EQ(line->action, CommandLine::Action::kDescribe);
-  EXPECT_EQ(line->describe, "/models/x.gguf");
-  EXPECT_THAT(ParseError({"--describe"}), HasSubstr("needs a path: --describe=PATH"));
+TEST(ConfigTest, DescribeTakesAPathAndTheOptionsOfLoading) {
+  for (const auto& args : std::vector<std::vector<std::string>>{
+           {"--describe=/models/x.gguf", "--json", "--kv-cache-mib=3"},
+           {"--json", "--kv-cache-mib", "3", "--describe", "/models/x.gguf"}}) {
+    const auto line = Parse(args);
+    ASSERT_TRUE(line.ok()) << line.status();
+    EXPECT_EQ(line->action, CommandLine::Action::kDescribe);
+    EXPECT_EQ(line->describe, "/models/x.gguf");
+    EXPECT_TRUE(line->describe_json);
+    EXPECT_EQ(line->config.kv_cache_mib, 3);
+  }
+  EXPECT_FALSE(Parse({"--describe=x"})->describe_json);
+  EXPECT_THAT(ParseError({"--describe"}), HasSubstr("needs a value: --describe=PATH"));
   EXPECT_THAT(ParseError({"--describe="}), HasSubstr("needs a path: --describe=PATH"));
+  EXPECT_THAT(ParseError({"--describe=x", "--nonsense"}), HasSubstr("unknown flag"));
+  EXPECT_THAT(ParseError({"--json"}), HasSubstr("--describe=PATH only"));
 }
 
 TEST(ConfigTest, ASwitchNeedsNoValueAndTakesNoneFromTheNextArgument) {
@@ -177,63 +186,6 @@ TEST(ConfigTest, ASwitchNeedsNoValueAndTakesNoneFromTheNextArgument) {
   EXPECT_TRUE(ParseOk({}, {{"HEED_ALLOW_MISSING", "1"}}).allow_missing);
   EXPECT_FALSE(ParseOk({"--allow-missing=false"}, {{"HEED_ALLOW_MISSING", "1"}}).allow_missing);
   EXPECT_THAT(ParseError({"--allow-missing=perhaps"}), HasSubstr("\"perhaps\" is not true or"));
-}
-
-std::vector<std::string> FoundNames(const std::filesystem::path& dir) {
-  const auto found = FindModels(dir.string());
-  EXPECT_TRUE(found.ok()) << found.status();
-  std::vector<std::string> names;
-  if (!found.ok()) return names;
-  for (const ModelSource& source : *found) {
-    EXPECT_EQ(source.folder, (dir / source.name).string());
-    names.push_back(source.name);
-  }
-  return names;
-}
-
-// A folder of folders, each with one file.
-std::filesystem::path MakeModelsDir(
-    const std::string& name, const std::vector<std::pair<std::string, std::string>>& folders) {
-  const std::filesystem::path dir = std::filesystem::path(testing::TempDir()) / name;
-  std::filesystem::remove_all(dir);
-  for (const auto& [folder, file] : folders) {
-    std::filesystem::create_directories(dir / folder);
-    std::ofstream(dir / folder / file) << "{}";
-  }
-  return dir;
-}
-
-TEST(ConfigTest, FindModelsPutsTheDecoderFirstThenTheLadderThenTheRest) {
-  const auto dir = MakeModelsDir("find_order", {{"zebra", "config.json"},
-                                                {"encoder", "config.json"},
-                                                {"attention-pos", "config.json"},
-                                                {"apple", "config.json"},
-                                                {"average", "config.json"},
-                                                {"weighted", "config.json"},
-                                                {"decoder", "config.json"},
-                                                {"last-word", "config.json"},
-                                                {"attention", "config.json"},
-                                                {"Bad Name", "config.json"}});
-  EXPECT_THAT(FoundNames(dir),
-              ElementsAre("decoder", "last-word", "average", "weighted", "attention",
-                          "attention-pos", "encoder", "apple", "zebra"));
-}
-
-// A folder that lost its config.json is found, so that loading it says so; one that never was a
-// model is not.
-TEST(ConfigTest, FindModelsFindsDamagedFolders) {
-  const auto dir = MakeModelsDir("find_damaged", {{"whole", "config.json"},
-                                                  {"weights", "model.safetensors"},
-                                                  {"shards", "model.safetensors.index.json"},
-                                                  {"words", "tokenizer.json"},
-                                                  {"notes", "README.md"}});
-  EXPECT_THAT(FoundNames(dir), ElementsAre("shards", "weights", "whole", "words"));
-}
-
-TEST(ConfigTest, FindModelsWithoutAnyIsAnError) {
-  const auto dir = MakeModelsDir("find_none", {{"notes", "README.md"}});
-  EXPECT_EQ(FindModels(dir.string()).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(FindModels((dir / "absent").string()).status().message(), HasSubstr("absent"));
 }
 
 }  // namespace

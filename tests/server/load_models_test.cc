@@ -103,5 +103,30 @@ TEST_F(LoadModelsTest, WholeModelsGiveNoWarning) {
   EXPECT_THAT(loaded->warnings, IsEmpty());
 }
 
+TEST_F(LoadModelsTest, GgufFilesOfTheFolderAreServedBesideFolders) {
+  const std::filesystem::path dir = whole_.File("dir");
+  std::filesystem::create_directories(dir);
+  std::filesystem::copy(whole_.path(), dir / "average");
+  const std::string golden = absl::StrCat(HEED_SOURCE_DIR, "/tests/golden/gguf/");
+  std::filesystem::copy(golden + "gpt2/model.gguf", dir / "Gpt2-F32.gguf");
+  config_.models.clear();
+  config_.models_dir = dir.string();
+  const auto loaded = LoadModels(config_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(Names(loaded->registry), ElementsAre("average", "gpt2-f32"));
+}
+
+TEST_F(LoadModelsTest, AModelOfTheFolderCannotHaveTheNameOfAGivenOne) {
+  const std::filesystem::path dir = whole_.File("dir");
+  std::filesystem::create_directories(dir);
+  std::filesystem::copy(whole_.path(), dir / "whole");
+  config_.models = {{"whole", whole_.path()}};
+  config_.models_dir = dir.string();
+  config_.allow_missing = true;
+  EXPECT_THAT(LoadModels(config_).status().message(),
+              AllOf(HasSubstr("two models are called \"whole\": "), HasSubstr(whole_.path()),
+                    HasSubstr((dir / "whole").string())));
+}
+
 }  // namespace
 }  // namespace heed

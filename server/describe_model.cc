@@ -1,0 +1,92 @@
+#include "server/describe_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "model/base/status_macros.h"
+#include "model/transformer/architectures.h"
+#include "model/transformer/kv_cache.h"
+#include "model/transformer/required_tensors.h"
+
+namespace heed {
+namespace {
+
+void AddTensor(const DescribedTensor& tensor, std::vector<StoredShare>* stored) {
+  auto share = std::find_if(stored->begin(), stored->end(),
+                            [&](const StoredShare& s) { return s.dtype == tensor.dtype; });
+  if (share == stored->end()) share = stored->insert(share, StoredShare{tensor.dtype});
+  ++share->tensors;
+  share->values += tensor.values;
+  share->bytes += tensor.bytes;
+}
+
+// What the model does with each tensor. Nothing is known to be anything else than a parameter where
+// heed does not know the model.
+std::vector<TensorRole> RolesOf(const ModelDescription& description) {
+  std::vector<TensorRole> roles(description.files.tensors.size(), TensorRole::kParameter);
+  if (!description.config) return roles;
+  const auto required = RequiredTensors(*description.config);
+  if (!required.ok()) return roles;
+  std::vector<std::string> names;
+  for (const RequiredTensor& tensor : *required) names.push_back(tensor.name);
+  const TensorNames* table = FindTensorNames(description.config->architecture);
+  return TensorRoles(description.files, *description.config, names,
+                     table == nullptr ? "" : absl::StrCat(table->unembedding, ".weight"));
+}
+
+void SortTensors(ModelDescription* out) {
+  const std::vector<TensorRole> roles = RolesOf(*out);
+  for (size_t i = 0; i < roles.size(); ++i) {
+    if (roles[i] == TensorRole::kParameter) {
+      AddTensor(out->files.tensors[i], &out->stored);
+    } else {
+      out->extra.push_back({out->files.tensors[i].name, roles[i]});
+    }
+  }
+  std::stable_sort(out->stored.begin(), out->stored.end(),
+                   [](const StoredShare& a, const StoredShare& b) { return a.values > b.values; });
+}
+
+template <typename Number>
+int64_t Total(const std::vector<StoredShare>& shares, Number StoredShare::*number) {
+  int64_t total = 0;
+  for (const StoredShare& share : shares) total += share.*number;
+  return total;
+}
+
+}  // namespace
+
+int64_t ModelDescription::tensors() const {
+  return Total(stored, &StoredShare::tensors);
+}
+
+int64_t ModelDescription::values() const {
+  return Total(stored, &StoredShare::values);
+}
+
+int64_t ModelDescription::bytes() const {
+  return Total(stored, &StoredShare::bytes);
+}
+
+int64_t ModelDescription::cache_bytes_per_token() const {
+  return KvLayout::For(*config).page_floats() * static_cast<int64_t>(sizeof(float)) / kPageTokens;
+}
+
+absl::StatusOr<ModelDescription> DescribeModel(const std::string& path,
+                                               const LoadOptions& options) {
+  ModelDescription description;
+  HEED_ASSIGN_OR_RETURN(description.files, DescribeCheckpoint(path));
+  ModelCheck check = CheckServedModel(path, options);
+  description.problems = std::move(check.problems);
+  if (check.checkpoint != nullptr) description.config = check.checkpoint->config();
+  description.pooling = check.pooling;
+  if (check.tokenizer != nullptr) {
+    description.tokenizer_kind = std::string(check.tokenizer->kind());
+    description.tokenizer_tokens = check.tokenizer->vocab_size();
+  }
+  SortTensors(&description);
+  return description;
+}
+
+}  // namespace heed
