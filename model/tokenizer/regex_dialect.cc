@@ -1,13 +1,30 @@
 #include "model/tokenizer/regex_dialect.h"
 
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "model/base/status_macros.h"
 
 namespace heed {
 namespace {
 
-// The insides of a class. White_Space, which is \s without U+180E.
+constexpr int kMaxNesting = 16;  // of classes
+
+// Some characters, as the insides of a class: those listed, or with `negated` all others.
+struct CharSet {
+  absl::string_view members;
+  bool negated = false;
+};
+
+// White_Space, which is \s without U+180E.
 constexpr absl::string_view kSpace =
     R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f})"
     R"(\x{3000})";
@@ -15,6 +32,204 @@ constexpr absl::string_view kSpace =
 constexpr absl::string_view kWord =
     R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169})"
     R"(\x{1f170}-\x{1f189})";
+// \w by itself and \b know Latin-1's superscripts and fractions also; \w in a class does not.
+constexpr absl::string_view kWordAlone =
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169})"
+    R"(\x{1f170}-\x{1f189}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
+constexpr absl::string_view kHexDigit = "0-9a-fA-F";
+
+// What Oniguruma's names for kinds of characters stand for, in [:name:] and in \p{name}.
+struct NamedSet {
+  absl::string_view name;
+  CharSet set;
+};
+constexpr NamedSet kNamedSets[] = {
+    {"alnum", {R"(\p{Alphabetic}\p{Nd})"}},
+    {"alpha", {R"(\p{Alphabetic})"}},
+    {"ascii", {R"(\x{0}-\x{7f})"}},
+    {"blank", {R"(\t\p{Zs})"}},
+    {"cntrl", {R"(\p{Cc})"}},
+    {"digit", {R"(\p{Nd})"}},
+    {"graph", {R"(\p{Cc}\p{Cn}\p{Cs}\p{Z})", true}},
+    {"lower", {R"(\p{Lowercase})"}},
+    {"print", {R"(\p{Cc}\p{Cn}\p{Cs}\p{Zl}\p{Zp})", true}},
+    {"punct", {R"(\p{P}\p{S})"}},
+    {"space", {kSpace}},
+    {"upper", {R"(\p{Uppercase})"}},
+    {"word", {kWord}},
+    {"xdigit", {kHexDigit}},
+};
+
+std::optional<CharSet> FindNamedSet(absl::string_view name, bool negated) {
+  if (absl::ConsumePrefix(&name, "^")) negated = !negated;
+  for (const NamedSet& known : kNamedSets) {
+    if (!absl::EqualsIgnoreCase(known.name, name)) continue;
+    return CharSet{known.set.members, known.set.negated != negated};
+  }
+  return std::nullopt;
+}
+
+// \uHHHH as PCRE2 writes it; empty for what is no such escape.
+std::string CodePoint(absl::string_view escape) {
+  if (escape.size() < 6 || escape[1] != 'u') return "";
+  const absl::string_view digits = escape.substr(2, 4);
+  if (!std::all_of(digits.begin(), digits.end(), absl::ascii_isxdigit)) return "";
+  return absl::StrCat("\\x{", digits, "}");
+}
+
+// An escape at the beginning of `text`, as far as it means something else in PCRE2.
+struct Escape {
+  size_t bytes = 2;            // of the escape
+  std::optional<CharSet> set;  // what it stands for
+  std::string code_point;      // or this
+};
+
+Escape ReadEscape(absl::string_view text, bool in_class) {
+  Escape escape;
+  const char letter = text[1];
+  const absl::string_view word = in_class ? kWord : kWordAlone;
+  if (letter == 's' || letter == 'S') escape.set = {kSpace, letter == 'S'};
+  if (letter == 'w' || letter == 'W') escape.set = {word, letter == 'W'};
+  if (letter == 'h' || letter == 'H') escape.set = {kHexDigit, letter == 'H'};
+  escape.code_point = CodePoint(text);
+  if (!escape.code_point.empty()) escape.bytes = 6;
+  const size_t end = text.find('}');
+  const bool has_argument = absl::StrContains("pPxog", letter) && text.substr(2, 1) == "{";
+  if (!has_argument || end == absl::string_view::npos) return escape;
+  escape.bytes = end + 1;
+  if (letter != 'p' && letter != 'P') return escape;
+  const absl::string_view name = text.substr(3, end - 3);
+  escape.set = FindNamedSet(name, letter == 'P');
+  // The property is narrower than the bracket.
+  if (escape.set.has_value() && escape.set->members == R"(\p{P}\p{S})") {
+    escape.set->members = R"(\p{P})";
+  }
+  if (escape.set.has_value() && escape.set->members == kWord) escape.set->members = word;
+  return escape;
+}
+
+std::string Class(CharSet set) {
+  return absl::StrCat(set.negated ? "[^" : "[", set.members, "]");
+}
+
+absl::Status Unsupported(absl::string_view what) {
+  return absl::UnimplementedError(
+      absl::StrCat("the pattern uses ", what, ", which heed does not translate"));
+}
+
+// A class of Oniguruma, which may hold other classes and intersections: "[\w&&[^\d]]". PCRE2 has
+// neither, so such a class becomes a group that matches one character.
+class ClassTranslator {
+ public:
+  // `rest` begins with the class and is left behind it.
+  static absl::StatusOr<std::string> Run(absl::string_view* rest, int depth = 0) {
+    if (depth == kMaxNesting) return Unsupported("classes nested deeply");
+    ClassTranslator translator(rest, depth);
+    HEED_RETURN_IF_ERROR(translator.Parse());
+    return translator.Emit();
+  }
+
+ private:
+  ClassTranslator(absl::string_view* rest, int depth) : rest_(*rest), depth_(depth) {}
+
+  absl::Status Parse() {
+    Skip(1);
+    if (absl::StartsWith(rest_, "^")) {
+      negated_ = true;
+      Skip(1);
+    }
+    // A "]" that comes first in a class is a member of it.
+    if (absl::StartsWith(rest_, "]")) AddSimple(1);
+    while (!rest_.empty() && rest_[0] != ']') HEED_RETURN_IF_ERROR(Member());
+    if (rest_.empty()) return absl::InvalidArgumentError("the pattern has a class without an end");
+    Skip(1);
+    CloseOperand();
+    return absl::OkStatus();
+  }
+
+  absl::Status Member() {
+    if (absl::StartsWith(rest_, "&&")) {
+      Skip(2);
+      CloseOperand();
+      return absl::OkStatus();
+    }
+    if (rest_[0] == '\\') return AddEscape();
+    if (rest_[0] != '[') {
+      AddSimple(1);
+      return absl::OkStatus();
+    }
+    const size_t posix_end =
+        absl::StartsWith(rest_, "[:") ? rest_.find(":]") : absl::string_view::npos;
+    if (posix_end != absl::string_view::npos) {
+      const std::optional<CharSet> set = FindNamedSet(rest_.substr(2, posix_end - 2), false);
+      if (set.has_value()) {
+        AddSet(*set);
+        Skip(posix_end + 2);
+        return absl::OkStatus();
+      }
+    }
+    HEED_ASSIGN_OR_RETURN(alternatives_.emplace_back(), Run(&rest_, depth_ + 1));
+    return absl::OkStatus();
+  }
+
+  absl::Status AddEscape() {
+    if (rest_.size() < 2) return absl::InvalidArgumentError("the pattern ends with a backslash");
+    const Escape escape = ReadEscape(rest_, true);
+    if (escape.set.has_value()) {
+      AddSet(*escape.set);
+      Skip(escape.bytes);
+    } else if (!escape.code_point.empty()) {
+      absl::StrAppend(&simple_, escape.code_point);
+      Skip(escape.bytes);
+    } else {
+      AddSimple(escape.bytes);
+    }
+    return absl::OkStatus();
+  }
+
+  void AddSet(const CharSet& set) {
+    if (set.negated) {
+      alternatives_.push_back(Class(set));
+    } else {
+      absl::StrAppend(&simple_, set.members);
+    }
+  }
+
+  // One side of an intersection, or all there is: plain members and what must be tried beside them.
+  void CloseOperand() {
+    if (!simple_.empty()) alternatives_.insert(alternatives_.begin(), Class({simple_}));
+    operands_.push_back(std::exchange(alternatives_, {}));
+    last_simple_ = std::exchange(simple_, "");
+  }
+
+  absl::StatusOr<std::string> Emit() const {
+    const bool plain = operands_.size() == 1 && operands_[0].size() == 1 && !last_simple_.empty();
+    if (plain) return Class({last_simple_, negated_});
+    std::vector<std::string> groups;
+    for (const std::vector<std::string>& operand : operands_) {
+      if (operand.empty()) return absl::InvalidArgumentError("the pattern has an empty class");
+      groups.push_back(absl::StrCat("(?:", absl::StrJoin(operand, "|"), ")"));
+    }
+    std::string body;
+    for (size_t i = 0; i + 1 < groups.size(); ++i) absl::StrAppend(&body, "(?=", groups[i], ")");
+    absl::StrAppend(&body, groups.back());
+    return negated_ ? absl::StrCat("(?:(?!", body, ")(?s:.))") : absl::StrCat("(?:", body, ")");
+  }
+
+  void AddSimple(size_t bytes) {
+    absl::StrAppend(&simple_, rest_.substr(0, bytes));
+    Skip(bytes);
+  }
+  void Skip(size_t bytes) { rest_.remove_prefix(std::min(bytes, rest_.size())); }
+
+  absl::string_view& rest_;
+  const int depth_;
+  bool negated_ = false;
+  std::string simple_;                     // plain members of the operand
+  std::vector<std::string> alternatives_;  // of the operand: patterns of one character each
+  std::vector<std::vector<std::string>> operands_;
+  std::string last_simple_;
+};
 
 class Translator {
  public:
@@ -27,85 +242,119 @@ class Translator {
 
  private:
   absl::Status Step() {
-    if (rest_[0] == '\\') return Escape();
-    if (in_class_) return InClass();
-    if (rest_[0] == '[') return OpenClass();
-    if (rest_[0] == '(') return OpenGroup();
-    Copy(1);
-    return absl::OkStatus();
+    switch (rest_[0]) {
+      case '\\':
+        return AddEscape();
+      case '[':
+        return CharacterClass();
+      case '(':
+        return OpenGroup();
+      case ')':
+        CloseGroup();
+        return absl::OkStatus();
+      case '{':
+        Interval();
+        return absl::OkStatus();
+      case '*':
+      case '+':
+      case '?':
+        Copy(1);
+        return absl::OkStatus();
+      default:
+        BeginAtom();
+        Copy(1);
+        while (!rest_.empty() && (static_cast<unsigned char>(rest_[0]) & 0xC0) == 0x80) Copy(1);
+        return absl::OkStatus();
+    }
   }
 
-  absl::Status Escape() {
+  absl::Status AddEscape() {
+    BeginAtom();
     if (rest_.size() < 2) return absl::InvalidArgumentError("the pattern ends with a backslash");
-    const char c = rest_[1];
-    if (c == 's' || c == 'w') return Shorthand(c == 's' ? kSpace : kWord, false);
-    if (c == 'S' || c == 'W') return Shorthand(c == 'S' ? kSpace : kWord, true);
-    if (c == 'h' || c == 'H') return Unsupported(rest_.substr(0, 2));
-    Copy(2);
-    return absl::OkStatus();
-  }
-
-  absl::Status Shorthand(absl::string_view members, bool negated) {
-    if (in_class_ && negated)
-      return Unsupported(absl::StrCat(rest_.substr(0, 2), " inside a class"));
-    if (in_class_) {
-      absl::StrAppend(&out_, members);
+    if (rest_[1] == 'b' || rest_[1] == 'B') {
+      WordBoundary(rest_[1] == 'b');
+      return absl::OkStatus();
+    }
+    const Escape escape = ReadEscape(rest_, false);
+    if (escape.set.has_value()) {
+      absl::StrAppend(&out_, Class(*escape.set));
+    } else if (!escape.code_point.empty()) {
+      absl::StrAppend(&out_, escape.code_point);
     } else {
-      absl::StrAppend(&out_, negated ? "[^" : "[", members, "]");
+      Copy(escape.bytes);
+      return absl::OkStatus();
     }
+    rest_.remove_prefix(escape.bytes);
+    return absl::OkStatus();
+  }
+
+  // Between a word character and another, or for \\B between two of the same kind.
+  void WordBoundary(bool differ) {
+    const std::string word = Class({kWordAlone});
+    absl::StrAppend(&out_, "(?:(?<=", word, ")(?", differ ? "!" : "=", word, ")|(?<!", word, ")(?",
+                    differ ? "=" : "!", word, "))");
     rest_.remove_prefix(2);
+  }
+
+  absl::Status CharacterClass() {
+    BeginAtom();
+    HEED_ASSIGN_OR_RETURN(const std::string translated, ClassTranslator::Run(&rest_));
+    absl::StrAppend(&out_, translated);
     return absl::OkStatus();
   }
 
-  // A "]" that comes first in a class is a member of it.
-  absl::Status OpenClass() {
-    in_class_ = true;
-    Copy(1);
-    if (!rest_.empty() && rest_[0] == '^') Copy(1);
-    if (!rest_.empty() && rest_[0] == ']') Copy(1);
-    return absl::OkStatus();
-  }
-
-  absl::Status InClass() {
-    if (rest_.substr(0, 2) == "&&") return Unsupported("&& inside a class");
-    if (rest_.substr(0, 2) == "[:") return PosixClass();
-    if (rest_[0] == '[') return Unsupported("a class inside a class");
-    if (rest_[0] == ']') in_class_ = false;
-    Copy(1);
-    return absl::OkStatus();
-  }
-
-  absl::Status PosixClass() {
-    const size_t end = rest_.find(":]");
-    if (end == absl::string_view::npos) return Unsupported("a class inside a class");
-    Copy(end + 2);
-    return absl::OkStatus();
-  }
-
-  // Inline flags: "(?i:" and "(?i-x)" are the same in both, but m means what s means in PCRE2.
+  // Inline flags: "(?i:" and "(?i-x)" are the same in both, but the dot's newline is m in Ruby and
+  // s in PCRE2.
   absl::Status OpenGroup() {
+    groups_.push_back(out_.size());
     Copy(1);
-    if (rest_.empty() || rest_[0] != '?') return absl::OkStatus();
-    const size_t flags = rest_.find_first_not_of("imxs-", 1);
-    if (rest_.substr(1, flags - 1).find_first_of("ms") != absl::string_view::npos) {
-      return Unsupported(absl::StrCat("the flags (", rest_.substr(0, flags), ")"));
-    }
+    if (!absl::StartsWith(rest_, "?")) return absl::OkStatus();
+    const size_t end = rest_.find_first_not_of("imxs-", 1);
+    const bool has_flags =
+        end != absl::string_view::npos && (rest_[end] == ':' || rest_[end] == ')');
+    if (!has_flags) return absl::OkStatus();
+    std::string flags(rest_.substr(0, end));
+    if (absl::StrContains(flags, 's')) return Unsupported(absl::StrCat("the flags (", flags, ")"));
+    std::replace(flags.begin(), flags.end(), 'm', 's');
+    absl::StrAppend(&out_, flags);
+    rest_.remove_prefix(end);
     return absl::OkStatus();
   }
 
-  absl::Status Unsupported(absl::string_view what) {
-    return absl::UnimplementedError(
-        absl::StrCat("the pattern uses ", what, ", which heed does not translate"));
+  void CloseGroup() {
+    atom_ = groups_.empty() ? out_.size() : groups_.back();
+    if (!groups_.empty()) groups_.pop_back();
+    Copy(1);
   }
+
+  // {n}, {n,}, {n,m} and {,m}. A plus behind one repeats the whole again in Ruby; in PCRE2 it would
+  // forbid to give anything back.
+  void Interval() {
+    size_t end = 1;
+    while (end < rest_.size() && (absl::ascii_isdigit(rest_[end]) || rest_[end] == ',')) ++end;
+    if (end == 1 || end == rest_.size() || rest_[end] != '}') {
+      BeginAtom();
+      return Copy(1);
+    }
+    Copy(1);
+    if (rest_[0] == ',') out_.push_back('0');
+    Copy(end);
+    if (!absl::StartsWith(rest_, "+")) return;
+    out_.insert(atom_, "(?:");
+    out_.push_back(')');
+  }
+
+  void BeginAtom() { atom_ = out_.size(); }
 
   void Copy(size_t count) {
     absl::StrAppend(&out_, rest_.substr(0, count));
-    rest_.remove_prefix(count);
+    rest_.remove_prefix(std::min(count, rest_.size()));
   }
 
   absl::string_view rest_;
   std::string out_;
-  bool in_class_ = false;
+  size_t atom_ = 0;             // where what a repetition repeats begins in out_
+  std::vector<size_t> groups_;  // where the open groups begin in out_
 };
 
 }  // namespace

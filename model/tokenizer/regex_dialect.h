@@ -10,10 +10,10 @@
 
 namespace heed {
 
-// The pattern in PCRE2's dialect (UTF, UCP, multi-line): \s, \S, \w and \W are spelled out as
-// Unicode classes, so that they do not depend on PCRE2's version. UNIMPLEMENTED for what has no
-// simple equivalent: set operations inside a class, \h, the flag m, and negated shorthands inside a
-// class.
+// The pattern in PCRE2's dialect (UTF, UCP, multi-line). \s, \w and \h are spelled out as classes,
+// so that they do not depend on PCRE2's version; classes inside classes and intersections become
+// groups with look-ahead. INVALID_ARGUMENT for classes that are empty or have no end, UNIMPLEMENTED
+// for the flag s, which Oniguruma does not have.
 absl::StatusOr<std::string> ToPcre2Dialect(absl::string_view pattern);
 
 }  // namespace heed

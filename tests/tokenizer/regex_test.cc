@@ -50,10 +50,19 @@ TEST(RegexTest, WordCharactersAreAlphabeticMarksDigitsAndConnectors) {
     EXPECT_TRUE(Matches("\\w", word)) << word;
     EXPECT_FALSE(Matches("\\W", word)) << word;
   }
-  for (const char* const other : {" ", "-", "\u00bd", "\u200d", "\u2603"}) {
+  for (const char* const other : {" ", "-", "\u2153", "\u200d", "\u2603"}) {
     EXPECT_FALSE(Matches("\\w", other)) << other;
     EXPECT_TRUE(Matches("[^\\w]", other)) << other;
   }
+}
+
+TEST(RegexTest, LatinFractionsAreWordCharactersOnlyOutsideAClass) {
+  EXPECT_TRUE(Matches("\\w", "\u00bd"));
+  EXPECT_FALSE(Matches("[\\w]", "\u00bd"));
+  EXPECT_FALSE(Matches("\\W", "\u00bd"));
+  EXPECT_TRUE(Matches("[^\\w]", "\u00bd"));
+  EXPECT_EQ(FindAll("\\b.", "\u00bda -\u0301"),
+            (std::vector<std::string>{"\u00bd", " ", "\u0301"}));
 }
 
 TEST(RegexTest, LineAnchorsAndDotAreRubys) {
@@ -84,12 +93,34 @@ TEST(RegexTest, MalformedPatternsAreRefusedWithThePlace) {
   EXPECT_NE(Regex::Compile("ab(").status().message().find("at byte 3"), std::string::npos);
 }
 
-TEST(RegexTest, PatternsWithAnotherMeaningInPcre2AreRefused) {
-  for (const char* const pattern :
-       {"[a&&b]", "[a[bc]]", "\\h", "[\\S]", "[^\\W]", "(?m)a.b", "(?i-m:a)", "[[:a"}) {
+TEST(RegexTest, FlagsThatOnigurumaDoesNotHaveAreRefused) {
+  for (const char* const pattern : {"(?s)a.b", "(?is:a.b)", "(?i-s:a)"}) {
     const absl::Status status = Regex::Compile(pattern).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << pattern << ": " << status;
   }
+}
+
+TEST(RegexTest, ClassesWithinClassesMatchOneCharacter) {
+  EXPECT_EQ(FindAll(R"([a-w&&[^c-g]z]+)", "abcdhz"), (std::vector<std::string>{"ab", "h"}));
+  EXPECT_EQ(FindAll(R"([^a&&\w]+)", "ab-a_"), (std::vector<std::string>{"b-", "_"}));
+  EXPECT_EQ(FindAll(R"([\S\n]+)", "a\n b\tc"), (std::vector<std::string>{"a\n", "b", "c"}));
+  EXPECT_EQ(FindAll(R"([^\S\n]+)", "a\n \tb"), (std::vector<std::string>{" \t"}));
+}
+
+TEST(RegexTest, ClassesWithoutMembersOrEndAreRefused) {
+  for (const char* const pattern : {"[a&&]", "[&&a]", "[a[b]", "[[:a"}) {
+    const absl::Status status = Regex::Compile(pattern).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << pattern << ": " << status;
+  }
+  const absl::Status deep = Regex::Compile(std::string(1000, '[')).status();
+  EXPECT_TRUE(absl::IsUnimplemented(deep)) << deep;
+}
+
+TEST(RegexTest, APlusBehindAnIntervalRepeatsIt) {
+  EXPECT_EQ(FindAll(R"(\d{1,2}+)", "12345"), std::vector<std::string>{"12345"});
+  EXPECT_EQ(FindAll(R"((?:ab){2}+c)", "ababababc"), std::vector<std::string>{"ababababc"});
+  EXPECT_EQ(FindAll(R"(a{,2}b)", "aaab"), std::vector<std::string>{"aab"});
+  EXPECT_EQ(FindAll(R"(\p{L}++)", "ab1"), std::vector<std::string>{"ab"});
 }
 
 TEST(RegexTest, HugeAndDeepPatternsAreRefused) {
