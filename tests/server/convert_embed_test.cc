@@ -10,10 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
-#include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
 #include "server/convert_model.h"
+#include "tests/server/convert_testing.h"
 #include "tests/server/fake_language_model.h"
 #include "tests/server/golden_models.h"
 
@@ -24,29 +24,9 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-v1::EmbedRequest Request(const std::string& text) {
-  v1::EmbedRequest request;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &request)) << text;
-  return request;
-}
-
 absl::StatusOr<ResolvedEmbed> Convert(const std::string& request,
                                       const ServedModel& model = Llama()) {
-  return ConvertEmbed(Request(request), model, RequestLimits{});
-}
-
-std::vector<std::string> WrongFields(const absl::Status& status) {
-  std::vector<std::string> fields;
-  for (const FieldViolation& violation : GetErrorDetails(status).violations) {
-    fields.push_back(violation.field);
-  }
-  return fields;
-}
-
-std::string Repeat(const std::string& text, int count) {
-  std::string repeated;
-  for (int i = 0; i < count; ++i) absl::StrAppend(&repeated, text, " ");
-  return repeated;
+  return ConvertEmbed(FromText<v1::EmbedRequest>(request), model, RequestLimits{});
 }
 
 TEST(ConvertEmbedTest, Limits) {
@@ -93,8 +73,8 @@ TEST(ConvertEmbedTest, AllWrongFieldsComeTogether) {
 
 TEST(ConvertEmbedTest, ThePromptIsBoundedInBytes) {
   const absl::Status status =
-      ConvertEmbed(Request("prompts { text: 'a' } prompts { text: 'four' }"), Llama(),
-                   {.max_prompt_bytes = 3})
+      ConvertEmbed(FromText<v1::EmbedRequest>("prompts { text: 'a' } prompts { text: 'four' }"),
+                   Llama(), {.max_prompt_bytes = 3})
           .status();
   EXPECT_THAT(WrongFields(status), ElementsAre("prompts[1].text"));
 }

@@ -16,6 +16,7 @@
 #include "server/convert_model.h"
 #include "server/convert_predict.h"
 #include "server/registry.h"
+#include "tests/server/convert_testing.h"
 #include "tests/server/golden_models.h"
 
 namespace heed {
@@ -25,35 +26,14 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-template <typename Message>
-Message Text(const std::string& text) {
-  Message message;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
-  return message;
-}
-
 absl::StatusOr<ResolvedPredict> Predict(const std::string& request,
                                         const ServedModel& model = Llama()) {
-  return ConvertPredict(Text<v1::PredictRequest>(request), model, RequestLimits{});
+  return ConvertPredict(FromText<v1::PredictRequest>(request), model, RequestLimits{});
 }
 
 absl::StatusOr<ResolvedGenerate> Generate(const std::string& request,
                                           const ServedModel& model = Llama()) {
-  return ConvertGenerate(Text<v1::GenerateRequest>(request), model, RequestLimits{});
-}
-
-std::vector<std::string> WrongFields(const absl::Status& status) {
-  std::vector<std::string> fields;
-  for (const FieldViolation& violation : GetErrorDetails(status).violations) {
-    fields.push_back(violation.field);
-  }
-  return fields;
-}
-
-std::string Repeat(const std::string& text, int count) {
-  std::string repeated;
-  for (int i = 0; i < count; ++i) absl::StrAppend(&repeated, text, " ");
-  return repeated;
+  return ConvertGenerate(FromText<v1::GenerateRequest>(request), model, RequestLimits{});
 }
 
 // A setting, and the field that is wrong with it; "": none.
@@ -356,7 +336,7 @@ TEST(ConvertTest, AModelWithoutATokenizerTakesIdsOnly) {
 TEST(ConvertTest, AttentionSelectionsAreResolvedSortedAndWithoutRepeats) {
   const ModelConfig& config = Llama().model->config();
   const auto choice =
-      ResolveSelection(Text<v1::AttentionSelection>(
+      ResolveSelection(FromText<v1::AttentionSelection>(
                            "layers: -1 layers: 0 layers: 2 queries: 4 queries: -1 queries: 4"),
                        config, 6);
   ASSERT_TRUE(choice.ok());
@@ -364,11 +344,13 @@ TEST(ConvertTest, AttentionSelectionsAreResolvedSortedAndWithoutRepeats) {
   EXPECT_THAT(choice->heads, ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(choice->queries, ElementsAre(4, 5));
   EXPECT_EQ(SelectionBytes(*choice, 6), 2 * 4 * 2 * 6 * 4);
-  const auto all = ResolveSelection(Text<v1::AttentionSelection>("top_k { k: 100 }"), config, 6);
+  const auto all =
+      ResolveSelection(FromText<v1::AttentionSelection>("top_k { k: 100 }"), config, 6);
   EXPECT_EQ(all->top_k, 6);
   EXPECT_EQ(SelectionBytes(*all, 6), 3 * 4 * 6 * (6 * 8 + 4));
-  EXPECT_EQ(ResolveSelection(Text<v1::AttentionSelection>("queries: 6"), config, 6).status().code(),
-            absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(
+      ResolveSelection(FromText<v1::AttentionSelection>("queries: 6"), config, 6).status().code(),
+      absl::StatusCode::kOutOfRange);
 }
 
 TEST(ConvertTest, AttentionIsPriced) {
@@ -391,7 +373,7 @@ TEST(ConvertTest, AttentionIsPriced) {
 
 TEST(ConvertTest, TheAttentionOfAGenerationIsPricedOverAllItsTokens) {
   RequestLimits limits;
-  const auto request = Text<v1::GenerateRequest>(
+  const auto request = FromText<v1::GenerateRequest>(
       "prompt { tokens { ids: 1 ids: 2 } } stopping { max_tokens: 3 } attention { layers: 0 }");
   // Rows of 2, 3 and 4 keys for 4 heads.
   limits.max_attention_bytes = 4 * 4 * (2 + 3 + 4);

@@ -64,13 +64,6 @@ class EmbedBatchTest : public SchedulerFixture {
     EXPECT_TRUE(Start(prompts, run, token_vectors).ok());
     return run;
   }
-
-  // Returns once a Drain has begun.
-  void AwaitDraining() {
-    while (!absl::IsUnavailable(
-        Start(std::vector<std::vector<TokenId>>{{1}}, std::make_shared<EmbedRun>()))) {
-    }
-  }
 };
 
 // `count` texts of different lengths and tokens.

@@ -40,9 +40,7 @@ TEST_F(SchedulerEndTest, SubmitRefusesWhatCanNeverFitThePool) {
 TEST_F(SchedulerEndTest, SubmitRefusesMoreThanTheQueueHolds) {
   options_.max_queued_sequences = 2;
   options_.max_live_sequences = 1;
-  model_.fake->Hold();
-  const auto live = Started(MakeCall(2, 1));
-  model_.fake->AwaitHeld();
+  const auto live = StartHeld(MakeCall(2, 1));
   const auto second = Started(MakeCall(2, 1));
   const auto third = Started(MakeCall(2, 1));
   EXPECT_EQ(scheduler().stats().queued, 2);
@@ -58,16 +56,16 @@ TEST_F(SchedulerEndTest, SubmitRefusesMoreThanTheQueueHolds) {
 TEST_F(SchedulerEndTest, APartOfACallThatWasBegunIsTakenByAFullQueue) {
   options_.max_queued_sequences = 1;
   options_.max_live_sequences = 1;
-  model_.fake->Hold();
-  const auto live = Started(MakeCall(2, 1));
-  model_.fake->AwaitHeld();
+  const auto live = StartHeld(MakeCall(2, 1));
   const auto queued = Started(MakeCall(2, 1));
   const auto part = MakeCall(3, 2);
   EngineRequest request = MakeRequest(part, model_);
   request.continues_call = true;
-  EXPECT_TRUE(scheduler().Submit(std::move(request)).ok());
-  ExpectError(Submit(MakeCall(2, 1)), absl::StatusCode::kResourceExhausted, "QUEUE_FULL");
+  const absl::Status taken = scheduler().Submit(std::move(request));
+  const absl::Status refused = Submit(MakeCall(2, 1));
   model_.fake->Release();
+  ASSERT_TRUE(taken.ok()) << taken;
+  ExpectError(refused, absl::StatusCode::kResourceExhausted, "QUEUE_FULL");
   for (const auto& call : {live, queued, part}) EXPECT_TRUE(call->Wait().ok());
   EXPECT_EQ(part->appended, FakeContinuation(part->prompt, 2));
   ExpectEngineGoesOn();
@@ -127,9 +125,7 @@ class NonFinite : public SchedulerEndTest, public testing::WithParamInterface<fl
 TEST_P(NonFinite, LogitsEndOnlyTheirSequence) {
   constexpr TokenId kPoisoned = 22;
   model_.fake->Poison(kPoisoned, GetParam());
-  model_.fake->Hold();
-  const auto first = Started(MakeCall(1, 0));
-  model_.fake->AwaitHeld();
+  const auto first = StartHeld(MakeCall(1, 0));
   const auto bad = MakeCall(4, 6, 1);
   bad->on_logits = [&](absl::Span<const int64_t> positions) {
     return std::optional<TokenId>(positions.back() == 5 ? kPoisoned : 1);
@@ -160,9 +156,7 @@ TEST_F(SchedulerEndTest, AnErrorOfTheModelEndsTheWholeStepOnly) {
   model_.fake->SetHook([](absl::Span<const SequenceSlice> batch) {
     return batch.size() == 2 ? absl::InternalError("a fault") : absl::OkStatus();
   });
-  model_.fake->Hold();
-  const auto first = Started(MakeCall(4, 4));
-  model_.fake->AwaitHeld();
+  const auto first = StartHeld(MakeCall(4, 4));
   const auto second = Started(MakeCall(4, 4, 1));
   const auto queued = Started(MakeCall(4, 4, 2));
   model_.fake->Release();
@@ -260,9 +254,7 @@ TEST_F(SchedulerEndTest, OnDoneMaySubmitAnother) {
 
 TEST_F(SchedulerEndTest, TimingsAreQueueAndCompute) {
   options_.max_live_sequences = 1;
-  model_.fake->Hold();
-  const auto first = Started(MakeCall(4, 0));
-  model_.fake->AwaitHeld();
+  const auto first = StartHeld(MakeCall(4, 0));
   const auto second = Started(MakeCall(4, 0));
   auto expired = MakeCall(4, 0);
   Started(expired);
@@ -293,9 +285,7 @@ TEST_F(SchedulerEndTest, ComputeLastsFromTheFirstStepToTheLast) {
 
 TEST_F(SchedulerEndTest, AllCallbacksComeFromOneThread) {
   options_.max_live_sequences = 1;
-  model_.fake->Hold();
-  const auto finished = Started(MakeCall(4, 4));
-  model_.fake->AwaitHeld();
+  const auto finished = StartHeld(MakeCall(4, 4));
   const auto cancelled = Started(MakeCall(4, 4));
   cancelled->stop->Cancel();
   model_.fake->Release();
@@ -349,16 +339,9 @@ TEST_F(SchedulerEndTest, ADrainLetsCallsBringTheirOtherParts) {
   const auto first = MakeCall(4, 2);
   first->on_done = brings(second);
   second->on_done = brings(third);
-  model_.fake->Hold();
-  Started(first);
-  model_.fake->AwaitHeld();
+  StartHeld(first);
   std::thread drainer([&] { EXPECT_EQ(scheduler().Drain(absl::InfiniteFuture()), 0); });
-  // The drain has begun once new calls are refused.
-  while (true) {
-    const auto probe = MakeCall(2, 1, 3);
-    probe->stop->Cancel();
-    if (!Submit(probe).ok()) break;
-  }
+  AwaitDraining();
   model_.fake->Release();
   drainer.join();
   for (const auto& call : {first, second, third}) {
@@ -386,15 +369,19 @@ TEST_F(SchedulerEndTest, TheDeadlineOfADrainEndsTheRest) {
 }
 
 TEST_F(SchedulerEndTest, ADrainWaitsForTheRunningStep) {
-  model_.fake->Hold();
-  auto call = MakeCall(4, 4);
-  call->can_advance = false;
-  Started(call);
-  model_.fake->AwaitHeld();
-  std::thread releaser([&] { model_.fake->Release(); });
-  EXPECT_EQ(scheduler().Drain(absl::InfinitePast()), 1);
+  options_.max_live_sequences = 1;
+  options_.max_queued_sequences = 1;
+  const auto call = StartHeld(MakeCall(4, 4));
+  const auto queued = Started(MakeCall(4, 4));  // the queue is full: the drain ends these two only
+  std::thread releaser([&] {
+    AwaitDraining();
+    model_.fake->Release();
+  });
+  EXPECT_EQ(scheduler().Drain(absl::InfinitePast()), 2);
   releaser.join();
   EXPECT_TRUE(call->done.HasBeenNotified());
+  EXPECT_EQ(call->appended.size(), 1u);  // what the step gave it
+  EXPECT_TRUE(queued->done.HasBeenNotified());
 }
 
 TEST_F(SchedulerEndTest, ADrainLetsParkedCallsFinish) {

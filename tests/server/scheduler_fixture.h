@@ -62,6 +62,14 @@ class SchedulerFixture : public testing::Test {
     if (scheduler_ == nullptr) scheduler_ = std::make_unique<Scheduler>(options_);
     return *scheduler_;
   }
+  // Starts a call and waits until its first step stands still, up to model_.fake->Release(). What
+  // is submitted meanwhile waits for the next step.
+  std::shared_ptr<FakeCall> StartHeld(std::shared_ptr<FakeCall> call) {
+    model_.fake->Hold();
+    Started(call);
+    model_.fake->AwaitHeld();
+    return call;
+  }
   // A live call that has drawn its first token and cannot go on until can_advance is set.
   std::shared_ptr<FakeCall> StartParked() {
     auto call = MakeCall(8, 8);
@@ -69,6 +77,14 @@ class SchedulerFixture : public testing::Test {
     Started(call);
     call->first_question.WaitForNotification();
     return call;
+  }
+  // Returns once a Drain has begun: new calls are refused.
+  void AwaitDraining() {
+    while (true) {
+      const auto probe = MakeCall(1, 0);
+      probe->stop->Cancel();
+      if (absl::IsUnavailable(Submit(probe))) return;
+    }
   }
   void ExpectAllFree() { EXPECT_EQ(model_.pool().free_pages(), model_.pool().total_pages()); }
   // Another call is answered as ever.

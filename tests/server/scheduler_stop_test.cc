@@ -56,9 +56,7 @@ TEST_F(SchedulerStopTest, ACallThatIsAlreadyExpiredNeverRuns) {
 }
 
 TEST_F(SchedulerStopTest, ACallCancelledDuringAStepStopsAndTheOthersGoOn) {
-  model_.fake->Hold();
-  const auto first = Started(MakeCall(4, 4));
-  model_.fake->AwaitHeld();
+  const auto first = StartHeld(MakeCall(4, 4));
   const auto cancelled = Started(MakeCall(6, 4, 1));
   const auto other = Started(MakeCall(5, 4, 2));
   model_.fake->SetHook([&](absl::Span<const SequenceSlice> batch) {
