@@ -14,7 +14,6 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
-#include "google/protobuf/stubs/logging.h"
 #include "gtest/gtest.h"
 #include "tests/integration/raw_server.h"
 
@@ -256,17 +255,8 @@ std::vector<Change> ChangesOf(const FieldDescriptor* field) {
   return changes;
 }
 
-class BoundaryTest : public testing::TestWithParam<std::string> {
+class BoundaryTest : public SharedServerTest, public testing::WithParamInterface<std::string> {
  protected:
-  static void SetUpTestSuite() {
-    google::protobuf::SetLogHandler(nullptr);  // it complains about what is sent on purpose
-    server_ = new RawServer;
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
-
   void Check(const Rpc& rpc, const Message& request, const std::string& path,
              const std::string& value) {
     const grpc::Status status = rpc.call(request);
@@ -359,20 +349,18 @@ class BoundaryTest : public testing::TestWithParam<std::string> {
     }
     ++fields_;
   }
-
-  static inline RawServer* server_ = nullptr;
   int fields_ = 0;
 };
 
 TEST_P(BoundaryTest, EveryFieldIsAnsweredOrBlamed) {
-  for (const Rpc& rpc : AllRpcs(*server_, GetParam())) {
+  for (const Rpc& rpc : AllRpcs(*shared_, GetParam())) {
     const std::unique_ptr<Message> request(rpc.valid->New());
     request->CopyFrom(*rpc.valid);
     Visit(rpc, request.get(), request.get(), "");
   }
   EXPECT_GE(fields_, 50);
   EXPECT_TRUE(
-      Eventually([] { return server_->Idle() && server_->server().attention_bytes() == 0; }));
+      Eventually([] { return shared_->Idle() && shared_->server().attention_bytes() == 0; }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, BoundaryTest, testing::Values("llama", "bert"),

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/integration/raw_requests.h"
 #include "tests/integration/raw_server.h"
 
 namespace heed {
@@ -17,27 +18,7 @@ namespace {
 
 using testing::SizeIs;
 
-// All weights of a long prompt: several times what gRPC sends to a client that does not read.
-v1::GetAttentionRequest BulkyAttention() {
-  v1::GetAttentionRequest request;
-  request.set_model("llama");
-  for (int i = 0; i < 128; ++i) request.mutable_prompt()->mutable_tokens()->add_ids(i);
-  return request;
-}
-constexpr int64_t kBulkyBytes = int64_t{3} * 4 * 128 * 128 * 4;
-
-// A generation of as many tokens as fit, each with all its attention and the whole vocabulary
-// ranked.
-v1::GenerateRequest BulkyGeneration() {
-  v1::GenerateRequest request;
-  request.set_model("llama");
-  request.mutable_prompt()->mutable_tokens()->add_ids(1);
-  request.mutable_stopping()->set_max_tokens(127);
-  request.mutable_stopping()->set_ignore_end_of_text(true);
-  request.mutable_attention()->mutable_dense();
-  request.set_top_candidates(320);
-  return request;
-}
+constexpr int64_t kBulkyBytes = int64_t{3} * 4 * 128 * 128 * 4;  // of BulkyAttention
 
 // A stream that was begun and of which one message was read.
 template <typename Response>
@@ -47,25 +28,30 @@ struct OpenStream {
   Response first;
 };
 
-OpenStream<v1::GenerateResponse> OpenGeneration(RawServer& server,
-                                                const v1::GenerateRequest& request) {
-  OpenStream<v1::GenerateResponse> stream;
-  stream.reader = server.prediction->Generate(stream.context.get(), request);
+// Reads the first message of the stream that `begin` starts.
+template <typename Response, typename Begin>
+OpenStream<Response> Open(const Begin& begin) {
+  OpenStream<Response> stream;
+  stream.reader = begin(stream.context.get());
   EXPECT_TRUE(stream.reader->Read(&stream.first));
   return stream;
 }
 
-OpenStream<v1::GetAttentionResponse> OpenAttention(RawServer& server,
-                                                   const v1::GetAttentionRequest& request) {
-  OpenStream<v1::GetAttentionResponse> stream;
-  stream.reader = server.inspection->GetAttention(stream.context.get(), request);
-  EXPECT_TRUE(stream.reader->Read(&stream.first));
-  return stream;
+OpenStream<v1::GenerateResponse> OpenGeneration(RawServer& server) {
+  return Open<v1::GenerateResponse>([&](grpc::ClientContext* context) {
+    return server.prediction->Generate(context, BulkyGeneration());
+  });
+}
+
+OpenStream<v1::GetAttentionResponse> OpenAttention(RawServer& server) {
+  return Open<v1::GetAttentionResponse>([&](grpc::ClientContext* context) {
+    return server.inspection->GetAttention(context, BulkyAttention());
+  });
 }
 
 TEST(CallLifetimeTest, AnUnreadGenerationIsParkedAndCompleteWhenRead) {
   RawServer server;
-  auto slow = OpenGeneration(server, BulkyGeneration());
+  auto slow = OpenGeneration(server);
   // Others go on meanwhile, and the parked one does not run ahead of its reader.
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(Generate(server, BulkyGeneration()).status.ok());
   EXPECT_EQ(server.server().stats().live, 1);
@@ -81,7 +67,7 @@ TEST(CallLifetimeTest, AnUnreadGenerationIsParkedAndCompleteWhenRead) {
 
 TEST(CallLifetimeTest, CancellingAGenerationFreesItsPlace) {
   RawServer server;
-  auto stream = OpenGeneration(server, BulkyGeneration());
+  auto stream = OpenGeneration(server);
   EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
   stream.context->TryCancel();
   EXPECT_EQ(stream.reader->Finish().error_code(), grpc::CANCELLED);
@@ -93,10 +79,10 @@ TEST(CallLifetimeTest, CancellingAWaitingCallTakesItOutOfTheQueue) {
   ServerConfig config;
   config.max_batch_sequences = 1;
   RawServer server(config);
-  auto running = OpenGeneration(server, BulkyGeneration());
+  auto running = OpenGeneration(server);
   EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
-  auto generation = OpenGeneration(server, BulkyGeneration());
-  auto attention = OpenAttention(server, BulkyAttention());
+  auto generation = OpenGeneration(server);
+  auto attention = OpenAttention(server);
   grpc::ClientContext predict_context;
   std::thread predict([&] {
     v1::PredictRequest request;
@@ -118,7 +104,7 @@ TEST(CallLifetimeTest, CancellingAWaitingCallTakesItOutOfTheQueue) {
 
 TEST(CallLifetimeTest, CancellingAnAttentionStreamGivesItsMemoryBack) {
   RawServer server;
-  auto stream = OpenAttention(server, BulkyAttention());
+  auto stream = OpenAttention(server);
   EXPECT_EQ(server.server().attention_bytes(), kBulkyBytes);
   stream.context->TryCancel();
   EXPECT_EQ(stream.reader->Finish().error_code(), grpc::CANCELLED);
@@ -129,8 +115,8 @@ TEST(CallLifetimeTest, AStreamThatNobodyReadsIsEnded) {
   ServerConfig config;
   config.stall_timeout = absl::Milliseconds(200);
   RawServer server(config);
-  auto generation = OpenGeneration(server, BulkyGeneration());
-  auto attention = OpenAttention(server, BulkyAttention());
+  auto generation = OpenGeneration(server);
+  auto attention = OpenAttention(server);
   EXPECT_TRUE(Eventually([&] { return server.Idle() && server.server().attention_bytes() == 0; }));
   EXPECT_FALSE(ReadAll(std::move(generation.reader)).status.ok());
   EXPECT_FALSE(ReadAll(std::move(attention.reader)).status.ok());
@@ -158,7 +144,7 @@ TEST(CallLifetimeTest, AllCallsTogetherHoldABoundedAmountOfAttention) {
   config.max_attention_bytes = kBulkyBytes;
   RawServer server(config);
   std::vector<OpenStream<v1::GetAttentionResponse>> unread;
-  for (int i = 0; i < 4; ++i) unread.push_back(OpenAttention(server, BulkyAttention()));
+  for (int i = 0; i < 4; ++i) unread.push_back(OpenAttention(server));
   const grpc::Status status = GetAttention(server, BulkyAttention()).status;
   EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
   EXPECT_EQ(ReasonOf(status), "ATTENTION_MEMORY");
@@ -172,9 +158,9 @@ TEST(CallLifetimeTest, AFullQueueSaysWhenToRetry) {
   config.max_batch_sequences = 1;
   config.max_queued = 1;
   RawServer server(config);
-  auto running = OpenGeneration(server, BulkyGeneration());
+  auto running = OpenGeneration(server);
   EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
-  auto waiting = OpenGeneration(server, BulkyGeneration());
+  auto waiting = OpenGeneration(server);
   const grpc::Status status = Generate(server, BulkyGeneration()).status;
   EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
   EXPECT_EQ(ReasonOf(status), "QUEUE_FULL");
@@ -187,7 +173,7 @@ TEST(CallLifetimeTest, ADeadlineEndsAWaitingCall) {
   ServerConfig config;
   config.max_batch_sequences = 1;
   RawServer server(config);
-  auto running = OpenGeneration(server, BulkyGeneration());
+  auto running = OpenGeneration(server);
   EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
@@ -202,7 +188,7 @@ TEST(CallLifetimeTest, ADeadlineEndsAWaitingCall) {
 
 TEST(CallLifetimeTest, ShutdownEndsWhatDoesNotEndByItself) {
   RawServer server;
-  auto unread = OpenGeneration(server, BulkyGeneration());
+  auto unread = OpenGeneration(server);
   EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
   std::thread stopping([&] { server.server().Shutdown(absl::Milliseconds(100)); });
   const Stream<v1::GenerateResponse> rest = ReadAll(std::move(unread.reader));
@@ -216,8 +202,8 @@ TEST(CallLifetimeTest, ShutdownEndsWhatDoesNotEndByItself) {
 
 TEST(CallLifetimeTest, ShutdownWithAStreamThatIsNeverReadReturns) {
   RawServer server;
-  auto unread = OpenGeneration(server, BulkyGeneration());
-  auto attention = OpenAttention(server, BulkyAttention());
+  auto unread = OpenGeneration(server);
+  auto attention = OpenAttention(server);
   EXPECT_TRUE(Eventually([&] { return server.server().stats().live >= 1; }));
   EXPECT_EQ(server.server().Shutdown(absl::Milliseconds(50)), 1);
   EXPECT_EQ(server.server().stats().live, 0);
@@ -250,7 +236,7 @@ TEST(CallLifetimeTest, TwoHundredMixedCallsAllEndRight) {
           expect(GetAttention(server, BulkyAttention()).messages.size() == 14);
           break;
         case 3: {
-          auto stream = OpenGeneration(server, BulkyGeneration());
+          auto stream = OpenGeneration(server);
           stream.context->TryCancel();
           const grpc::StatusCode code = ReadAll(std::move(stream.reader)).status.error_code();
           expect(code == grpc::CANCELLED || code == grpc::OK);

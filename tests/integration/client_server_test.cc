@@ -22,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "server/server.h"
 #include "tests/checkpoint/checkpoint_builder.h"
+#include "tests/integration/eventually.h"
 #include "tests/transformer/golden_file.h"
 
 namespace heed {
@@ -29,17 +30,6 @@ namespace {
 
 std::string GoldenFolder(const std::string& name) {
   return absl::StrCat(HEED_SOURCE_DIR, "/tests/golden/models/", name);
-}
-
-// Waits until `done()` holds; false after a time that no working server needs.
-template <typename Condition>
-bool Eventually(const Condition& done) {
-  const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  while (!done()) {
-    if (absl::Now() > deadline) return false;
-    absl::SleepFor(absl::Milliseconds(2));
-  }
-  return true;
 }
 
 // A model whose context is so long that a generation never ends by itself during a test.

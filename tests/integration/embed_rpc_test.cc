@@ -2,7 +2,6 @@
 // what is refused and why, and how calls end.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <thread>
@@ -11,8 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
-#include "google/protobuf/stubs/logging.h"
 #include "gtest/gtest.h"
+#include "tests/integration/raw_requests.h"
 #include "tests/integration/raw_server.h"
 #include "tests/transformer/golden_file.h"
 
@@ -21,12 +20,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-std::vector<float> Floats(const v1::Tensor& tensor) {
-  std::vector<float> values(tensor.data().size() / sizeof(float));
-  std::memcpy(values.data(), tensor.data().data(), tensor.data().size());
-  return values;
-}
 
 v1::EmbedRequest EmbedTexts(const std::string& model, const std::vector<std::string>& texts) {
   v1::EmbedRequest request;
@@ -59,17 +52,8 @@ std::string Bytes(const v1::EmbedResponse& response) {
   return timeless.SerializeAsString();
 }
 
-class EmbedRpcTest : public ::testing::Test {
+class EmbedRpcTest : public SharedServerTest {
  protected:
-  static void SetUpTestSuite() {
-    google::protobuf::SetLogHandler(nullptr);  // it complains about what is sent on purpose
-    shared_ = new RawServer;
-  }
-  static void TearDownTestSuite() {
-    delete shared_;
-    shared_ = nullptr;
-  }
-
   v1::EmbedResponse Ok(const v1::EmbedRequest& request) {
     v1::EmbedResponse response;
     const grpc::Status status = Embed(*shared_, request, &response);
@@ -84,8 +68,6 @@ class EmbedRpcTest : public ::testing::Test {
     EXPECT_FALSE(status.ok());
     return status;
   }
-
-  static inline RawServer* shared_ = nullptr;
 };
 
 // --- Vectors -------------------------------------------------------------------------------------
@@ -342,14 +324,7 @@ struct Occupant {
   std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader;
 
   explicit Occupant(RawServer& server) {
-    v1::GenerateRequest request;
-    request.set_model("llama");
-    request.mutable_prompt()->mutable_tokens()->add_ids(1);
-    request.mutable_stopping()->set_max_tokens(127);
-    request.mutable_stopping()->set_ignore_end_of_text(true);
-    request.mutable_attention()->mutable_dense();
-    request.set_top_candidates(320);
-    reader = server.prediction->Generate(&context, request);
+    reader = server.prediction->Generate(&context, BulkyGeneration());
     EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
   }
 };

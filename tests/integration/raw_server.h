@@ -10,10 +10,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "google/protobuf/stubs/logging.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
 #include "heed/v1/embedding.grpc.pb.h"
@@ -21,6 +20,7 @@
 #include "heed/v1/model.grpc.pb.h"
 #include "heed/v1/prediction.grpc.pb.h"
 #include "server/server.h"
+#include "tests/integration/eventually.h"
 
 namespace heed {
 
@@ -73,16 +73,20 @@ class RawServer {
   std::shared_ptr<grpc::Channel> channel_;
 };
 
-// Waits until `done()` holds; false after a time that no working server needs.
-template <typename Condition>
-bool Eventually(const Condition& done) {
-  const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  while (!done()) {
-    if (absl::Now() > deadline) return false;
-    absl::SleepFor(absl::Milliseconds(2));
+// Tests that ask one server, which starts with the first of them.
+class SharedServerTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    google::protobuf::SetLogHandler(nullptr);  // it complains about what is sent on purpose
+    shared_ = new RawServer;
   }
-  return true;
-}
+  static void TearDownTestSuite() {
+    delete shared_;
+    shared_ = nullptr;
+  }
+
+  static inline RawServer* shared_ = nullptr;
+};
 
 // The detail of type T that a status carries.
 template <typename T>
