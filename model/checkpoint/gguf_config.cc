@@ -62,6 +62,8 @@ struct Architecture {
 constexpr Architecture kArchitectures[] = {
     {"gpt2", "gpt2", ReadGgufGpt2},
     {"llama", "llama", ReadGgufLlama},
+    {"smollm3", "smollm3", ReadGgufSmolLm3},
+    {"phi3", "phi3", ReadGgufPhi3},
     {"qwen2", "qwen2", ReadGgufQwen2},
     {"qwen3", "qwen3", ReadGgufQwen3},
     {"gemma", "gemma", ReadGgufGemma},
@@ -69,7 +71,10 @@ constexpr Architecture kArchitectures[] = {
     {"gemma3", "gemma3_text", ReadGgufGemma3},
     {"gptneox", "gpt_neox", ReadGgufGptNeoX},
     {"phi2", "phi", ReadGgufPhi2},
+    {"starcoder2", "starcoder2", ReadGgufStarCoder2},
+    {"stablelm", "stablelm", ReadGgufStableLm},
     {"bloom", "bloom", ReadGgufBloom},
+    {"mpt", "mpt", ReadGgufMpt},
     {"bert", "bert", ReadGgufBert},
     {"modern-bert", "modernbert", ReadGgufModernBert},
 };

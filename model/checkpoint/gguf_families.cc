@@ -21,6 +21,14 @@ absl::Status ReadEvenShape(GgufSource& source, ModelConfig& model) {
   return ReadGgufEpsilon(source, model);
 }
 
+// The same with fewer key heads, perhaps.
+absl::Status ReadGroupedShape(GgufSource& source, ModelConfig& model) {
+  HEED_RETURN_IF_ERROR(ReadGgufSizes(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufKeyValueHeads(source, model));
+  HEED_RETURN_IF_ERROR(DivideGgufWidth(source, model));
+  return ReadGgufEpsilon(source, model);
+}
+
 // Only some of the models that share ModernBERT's layers have its activation.
 absl::StatusOr<Activation> ReadHiddenActivation(GgufKeys& keys) {
   const std::optional<GgufValue> value = keys.Find("hidden_activation");
@@ -59,12 +67,36 @@ absl::StatusOr<ModelConfig> ReadGgufPhi2(GgufSource& source) {
                     .parallel_residual = true,
                     .position = PositionKind::kRope,
                     .activation = Activation::kGeluTanh};
-  HEED_RETURN_IF_ERROR(ReadGgufSizes(source, model));
-  HEED_RETURN_IF_ERROR(ReadGgufKeyValueHeads(source, model));
-  HEED_RETURN_IF_ERROR(DivideGgufWidth(source, model));
-  HEED_RETURN_IF_ERROR(ReadGgufEpsilon(source, model));
+  HEED_RETURN_IF_ERROR(ReadGroupedShape(source, model));
   HEED_RETURN_IF_ERROR(ReadGgufRotaryDim(source, model));
   HEED_RETURN_IF_ERROR(ReadGgufRope(source, model));
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadGgufStarCoder2(GgufSource& source) {
+  ModelConfig model{.norm = NormKind::kLayerNorm,
+                    .position = PositionKind::kRope,
+                    .activation = Activation::kGeluTanh};
+  HEED_RETURN_IF_ERROR(ReadGroupedShape(source, model));
+  HEED_RETURN_IF_ERROR(RequireWholeGgufHeads(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufRope(source, model));
+  HEED_RETURN_IF_ERROR(RefuseGgufWindow(source, model));
+  model.attention_bias = source.files.Find("blk.0.attn_output.bias").has_value();
+  model.mlp_bias = source.files.Find("blk.0.ffn_up.bias").has_value();
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadGgufStableLm(GgufSource& source) {
+  ModelConfig model{.norm = NormKind::kLayerNorm,
+                    .position = PositionKind::kRope,
+                    .activation = Activation::kSilu,
+                    .gated_mlp = true};
+  HEED_RETURN_IF_ERROR(ReadGroupedShape(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufRotaryDim(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufRope(source, model));
+  // Also written for models whose halves follow one another; those have a second norm.
+  source.keys.Ignore("use_parallel_residual");
+  model.qkv_bias = source.files.Find("blk.0.attn_q.bias").has_value();
   return model;
 }
 
@@ -74,6 +106,18 @@ absl::StatusOr<ModelConfig> ReadGgufBloom(GgufSource& source) {
                     .activation = Activation::kGeluTanh};
   HEED_RETURN_IF_ERROR(ReadEvenShape(source, model));
   HEED_RETURN_IF_ERROR(source.keys.RequireDouble("attention.max_alibi_bias", 8));
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadGgufMpt(GgufSource& source) {
+  ModelConfig model{.norm = NormKind::kLayerNorm,
+                    .norm_bias = false,
+                    .position = PositionKind::kAlibi,
+                    .activation = Activation::kGeluErf};
+  HEED_RETURN_IF_ERROR(ReadEvenShape(source, model));
+  HEED_RETURN_IF_ERROR(source.keys.RequireDouble("attention.max_alibi_bias", 8));
+  HEED_RETURN_IF_ERROR(source.keys.Get("attention.max_alibi_bias").status());
+  HEED_RETURN_IF_ERROR(source.keys.RequireDouble("attention.clamp_kqv", 0));
   return model;
 }
 

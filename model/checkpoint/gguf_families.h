@@ -16,6 +16,8 @@ namespace heed {
 
 // Shaped like Llama: RMS norms, rotary positions, gated feed-forward layers.
 absl::StatusOr<ModelConfig> ReadGgufLlama(GgufSource& source);
+absl::StatusOr<ModelConfig> ReadGgufSmolLm3(GgufSource& source);
+absl::StatusOr<ModelConfig> ReadGgufPhi3(GgufSource& source);
 absl::StatusOr<ModelConfig> ReadGgufQwen2(GgufSource& source);
 absl::StatusOr<ModelConfig> ReadGgufQwen3(GgufSource& source);
 absl::StatusOr<ModelConfig> ReadGgufGemma(GgufSource& source);
@@ -26,7 +28,10 @@ absl::StatusOr<ModelConfig> ReadGgufGemma3(GgufSource& source);
 absl::StatusOr<ModelConfig> ReadGgufGpt2(GgufSource& source);
 absl::StatusOr<ModelConfig> ReadGgufGptNeoX(GgufSource& source);
 absl::StatusOr<ModelConfig> ReadGgufPhi2(GgufSource& source);
+absl::StatusOr<ModelConfig> ReadGgufStarCoder2(GgufSource& source);
+absl::StatusOr<ModelConfig> ReadGgufStableLm(GgufSource& source);
 absl::StatusOr<ModelConfig> ReadGgufBloom(GgufSource& source);
+absl::StatusOr<ModelConfig> ReadGgufMpt(GgufSource& source);
 
 // Encoders.
 absl::StatusOr<ModelConfig> ReadGgufBert(GgufSource& source);

@@ -28,9 +28,19 @@ absl::StatusOr<ModelConfig> ReadShape(GgufSource& source, Activation activation)
   return model;
 }
 
-// By itself or together with keys and values.
-bool HasQueryBias(const GgufSource& source) {
-  return source.files.Find("blk.0.attn_q.bias") || source.files.Find("blk.0.attn_qkv.bias");
+// Of queries, keys and values, by themselves or together; and of what comes behind attention too.
+void ReadAttentionBiases(const GgufSource& source, ModelConfig& model) {
+  model.qkv_bias =
+      source.files.Find("blk.0.attn_q.bias") || source.files.Find("blk.0.attn_qkv.bias");
+  model.attention_bias = model.qkv_bias && source.files.Find("blk.0.attn_output.bias");
+}
+
+absl::Status ReadWindowOfAllLayers(GgufSource& source, ModelConfig& model) {
+  HEED_ASSIGN_OR_RETURN(const int64_t window, ReadGgufWindow(source, 0));
+  if (window == 0) return absl::OkStatus();
+  model.window = window;
+  model.windowed.assign(static_cast<size_t>(model.n_layers), true);
+  return absl::OkStatus();
 }
 
 // What the Gemmas share. The converter adds 1 to the norms' weights, so that they are plain ones.
@@ -54,14 +64,35 @@ absl::StatusOr<ModelConfig> ReadGgufLlama(GgufSource& source) {
   HEED_RETURN_IF_ERROR(ReadGgufRopeFactors(source, model));
   HEED_ASSIGN_OR_RETURN(model.attention_scale,
                         source.keys.Double("attention.scale", kScaleRange, model.attention_scale));
-  HEED_ASSIGN_OR_RETURN(const int64_t window, ReadGgufWindow(source, 0));
-  if (window > 0) {
-    model.window = window;
-    model.windowed.assign(static_cast<size_t>(model.n_layers), true);
-  }
+  HEED_RETURN_IF_ERROR(ReadWindowOfAllLayers(source, model));
   source.keys.Ignore("tensor_data_layout");
-  model.attention_bias = HasQueryBias(source);
+  ReadAttentionBiases(source, model);
   model.mlp_bias = source.files.Find("blk.0.ffn_up.bias").has_value();
+  return model;
+}
+
+// Every fourth layer has no positions; no key says so.
+absl::StatusOr<ModelConfig> ReadGgufSmolLm3(GgufSource& source) {
+  HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadShape(source, Activation::kSilu));
+  HEED_RETURN_IF_ERROR(RefuseGgufWindow(source, model));
+  for (int layer = 1; layer <= model.n_layers; ++layer) model.unrotated.push_back(layer % 4 == 0);
+  ReadAttentionBiases(source, model);
+  model.mlp_bias = source.files.Find("blk.0.ffn_up.bias").has_value();
+  return model;
+}
+
+absl::StatusOr<ModelConfig> ReadGgufPhi3(GgufSource& source) {
+  ModelConfig model{.norm = NormKind::kRmsNorm,
+                    .position = PositionKind::kRope,
+                    .activation = Activation::kSilu,
+                    .gated_mlp = true};
+  HEED_RETURN_IF_ERROR(ReadGgufSizes(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufKeyValueHeads(source, model));
+  HEED_RETURN_IF_ERROR(DivideGgufWidth(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufEpsilon(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufRotaryDim(source, model));
+  HEED_RETURN_IF_ERROR(ReadGgufLongRope(source, model));
+  HEED_RETURN_IF_ERROR(ReadWindowOfAllLayers(source, model));
   return model;
 }
 
@@ -74,7 +105,7 @@ absl::StatusOr<ModelConfig> ReadGgufQwen2(GgufSource& source) {
 absl::StatusOr<ModelConfig> ReadGgufQwen3(GgufSource& source) {
   HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadGgufQwen2(source));
   model.query_key_norm = true;
-  model.attention_bias = HasQueryBias(source);
+  ReadAttentionBiases(source, model);
   return model;
 }
 

@@ -3,11 +3,13 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "model/base/json.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/errors.h"
 #include "model/checkpoint/safetensors.h"
@@ -19,6 +21,7 @@ namespace {
 constexpr DoubleRange kThetaRange{1, 1e12};
 constexpr DoubleRange kFactorRange{1, 1e6};
 constexpr DoubleRange kFrequencyRange{1e-3, 1e6};
+constexpr DoubleRange kAttentionFactorRange{1e-3, 1e3};
 constexpr double kDefaultTheta = 10000;
 constexpr char kFactor[] = "rope.scaling.factor";
 
@@ -70,6 +73,38 @@ absl::StatusOr<RopeScaling::Kind> ReadKind(GgufKeys& keys) {
   return value->Unsupported("\"none\", \"linear\" and \"yarn\"");
 }
 
+absl::Status RequireType(GgufKeys& keys, absl::string_view only) {
+  const std::optional<GgufValue> value = keys.Find("rope.scaling.type");
+  if (!value) return absl::OkStatus();
+  HEED_ASSIGN_OR_RETURN(const absl::string_view name, value->String());
+  return name == only ? absl::OkStatus() : value->Unsupported(Quoted(only));
+}
+
+// A vector of so many numbers; empty when there is no such tensor.
+absl::StatusOr<std::vector<float>> ReadFactors(const GgufFiles& files, absl::string_view name,
+                                               int64_t count) {
+  const std::optional<GgufFiles::Place> place = files.Find(name);
+  if (!place) return std::vector<float>();
+  const GgufTensor& tensor = place->tensor;
+  const std::vector<int64_t> shape = {count};
+  const std::string where = absl::StrCat(place->file->name(), ": tensor ", name);
+  if (tensor.shape != shape || tensor.format->dtype != DType::kF32) {
+    return CheckpointInvalid(absl::StrCat(where, " has shape ", ShapeToString(tensor.shape), " of ",
+                                          tensor.format->name, "; it must be ",
+                                          ShapeToString(shape), " of F32"));
+  }
+  std::vector<float> factors(static_cast<size_t>(count));
+  HEED_RETURN_IF_ERROR(place->file->Read(
+      tensor.offset,
+      absl::MakeSpan(reinterpret_cast<char*>(factors.data()), factors.size() * sizeof(float))));
+  for (const float factor : factors) {
+    if (factor >= 1e-6f && factor <= 1e6f) continue;
+    return CheckpointInvalid(
+        absl::StrCat(where, " holds ", factor, "; every value must be from 1e-6 to 1e6"));
+  }
+  return factors;
+}
+
 }  // namespace
 
 absl::Status ReadGgufRope(GgufSource& source, ModelConfig& model) {
@@ -90,26 +125,34 @@ absl::Status ReadGgufRope(GgufSource& source, ModelConfig& model) {
 }
 
 absl::Status ReadGgufRopeFactors(GgufSource& source, ModelConfig& model) {
-  const std::optional<GgufFiles::Place> place = source.files.Find(kGgufRopeFactors);
-  if (!place) return absl::OkStatus();
-  const GgufTensor& tensor = place->tensor;
-  const std::vector<int64_t> shape = {model.head_dim / 2};
-  const std::string where = absl::StrCat(place->file->name(), ": tensor ", kGgufRopeFactors);
-  if (tensor.shape != shape || tensor.format->dtype != DType::kF32) {
-    return CheckpointInvalid(absl::StrCat(where, " has shape ", ShapeToString(tensor.shape), " of ",
-                                          tensor.format->name, "; it must be ",
-                                          ShapeToString(shape), " of F32"));
-  }
-  std::vector<float> factors(static_cast<size_t>(shape[0]));
-  HEED_RETURN_IF_ERROR(place->file->Read(
-      tensor.offset,
-      absl::MakeSpan(reinterpret_cast<char*>(factors.data()), factors.size() * sizeof(float))));
-  for (const float factor : factors) {
-    if (factor >= 1e-6f && factor <= 1e6f) continue;
+  HEED_ASSIGN_OR_RETURN(model.rope_scaling.divisors,
+                        ReadFactors(source.files, kGgufRopeFactors, model.head_dim / 2));
+  return absl::OkStatus();
+}
+
+absl::Status ReadGgufLongRope(GgufSource& source, ModelConfig& model) {
+  GgufKeys& keys = source.keys;
+  const bool is_long = source.files.Find(kGgufLongFactors) || source.files.Find(kGgufShortFactors);
+  if (!is_long) return ReadGgufRope(source, model);
+  HEED_ASSIGN_OR_RETURN(model.rope_theta,
+                        keys.Double("rope.freq_base", kThetaRange, kDefaultTheta));
+  RopeScaling& scaling = model.rope_scaling;
+  scaling.kind = RopeScaling::Kind::kLongRope;
+  HEED_RETURN_IF_ERROR(RequireType(keys, "longrope"));
+  HEED_ASSIGN_OR_RETURN(scaling.original_context,
+                        keys.Int("rope.scaling.original_context_length", kContextRange));
+  HEED_ASSIGN_OR_RETURN(scaling.attention_factor,
+                        keys.Double("rope.scaling.attn_factor", kAttentionFactorRange, 1));
+  scaling.factor =
+      static_cast<double>(model.context_window) / static_cast<double>(scaling.original_context);
+  const int64_t pairs = (model.rotary_dim > 0 ? model.rotary_dim : model.head_dim) / 2;
+  for (const auto& [name, factors] : {std::pair{kGgufShortFactors, &scaling.short_factors},
+                                      std::pair{kGgufLongFactors, &scaling.long_factors}}) {
+    HEED_ASSIGN_OR_RETURN(*factors, ReadFactors(source.files, name, pairs));
+    if (!factors->empty()) continue;
     return CheckpointInvalid(
-        absl::StrCat(where, " holds ", factor, "; every value must be from 1e-6 to 1e6"));
+        absl::StrCat(source.file(), ": has no tensor ", Quoted(name), ", but its counterpart"));
   }
-  model.rope_scaling.divisors = std::move(factors);
   return absl::OkStatus();
 }
 

@@ -9,16 +9,22 @@
 
 namespace heed {
 
-// The tensor that holds Llama 3's scaling: what each pair's frequency is divided by.
+// The tensors that hold Llama 3's scaling and LongRoPE's: what each pair's frequency is divided by.
 inline constexpr char kGgufRopeFactors[] = "rope_freqs.weight";
+inline constexpr char kGgufShortFactors[] = "rope_factors_short.weight";
+inline constexpr char kGgufLongFactors[] = "rope_factors_long.weight";
 
 // Sets rope_theta (10000 where the file says nothing) and rope_scaling of `model`, whose
 // context_window and head_dim are already known. UNIMPLEMENTED for kinds of scaling other than
 // none, linear and yarn, and for parameters of yarn that transformers' form of it does not have.
 absl::Status ReadGgufRope(GgufSource& source, ModelConfig& model);
 
-// Sets rope_scaling.divisors of `model` where the file has the tensor above.
+// Sets rope_scaling.divisors of `model` where the file has the first of the tensors above.
 absl::Status ReadGgufRopeFactors(GgufSource& source, ModelConfig& model);
+
+// Sets rope_theta and, where the file has the other two tensors, rope_scaling of `model`, whose
+// rotary_dim is already known. No other scaling is allowed.
+absl::Status ReadGgufLongRope(GgufSource& source, ModelConfig& model);
 
 // Sets windowed_rope of a model that has windowed layers: rope.freq_base_swa, and no scaling.
 absl::Status ReadGgufWindowedRope(GgufSource& source, ModelConfig& model);

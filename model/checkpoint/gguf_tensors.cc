@@ -49,6 +49,14 @@ class RuleList {
     }
   }
 
+  // A norm of the stream, with a bias or without, as the model's norms are.
+  void Norm(const ModelConfig& config, absl::string_view gguf, absl::string_view canonical) {
+    if (config.norm == NormKind::kLayerNorm && config.norm_bias) {
+      return LayerNorm(gguf, canonical, config.width);
+    }
+    Weight(gguf, canonical, {config.width});
+  }
+
   // A layer norm, with a bias, of width `width`.
   void LayerNorm(absl::string_view gguf, absl::string_view canonical, int64_t width) {
     Weight(gguf, canonical, {width});
@@ -71,8 +79,8 @@ RuleList OfLayer(absl::string_view prefix, int layer) {
 // Queries, keys and values under the names of Llama. Files have them in a tensor each or, from some
 // converters, all in one.
 void AddQueriesKeysValues(const ModelConfig& config, bool has_bias, RuleList& list) {
-  // Only the converter of `llama` puts the two parts of rotary pairs side by side.
-  const bool is_paired = config.architecture == "llama";
+  // Only the converter of these two puts the two parts of rotary pairs side by side.
+  const bool is_paired = config.architecture == "llama" || config.architecture == "smollm3";
   const auto order = [&](int64_t n_heads) {
     return is_paired ? GgufRowOrder::RotaryPairs(n_heads, config.head_dim) : GgufRowOrder{};
   };
@@ -98,30 +106,50 @@ std::vector<GgufTensorRule> Gpt2Layer(const ModelConfig& config, int layer) {
 
 // Gemma 2 and 3 have four norms, and the canonical name of the second is another's in Llama.
 void AddNorms(const ModelConfig& config, RuleList& list) {
-  const std::vector<int64_t> width = {config.width};
-  list.Weight("attn_norm", "input_layernorm", width);
+  list.Norm(config, "attn_norm", "input_layernorm");
   if (config.architecture != "gemma2" && config.architecture != "gemma3_text") {
-    return list.Weight("ffn_norm", "post_attention_layernorm", width);
+    return list.Norm(config, "ffn_norm", "post_attention_layernorm");
   }
-  list.Weight("post_attention_norm", "post_attention_layernorm", width);
-  list.Weight("ffn_norm", "pre_feedforward_layernorm", width);
-  list.Weight("post_ffw_norm", "post_feedforward_layernorm", width);
+  list.Norm(config, "post_attention_norm", "post_attention_layernorm");
+  list.Norm(config, "ffn_norm", "pre_feedforward_layernorm");
+  list.Norm(config, "post_ffw_norm", "post_feedforward_layernorm");
+}
+
+void AddFeedForward(const ModelConfig& config, RuleList& list) {
+  const int64_t width = config.width, ffn = config.ffn_width;
+  const bool has_bias = config.mlp_bias;
+  if (!config.gated_mlp) {
+    list.Linear("ffn_up", "mlp.c_fc", ffn, width, has_bias);
+    return list.Linear("ffn_down", "mlp.c_proj", width, ffn, has_bias);
+  }
+  list.Linear("ffn_gate", "mlp.gate_proj", ffn, width, has_bias);
+  list.Linear("ffn_up", "mlp.up_proj", ffn, width, has_bias);
+  list.Linear("ffn_down", "mlp.down_proj", width, ffn, has_bias);
 }
 
 std::vector<GgufTensorRule> LlamaLayer(const ModelConfig& config, int layer) {
   RuleList list = OfLayer("layers.", layer);
-  const int64_t width = config.width, ffn = config.ffn_width;
   AddNorms(config, list);
-  AddQueriesKeysValues(config, config.attention_bias || config.architecture == "qwen2", list);
+  AddQueriesKeysValues(
+      config, config.attention_bias || config.qkv_bias || config.architecture == "qwen2", list);
   if (config.query_key_norm) {
     list.Weight("attn_q_norm", "self_attn.q_norm", {config.head_dim});
     list.Weight("attn_k_norm", "self_attn.k_norm", {config.head_dim});
   }
-  list.Linear("attn_output", "self_attn.o_proj", width, config.query_width(),
+  list.Linear("attn_output", "self_attn.o_proj", config.width, config.query_width(),
               config.attention_bias);
-  list.Linear("ffn_gate", "mlp.gate_proj", ffn, width, config.mlp_bias);
-  list.Linear("ffn_up", "mlp.up_proj", ffn, width, config.mlp_bias);
-  list.Linear("ffn_down", "mlp.down_proj", width, ffn, config.mlp_bias);
+  AddFeedForward(config, list);
+  return list.Take();
+}
+
+std::vector<GgufTensorRule> Phi3Layer(const ModelConfig& config, int layer) {
+  RuleList list = OfLayer("layers.", layer);
+  const int64_t width = config.width, q = config.query_width();
+  AddNorms(config, list);
+  list.Linear("attn_qkv", "self_attn.qkv_proj", q + 2 * config.kv_width(), width, false);
+  list.Linear("attn_output", "self_attn.o_proj", width, q, false);
+  list.Linear("ffn_up", "mlp.gate_up_proj", 2 * config.ffn_width, width, false);
+  list.Linear("ffn_down", "mlp.down_proj", width, config.ffn_width, false);
   return list.Take();
 }
 
@@ -159,6 +187,18 @@ std::vector<GgufTensorRule> BloomLayer(const ModelConfig& config, int layer) {
   list.LayerNorm("ffn_norm", "post_attention_layernorm", width);
   list.Linear("ffn_up", "mlp.dense_h_to_4h", config.ffn_width, width, true);
   list.Linear("ffn_down", "mlp.dense_4h_to_h", width, config.ffn_width, true);
+  return list.Take();
+}
+
+std::vector<GgufTensorRule> MptLayer(const ModelConfig& config, int layer) {
+  RuleList list = OfLayer("blocks.", layer);
+  const int64_t width = config.width;
+  list.Norm(config, "attn_norm", "norm_1");
+  list.Linear("attn_qkv", "attn.Wqkv", 3 * width, width, false);
+  list.Linear("attn_output", "attn.out_proj", width, width, false);
+  list.Norm(config, "ffn_norm", "norm_2");
+  list.Linear("ffn_up", "ffn.up_proj", config.ffn_width, width, false);
+  list.Linear("ffn_down", "ffn.down_proj", width, config.ffn_width, false);
   return list.Take();
 }
 
@@ -205,7 +245,7 @@ std::vector<GgufTensorRule> Gpt2Globals(const ModelConfig& config) {
 std::vector<GgufTensorRule> LlamaGlobals(const ModelConfig& config) {
   RuleList list("", "");
   list.Weight("token_embd", "embed_tokens", {config.vocab_size, config.width});
-  list.Weight("output_norm", "norm", {config.width});
+  list.Norm(config, "output_norm", "norm");
   AddUnembedding(config, "lm_head", list);
   return list.Take();
 }
@@ -236,6 +276,14 @@ std::vector<GgufTensorRule> BloomGlobals(const ModelConfig& config) {
   return list.Take();
 }
 
+std::vector<GgufTensorRule> MptGlobals(const ModelConfig& config) {
+  RuleList list("", "");
+  list.Weight("token_embd", "wte", {config.vocab_size, config.width});
+  list.Norm(config, "output_norm", "norm_f");
+  AddUnembedding(config, "lm_head", list);
+  return list.Take();
+}
+
 std::vector<GgufTensorRule> BertGlobals(const ModelConfig& config) {
   RuleList list("", "embeddings.");
   list.Weight("token_embd", "word_embeddings", {config.vocab_size, config.width});
@@ -262,9 +310,10 @@ struct Names {
 };
 
 constexpr Names kNames[] = {
-    {"gpt2", Gpt2Globals, Gpt2Layer}, {"gpt_neox", GptNeoXGlobals, GptNeoXLayer},
-    {"phi", PhiGlobals, PhiLayer},    {"bloom", BloomGlobals, BloomLayer},
-    {"bert", BertGlobals, BertLayer}, {"modernbert", ModernBertGlobals, ModernBertLayer},
+    {"gpt2", Gpt2Globals, Gpt2Layer},    {"gpt_neox", GptNeoXGlobals, GptNeoXLayer},
+    {"phi", PhiGlobals, PhiLayer},       {"phi3", LlamaGlobals, Phi3Layer},
+    {"bloom", BloomGlobals, BloomLayer}, {"mpt", MptGlobals, MptLayer},
+    {"bert", BertGlobals, BertLayer},    {"modernbert", ModernBertGlobals, ModernBertLayer},
     {"", LlamaGlobals, LlamaLayer},  // all others
 };
 
@@ -298,6 +347,9 @@ bool IsRedundantTensor(const ModelConfig& config, absl::string_view gguf_name) {
   // A copy of the embedding; and the factors that ReadGgufConfig has read.
   if (gguf_name == "output.weight") return config.tied_embeddings;
   if (gguf_name == kGgufRopeFactors) return !config.rope_scaling.divisors.empty();
+  if (gguf_name == kGgufLongFactors || gguf_name == kGgufShortFactors) {
+    return !config.rope_scaling.long_factors.empty();
+  }
   // The head of a masked language model, of which the converter leaves out the rest.
   return config.architecture == "modernbert" &&
          (gguf_name == "cls.weight" || gguf_name == "cls.norm.weight");

@@ -1,6 +1,8 @@
 // What is particular about each architecture of GGUF files: facts, names, order of rows, spellings.
 #include <cstring>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -54,6 +56,28 @@ std::vector<float> StoredIn(TestGguf file, absl::string_view name) {
   return values;
 }
 
+// Of a model shaped like Llama, with heads of 2 in place of 4.
+TestGguf WithHalfHeads(TestGguf file, const std::string& architecture) {
+  file.Set(architecture + ".attention.key_length", GgufU32(2));
+  const std::vector<std::pair<const char*, std::vector<int64_t>>> shapes = {
+      {"attn_q.", {4, 8}},      {"attn_k.", {2, 8}},   {"attn_v.", {2, 8}},
+      {"attn_output.", {8, 4}}, {"attn_q_norm.", {2}}, {"attn_k_norm.", {2}}};
+  for (TestGgufTensor& tensor : file.tensors) {
+    for (const auto& [part, shape] : shapes) {
+      if (absl::StrContains(tensor.name, part)) tensor = F32Tensor(tensor.name, shape, 1);
+    }
+  }
+  return file;
+}
+
+// A vector of these numbers.
+void AddFactors(TestGguf& file, const char* name, const std::vector<float>& values) {
+  TestGgufTensor tensor{name, {values.size()}};
+  tensor.bytes.resize(values.size() * sizeof(float));
+  std::memcpy(tensor.bytes.data(), values.data(), tensor.bytes.size());
+  file.tensors.push_back(tensor);
+}
+
 TEST_F(GgufFamiliesTest, EveryArchitectureOpens) {
   for (const std::string& architecture : TinyGgufArchitectures()) {
     const ModelConfig config = ConfigOf(TinyGguf(architecture));
@@ -71,6 +95,106 @@ TEST_F(GgufFamiliesTest, LlamasWindowIsOfAllLayers) {
   file.Set("llama.attention.sliding_window", GgufU32(7));
   EXPECT_EQ(ConfigOf(file).window, 7);
   EXPECT_THAT(ConfigOf(file).windowed, ElementsAre(true, true));
+}
+
+TEST_F(GgufFamiliesTest, LlamasBiasesAreOfThreeProjectionsOrFour) {
+  TestGguf file = TinyGguf("llama");
+  for (const std::string layer : {"blk.0.", "blk.1."}) {
+    file.tensors.push_back(F32Tensor(layer + "attn_q.bias", {8}, 1));
+    file.tensors.push_back(F32Tensor(layer + "attn_k.bias", {4}, 1));
+    file.tensors.push_back(F32Tensor(layer + "attn_v.bias", {4}, 1));
+  }
+  EXPECT_TRUE(ConfigOf(file).qkv_bias);
+  EXPECT_FALSE(ConfigOf(file).attention_bias);
+  for (const std::string layer : {"blk.0.", "blk.1."}) {
+    file.tensors.push_back(F32Tensor(layer + "attn_output.bias", {8}, 1));
+  }
+  EXPECT_TRUE(ConfigOf(file).attention_bias);
+}
+
+TEST_F(GgufFamiliesTest, SmolLm3sFourthLayersHaveNoPositions) {
+  TestGguf file = TinyGguf("smollm3");
+  const auto checkpoint = Open(file);
+  ASSERT_NE(checkpoint, nullptr);
+  EXPECT_THAT(checkpoint->config().unrotated, ElementsAre(false, false));
+  const std::vector<float> stored = StoredIn(file, "blk.0.attn_k.weight");
+  const std::vector<float> key = Read(*checkpoint, "layers.0.self_attn.k_proj.weight");
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(key[8 + i], stored[16 + i]);
+}
+
+// Of so many layers, of which those from the third on are copies of the second.
+TestGguf WithLayers(TestGguf file, uint32_t n_layers, const std::string& architecture) {
+  const std::vector<TestGgufTensor> tensors = file.tensors;
+  for (uint32_t layer = 2; layer < n_layers; ++layer) {
+    for (TestGgufTensor tensor : tensors) {
+      if (!absl::StartsWith(tensor.name, "blk.1.")) continue;
+      tensor.name.replace(4, 1, absl::StrCat(layer));
+      file.tensors.push_back(tensor);
+    }
+  }
+  file.Set(architecture + ".block_count", GgufU32(n_layers));
+  return file;
+}
+
+TEST_F(GgufFamiliesTest, WhatDependsOnTheNumberOfLayers) {
+  EXPECT_THAT(ConfigOf(WithLayers(TinyGguf("smollm3"), 5, "smollm3")).unrotated,
+              ElementsAre(false, false, false, true, false));
+  EXPECT_THAT(ConfigOf(WithLayers(TinyGguf("gemma3"), 7, "gemma3")).windowed,
+              ElementsAre(true, true, true, true, true, false, true));
+  // The largest Gemmas scale by each head's share of the width.
+  for (const auto& [architecture, layers] : {std::pair{"gemma2", 46}, std::pair{"gemma3", 62}}) {
+    const TestGguf file = WithHalfHeads(TinyGguf(architecture), architecture);
+    EXPECT_THAT(ConfigOf(file).attention_scale, DoubleEq(0.70710678118654746));
+    EXPECT_EQ(ConfigOf(WithLayers(file, layers, architecture)).attention_scale, 0.5);
+  }
+}
+
+TEST_F(GgufFamiliesTest, Phi3sFactorsAreOfShortAndLongSequences) {
+  TestGguf file = TinyGguf("phi3");
+  ModelConfig config = ConfigOf(file);
+  EXPECT_EQ(config.rotary_dim, 4);
+  EXPECT_THAT(config.windowed, IsEmpty());
+  EXPECT_EQ(config.rope_scaling.kind, RopeScaling::Kind::kNone);
+  file.Set("phi3.attention.sliding_window", GgufU32(9));
+  file.Set("phi3.rope.scaling.original_context_length", GgufU32(4));
+  file.Set("phi3.rope.scaling.attn_factor", GgufF32(1.25f));
+  AddFactors(file, "rope_factors_short.weight", {1, 2});
+  AddFactors(file, "rope_factors_long.weight", {3, 4});
+  config = ConfigOf(file);
+  EXPECT_THAT(config.windowed, ElementsAre(true, true));
+  EXPECT_EQ(config.window, 9);
+  EXPECT_EQ(config.rope_scaling.kind, RopeScaling::Kind::kLongRope);
+  EXPECT_EQ(config.rope_scaling.original_context, 4);
+  EXPECT_EQ(config.rope_scaling.attention_factor, 1.25);
+  EXPECT_THAT(config.rope_scaling.short_factors, ElementsAre(1, 2));
+  EXPECT_THAT(config.rope_scaling.long_factors, ElementsAre(3, 4));
+}
+
+TEST_F(GgufFamiliesTest, StarCoder2AndStableLmHaveLayerNorms) {
+  const auto starcoder = Open(TinyGguf("starcoder2")), stable = Open(TinyGguf("stablelm"));
+  ASSERT_NE(starcoder, nullptr);
+  ASSERT_NE(stable, nullptr);
+  EXPECT_TRUE(starcoder->config().attention_bias && starcoder->config().mlp_bias);
+  EXPECT_FALSE(starcoder->config().gated_mlp);
+  EXPECT_EQ(starcoder->config().activation, Activation::kGeluTanh);
+  EXPECT_NE(starcoder->Find("layers.1.mlp.c_proj.bias"), nullptr);
+  EXPECT_NE(starcoder->Find("norm.bias"), nullptr);
+  EXPECT_TRUE(stable->config().qkv_bias && stable->config().gated_mlp);
+  EXPECT_FALSE(stable->config().parallel_residual || stable->config().attention_bias);
+  EXPECT_EQ(stable->config().rotary_dim, 2);
+  EXPECT_NE(stable->Find("layers.0.post_attention_layernorm.bias"), nullptr);
+}
+
+TEST_F(GgufFamiliesTest, MptHasNoBiases) {
+  TestGguf file = TinyGguf("mpt");
+  file.Set("mpt.attention.clamp_kqv", GgufF32(0));
+  const auto checkpoint = Open(file);
+  ASSERT_NE(checkpoint, nullptr);
+  EXPECT_EQ(checkpoint->config().position, PositionKind::kAlibi);
+  EXPECT_EQ(checkpoint->config().activation, Activation::kGeluErf);
+  EXPECT_FALSE(checkpoint->config().norm_bias);
+  EXPECT_THAT(Read(*checkpoint, "blocks.1.attn.Wqkv.weight"),
+              ElementsAreArray(StoredIn(file, "blk.1.attn_qkv.weight")));
 }
 
 TEST_F(GgufFamiliesTest, YarnTakesTheUsualAttentionFactor) {
@@ -104,22 +228,7 @@ TEST_F(GgufFamiliesTest, QwensHaveBiasesOrNormsAndTheirOwnHeads) {
   EXPECT_EQ(qwen2->config().architecture, "qwen2");
   EXPECT_EQ(qwen2->config().rope_theta, 20000);
   EXPECT_NE(qwen2->Find("layers.1.self_attn.k_proj.bias"), nullptr);
-  TestGguf file = TinyGguf("qwen3");
-  file.Set("qwen3.attention.key_length", GgufU32(2));
-  file.Set("qwen3.attention.value_length", GgufU32(2));
-  for (const std::string layer : {"blk.0.", "blk.1."}) {
-    const auto resize = [&](const char* part, std::vector<int64_t> shape) {
-      const std::string name = absl::StrCat(layer, part, ".weight");
-      file.Tensor(name) = F32Tensor(name, shape, 1);
-    };
-    resize("attn_q", {4, 8});
-    resize("attn_k", {2, 8});
-    resize("attn_v", {2, 8});
-    resize("attn_output", {8, 4});
-    resize("attn_q_norm", {2});
-    resize("attn_k_norm", {2});
-  }
-  const auto qwen3 = Open(file);
+  const auto qwen3 = Open(WithHalfHeads(TinyGguf("qwen3"), "qwen3"));
   ASSERT_NE(qwen3, nullptr);
   EXPECT_EQ(qwen3->config().head_dim, 2);
   EXPECT_TRUE(qwen3->config().query_key_norm);
@@ -127,9 +236,10 @@ TEST_F(GgufFamiliesTest, QwensHaveBiasesOrNormsAndTheirOwnHeads) {
   EXPECT_THAT(qwen3->Find("layers.0.self_attn.o_proj.weight")->shape, ElementsAre(8, 4));
 }
 
-// Only files of `llama` have the two parts of rotary pairs side by side.
+// Files of `llama` and `smollm3` have the two parts of rotary pairs side by side, and no others.
 TEST_F(GgufFamiliesTest, RowsOfOthersThanLlamaStay) {
-  for (const char* architecture : {"qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi2"}) {
+  for (const char* architecture :
+       {"qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi2", "starcoder2", "stablelm"}) {
     const TestGguf file = TinyGguf(architecture);
     const auto checkpoint = Open(file);
     ASSERT_NE(checkpoint, nullptr);

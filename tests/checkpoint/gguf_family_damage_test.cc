@@ -400,5 +400,105 @@ INSTANTIATE_TEST_SUITE_P(
                       "sliding_window_pattern is \"3\" (string); it must be an integer"}}),
     TestName);
 
+// Phi-3's factors for both kinds of sequences, less what `without` takes away.
+std::function<void(TestGguf&)> LongRope(std::function<void(TestGguf&)> without) {
+  return [=](TestGguf& file) {
+    file.Set("phi3.rope.scaling.original_context_length", GgufU32(4));
+    for (const char* name : {"rope_factors_short.weight", "rope_factors_long.weight"}) {
+      file.tensors.push_back({name, {2}, 0, std::string("\0\0\x80\x3F\0\0\x80\x3F", 8)});
+    }
+    without(file);
+  };
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Further, GgufFamilyDamageTest,
+    testing::Values(
+        FamilyDamage{"phi3",
+                     {"Phi3ShortFactorsOnly", LongRope(Remove("rope_factors_long.weight")),
+                      kInvalid, "has no tensor \"rope_factors_long.weight\", but its counterpart"}},
+        FamilyDamage{
+            "phi3",
+            {"Phi3LongFactorsOnly", LongRope(Remove("rope_factors_short.weight")), kInvalid,
+             "has no tensor \"rope_factors_short.weight\", but its counterpart"}},
+        FamilyDamage{"phi3",
+                     {"Phi3WithoutOriginalContext",
+                      LongRope(NoKey("phi3.rope.scaling.original_context_length")), kInvalid,
+                      "has no key \"phi3.rope.scaling.original_context_length\""}},
+        FamilyDamage{
+            "phi3",
+            {"Phi3OriginalContextOfZero",
+             LongRope(Set("phi3.rope.scaling.original_context_length", GgufU32(0))), kInvalid,
+             "original_context_length is 0 (u32); it must be an integer from 1"}},
+        FamilyDamage{"phi3",
+                     {"Phi3FactorsOfAnotherNumber",
+                      LongRope(Dimensions("rope_factors_long.weight", {1})), kInvalid, "m.gguf: "}},
+        FamilyDamage{"phi3",
+                     {"Phi3FactorOfZero",
+                      LongRope(Change("rope_factors_long.weight", [](auto& t) { t.bytes[3] = 0; })),
+                      kInvalid, "tensor rope_factors_long.weight holds "}},
+        FamilyDamage{"phi3",
+                     {"Phi3AttentionFactorOfZero",
+                      LongRope(Set("phi3.rope.scaling.attn_factor", GgufF32(0))), kInvalid,
+                      "phi3.rope.scaling.attn_factor is 0 (f32); it must be a floating-point"}},
+        FamilyDamage{
+            "phi3",
+            {"Phi3IsOfAnotherScaling", LongRope(Set("phi3.rope.scaling.type", GgufText("yarn"))),
+             kUnimplemented, "phi3.rope.scaling.type is \"yarn\"; heed supports \"longrope\""}},
+        FamilyDamage{"phi3",
+                     {"Phi3AttentionFactorWithoutFactors",
+                      Set("phi3.rope.scaling.attn_factor", GgufF32(1.2f)), kUnimplemented,
+                      "phi3.rope.scaling.attn_factor is 1.2; heed supports 1"}},
+        FamilyDamage{
+            "phi3",
+            {"Phi3UngatedFeedForward",
+             [](TestGguf& f) {
+               f.Tensor("blk.1.ffn_up.weight") = F32Tensor("blk.1.ffn_up.weight", {16, 8}, 1);
+             },
+             kInvalid, "tensor \"blk.1.ffn_up.weight\" has shape [16, 8], expected [32, 8]"}},
+        FamilyDamage{"phi3",
+                     {"Phi3Experts", Add("blk.0.ffn_gate_inp.weight", {2, 8}), kUnimplemented,
+                      "has the tensor \"blk.0.ffn_gate_inp.weight\""}},
+        FamilyDamage{"smollm3",
+                     {"SmolLm3Window", Set("smollm3.attention.sliding_window", GgufU32(4)),
+                      kUnimplemented, "smollm3.attention.sliding_window is 4; heed supports"}},
+        FamilyDamage{"smollm3",
+                     {"SmolLm3RopeFactors", Add("rope_freqs.weight", {2}), kUnimplemented,
+                      "has the tensor \"rope_freqs.weight\""}},
+        FamilyDamage{"starcoder2",
+                     {"StarCoderWithoutNormBias", Remove("blk.0.ffn_norm.bias"), kNotFound,
+                      "has no tensor \"blk.0.ffn_norm.bias\", which must have shape [8]"}},
+        FamilyDamage{"starcoder2",
+                     {"StarCoderGate", Add("blk.0.ffn_gate.weight", {16, 8}), kUnimplemented,
+                      "has the tensor \"blk.0.ffn_gate.weight\""}},
+        FamilyDamage{"starcoder2",
+                     {"StarCoderWindow", Set("starcoder2.attention.sliding_window", GgufU32(4)),
+                      kUnimplemented, "starcoder2.attention.sliding_window is 4; heed supports"}},
+        FamilyDamage{"stablelm",
+                     {"StableLmInParallel", Remove("blk.0.ffn_norm.weight"), kNotFound,
+                      "has no tensor \"blk.0.ffn_norm.weight\", which must have shape [8]"}},
+        FamilyDamage{"stablelm",
+                     {"StableLmHeadNorms", Add("blk.0.attn_q_norm.weight", {2, 4}), kUnimplemented,
+                      "has the tensor \"blk.0.attn_q_norm.weight\""}},
+        FamilyDamage{"stablelm",
+                     {"StableLmOddRotation", Set("stablelm.rope.dimension_count", GgufU32(1)),
+                      kInvalid, "stablelm.rope.dimension_count is 1 (u32); it must be"}},
+        FamilyDamage{"mpt",
+                     {"MptWithoutSlopes", Set("mpt.attention.max_alibi_bias", GgufF32(0)),
+                      kUnimplemented, "mpt.attention.max_alibi_bias is 0; heed supports 8"}},
+        FamilyDamage{"mpt",
+                     {"MptSaysNothingOfSlopes", NoKey("mpt.attention.max_alibi_bias"), kInvalid,
+                      "has no key \"mpt.attention.max_alibi_bias\""}},
+        FamilyDamage{"mpt",
+                     {"MptClamped", Set("mpt.attention.clamp_kqv", GgufF32(8)), kUnimplemented,
+                      "mpt.attention.clamp_kqv is 8; heed supports 0"}},
+        FamilyDamage{"mpt",
+                     {"MptBias", Add("blk.0.attn_qkv.bias", {24}), kUnimplemented,
+                      "has the tensor \"blk.0.attn_qkv.bias\""}},
+        FamilyDamage{"mpt",
+                     {"MptFewerKeyHeads", Set("mpt.attention.head_count_kv", GgufU32(1)),
+                      kUnimplemented, "mpt.attention.head_count_kv is 1; heed supports 2"}}),
+    TestName);
+
 }  // namespace
 }  // namespace heed

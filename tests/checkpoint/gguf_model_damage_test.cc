@@ -32,7 +32,7 @@ INSTANTIATE_TEST_SUITE_P(
                "general.architecture is 1 (u32); it must be a string"},
         Damage{
             "UnknownArchitecture", Set("general.architecture", GgufText("mamba")), kUnimplemented,
-            "m.gguf: general.architecture is \"mamba\"; heed supports \"gpt2\", \"llama\", \"qw"},
+            "m.gguf: general.architecture is \"mamba\"; heed supports \"gpt2\", \"llama\", \"sm"},
         Damage{"ArchitectureWithoutKeys", Set("general.architecture", GgufText("llama")), kInvalid,
                "m.gguf: has no key \"llama.block_count\""},
         Damage{"Adapter", Set("general.type", GgufText("adapter")), kUnimplemented,

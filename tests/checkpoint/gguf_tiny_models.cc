@@ -81,6 +81,20 @@ void AddQwen2(ModelBuilder model) {
   });
 }
 
+void AddPhi3(ModelBuilder model) {
+  model.TokenEmbedding();
+  model.Weight("output_norm", {8});
+  model.Unembedding();
+  ForEachLayer([&](const std::string& blk) {
+    model.Weight(blk + "attn_norm", {8});
+    model.Weight(blk + "attn_qkv", {16, 8});
+    model.Weight(blk + "attn_output", {8, 8});
+    model.Weight(blk + "ffn_norm", {8});
+    model.Weight(blk + "ffn_up", {32, 8});
+    model.Weight(blk + "ffn_down", {8, 16});
+  });
+}
+
 void AddHeadNorms(ModelBuilder model) {
   ForEachLayer([&](const std::string& blk) {
     model.Weight(blk + "attn_q_norm", {4});
@@ -125,6 +139,43 @@ void AddPhi2(ModelBuilder model) {
   });
 }
 
+void AddStarCoder2(ModelBuilder model) {
+  model.TokenEmbedding();
+  model.LayerNorm("output_norm");
+  ForEachLayer([&](const std::string& blk) {
+    model.LayerNorm(blk + "attn_norm");
+    model.Linear(blk + "attn_q", 8, 8);
+    model.Linear(blk + "attn_k", 4, 8);
+    model.Linear(blk + "attn_v", 4, 8);
+    model.Linear(blk + "attn_output", 8, 8);
+    model.LayerNorm(blk + "ffn_norm");
+    model.Linear(blk + "ffn_up", 16, 8);
+    model.Linear(blk + "ffn_down", 8, 16);
+  });
+}
+
+void AddStableLm(ModelBuilder model) {
+  AddQwen2(model);
+  model.Bias("output_norm", 8);
+  ForEachLayer([&](const std::string& blk) {
+    model.Bias(blk + "attn_norm", 8);
+    model.Bias(blk + "ffn_norm", 8);
+  });
+}
+
+void AddMpt(ModelBuilder model) {
+  model.TokenEmbedding();
+  model.Weight("output_norm", {8});
+  ForEachLayer([&](const std::string& blk) {
+    model.Weight(blk + "attn_norm", {8});
+    model.Weight(blk + "attn_qkv", {24, 8});
+    model.Weight(blk + "attn_output", {8, 8});
+    model.Weight(blk + "ffn_norm", {8});
+    model.Weight(blk + "ffn_up", {16, 8});
+    model.Weight(blk + "ffn_down", {8, 16});
+  });
+}
+
 void AddBloom(ModelBuilder model) {
   AddGpt2(model);
   model.LayerNorm("token_embd_norm");
@@ -164,7 +215,7 @@ void AddModernBert(ModelBuilder model) {
 struct TinyModel {
   const char* architecture;
   void (*add)(ModelBuilder model);
-  bool is_like_llama = false;
+  bool is_like_llama = false;                     // RMS norms, and one key head
   std::vector<TestGgufKey> keys;                  // less the architecture in front
   std::vector<const char*> without_tensors = {};  // of those that `add` adds
 };
@@ -173,6 +224,11 @@ const std::vector<TinyModel>& TinyModels() {
   static const auto* const kModels = new std::vector<TinyModel>{
       {"gpt2", AddGpt2},
       {"llama", AddLlama, true, {{"rope.dimension_count", GgufU32(4)}}},
+      {"smollm3", AddLlama, true, {{"rope.dimension_count", GgufU32(4)}}, {"output.weight"}},
+      {"phi3",
+       AddPhi3,
+       true,
+       {{"rope.dimension_count", GgufU32(4)}, {"attention.sliding_window", GgufU32(0)}}},
       {"qwen2", AddQwen2, true, {{"rope.freq_base", GgufF32(20000)}}},
       {"qwen3", AddQwen3, true, {{"attention.key_length", GgufU32(4)}}},
       {"gemma", AddLlama, true, {{"attention.key_length", GgufU32(4)}}, {"output.weight"}},
@@ -194,6 +250,14 @@ const std::vector<TinyModel>& TinyModels() {
        {{"rope.dimension_count", GgufU32(2)}, {"use_parallel_residual", GgufBool(true)}},
        {"position_embd.weight"}},
       {"phi2", AddPhi2, false, {{"rope.dimension_count", GgufU32(2)}}},
+      {"starcoder2", AddStarCoder2, false, {{"attention.head_count_kv", GgufU32(1)}}},
+      {"stablelm",
+       AddStableLm,
+       false,
+       {{"attention.head_count_kv", GgufU32(1)},
+        {"rope.dimension_count", GgufU32(2)},
+        {"use_parallel_residual", GgufBool(true)}}},
+      {"mpt", AddMpt, false, {{"attention.max_alibi_bias", GgufF32(8)}}},
       {"bloom",
        AddBloom,
        false,

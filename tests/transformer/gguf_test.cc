@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -88,25 +89,18 @@ constexpr double kGeluTable = 1e-2;
 constexpr double kBf16Activations = 0.1;
 
 constexpr Pair kPairs[] = {
-    {"gpt2", "", kGeluTable},
-    {"gpt2-f16", "", kGeluTable},
-    {"llama", "", kExact},
-    {"llama3-bf16", "", kBf16Activations},
-    {"mistral", "llama", kExact},
-    {"smollm", "", kExact},
-    {"qwen2", "", kExact},
-    {"qwen2-yarn", "", kExact},
-    {"qwen3", "", kExact},
-    {"gemma", "", kGeluTable},
-    {"gemma2", "", kGeluTable},
-    {"gemma3", "", kGeluTable},
-    {"gptneox", "", kGeluTable},
-    {"gptneox-sequential", "", kGeluTable},
-    {"phi2", "", kGeluTable},
-    {"bloom", "", kGeluTable},
-    {"bert", "", kGeluTable},
-    {"roberta", "bert", kGeluTable},
-    {"distilbert", "bert", kGeluTable},
+    {"gpt2", "", kGeluTable},        {"gpt2-f16", "", kGeluTable},
+    {"llama", "", kExact},           {"llama3-bf16", "", kBf16Activations},
+    {"mistral", "llama", kExact},    {"smollm", "", kExact},
+    {"qwen2", "", kExact},           {"qwen2-yarn", "", kExact},
+    {"qwen3", "", kExact},           {"gemma", "", kGeluTable},
+    {"gemma2", "", kGeluTable},      {"gemma3", "", kGeluTable},
+    {"gptneox", "", kGeluTable},     {"gptneox-sequential", "", kGeluTable},
+    {"phi2", "", kGeluTable},        {"bloom", "", kGeluTable},
+    {"smollm3", "", kExact},         {"phi3", "", kExact},
+    {"starcoder2", "", kGeluTable},  {"stablelm", "", kExact},
+    {"mpt", "", kGeluTable},         {"bert", "", kGeluTable},
+    {"roberta", "bert", kGeluTable}, {"distilbert", "bert", kGeluTable},
     {"modernbert", "", kExact},
 };
 
@@ -122,15 +116,19 @@ class GgufPairTest : public testing::TestWithParam<Pair> {
   std::unique_ptr<const LanguageModel> folder_, gguf_;
 };
 
+// Over the whole context, and over few tokens: LongRoPE rotates them differently.
 TEST_P(GgufPairTest, AnswersAsTheFolderDoes) {
-  const Answers want = Ask(*folder_, SomeTokens(folder_->config()));
-  const Answers got = Ask(*gguf_, SomeTokens(gguf_->config()));
-  ASSERT_FALSE(want.states.empty());
-  // GGUF holds the factors of Llama 3's frequencies, rounded to f32, in place of their formula.
-  const double tolerance = gguf_->config().rope_scaling.divisors.empty() ? 0 : 2e-5;
-  EXPECT_LE(WorstDifference(got.states, want.states), tolerance);
-  if (!gguf_->config().has_head) return;
-  EXPECT_LE(WorstDifference(got.logits, want.logits), tolerance);
+  std::vector<TokenId> ids = SomeTokens(folder_->config());
+  for (const size_t n_tokens : {ids.size(), size_t{10}}) {
+    ids.resize(n_tokens);
+    const Answers want = Ask(*folder_, ids), got = Ask(*gguf_, ids);
+    ASSERT_FALSE(want.states.empty());
+    // GGUF holds the factors of Llama 3's frequencies, rounded to f32, in place of their formula.
+    const double tolerance = gguf_->config().rope_scaling.divisors.empty() ? 0 : 2e-5;
+    EXPECT_LE(WorstDifference(got.states, want.states), tolerance);
+    if (!gguf_->config().has_head) continue;
+    EXPECT_LE(WorstDifference(got.logits, want.logits), tolerance);
+  }
 }
 
 TEST_P(GgufPairTest, AnswersAsLlamaCppDoes) {
@@ -147,6 +145,7 @@ TEST_P(GgufPairTest, AnswersAsLlamaCppDoes) {
 TEST_P(GgufPairTest, HasTheFactsOfTheFolder) {
   const ModelConfig &want = folder_->config(), &got = gguf_->config();
   const std::string architecture = GetParam().file_architecture;
+  const bool is_table = !got.rope_scaling.divisors.empty();
   EXPECT_EQ(got.architecture, architecture.empty() ? want.architecture : architecture);
   EXPECT_EQ(got.norm_eps, want.norm_eps);
   EXPECT_EQ(got.rope_theta, want.rope_theta);
@@ -155,6 +154,9 @@ TEST_P(GgufPairTest, HasTheFactsOfTheFolder) {
   EXPECT_EQ(got.window, want.window);
   EXPECT_EQ(got.windowed, want.windowed);
   EXPECT_EQ(got.windowed_rope.has_value(), want.windowed_rope.has_value());
+  EXPECT_EQ(got.unrotated, want.unrotated);
+  EXPECT_EQ(got.rope_scaling.kind, is_table ? RopeScaling::Kind::kNone : want.rope_scaling.kind);
+  EXPECT_EQ(got.rope_scaling.factor, is_table ? 1 : want.rope_scaling.factor);
   EXPECT_EQ(got.activation, want.activation);
   EXPECT_EQ(got.attention_soft_cap, want.attention_soft_cap);
   EXPECT_EQ(got.logit_soft_cap, want.logit_soft_cap);
@@ -189,6 +191,26 @@ INSTANTIATE_TEST_SUITE_P(Types, GgufQuantizedTest,
                          testing::Values("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_M",
                                          "Q4_K_M", "Q5_K_M", "Q6_K"),
                          [](const auto& info) { return std::string(info.param); });
+
+// llama-quantize puts some tensors of a file into another format than the file is named for.
+TEST(GgufQuantizedFilesTest, HoldEveryFormat) {
+  std::set<DType> found;
+  for (const char* type :
+       {"Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K"}) {
+    const auto checkpoint = OpenCheckpoint(GgufGolden("quantized/") + type + ".gguf");
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    for (const char* name : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                             "mlp.gate_proj", "mlp.up_proj"}) {
+      const TensorInfo* info = (*checkpoint)->Find(std::string("layers.0.") + name + ".weight");
+      ASSERT_NE(info, nullptr);
+      found.insert(info->dtype);
+    }
+  }
+  const std::set<DType> all = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
+                               DType::kQ5_1, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,
+                               DType::kQ5_K, DType::kQ6_K};
+  EXPECT_EQ(found, all);
+}
 
 TEST(GgufHeadTest, AModelWithoutAHeadHasNoLogits) {
   const auto model = Load(GgufGolden("bert/model.gguf"));
