@@ -282,6 +282,17 @@ absl::StatusOr<std::vector<int32_t>> FindIds(const ConfigReader& config,
   return std::vector<int32_t>{*fallback};
 }
 
+// An unembedding of BERT's kind that is not tied has two biases, its own and the head's; which of
+// them counts is not the same in transformers 4 and 5.
+absl::Status CheckTies(const ConfigReader& config, const Architecture& architecture,
+                       const ModelConfig& model) {
+  const bool has_two_biases = architecture.read == ReadBert || architecture.read == ReadRoberta ||
+                              architecture.read == ReadAlbert;
+  if (!has_two_biases || !model.has_head || model.tied_embeddings) return absl::OkStatus();
+  return UnsupportedValue(*config.object().Find("tie_word_embeddings"),
+                          "true with this family's masked-language head");
+}
+
 // What all families state alike, from the text part's own `config`; `outer` is config.json's.
 absl::StatusOr<ModelConfig> ReadModel(const ConfigReader& outer, const ConfigReader& config,
                                       const Architecture& architecture,
@@ -295,6 +306,7 @@ absl::StatusOr<ModelConfig> ReadModel(const ConfigReader& outer, const ConfigRea
   if (first_class && *first_class->String() == architecture.headless_class) {
     model.has_head = model.tied_embeddings = false;
   }
+  HEED_RETURN_IF_ERROR(CheckTies(outer, architecture, model));
   HEED_RETURN_IF_ERROR(CheckHeads(config, model));
   const auto ids = [&](absl::string_view key, std::optional<int32_t> fallback) {
     const ConfigReader& stated = outer.object().Find(key) ? outer : config;

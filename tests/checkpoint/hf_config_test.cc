@@ -351,6 +351,9 @@ TEST(HfConfigTest, BaseModelsOfEncodersHaveNoHead) {
                            "electra", "modernbert"}) {
     EXPECT_TRUE(ReadWith(name, {})->has_head) << name;
   }
+  EXPECT_THAT(
+      ReadWith("bert", {{"architectures", "[\"BertModel\"]"}, {"tie_word_embeddings", "false"}}),
+      IsOk());
   EXPECT_FALSE(ReadWith("electra", {{"architectures", "[\"ElectraModel\"]"}})->has_head);
   EXPECT_TRUE(ReadWith("bert", {{"architectures", "[\"BertForMaskedLM\"]"}})->has_head);
   EXPECT_TRUE(ReadWith("llama", {{"architectures", "[\"LlamaModel\"]"}})->has_head);

@@ -5,6 +5,8 @@ The answers are those of the reference libraries. Needs transformers, torch, tok
 and numpy. The outputs are committed, so the tests need none of these.
 
     make_goldens.py            make everything anew
+    make_goldens.py --model NAME
+                               make only this model anew; may be repeated
     make_goldens.py --check    compare the committed files with what the libraries say now
     make_goldens.py --extra-tokenizer DIR --out OUT
                                only write OUT/<name of DIR>/cases.json for DIR/tokenizer.json
@@ -52,6 +54,20 @@ def make_all() -> None:
     print(json.dumps(record, indent=2))
 
 
+def make_some(names: list[str]) -> None:
+    """Writes the named models' golden files and their part of the record."""
+    chosen = [golden for golden in MODELS if golden.name in names]
+    unknown = set(names) - {golden.name for golden in chosen}
+    if unknown:
+        raise ValueError(f"no such models: {sorted(unknown)}")
+    made = make_models(HERE / "models", chosen)
+    record = json.loads((HERE / "versions.json").read_text(encoding="utf-8"))
+    models = record["models"] | made
+    record["models"] = {golden.name: models[golden.name] for golden in MODELS}
+    write_json(HERE / "versions.json", record)
+    print(json.dumps(made, indent=2))
+
+
 def check_all() -> bool:
     """Compares the committed files with the libraries' answers now; prints one line each."""
     good = True
@@ -74,6 +90,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--model", action="append", default=[], metavar="NAME")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     parser.add_argument("--extra-tokenizer", type=Path, action="append", default=[], metavar="DIR")
     parser.add_argument(
@@ -92,6 +109,9 @@ def main() -> int:
     transformers.utils.logging.disable_progress_bar()
     if arguments.check:
         return 0 if check_all() else 1
+    if arguments.model:
+        make_some(arguments.model)
+        return 0
     for source in arguments.extra_tokenizer:
         print(f"{source.name}: {make_cases_of(source, arguments.out / source.name)} cases")
     if not arguments.extra_tokenizer:

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    DynamicCache,
+    PreTrainedModel,
+)
 
 from model_spec import ModelGolden, Tensors
 from model_specs import MODELS
@@ -45,6 +52,8 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def _model_class(golden: ModelGolden) -> Any:
+    if not golden.has_head:
+        return AutoModel
     return AutoModelForCausalLM if golden.is_decoder else AutoModelForMaskedLM
 
 
@@ -98,15 +107,38 @@ def _eos_ids(config: dict[str, Any]) -> set[int]:
     return set(eos) if isinstance(eos, list) else {eos}
 
 
+def _forget_lengths(model: PreTrainedModel) -> None:
+    """Makes a model ready for another sequence.
+
+    After a sequence that stretched dynamic rotary frequencies, the library would use the last ones
+    for shorter sequences too.
+    """
+    for module in model.modules():
+        if hasattr(module, "original_inv_freq"):
+            module.inv_freq = module.original_inv_freq.clone()
+
+
 @torch.no_grad()
 def _greedy(model: PreTrainedModel, prompt: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Continues the prompt, by full forward passes; also returns the smallest lead of a winner."""
+    """Continues the prompt, token by token; also returns the smallest lead of a winner."""
+    _forget_lengths(model)
     ids, margin = prompt, float("inf")
-    for _ in range(GREEDY_NEW_TOKENS):
-        best = model(input_ids=ids[None]).logits[0, -1].topk(2)
+    cache = DynamicCache(config=model.config)
+    while len(ids) < len(prompt) + GREEDY_NEW_TOKENS:
+        new = ids[cache.get_seq_length() :]
+        best = model(input_ids=new[None], past_key_values=cache).logits[0, -1].topk(2)
         margin = min(margin, float(best.values[0] - best.values[1]))
         ids = torch.cat([ids, best.indices[:1]])
     return ids[len(prompt) :], margin
+
+
+@torch.no_grad()
+def _stepped_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
+    """Logits of a sequence whose prompt is short and to which the other ids are appended singly."""
+    _forget_lengths(model)
+    cache = DynamicCache(config=model.config)
+    steps = [ids[:GREEDY_PROMPT_TOKENS], *ids[GREEDY_PROMPT_TOKENS:].split(1)]
+    return torch.cat([model(input_ids=new[None], past_key_values=cache).logits[0] for new in steps])
 
 
 def _is_good_continuation(golden: ModelGolden, ids: torch.Tensor, margin: float) -> bool:
@@ -114,7 +146,7 @@ def _is_good_continuation(golden: ModelGolden, ids: torch.Tensor, margin: float)
     chosen = set(ids.tolist())
     return (
         margin > MIN_GREEDY_MARGIN
-        and not chosen & _eos_ids(golden.config)
+        and not chosen & _eos_ids(golden.text_config)
         and len(chosen) >= MIN_DISTINCT_GREEDY_TOKENS
         and max(chosen) < golden.n_known_ids
     )
@@ -166,25 +198,31 @@ def _inputs(golden: ModelGolden, ids: torch.Tensor) -> Tensors:
 @torch.no_grad()
 def compute_states(golden: ModelGolden, model: PreTrainedModel, ids: torch.Tensor) -> Tensors:
     """What the model's head reads: the base model's output, after a decoder's final norm."""
+    _forget_lengths(model)
     seen: list[torch.Tensor] = []
     if golden.states_before is not None:
         module = model.get_submodule(golden.states_before)
         module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    states = model.base_model(**_inputs(golden, ids)).last_hidden_state
+    base = model.base_model if golden.has_head else model
+    states = base(**_inputs(golden, ids)).last_hidden_state
     return {"last_hidden_state": (seen[0] if seen else states)[0].contiguous().clone()}
 
 
 @torch.no_grad()
 def compute(golden: ModelGolden, model: PreTrainedModel, ids: torch.Tensor) -> Tensors:
     """The model's logits and attention for the ids, and a decoder's greedy continuation."""
+    _forget_lengths(model)
     inputs = _inputs(golden, ids)
     output = model(**inputs, output_attentions=True, use_cache=False)
     tensors = {name: value[0] for name, value in inputs.items()}
-    tensors["logits"] = output.logits[0]
+    if golden.has_head:
+        tensors["logits"] = output.logits[0]
     for layer, weights in enumerate(output.attentions):
         tensors[f"attentions.{layer}"] = weights[0]
     if golden.is_decoder:
         tensors["greedy_ids"] = _greedy(model, ids[:GREEDY_PROMPT_TOKENS])[0]
+    if golden.is_dynamic:
+        tensors["stepped_logits"] = _stepped_logits(model, ids)
     return {name: value.contiguous().clone() for name, value in tensors.items()}
 
 
@@ -210,13 +248,16 @@ def _summary(
     """What versions.json records: the seed, and how much float32 rounding is in the values."""
     exact = compute(golden, model.double(), values["input_ids"])
     attention = _attentions(values)
-    return {
+    summary = {
         "seed": seed,
-        "max_abs_logit": round(float(values["logits"].abs().max()), 3),
         "mean_largest_weight": round(float(attention.max(dim=-1).values.mean()), 3),
-        "logits_float64_difference": _rounded((values["logits"] - exact["logits"]).abs().max()),
         "attentions_float64_difference": _rounded((attention - _attentions(exact)).abs().max()),
     }
+    if golden.has_head:
+        logits = values["logits"]
+        summary["max_abs_logit"] = round(float(logits.abs().max()), 3)
+        summary["logits_float64_difference"] = _rounded((logits - exact["logits"]).abs().max())
+    return summary
 
 
 def _write_tokenizer(golden: ModelGolden, folder: Path) -> None:

@@ -36,9 +36,25 @@ class ModelGolden:
     states_before: str | None = None
 
     @property
+    def has_head(self) -> bool:
+        """Whether the model has logits."""
+        return not self.config["architectures"][0].removesuffix("LMHeadModel").endswith("Model")
+
+    @property
     def is_decoder(self) -> bool:
         """Whether the model is causal, so that it has a greedy continuation."""
-        return not self.config["architectures"][0].endswith("ForMaskedLM")
+        return self.has_head and not self.config["architectures"][0].endswith("ForMaskedLM")
+
+    @property
+    def text_config(self) -> dict[str, Any]:
+        """The language model's configuration, also where it is part of a larger one."""
+        return self.config.get("text_config", self.config)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether rotary frequencies change as the sequence grows."""
+        rope = self.config.get("rope_scaling") or self.config.get("rope_parameters") or {}
+        return "dynamic" in (rope.get("rope_type"), rope.get("type"))
 
     @property
     def has_token_types(self) -> bool:

@@ -9,6 +9,8 @@ from model_spec import ModelGolden, Tensors, without
 from model_specs_decoders import DECODERS
 from model_specs_encoders import ENCODERS
 from model_specs_llama import LLAMA_LIKE
+from model_specs_later import LATER_FAMILIES
+from model_specs_variants import VARIANTS
 from tokenizer_styles import bert_style, gpt2_style, llama3_style
 
 
@@ -232,4 +234,4 @@ FIRST_MODELS = (
     ),
 )
 
-MODELS = FIRST_MODELS + LLAMA_LIKE + DECODERS + ENCODERS
+MODELS = FIRST_MODELS + LLAMA_LIKE + DECODERS + ENCODERS + LATER_FAMILIES + VARIANTS

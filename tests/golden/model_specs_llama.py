@@ -234,11 +234,11 @@ LLAMA_LIKE = (
     _rope(
         "rope-linear-f16", rope_theta=3000.0, rope_scaling={"factor": 4.0, "type": "linear"}
     ),
-    # All of its context is used; beyond, this scaling has no answer that one key can keep.
+    # Two and a half times the length from which on frequencies follow the sequence's.
     _rope(
         "rope-dynamic-f16",
-        max_position_embeddings=40,
-        rope_scaling={"factor": 2.0, "type": "dynamic"},
+        max_position_embeddings=16,
+        rope_scaling={"factor": 4.0, "type": "dynamic"},
         rope_theta=3000.0,
     ),
     _rope(

@@ -51,6 +51,9 @@ class Head {
   explicit Head(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
   static bool Knows(const ModelConfig& config) {
+    if (!config.has_head || (!config.tied_embeddings && config.architecture != "llama")) {
+      return false;
+    }
     for (const char* name : {"gpt2", "llama", "bert", "heed_mixing"}) {
       if (config.architecture == name) return true;
     }
@@ -199,6 +202,7 @@ TEST_P(HiddenStateTest, AloneAndAmongOthersTheyHaveTheSameBits) {
     ASSERT_TRUE(caches[i].Reserve(static_cast<int64_t>(ids_.size())).ok());
     const absl::Span<const TokenId> tokens = absl::MakeConstSpan(ids_).subspan(i == 1 ? 9 : 0);
     batch.push_back({tokens, &caches[i], {}, &plans[i], i == 0 ? &stop : nullptr});
+    batch.back().prompt_tokens = static_cast<int64_t>(tokens.size());
   }
   const auto workspace = model_->NewWorkspace();
   const MatrixRef no_logits(nullptr, 0, model_->config().vocab_size);
