@@ -179,6 +179,12 @@ bool IsNotServed(const absl::Status& status) {
   return absl::IsNotFound(status) || IsConnectionError(status);
 }
 
+absl::StatusOr<ModelInfo> GetModel(const std::string& name, Session& session) {
+  auto client = session.client();
+  if (!client.ok()) return client.status();
+  return (*client)->GetModel(name, session.call_options());
+}
+
 absl::Status RunDescribe(const Arguments& arguments, Session& session) {
   if (!arguments.positionals().empty() && !session.model().empty()) {
     return UsageError("both MODEL and --model are given; give one of them.");
@@ -188,9 +194,7 @@ absl::Status RunDescribe(const Arguments& arguments, Session& session) {
   }
   const std::string name =
       arguments.positionals().empty() ? session.model() : arguments.positionals().front();
-  auto client = session.client();
-  if (!client.ok()) return client.status();
-  const auto model = (*client)->GetModel(name, session.call_options());
+  const auto model = GetModel(name, session);
   if (IsNotServed(model.status()) && !arguments.positionals().empty() && ExistsOnDisk(name)) {
     return DescribePath(name, session.json());
   }
