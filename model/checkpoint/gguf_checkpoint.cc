@@ -157,6 +157,11 @@ absl::Status GgufCheckpoint::AddTensors(const std::vector<GgufTensorRule>& rules
 // is allocated for it.
 absl::Status GgufCheckpoint::AddTensor(const GgufTensorRule& rule) {
   const bool is_fused = rule.IsFusedIn(files_);
+  if (!is_fused && !rule.fused_name.empty() && files_.Find(rule.fused_name)) {
+    return CheckpointUnsupported(absl::StrCat(
+        files_.metadata().file(), ": has the tensor ", Quoted(rule.gguf_name), " beside ",
+        Quoted(rule.fused_name), ", which would hold it too; heed supports one of the two"));
+  }
   const std::string& name = is_fused ? rule.fused_name : rule.gguf_name;
   const std::optional<GgufFiles::Place> place = files_.Find(name);
   if (!place) {

@@ -72,7 +72,7 @@ absl::Status ReadGgufKeyValueHeads(GgufSource& source, ModelConfig& model) {
   return absl::OkStatus();
 }
 
-absl::Status DivideGgufWidth(GgufSource& source, ModelConfig& model) {
+absl::Status ShareGgufWidth(GgufSource& source, ModelConfig& model) {
   if (model.width % model.n_heads != 0) {
     return CheckpointInvalid(absl::StrCat(source.file(), ": the embedding length is ", model.width,
                                           ", which the ", model.n_heads,
@@ -80,6 +80,11 @@ absl::Status DivideGgufWidth(GgufSource& source, ModelConfig& model) {
   }
   model.head_dim = static_cast<int>(model.width / model.n_heads);
   model.attention_scale = UsualScale(model);
+  return absl::OkStatus();
+}
+
+absl::Status DivideGgufWidth(GgufSource& source, ModelConfig& model) {
+  HEED_RETURN_IF_ERROR(ShareGgufWidth(source, model));
   HEED_RETURN_IF_ERROR(source.keys.RequireInt("attention.key_length", model.head_dim));
   return source.keys.RequireInt("attention.value_length", model.head_dim);
 }

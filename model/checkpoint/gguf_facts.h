@@ -37,6 +37,9 @@ absl::Status ReadGgufKeyValueHeads(GgufSource& source, ModelConfig& model);
 // the same length.
 absl::Status ReadGgufHeadDim(GgufSource& source, ModelConfig& model);
 
+// Sets head_dim to each head's share of the width, and attention_scale with it.
+absl::Status ShareGgufWidth(GgufSource& source, ModelConfig& model);
+
 // Sets head_dim and attention_scale of an architecture whose heads always share the width.
 absl::Status DivideGgufWidth(GgufSource& source, ModelConfig& model);
 

@@ -52,9 +52,12 @@ absl::StatusOr<ModelConfig> ReadGemmaShape(GgufSource& source) {
 
 // Scores are scaled by the length of a head, but in the largest model of a family, which is known
 // by its number of layers, by each head's share of the width. No key says so.
-double GemmaScale(const ModelConfig& model, int layers_of_largest) {
-  const double share = static_cast<double>(model.width / model.n_heads);
-  return 1 / std::sqrt(model.n_layers == layers_of_largest ? share : model.head_dim);
+absl::Status ReadGemmaScale(GgufSource& source, int layers_of_largest, ModelConfig& model) {
+  if (model.n_layers != layers_of_largest) return absl::OkStatus();
+  const int head_dim = model.head_dim;
+  HEED_RETURN_IF_ERROR(ShareGgufWidth(source, model));
+  model.head_dim = head_dim;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -118,7 +121,7 @@ absl::StatusOr<ModelConfig> ReadGgufGemma(GgufSource& source) {
 absl::StatusOr<ModelConfig> ReadGgufGemma2(GgufSource& source) {
   GgufKeys& keys = source.keys;
   HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadGemmaShape(source));
-  model.attention_scale = GemmaScale(model, 46);
+  HEED_RETURN_IF_ERROR(ReadGemmaScale(source, 46, model));
   HEED_ASSIGN_OR_RETURN(model.attention_soft_cap,
                         keys.Double("attn_logit_softcapping", kCapRange, 50));
   HEED_ASSIGN_OR_RETURN(model.logit_soft_cap,
@@ -134,7 +137,7 @@ absl::StatusOr<ModelConfig> ReadGgufGemma3(GgufSource& source) {
   // The usual theta is not the one that a missing key means.
   HEED_RETURN_IF_ERROR(keys.Get("rope.freq_base").status());
   HEED_ASSIGN_OR_RETURN(ModelConfig model, ReadGemmaShape(source));
-  model.attention_scale = GemmaScale(model, 62);
+  HEED_RETURN_IF_ERROR(ReadGemmaScale(source, 62, model));
   model.query_key_norm = true;
   if (keys.Find("final_logit_softcapping")) {
     HEED_ASSIGN_OR_RETURN(model.logit_soft_cap, keys.Double("final_logit_softcapping", kCapRange));

@@ -208,6 +208,7 @@ std::vector<GgufTensorRule> BertLayer(const ModelConfig& config, int layer) {
   list.Linear("attn_q", "attention.self.query", width, width, true);
   list.Linear("attn_k", "attention.self.key", width, width, true);
   list.Linear("attn_v", "attention.self.value", width, width, true);
+  list.FuseFrom(0, "attn_qkv", 3 * width);
   list.Linear("attn_output", "attention.output.dense", width, width, true);
   list.LayerNorm("attn_output_norm", "attention.output.LayerNorm", width);
   list.Linear("ffn_up", "intermediate.dense", config.ffn_width, width, true);

@@ -415,7 +415,7 @@ void Fuse(TestGguf& file, const char* kind) {
 }
 
 TEST_F(GgufFamiliesTest, FusedProjectionsAreTheSame) {
-  for (const char* architecture : {"llama", "qwen2", "phi2"}) {
+  for (const char* architecture : {"llama", "qwen2", "phi2", "bert"}) {
     TestGguf file = TinyGguf(architecture);
     const auto separate = Open(file);
     Fuse(file, "weight");
@@ -423,9 +423,11 @@ TEST_F(GgufFamiliesTest, FusedProjectionsAreTheSame) {
     const auto fused = Open(file);
     ASSERT_NE(separate, nullptr);
     ASSERT_NE(fused, nullptr);
-    for (const char* part : {"q_proj", "k_proj", "v_proj"}) {
+    for (const char* part :
+         {"layers.1.self_attn.q_proj", "layers.1.self_attn.k_proj", "layers.1.self_attn.v_proj",
+          "encoder.layer.1.attention.self.query", "encoder.layer.1.attention.self.value"}) {
       for (const char* kind : {".weight", ".bias"}) {
-        const std::string name = absl::StrCat("layers.1.self_attn.", part, kind);
+        const std::string name = absl::StrCat(part, kind);
         if (separate->Find(name) == nullptr) continue;
         const std::vector<float> want = Read(*separate, name);
         EXPECT_EQ(Read(*fused, name), want) << architecture << " " << name;

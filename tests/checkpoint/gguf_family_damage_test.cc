@@ -89,7 +89,12 @@ INSTANTIATE_TEST_SUITE_P(
                       kUnimplemented, "qwen2.expert_used_count is 2; heed supports 0"}},
         FamilyDamage{"qwen2",
                      {"FusedBesideSeparate", Add("blk.0.attn_qkv.weight", {16, 8}), kUnimplemented,
-                      "has the tensor \"blk.0.attn_qkv.weight\" of shape [16, 8]"}},
+                      "has the tensor \"blk.0.attn_q.weight\" beside \"blk.0.attn_qkv.weight\""}},
+        FamilyDamage{"qwen2",
+                     {"FusedInPlaceOfOne",
+                      Both(Remove("blk.1.attn_q.weight"), Add("blk.1.attn_qkv.weight", {16, 8})),
+                      kUnimplemented,
+                      "has the tensor \"blk.1.attn_k.weight\" beside \"blk.1.attn_qkv.weight\""}},
         FamilyDamage{
             "qwen2",
             {"FusedOfTooFewRows",
@@ -98,7 +103,7 @@ INSTANTIATE_TEST_SUITE_P(
         FamilyDamage{
             "qwen2",
             {"FusedOfTooManyRows",
-             Both(Remove("blk.1.attn_k.weight"), Add("blk.1.attn_qkv.weight", {24, 8})), kInvalid,
+             Both(Remove("blk.1.attn_q.weight"), Add("blk.1.attn_qkv.weight", {24, 8})), kInvalid,
              "tensor \"blk.1.attn_qkv.weight\" has shape [24, 8], expected [16, 8]"}},
         FamilyDamage{
             "qwen2",
@@ -267,6 +272,14 @@ INSTANTIATE_TEST_SUITE_P(
         FamilyDamage{"gemma2",
                      {"Gemma2WithHeadNorms", Add("blk.0.attn_q_norm.weight", {4}), kUnimplemented,
                       "has the tensor \"blk.0.attn_q_norm.weight\""}},
+        FamilyDamage{"gemma3",
+                     {"LargestGemmaWithoutShares",
+                      [](TestGguf& f) {
+                        f.Set("gemma3.block_count", GgufU32(62));
+                        f.Set("gemma3.attention.head_count", GgufU32(16));
+                        f.Set("gemma3.attention.key_length", GgufU32(4));
+                      },
+                      kInvalid, "the embedding length is 8, which the 16 attention heads do not"}},
         FamilyDamage{"gemma3",
                      {"Gemma3WithoutTheta", NoKey("gemma3.rope.freq_base"), kInvalid,
                       "has no key \"gemma3.rope.freq_base\""}},

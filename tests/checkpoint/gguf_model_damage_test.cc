@@ -215,27 +215,27 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Model, GgufBertDamageTest,
-    testing::Values(Damage{"Causal", Set("bert.attention.causal", GgufBool(true)), kUnimplemented,
-                           "bert.attention.causal is true; heed supports false"},
-                    Damage{"Reranker", Set("bert.pooling_type", GgufU32(4)), kUnimplemented,
-                           "bert.pooling_type is 4; heed supports"},
-                    Damage{"Classifier",
-                           [](TestGguf& f) {
-                             f.tensors.push_back(F32Tensor("cls.weight", {8, 8}, 1));
-                           },
-                           kUnimplemented,
-                           "has the tensor \"cls.weight\" of shape [8, 8], which the architect"},
-                    Damage{"TokenTypesOfAnotherWidth", Dimensions("token_types.weight", {16}),
-                           kInvalid,
-                           "tensor \"token_types.weight\" has shape [16]; it must be a matrix"},
-                    Damage{"FusedProjections",
-                           [](TestGguf& f) {
-                             f.tensors.push_back(F32Tensor("blk.0.attn_qkv.weight", {24, 8}, 1));
-                           },
-                           kUnimplemented, "has the tensor \"blk.0.attn_qkv.weight\""},
-                    Damage{"NoEmbeddingNorm",
-                           [](TestGguf& f) { f.RemoveTensor("token_embd_norm.bias"); }, kNotFound,
-                           "has no tensor \"token_embd_norm.bias\", which must have shape [8]"}),
+    testing::Values(
+        Damage{"Causal", Set("bert.attention.causal", GgufBool(true)), kUnimplemented,
+               "bert.attention.causal is true; heed supports false"},
+        Damage{"Reranker", Set("bert.pooling_type", GgufU32(4)), kUnimplemented,
+               "bert.pooling_type is 4; heed supports"},
+        Damage{"Classifier",
+               [](TestGguf& f) {
+                 f.tensors.push_back(F32Tensor("cls.weight", {8, 8}, 1));
+               },
+               kUnimplemented,
+               "has the tensor \"cls.weight\" of shape [8, 8], which the architect"},
+        Damage{"TokenTypesOfAnotherWidth", Dimensions("token_types.weight", {16}), kInvalid,
+               "tensor \"token_types.weight\" has shape [16]; it must be a matrix"},
+        Damage{"FusedProjections",
+               [](TestGguf& f) {
+                 f.tensors.push_back(F32Tensor("blk.0.attn_qkv.weight", {24, 8}, 1));
+               },
+               kUnimplemented,
+               "has the tensor \"blk.0.attn_q.weight\" beside \"blk.0.attn_qkv.weight\""},
+        Damage{"NoEmbeddingNorm", [](TestGguf& f) { f.RemoveTensor("token_embd_norm.bias"); },
+               kNotFound, "has no tensor \"token_embd_norm.bias\", which must have shape [8]"}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace
