@@ -114,8 +114,9 @@ std::vector<std::string> NormalizersOf(const SentencePieceFacts& facts) {
     steps.push_back(PrecompiledJson(facts.charsmap));
   }
   if (facts.remove_extra_whitespaces) {
-    steps.push_back(R"({"type":"Strip","strip_left":true,"strip_right":true})");
+    // Other whitespace than spaces stays where it is.
     steps.push_back(R"({"type":"Replace","pattern":{"Regex":" {2,}"},"content":" "})");
+    steps.push_back(R"({"type":"Replace","pattern":{"Regex":"\\A | \\z"},"content":""})");
   }
   if (facts.add_dummy_prefix) steps.push_back(R"({"type":"Prepend","prepend":" "})");
   if (facts.escape_whitespaces) {

@@ -22,6 +22,7 @@
 #include "model/tokenizer/tokenizer_folder.h"
 #include "model/tokenizer/unicode.h"
 #include "tests/tokenizer/golden_cases.h"
+#include "tests/tokenizer/golden_vocabulary.h"
 #include "tests/tokenizer/mini_tokenizer.h"
 #include "tests/tokenizer/sentencepiece_writer.h"
 
@@ -30,84 +31,6 @@ namespace {
 
 using Strings = std::vector<std::string>;
 using testing::HasSubstr;
-
-std::string Folder(const std::string& name) {
-  return absl::StrCat(HEED_SOURCE_DIR, "/tests/golden/tokenizers/", name);
-}
-
-// The parts of a tokenizer.json that other files hold too.
-struct Contents {
-  std::map<TokenId, std::string> pieces;
-  std::vector<double> scores;  // of a unigram
-  Strings merges;
-  std::map<TokenId, bool> added;  // whether it is special
-  std::string charsmap;
-};
-
-Contents ReadContents(const std::string& name) {
-  const JsonDocument document =
-      JsonDocument::Parse(name, ReadFileOrDie(Folder(name) + "/tokenizer.json")).value();
-  Contents contents;
-  const JsonValue model = document.root().Get("model").value();
-  const JsonValue vocab = model.Get("vocab").value();
-  const auto read_piece = [&](absl::string_view piece, const JsonValue& id) {
-    contents.pieces[static_cast<TokenId>(id.Int().value())] = std::string(piece);
-    return absl::OkStatus();
-  };
-  const auto read_scored_piece = [&](int64_t id, const JsonValue& entry) {
-    const std::vector<JsonValue> parts = entry.Array().value();
-    contents.pieces[static_cast<TokenId>(id)] = std::string(parts[0].String().value());
-    contents.scores.push_back(parts[1].Double().value());
-    return absl::OkStatus();
-  };
-  const auto read_merge = [&](int64_t, const JsonValue& merge) {
-    if (merge.IsString()) {
-      contents.merges.emplace_back(merge.String().value());
-      return absl::OkStatus();
-    }
-    const std::vector<JsonValue> parts = merge.Array().value();
-    contents.merges.push_back(absl::StrCat(*parts[0].String(), " ", *parts[1].String()));
-    return absl::OkStatus();
-  };
-  const auto read_added = [&](int64_t, const JsonValue& token) {
-    const TokenId id = static_cast<TokenId>(token.Get("id")->Int().value());
-    contents.pieces[id] = std::string(token.StringAt("content").value());
-    contents.added[id] = token.BoolAt("special").value();
-    return absl::OkStatus();
-  };
-  EXPECT_TRUE(
-      (vocab.IsArray() ? vocab.ForEachElement(read_scored_piece) : vocab.ForEachMember(read_piece))
-          .ok());
-  const std::optional<JsonValue> merges = model.Find("merges");
-  if (merges.has_value()) {
-    EXPECT_TRUE(merges->ForEachElement(read_merge).ok());
-  }
-  EXPECT_TRUE(document.root().Get("added_tokens")->ForEachElement(read_added).ok());
-  const JsonValue normalizer = document.root().Get("normalizer").value();
-  if (const auto charsmap = normalizer.Find("precompiled_charsmap")) {
-    EXPECT_TRUE(absl::Base64Unescape(*charsmap->String(), &contents.charsmap));
-  }
-  return contents;
-}
-
-GgufTokenizerFacts FactsOf(const Contents& contents, const std::string& model) {
-  GgufTokenizerFacts facts;
-  facts.model = model;
-  for (const auto& [id, piece] : contents.pieces) {
-    EXPECT_EQ(id, static_cast<TokenId>(facts.tokens.size()));
-    facts.tokens.push_back(piece);
-    const auto added = contents.added.find(id);
-    facts.token_types.push_back(added == contents.added.end() ? 1 : added->second ? 3 : 4);
-  }
-  facts.merges = contents.merges;
-  return facts;
-}
-
-std::unique_ptr<Tokenizer> BuildGguf(const GgufTokenizerFacts& facts) {
-  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = BuildGgufTokenizer(facts);
-  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
-  return tokenizer.ok() ? *std::move(tokenizer) : nullptr;
-}
 
 using Files = std::map<std::string, std::string>;
 
@@ -147,7 +70,7 @@ TEST(GgufTokenizerTest, Gpt2AnswersAsTheLibrary) {
   GgufTokenizerFacts facts = FactsOf(ReadContents("gpt2-style"), "gpt2");
   facts.pre = "gpt-2";
   const auto tokenizer = BuildGguf(facts);
-  ExpectGolden(*tokenizer, ReadGoldenAnswers(Folder("gpt2-style") + "/answers.json"));
+  ExpectGolden(*tokenizer, ReadGoldenAnswers(GoldenFolder("gpt2-style") + "/answers.json"));
   EXPECT_EQ(tokenizer->kind(), "byte-level BPE");
 }
 
@@ -157,31 +80,18 @@ TEST(GgufTokenizerTest, Llama3IgnoresMergesAndBeginsWithItsToken) {
   for (size_t id = 0; id < facts.tokens.size(); ++id) {
     if (facts.tokens[id] == "<|begin_of_text|>") facts.bos_token_id = static_cast<int64_t>(id);
   }
-  ExpectGolden(*BuildGguf(facts), ReadGoldenCases(Folder("llama3-style") + "/cases.json"));
+  ExpectGolden(*BuildGguf(facts), ReadGoldenCases(GoldenFolder("llama3-style") + "/cases.json"));
 }
 
 TEST(GgufTokenizerTest, Qwen2Composes) {
   GgufTokenizerFacts facts = FactsOf(ReadContents("qwen-style"), "gpt2");
   facts.pre = "qwen2";
-  ExpectGolden(*BuildGguf(facts), ReadGoldenCases(Folder("qwen-style") + "/cases.json"));
+  ExpectGolden(*BuildGguf(facts), ReadGoldenCases(GoldenFolder("qwen-style") + "/cases.json"));
 }
 
-// As the converter writes it: "##x" as "x" and others with a mark.
 TEST(GgufTokenizerTest, BertAnswersAsTheLibrary) {
-  GgufTokenizerFacts facts = FactsOf(ReadContents("wordpiece-style"), "bert");
-  for (size_t id = 0; id < facts.tokens.size(); ++id) {
-    absl::string_view token = facts.tokens[id];
-    if (facts.token_types[id] != 1) continue;
-    facts.tokens[id] =
-        absl::ConsumePrefix(&token, "##") ? std::string(token) : absl::StrCat("\u2581", token);
-  }
-  facts.unknown_token_id = 1;
-  facts.cls_token_id = 2;
-  facts.separator_token_id = 3;
-  facts.mask_token_id = 4;
-  facts.padding_token_id = 4294967295;
-  const auto tokenizer = BuildGguf(facts);
-  ExpectGolden(*tokenizer, ReadGoldenAnswers(Folder("wordpiece-style") + "/answers.json"));
+  const auto tokenizer = BuildGguf(BertFacts());
+  ExpectGolden(*tokenizer, ReadGoldenAnswers(GoldenFolder("wordpiece-style") + "/answers.json"));
   EXPECT_EQ(tokenizer->mask_id(), 4);
 }
 
@@ -202,17 +112,8 @@ bool HasOddSpace(const std::string& text) {
 }
 
 TEST(GgufTokenizerTest, T5AnswersAsTheLibrary) {
-  const Contents contents = ReadContents("t5-style");
-  GgufTokenizerFacts facts = FactsOf(contents, "t5");
-  facts.scores.assign(contents.scores.begin(), contents.scores.end());
-  facts.scores.resize(facts.tokens.size());
-  facts.precompiled_charsmap = contents.charsmap;
-  facts.token_types[2] = 2;
-  facts.unknown_token_id = 2;
-  facts.eos_token_id = 1;
-  facts.remove_extra_whitespaces = true;
-  const auto cases = ReadGoldenAnswers(Folder("t5-style") + "/answers.json");
-  EXPECT_GT(ExpectGolden(*BuildGguf(facts), cases, HasOddSpace), 300);
+  const auto cases = ReadGoldenAnswers(GoldenFolder("t5-style") + "/answers.json");
+  EXPECT_GT(ExpectGolden(*BuildGguf(T5Facts()), cases, HasOddSpace), 300);
 }
 
 TEST(GgufTokenizerTest, LlamaMergesByScore) {
@@ -298,7 +199,7 @@ TEST(TokenizerFolderTest, VocabAndMergesAnswerAsTheLibrary) {
       {"vocab.json", absl::StrCat("{", absl::StrJoin(vocab, ","), "}")},
       {"merges.txt", absl::StrCat("#version: 0.2\n", absl::StrJoin(contents.merges, "\r\n"), "\n")},
       {"tokenizer_config.json", R"({"tokenizer_class":"GPT2Tokenizer"})"}};
-  ExpectGolden(*LoadOrFail(files), ReadGoldenAnswers(Folder("gpt2-style") + "/answers.json"));
+  ExpectGolden(*LoadOrFail(files), ReadGoldenAnswers(GoldenFolder("gpt2-style") + "/answers.json"));
 }
 
 TEST(TokenizerFolderTest, VocabTxtAnswersAsTheLibrary) {
@@ -309,7 +210,8 @@ TEST(TokenizerFolderTest, VocabTxtAnswersAsTheLibrary) {
       {"vocab.txt", vocab},
       {"tokenizer_config.json",
        R"({"do_lower_case":true,"mask_token":{"content":"[MASK]","lstrip":true}})"}};
-  ExpectGolden(*LoadOrFail(files), ReadGoldenAnswers(Folder("wordpiece-style") + "/answers.json"));
+  ExpectGolden(*LoadOrFail(files),
+               ReadGoldenAnswers(GoldenFolder("wordpiece-style") + "/answers.json"));
   EXPECT_EQ(LoadOrFail({{"vocab.txt", vocab}})->added_special_count(), 2);
 }
 
@@ -326,7 +228,7 @@ TEST(TokenizerFolderTest, SentencePieceModelsAnswerAsTheLibrary) {
   file.more = WireBytes(2, WireVarint(42, 1));
   const Files files = {{"spiece.model", file.Bytes()},
                        {"tokenizer_config.json", R"({"tokenizer_class":"T5Tokenizer"})"}};
-  const auto cases = ReadGoldenAnswers(Folder("t5-style") + "/answers.json");
+  const auto cases = ReadGoldenAnswers(GoldenFolder("t5-style") + "/answers.json");
   EXPECT_GT(ExpectGolden(*LoadOrFail(files), cases, HasOddSpace), 300);
 }
 
@@ -348,7 +250,7 @@ TEST(TokenizerFolderTest, Qwen2ComposesAndSplitsItsWay) {
                  {"tokenizer_config.json",
                   absl::StrCat(R"({"tokenizer_class":"Qwen2Tokenizer","added_tokens_decoder":{)",
                                absl::StrJoin(added, ","), "}}")}};
-  const auto cases = ReadGoldenCases(Folder("qwen-style") + "/cases.json");
+  const auto cases = ReadGoldenCases(GoldenFolder("qwen-style") + "/cases.json");
   EXPECT_EQ(ExpectGolden(*LoadOrFail(files), cases), static_cast<int>(cases.size()));
   // The class follows from the model where the folder does not name it.
   files["config.json"] = R"({"model_type":"qwen3"})";
@@ -363,10 +265,10 @@ class SentencePieceClassTest : public testing::TestWithParam<std::pair<std::stri
 
 TEST_P(SentencePieceClassTest, AnswersAsTheReference) {
   const auto& [model_type, file] = GetParam();
-  const std::string folder = Folder("files/" + model_type);
+  const std::string folder = GoldenFolder("files/" + model_type);
   Files files = {{file, ReadFileOrDie(absl::StrCat(folder, "/", file))},
                  {"tokenizer_config.json", ReadFileOrDie(folder + "/tokenizer_config.json")}};
-  const auto cases = ReadGoldenIds(Folder("texts.json"), folder + "/ids.json");
+  const auto cases = ReadGoldenIds(GoldenFolder("texts.json"), folder + "/ids.json");
   EXPECT_GE(ExpectGolden(*LoadOrFail(files), cases), 500);
   files.erase("tokenizer_config.json");
   files["config.json"] = absl::StrCat(R"({"model_type":")", model_type, "\"}");
