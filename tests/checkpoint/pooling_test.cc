@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/checkpoint/checkpoint_builder.h"
@@ -85,79 +86,107 @@ TEST(PoolingTest, ReadsTheNameOfNewerFiles) {
 }
 
 struct Refusal {
+  const char* name;
   std::string modules;
   std::string pooling;
   absl::StatusCode code;
   std::string message;  // a part of it
 };
 
-TEST(PoolingTest, RefusesByNameWhatItCannotCompute) {
-  const std::string dense =
-      absl::StrCat("[", Module(0, "Transformer", ""), ",", Module(1, "Pooling", "1_Pooling"), ",",
-                   Module(2, "Dense", "2_Dense"), "]");
-  const std::string last =
-      absl::StrCat("[", Module(0, "Transformer", ""), ",", Module(1, "Pooling", "1_Pooling"), ",",
-                   Module(2, "Normalize", "2"), ",", Module(3, "Normalize", "3"), "]");
-  const std::string backwards =
-      absl::StrCat("[", Module(0, "Transformer", ""), ",", Module(1, "Normalize", "1_Pooling"), ",",
-                   Module(2, "Pooling", "1_Pooling"), "]");
-  const Refusal refusals[] = {
-      {Normalized(), Switches("max_tokens"), kUnimplemented,
-       "1_Pooling/config.json: pooling_mode_max_tokens is true; heed supports exactly one of"},
-      {Normalized(), Switches("weightedmean_tokens"), kUnimplemented,
-       "pooling_mode_weightedmean_tokens is true"},
-      {Normalized(), R"({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true})",
-       kUnimplemented, "pooling_mode_cls_token is true; heed supports exactly one of"},
-      {Normalized(), R"({"pooling_mode_of_tomorrow": true})", kUnimplemented,
-       "pooling_mode_of_tomorrow"},
-      {Normalized(), R"({"pooling_mode": "max"})", kUnimplemented,
-       R"(pooling_mode is "max"; heed supports "mean", "cls" and "lasttoken")"},
-      {dense, Switches("mean_tokens"), kUnimplemented,
-       R"(modules.json: [2].type is "sentence_transformers.models.Dense"; heed supports)"},
-      {last, Switches("mean_tokens"), kUnimplemented, "[3].type"},
-      {backwards, Switches("mean_tokens"), kUnimplemented, "[1].type"},
-  };
-  for (const Refusal& refusal : refusals) {
-    EXPECT_THAT(Read(refusal.modules, refusal.pooling), IsError(refusal.code, refusal.message));
-  }
+class PoolingDamageTest : public testing::TestWithParam<Refusal> {};
+
+TEST_P(PoolingDamageTest, IsRefused) {
+  EXPECT_THAT(Read(GetParam().modules, GetParam().pooling),
+              IsError(GetParam().code, GetParam().message));
 }
 
-TEST(PoolingTest, RefusesDamage) {
-  const auto with_path = [](const std::string& path) {
-    return absl::StrCat("[", Module(0, "Transformer", ""), ",", Module(1, "Pooling", path), "]");
-  };
-  const std::string good = Switches("mean_tokens");
-  const Refusal refusals[] = {
-      {"", good, kInvalid, "modules.json"},
-      {"{}", good, kInvalid, "modules.json"},
-      {"[]", good, kInvalid, "modules.json: lists 0 modules"},
-      {absl::StrCat("[", Module(0, "Transformer", ""), "]"), good, kInvalid, "lists 1 modules"},
-      {"[1, 2]", good, kInvalid, "modules.json"},
-      {R"([{"type": 7}])", good, kInvalid, "[0].type"},
-      {R"([{"path": ""}])", good, kInvalid, "type"},
-      {with_path(""), good, kInvalid, "[1].path is \"\"; it must be the plain name of a folder"},
-      {with_path("."), good, kInvalid, "[1].path"},
-      {with_path("../1_Pooling"), good, kInvalid, "[1].path"},
-      {with_path("/etc"), good, kInvalid, "[1].path"},
-      {with_path("a/b"), good, kInvalid, "[1].path"},
-      {with_path("1_Pooling\\\\.."), good, kInvalid, "[1].path"},
-      {with_path("1_Pooling\\u0000"), good, kInvalid, "[1].path"},
-      {with_path("elsewhere"), good, kNotFound, "elsewhere/config.json"},
-      {Normalized(), "", kNotFound, "1_Pooling/config.json"},
-      {Normalized(), "{", kInvalid, "1_Pooling/config.json"},
-      {Normalized(), "[]", kInvalid, "1_Pooling/config.json"},
-      {Normalized(), "{}", kInvalid, "1_Pooling/config.json: says no way of pooling"},
-      {Normalized(), Switches("none"), kInvalid, "says no way of pooling"},
-      {Normalized(), R"({"pooling_mode_mean_tokens": 1})", kInvalid, "pooling_mode_mean_tokens"},
-      {Normalized(), R"({"pooling_mode": ["mean"]})", kInvalid, "pooling_mode"},
-      {Normalized(), R"({"word_embedding_dimension": 768, "pooling_mode_mean_tokens": true})",
-       kInvalid, "word_embedding_dimension is 768; it must be an integer from 384 to 384"},
-  };
-  for (const Refusal& refusal : refusals) {
-    EXPECT_THAT(Read(refusal.modules, refusal.pooling), IsError(refusal.code, refusal.message))
-        << refusal.modules << " " << refusal.pooling;
-  }
+std::string Modules(const std::vector<std::string>& modules) {
+  return absl::StrCat("[", absl::StrJoin(modules, ","), "]");
 }
+
+std::string ReadsFrom(const std::string& path) {
+  return Modules({Module(0, "Transformer", ""), Module(1, "Pooling", path)});
+}
+
+std::string Good() {
+  return Switches("mean_tokens");
+}
+
+// What heed cannot compute, by name.
+INSTANTIATE_TEST_SUITE_P(
+    Unknown, PoolingDamageTest,
+    testing::Values(
+        Refusal{"Max", Normalized(), Switches("max_tokens"), kUnimplemented,
+                "1_Pooling/config.json: pooling_mode_max_tokens is true; heed supports exactly"},
+        Refusal{"WeightedMean", Normalized(), Switches("weightedmean_tokens"), kUnimplemented,
+                "pooling_mode_weightedmean_tokens is true"},
+        Refusal{"MeanOfRoots", Normalized(), Switches("mean_sqrt_len_tokens"), kUnimplemented,
+                "pooling_mode_mean_sqrt_len_tokens is true"},
+        Refusal{"TwoWays", Normalized(),
+                R"({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true})",
+                kUnimplemented, "pooling_mode_cls_token is true; heed supports exactly one of"},
+        Refusal{"WayOfTomorrow", Normalized(), R"({"pooling_mode_of_tomorrow": true})",
+                kUnimplemented, "pooling_mode_of_tomorrow"},
+        Refusal{"NameOfMax", Normalized(), R"({"pooling_mode": "max"})", kUnimplemented,
+                R"(pooling_mode is "max"; heed supports "mean", "cls" and "lasttoken")"},
+        Refusal{"Dense",
+                Modules({Module(0, "Transformer", ""), Module(1, "Pooling", "1_Pooling"),
+                         Module(2, "Dense", "2_Dense")}),
+                Good(), kUnimplemented,
+                R"(modules.json: [2].type is "sentence_transformers.models.Dense"; heed supports)"},
+        Refusal{"NormalizedTwice",
+                Modules({Module(0, "Transformer", ""), Module(1, "Pooling", "1_Pooling"),
+                         Module(2, "Normalize", "2"), Module(3, "Normalize", "3")}),
+                Good(), kUnimplemented, "[3].type"},
+        Refusal{"PooledTwice",
+                Modules({Module(0, "Transformer", ""), Module(1, "Pooling", "1_Pooling"),
+                         Module(2, "Pooling", "1_Pooling")}),
+                Good(), kUnimplemented, "[2].type"},
+        Refusal{"NormalizedBeforePooling",
+                Modules({Module(0, "Transformer", ""), Module(1, "Normalize", "1_Pooling"),
+                         Module(2, "Pooling", "1_Pooling")}),
+                Good(), kUnimplemented, "[1].type"},
+        Refusal{"WordsInsteadOfATransformer",
+                Modules({Module(0, "WordEmbeddings", ""), Module(1, "Pooling", "1_Pooling")}),
+                Good(), kUnimplemented, "[0].type"}),
+    [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    Damaged, PoolingDamageTest,
+    testing::Values(
+        Refusal{"EmptyModules", "", Good(), kInvalid, "modules.json"},
+        Refusal{"ModulesAreAnObject", "{}", Good(), kInvalid, "modules.json"},
+        Refusal{"NoModules", "[]", Good(), kInvalid, "modules.json: lists 0 modules"},
+        Refusal{"OneModule", Modules({Module(0, "Transformer", "")}), Good(), kInvalid,
+                "lists 1 modules"},
+        Refusal{"ModulesAreNumbers", "[1, 2]", Good(), kInvalid, "modules.json"},
+        Refusal{"CutModules", Normalized().substr(0, 50), Good(), kInvalid, "modules.json: not"},
+        Refusal{"TypeIsANumber", R"([{"type": 7}])", Good(), kInvalid, "[0].type"},
+        Refusal{"NoType", R"([{"path": ""}])", Good(), kInvalid, "type"},
+        Refusal{"EmptyPath", ReadsFrom(""), Good(), kInvalid,
+                "[1].path is \"\"; it must be the plain name of a folder"},
+        Refusal{"Dot", ReadsFrom("."), Good(), kInvalid, "[1].path"},
+        Refusal{"Parent", ReadsFrom("../1_Pooling"), Good(), kInvalid, "[1].path"},
+        Refusal{"Absolute", ReadsFrom("/etc"), Good(), kInvalid, "[1].path"},
+        Refusal{"SubFolder", ReadsFrom("a/b"), Good(), kInvalid, "[1].path"},
+        Refusal{"Backslash", ReadsFrom("1_Pooling\\\\.."), Good(), kInvalid, "[1].path"},
+        Refusal{"Nul", ReadsFrom("1_Pooling\\u0000"), Good(), kInvalid, "[1].path"},
+        Refusal{"NoSuchFolder", ReadsFrom("elsewhere"), Good(), kNotFound, "elsewhere/config.json"},
+        Refusal{"NoPoolingFile", Normalized(), "", kNotFound, "1_Pooling/config.json"},
+        Refusal{"CutPooling", Normalized(), "{", kInvalid, "1_Pooling/config.json"},
+        Refusal{"PoolingIsAList", Normalized(), "[]", kInvalid, "1_Pooling/config.json"},
+        Refusal{"NoWay", Normalized(), "{}", kInvalid,
+                "1_Pooling/config.json: says no way of pooling"},
+        Refusal{"AllSwitchesOff", Normalized(), Switches("none"), kInvalid,
+                "says no way of pooling"},
+        Refusal{"SwitchIsANumber", Normalized(), R"({"pooling_mode_mean_tokens": 1})", kInvalid,
+                "pooling_mode_mean_tokens"},
+        Refusal{"WayIsAList", Normalized(), R"({"pooling_mode": ["mean"]})", kInvalid,
+                "pooling_mode"},
+        Refusal{"AnotherWidth", Normalized(),
+                R"({"word_embedding_dimension": 768, "pooling_mode_mean_tokens": true})", kInvalid,
+                "word_embedding_dimension is 768; it must be an integer from 384 to 384"}),
+    [](const auto& info) { return info.param.name; });
 
 TEST(PoolingTest, FilesThatAreTooLongAreNotRead) {
   EXPECT_THAT(Read(std::string((1 << 20) + 1, ' '), Switches("mean_tokens")),

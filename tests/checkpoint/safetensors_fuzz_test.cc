@@ -1,5 +1,7 @@
-// Safetensors files and shard indices with a hundred thousand random changes each: every one is
-// refused with a reason or described as it is, none crashes, and none takes much memory.
+// Safetensors files with every truncation, every flipped bit of the header and a hundred thousand
+// random changes, and shard indices with as many: each is refused with a reason or read as it is,
+// none crashes, and none takes much memory.
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -7,9 +9,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
+#include "model/base/status_macros.h"
 #include "model/base/utf8.h"
+#include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/file.h"
 #include "model/checkpoint/safetensors.h"
 #include "model/checkpoint/shard_index.h"
@@ -137,6 +142,74 @@ TEST_F(SafetensorsFuzzTest, AHeaderTooLargeForItsFileTakesNoMemory) {
   EXPECT_THAT(ReadSafetensorsHeader(**file),
               IsError(absl::StatusCode::kInvalidArgument, "may be at most 1/16 of the file"));
   EXPECT_LE(peak.bytes(), kFixedBytes);
+}
+
+// A tiny GPT-2 whose weights are in memory.
+class DamagedWeightsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_.Write("config.json", TinyConfig("gpt2"));
+    std::filesystem::create_symlink(file_.path(), folder_.File("model.safetensors"));
+  }
+
+  // The values of all tensors, one after another, or why there are none.
+  absl::StatusOr<std::vector<float>> Load(const std::string& bytes) {
+    file_.Write(bytes);
+    HEED_ASSIGN_OR_RETURN(const auto checkpoint, OpenCheckpoint(folder_.path(), {false}));
+    std::vector<float> all;
+    for (const TestTensor& tensor : tensors_) {
+      std::vector<float> values(static_cast<size_t>(ElementsOf(tensor.shape)));
+      HEED_RETURN_IF_ERROR(checkpoint->ReadF32(absl::StripPrefix(tensor.name, "transformer."),
+                                               tensor.shape, absl::MakeSpan(values)));
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    return all;
+  }
+
+  // Refused for a reason of the checkpoint's, or loaded as it was.
+  void ExpectRefusedOrEqual(const std::string& bytes, const std::vector<float>& right) {
+    const auto values = Load(bytes);
+    if (values.ok()) {
+      ++loaded_;
+      ASSERT_EQ(*values, right);
+    } else {
+      ASSERT_TRUE(absl::StartsWith(GetErrorDetails(values.status()).reason, "CHECKPOINT_"))
+          << values.status();
+    }
+  }
+
+  const TestFolder folder_;
+  MemoryFile file_;
+  const std::vector<TestTensor> tensors_ = TinyTensors("gpt2");
+  const std::string whole_ = SafetensorsFile(tensors_);
+  const size_t header_bytes_ = 8 + SafetensorsHeader(tensors_).size();
+  int loaded_ = 0;
+};
+
+TEST_F(DamagedWeightsTest, EveryTruncationIsRefused) {
+  const auto right = Load(whole_);
+  ASSERT_THAT(right, IsOk());
+  ASSERT_GT(right->size(), 1000);
+  for (size_t size = 0; size < whole_.size(); ++size) {
+    SCOPED_TRACE(size);
+    ExpectRefusedOrEqual(whole_.substr(0, size), *right);
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_EQ(loaded_, 0);
+}
+
+// Only the texts of the metadata, "format" and "pt", may have other letters.
+TEST_F(DamagedWeightsTest, EveryFlippedBitOfTheHeaderIsRefusedOrHarmless) {
+  const auto right = Load(whole_);
+  ASSERT_THAT(right, IsOk());
+  for (size_t bit = 0; bit < 8 * header_bytes_; ++bit) {
+    SCOPED_TRACE(bit);
+    std::string bytes = whole_;
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+    ExpectRefusedOrEqual(bytes, *right);
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_EQ(loaded_, 7 * static_cast<int>(absl::string_view("formatpt").size()));
 }
 
 TEST(ShardIndexFuzzTest, AHundredThousandRandomChangesAreRefusedOrPlainNames) {
