@@ -143,6 +143,29 @@ absl::Status AddModel(absl::string_view text, ServerConfig* config) {
   return absl::OkStatus();
 }
 
+constexpr std::pair<absl::string_view, WeightFormat> kWeightFormats[] = {
+    {"auto", WeightFormat::kAsStored},
+    {"f32", WeightFormat::kF32},
+    {"int8", WeightFormat::kInt8},
+    {"int4", WeightFormat::kInt4}};
+
+// FORMAT for all models, or NAME=FORMAT for one.
+absl::Status SetWeights(absl::string_view text, ServerConfig* config) {
+  const std::vector<std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
+  const std::string& format = parts.back();
+  for (const auto& [name, value] : kWeightFormats) {
+    if (format != name) continue;
+    if (parts.size() == 1) {
+      config->weights = value;
+    } else {
+      config->weights_by_model[parts.front()] = value;
+    }
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", format, "\" is not one of auto, f32, int8, int4"));
+}
+
 absl::Status SetLogLevel(absl::string_view text, ServerConfig* config) {
   for (absl::string_view level : {"debug", "info", "warning", "error", "off"}) {
     if (text != level) continue;
@@ -189,6 +212,11 @@ const std::vector<Flag>& Flags() {
        "such "
        "model is an error.",
        Switch(&ServerConfig::allow_missing)},
+      {"weights", "[NAME=]FORMAT",
+       "How weights are held and computed with: f32; int8 or int4, rounded; or auto: quantised "
+       "GGUF files in 8 or 4 bits as they are, everything else f32. Of one model or of all; repeat "
+       "it for more. Default auto.",
+       SetWeights},
       {"threads", "N", "Threads that compute; 0: as many as quota and affinity allow. Default 0.",
        Integer(&ServerConfig::threads, 0, 1024)},
       {"kv-cache-mib", "N", "Memory for keys and values, of each model. Default 256.",

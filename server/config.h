@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "model/base/layer_kinds.h"
 
 namespace heed {
 
@@ -31,7 +33,10 @@ struct ServerConfig {
   std::vector<ModelSource> models;  // the first is the default model
   std::string models_dir;           // every model in it; empty: none
   bool allow_missing = false;       // models that cannot be loaded are left out
-  int threads = 0;                  // of the engine; 0: what quota and affinity allow
+  // How weights are held: of models by name, and of all others.
+  std::map<std::string, WeightFormat> weights_by_model;
+  WeightFormat weights = WeightFormat::kAsStored;
+  int threads = 0;  // of the engine; 0: what quota and affinity allow
 
   int64_t kv_cache_mib = 256;  // of each model
   int64_t max_prompt_bytes = int64_t{1} << 20;
@@ -47,6 +52,11 @@ struct ServerConfig {
 
   std::string log_level = "info";  // debug, info, warning, error, off
   LogFormat log_format = LogFormat::kAuto;
+
+  WeightFormat weights_of(const std::string& model) const {
+    const auto own = weights_by_model.find(model);
+    return own == weights_by_model.end() ? weights : own->second;
+  }
 };
 
 // What the command line asks for.
@@ -72,15 +82,6 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
 
 // All flags with their defaults, and an example to paste.
 std::string HelpText();
-
-// Folders of `models_dir` that hold a config.json, or weights or a tokenizer without one, which are
-// damaged models: "decoder" first, then the other rungs of the shipped ladder from the lowest up,
-// then the rest by name. NOT_FOUND when there is none.
-absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_dir);
-
-// Where the shipped models are: beside the installed program, else where the build put them. Empty
-// when neither exists.
-std::string ShippedModelsDir();
 
 }  // namespace heed
 

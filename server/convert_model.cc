@@ -61,7 +61,7 @@ void FillModel(const ServedModel& model, v1::Model* out) {
   out->set_vocabulary_size(static_cast<int32_t>(config.vocab_size));
   out->set_context_window(config.context_window);
   out->set_checkpoint_dtype(std::string(DTypeName(model.checkpoint_dtype)));
-  out->set_compute_dtype("F32");
+  out->set_compute_dtype(model.model->compute_dtype());
   out->set_weight_bytes(model.model->weight_bytes());
   if (model.tokenizer != nullptr) {
     FillTokenizer(*model.tokenizer, config, out->mutable_tokenizer());

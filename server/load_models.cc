@@ -51,12 +51,17 @@ absl::Status NoneLeft(const std::vector<std::string>& warnings) {
 
 }  // namespace
 
+LoadOptions LoadOptionsOf(const ServerConfig& config) {
+  return {.kv_cache_bytes = config.kv_cache_mib << 20};
+}
+
 absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config) {
   LoadedModels loaded;
   HEED_ASSIGN_OR_RETURN(const std::vector<ModelSource> sources,
                         ChooseModels(config, &loaded.warnings));
   LoadOptions options = LoadOptionsOf(config);
   for (const ModelSource& source : sources) {
+    options.weights = config.weights_of(source.name);
     absl::StatusOr<std::shared_ptr<const ServedModel>> model =
         LoadServedModel(source.name, source.folder, options);
     if (!model.ok()) {
@@ -65,8 +70,8 @@ absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config) {
       loaded.warnings.push_back(absl::StrCat(status.message(), "; starting without it"));
       continue;
     }
-    if (!(*model)->warning.empty()) {
-      loaded.warnings.push_back(absl::StrCat(source.name, " ", (*model)->warning));
+    for (const std::string& warning : (*model)->warnings) {
+      loaded.warnings.push_back(absl::StrCat(source.name, " ", warning));
     }
     const absl::Status added = loaded.registry.Add(*std::move(model));
     if (!added.ok()) return CannotLoad(source, added);

@@ -134,9 +134,11 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> Load(absl::string_view name,
   HEED_ASSIGN_OR_RETURN(served->tokenizer, ReadTokenizer(*checkpoint));
   const PoolPlan pool(checkpoint->config(), options.kv_cache_bytes);
   HEED_RETURN_IF_ERROR(pool.Check());
-  served->warning = pool.Warning();
-  HEED_ASSIGN_OR_RETURN(served->model,
-                        LoadLanguageModel(*checkpoint, DefaultBackend(), pool.max_context()));
+  HEED_ASSIGN_OR_RETURN(served->model, LoadLanguageModel(*checkpoint, DefaultBackend(),
+                                                         {.max_context = pool.max_context(),
+                                                          .weights = options.weights}));
+  served->warnings = served->model->notes();
+  if (!pool.Warning().empty()) served->warnings.push_back(pool.Warning());
   const ModelConfig& config = served->model->config();
   HEED_ASSIGN_OR_RETURN(served->pooling, ChoosePooling(folder, *checkpoint));
   served->kv_pool = std::make_unique<KvPool>(KvLayout::For(config), pool.pages());

@@ -29,8 +29,9 @@ struct ServedModel {
   std::unique_ptr<const LanguageModel> model;
   std::unique_ptr<KvPool> kv_pool;
   PoolingConfig pooling;  // how the vectors of a text's tokens become one unless a call says so
-  // For the log: that the pool has no room for the checkpoint's whole context window. Else empty.
-  std::string warning;
+  // For the log: that the pool has no room for the checkpoint's whole context window, and what the
+  // model's notes say. Each goes on after the model's name.
+  std::vector<std::string> warnings;
 };
 
 // Which models are served under which names. Filled at start, read-only afterwards, so lookups need
@@ -53,6 +54,7 @@ class Registry {
 struct LoadOptions {
   // Of this model's pool. A context window that needs more is served as far as this goes.
   int64_t kv_cache_bytes = int64_t{256} << 20;
+  WeightFormat weights = WeightFormat::kAsStored;
 };
 
 // Opens, validates and packs the checkpoint at `folder`, which may be a GGUF file as well.

@@ -9,6 +9,17 @@ enum class NormKind { kLayerNorm, kRmsNorm };
 // gelu_new (tanh approximation), gelu (erf), silu, relu.
 enum class Activation { kGeluTanh, kGeluErf, kSilu, kRelu };
 
+// How the weights of linear layers are held, and computed with. In the formats of 8 and 4 bits, the
+// activations that meet them are rounded to 8 bits too.
+enum class WeightFormat {
+  // As the checkpoint says: what it holds in blocks of 8 or 4 bits with one scale stays as it is,
+  // other blocks are rounded to 8 bits, and everything else is f32.
+  kAsStored,
+  kF32,
+  kInt8,
+  kInt4,  // embeddings and unembedding 8 bits
+};
+
 }  // namespace heed
 
 #endif  // HEED_MODEL_BASE_LAYER_KINDS_H_

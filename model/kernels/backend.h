@@ -38,6 +38,22 @@ class Linear {
   virtual void CopyWeightRow(int64_t row, absl::Span<float> out) const = 0;
 };
 
+// A matrix in the blocks of a GGUF file (ggml's Q8_0 and Q4_0): each row in runs of 32 values, of
+// which a block holds a half-precision scale d and then, with 8 bits, 32 signed bytes q for d * q;
+// with 4 bits, 16 bytes whose low halves are the first 16 values and whose high halves the others,
+// each d * (q - 8).
+struct BlockMatrix {
+  static constexpr int64_t kBlockValues = 32;
+
+  int bits = 8;      // or 4
+  int64_t rows = 0;  // output features
+  int64_t cols = 0;  // input features, a multiple of 32
+  absl::Span<const char> blocks;
+
+  static int64_t BlockBytes(int bits) { return 2 + kBlockValues * bits / 8; }
+  int64_t row_bytes() const { return cols / kBlockValues * BlockBytes(bits); }
+};
+
 // Gain and bias of a norm, [width] each; bias is empty for RMSNorm.
 struct NormParameters {
   absl::Span<const float> weight;
@@ -102,6 +118,19 @@ class Backend {
   // `weight` [out, in]; `bias` [out] or empty. INTERNAL when the library refuses the shape.
   virtual absl::StatusOr<std::unique_ptr<Linear>> PackLinear(
       ConstMatrixRef weight, absl::Span<const float> bias) const = 0;
+
+  // The same with the weights rounded to `bits` (8 or 4). `relative_error`, if not null, receives
+  // the mean of min(1, |rounded - weight| / |weight|) over the weights that are not 0.
+  // INVALID_ARGUMENT for a weight that is not
+  // finite.
+  virtual absl::StatusOr<std::unique_ptr<Linear>> PackRounded(ConstMatrixRef weight,
+                                                              absl::Span<const float> bias,
+                                                              int bits,
+                                                              double* relative_error) const = 0;
+
+  // The same with the very weights of `blocks`. INVALID_ARGUMENT for a scale that is not finite.
+  virtual absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(
+      const BlockMatrix& blocks, absl::Span<const float> bias) const = 0;
 
   // y = norm(x), [rows, width] each; y may be x. LayerNorm: (x - mean) / sqrt(var + eps) * w + b.
   // RMSNorm: x / sqrt(mean(x^2) + eps) * w.

@@ -12,6 +12,7 @@
 #include "model/kernels/backend.h"
 #include "model/kernels/isa_kernels.h"
 #include "model/kernels/linear_onednn.h"
+#include "model/kernels/linear_quantized.h"
 #include "model/kernels/parallel.h"
 
 namespace heed {
@@ -103,6 +104,18 @@ class FastBackend : public Backend {
   absl::StatusOr<std::unique_ptr<Linear>> PackLinear(ConstMatrixRef weight,
                                                      absl::Span<const float> bias) const override {
     return PackOneDnnLinear(weight, bias);
+  }
+
+  absl::StatusOr<std::unique_ptr<Linear>> PackRounded(ConstMatrixRef weight,
+                                                      absl::Span<const float> bias, int bits,
+                                                      double* relative_error) const override {
+    const QuantizedFormat format{.bits = bits, .group = RoundedGroup(bits)};
+    return PackQuantizedLinear(weight, bias, format, IntKernelsFor(isa_), relative_error);
+  }
+
+  absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(const BlockMatrix& blocks,
+                                                     absl::Span<const float> bias) const override {
+    return PackBlockLinear(blocks, bias, IntKernelsFor(isa_));
   }
 
   void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,

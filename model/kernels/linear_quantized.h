@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "model/base/cpu.h"
 #include "model/base/matrix.h"
 #include "model/kernels/backend.h"
 #include "model/kernels/int_kernels.h"
@@ -20,8 +21,14 @@ struct QuantizedFormat {
   int64_t group = 128;  // a multiple of 16, at most 65536
 };
 
+// The group that weights of `bits` are rounded in unless a file says otherwise.
+constexpr int64_t RoundedGroup(int bits) {
+  return bits == 8 ? 128 : 64;
+}
+
 // Rounds `weight` [out, in] to `format` and packs it; `bias` [out] or empty. INVALID_ARGUMENT for a
-// weight that is not finite, naming its place. `kernels` lives for ever.
+// weight that is not finite, naming its place. `kernels` lives for ever. `relative_error`: as
+// Backend::PackRounded.
 //
 // The layer's rows are exact functions of the rounded weights and of activations rounded to 8 bits
 // with one scale for each group of a row: products are summed in 32-bit integers within a group,
@@ -29,7 +36,17 @@ struct QuantizedFormat {
 absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(ConstMatrixRef weight,
                                                             absl::Span<const float> bias,
                                                             const QuantizedFormat& format,
-                                                            const IntKernels* kernels);
+                                                            const IntKernels* kernels,
+                                                            double* relative_error = nullptr);
+
+// The same with the very weights and scales of `blocks`. INVALID_ARGUMENT for a scale that is not
+// finite, naming its place.
+absl::StatusOr<std::unique_ptr<Linear>> PackBlockLinear(const BlockMatrix& blocks,
+                                                        absl::Span<const float> bias,
+                                                        const IntKernels* kernels);
+
+// The best kernels for this machine of those that `isa` has. They live for ever.
+const IntKernels* IntKernelsFor(Isa isa);
 
 }  // namespace heed
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/kernels/backend.h"
+#include "model/kernels/linear_quantized.h"
 
 namespace heed {
 namespace {
@@ -140,6 +141,18 @@ class ScalarBackend : public Backend {
   absl::StatusOr<std::unique_ptr<Linear>> PackLinear(ConstMatrixRef weight,
                                                      absl::Span<const float> bias) const override {
     return std::make_unique<ReferenceLinear>(weight, bias);
+  }
+
+  absl::StatusOr<std::unique_ptr<Linear>> PackRounded(ConstMatrixRef weight,
+                                                      absl::Span<const float> bias, int bits,
+                                                      double* relative_error) const override {
+    const QuantizedFormat format{.bits = bits, .group = RoundedGroup(bits)};
+    return PackQuantizedLinear(weight, bias, format, &PortableIntKernels(), relative_error);
+  }
+
+  absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(const BlockMatrix& blocks,
+                                                     absl::Span<const float> bias) const override {
+    return PackBlockLinear(blocks, bias, &PortableIntKernels());
   }
 
   void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,

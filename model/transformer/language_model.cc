@@ -5,13 +5,12 @@
 
 namespace heed {
 
-absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadLanguageModel(const Checkpoint& checkpoint,
-                                                                       const Backend* backend,
-                                                                       int64_t max_context) {
+absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadLanguageModel(
+    const Checkpoint& checkpoint, const Backend* backend, const LanguageModelOptions& options) {
   if (checkpoint.config().architecture == "heed_mixing") {
-    return LoadMixingModel(checkpoint, backend, max_context);
+    return LoadMixingModel(checkpoint, backend, options);
   }
-  return LoadTransformer(checkpoint, backend, max_context);
+  return LoadTransformer(checkpoint, backend, options);
 }
 
 }  // namespace heed

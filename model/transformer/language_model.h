@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -60,6 +62,10 @@ class LanguageModel {
   virtual const ModelConfig& config() const = 0;
   virtual int64_t parameter_count() const = 0;
   virtual int64_t weight_bytes() const = 0;  // resident, packed
+  // How most weights of linear layers are held: "F32", "INT8", "INT4", "Q8_0", "Q4_0".
+  virtual std::string compute_dtype() const = 0;
+  // What an operator should know about how it was loaded, each to go on after its name.
+  virtual const std::vector<std::string>& notes() const = 0;
   virtual std::unique_ptr<Workspace> NewWorkspace() const = 0;
 
   // Runs the batch. `logits` is [sum of logits_rows, vocab_size], rows in batch order, written for
@@ -69,12 +75,18 @@ class LanguageModel {
                                Workspace* workspace) const = 0;
 };
 
+struct LanguageModelOptions {
+  // The model's context window is the checkpoint's, but at most this.
+  int64_t max_context = std::numeric_limits<int64_t>::max();
+  // Models of the architecture "heed_mixing" are f32 always: they are small, and say so exactly.
+  WeightFormat weights = WeightFormat::kF32;
+};
+
 // Reads and packs all weights; the checkpoint is not needed afterwards, `backend` must outlive the
-// model. The model's context window is the checkpoint's, but at most `max_context`. Errors as
-// Checkpoint::ReadF32.
+// model. A layer that would lose too much is held in more bits than asked for, with a note. Errors
+// as Checkpoint::ReadF32.
 absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadLanguageModel(
-    const Checkpoint& checkpoint, const Backend* backend,
-    int64_t max_context = std::numeric_limits<int64_t>::max());
+    const Checkpoint& checkpoint, const Backend* backend, const LanguageModelOptions& options = {});
 
 }  // namespace heed
 

@@ -82,6 +82,8 @@ class MixingModel : public LanguageModel {
   const ModelConfig& config() const override { return config_; }
   int64_t parameter_count() const override { return weights_.parameter_count; }
   int64_t weight_bytes() const override { return weights_.bytes; }
+  std::string compute_dtype() const override { return "F32"; }
+  const std::vector<std::string>& notes() const override { return notes_; }
   std::unique_ptr<Workspace> NewWorkspace() const override {
     return std::make_unique<MixingWorkspace>();
   }
@@ -162,16 +164,16 @@ class MixingModel : public LanguageModel {
 
   const ModelConfig config_;
   const MixingWeights weights_;
+  const std::vector<std::string> notes_;  // none
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadMixingModel(const Checkpoint& checkpoint,
-                                                                     const Backend* backend,
-                                                                     int64_t max_context) {
+absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadMixingModel(
+    const Checkpoint& checkpoint, const Backend* backend, const LanguageModelOptions& options) {
   HEED_ASSIGN_OR_RETURN(MixingWeights weights, LoadMixingWeights(checkpoint, *backend));
   ModelConfig config = checkpoint.config();
-  config.context_window = std::min(config.context_window, max_context);
+  config.context_window = std::min(config.context_window, options.max_context);
   return std::make_unique<const MixingModel>(std::move(config), std::move(weights));
 }
 

@@ -14,9 +14,8 @@
 namespace heed {
 
 // As LoadLanguageModel, for a checkpoint of the architecture "heed_mixing".
-absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadMixingModel(const Checkpoint& checkpoint,
-                                                                     const Backend* backend,
-                                                                     int64_t max_context);
+absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadMixingModel(
+    const Checkpoint& checkpoint, const Backend* backend, const LanguageModelOptions& options);
 
 }  // namespace heed
 

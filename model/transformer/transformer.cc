@@ -73,6 +73,8 @@ class Transformer : public LanguageModel {
   const ModelConfig& config() const override { return config_; }
   int64_t parameter_count() const override { return weights_.parameter_count; }
   int64_t weight_bytes() const override { return weights_.bytes; }
+  std::string compute_dtype() const override { return weights_.compute_dtype; }
+  const std::vector<std::string>& notes() const override { return weights_.notes; }
   std::unique_ptr<Workspace> NewWorkspace() const override {
     return std::make_unique<TransformerWorkspace>();
   }
@@ -169,10 +171,10 @@ void Transformer::Embed(Pass& pass) const {
 // Token embedding, scaled, plus token type 0.
 void Transformer::LookUp(TokenId id, absl::Span<float> row) const {
   const int64_t width = static_cast<int64_t>(row.size());
-  if (weights_.token_embedding.size() > 0) {
-    std::copy_n(weights_.token_embedding.data() + id * width, width, row.begin());
-  } else {
+  if (weights_.token_embedding.empty()) {
     weights_.unembedding->CopyWeightRow(id, row);
+  } else {
+    weights_.token_embedding.CopyRow(id, row);
   }
   if (config_.embedding_scale != 1) {
     for (float& value : row) value *= static_cast<float>(config_.embedding_scale);
@@ -338,12 +340,12 @@ void Transformer::UnembedRows(Pass& pass, MatrixRef x, MatrixRef logits) const {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadTransformer(const Checkpoint& checkpoint,
-                                                                     const Backend* backend,
-                                                                     int64_t max_context) {
-  HEED_ASSIGN_OR_RETURN(TransformerWeights weights, LoadWeights(checkpoint, *backend));
+absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadTransformer(
+    const Checkpoint& checkpoint, const Backend* backend, const LanguageModelOptions& options) {
+  HEED_ASSIGN_OR_RETURN(TransformerWeights weights,
+                        LoadWeights(checkpoint, *backend, options.weights));
   ModelConfig config = checkpoint.config();
-  config.context_window = std::min(config.context_window, max_context);
+  config.context_window = std::min(config.context_window, options.max_context);
   return std::make_unique<const Transformer>(std::move(config), std::move(weights), backend);
 }
 

@@ -14,9 +14,8 @@
 namespace heed {
 
 // As LoadLanguageModel, for the architectures in architectures.h.
-absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadTransformer(const Checkpoint& checkpoint,
-                                                                     const Backend* backend,
-                                                                     int64_t max_context);
+absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadTransformer(
+    const Checkpoint& checkpoint, const Backend* backend, const LanguageModelOptions& options);
 
 }  // namespace heed
 

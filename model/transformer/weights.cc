@@ -15,8 +15,10 @@ namespace {
 
 class WeightLoader {
  public:
-  WeightLoader(const Checkpoint& checkpoint, const Backend& backend, const TensorNames& names)
-      : reader_(checkpoint, backend, names.input_major && !checkpoint.config().output_major),
+  WeightLoader(const Checkpoint& checkpoint, const Backend& backend, WeightFormat format,
+               const TensorNames& names)
+      : reader_(checkpoint, backend, format,
+                names.input_major && !checkpoint.config().output_major),
         names_(names),
         config_(checkpoint.config()) {}
 
@@ -30,6 +32,8 @@ class WeightLoader {
     if (config_.has_head) HEED_RETURN_IF_ERROR(LoadHead());
     weights_.parameter_count = reader_.parameter_count();
     weights_.bytes = reader_.bytes();
+    weights_.compute_dtype = reader_.compute_dtype();
+    weights_.notes = reader_.notes();
     return std::move(weights_);
   }
 
@@ -64,7 +68,8 @@ class WeightLoader {
     const int64_t width = config_.table_width();
     if (!config_.tied_embeddings) {
       HEED_ASSIGN_OR_RETURN(weights_.token_embedding,
-                            LoadTable(names_.token_embedding, config_.vocab_size, width));
+                            reader_.Embedding(absl::StrCat(names_.token_embedding, ".weight"),
+                                              config_.vocab_size, width));
     }
     if (config_.position == PositionKind::kLearned) {
       weights_.position_width = names_.wide_positions ? config_.width : width;
@@ -171,14 +176,14 @@ class WeightLoader {
 
 }  // namespace
 
-absl::StatusOr<TransformerWeights> LoadWeights(const Checkpoint& checkpoint,
-                                               const Backend& backend) {
+absl::StatusOr<TransformerWeights> LoadWeights(const Checkpoint& checkpoint, const Backend& backend,
+                                               WeightFormat format) {
   const TensorNames* names = FindTensorNames(checkpoint.config().architecture);
   if (names == nullptr) {
     return absl::UnimplementedError(absl::StrCat("heed cannot run the architecture \"",
                                                  checkpoint.config().architecture, "\""));
   }
-  return WeightLoader(checkpoint, backend, *names).Load();
+  return WeightLoader(checkpoint, backend, format, *names).Load();
 }
 
 }  // namespace heed

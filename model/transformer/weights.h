@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,6 +12,7 @@
 #include "model/base/aligned_buffer.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/kernels/backend.h"
+#include "model/transformer/weight_reader.h"
 
 namespace heed {
 
@@ -43,8 +45,7 @@ struct LayerWeights {
 
 // table_width is the width of the embedding table: the stream's unless the model projects.
 struct TransformerWeights {
-  AlignedBuffer
-      token_embedding;  // [vocab_size, table_width]; empty when tied: rows come from `unembedding`
+  LookupTable token_embedding;  // [vocab_size, table_width]; empty when tied: the unembedding's
   // [context_window + position_offset, position_width]; empty unless positions are learned.
   AlignedBuffer position_embedding;
   int64_t position_width = 0;
@@ -59,12 +60,14 @@ struct TransformerWeights {
 
   int64_t parameter_count = 0;  // tied weights once
   int64_t bytes = 0;            // resident
+  std::string compute_dtype;    // as WeightReader's
+  std::vector<std::string> notes;
 };
 
 // Errors as Checkpoint::ReadF32; UNIMPLEMENTED for an architecture without a row in
 // architectures.h.
-absl::StatusOr<TransformerWeights> LoadWeights(const Checkpoint& checkpoint,
-                                               const Backend& backend);
+absl::StatusOr<TransformerWeights> LoadWeights(const Checkpoint& checkpoint, const Backend& backend,
+                                               WeightFormat format);
 
 }  // namespace heed
 

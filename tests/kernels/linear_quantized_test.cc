@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <string>
@@ -159,6 +160,74 @@ TEST(LinearQuantizedTest, ExtremeWeightsKeepTheirScale) {
       }
     }
   }
+}
+
+TEST(LinearQuantizedTest, TheErrorOfRoundingIsThatOfATypicalWeight) {
+  Matrix weight = RandomMatrix(64, 256, 1);
+  for (int bits : {8, 4}) {
+    double error = 0, spiked_error = 0;
+    ASSERT_TRUE(
+        PackQuantizedLinear(weight.ref(), {}, {bits, 64}, &PortableIntKernels(), &error).ok());
+    EXPECT_GT(error, bits == 8 ? 0.005 : 0.08);
+    EXPECT_LT(error, bits == 8 ? 0.06 : 0.4);
+    Matrix spiked = weight;
+    for (int64_t i = 0; i < 64 * 256; i += 16) spiked.values[i] = 1e4;
+    ASSERT_TRUE(
+        PackQuantizedLinear(spiked.ref(), {}, {bits, 64}, &PortableIntKernels(), &spiked_error)
+            .ok());
+    EXPECT_NEAR(spiked_error, 15.0 / 16, 0.01);
+  }
+}
+
+// Two rows of two blocks each, of known numbers.
+BlockMatrix Blocks(int bits, std::vector<char>& bytes) {
+  constexpr int64_t kBlocks = 4;
+  const int64_t block_bytes = BlockMatrix::BlockBytes(bits);
+  bytes.assign(kBlocks * block_bytes, 0);
+  for (int64_t b = 0; b < kBlocks; ++b) {
+    const uint16_t scale = FloatToHalf(0.25f * static_cast<float>(b + 1));
+    std::memcpy(&bytes[b * block_bytes], &scale, sizeof scale);
+    for (int64_t i = 2; i < block_bytes; ++i) {
+      bytes[b * block_bytes + i] = static_cast<char>(37 * i + 11 * b - 128);
+    }
+  }
+  return {.bits = bits, .rows = 2, .cols = 64, .blocks = bytes};
+}
+
+// What ggml's formats say of a block's value i.
+float BlockValue(const BlockMatrix& matrix, int64_t row, int64_t i) {
+  const int64_t block_bytes = BlockMatrix::BlockBytes(matrix.bits), b = row * 2 + i / 32;
+  const char* const block = matrix.blocks.data() + b * block_bytes;
+  const float scale = 0.25f * static_cast<float>(b + 1);
+  const int64_t at = i % 32;
+  if (matrix.bits == 8) return scale * static_cast<float>(static_cast<int8_t>(block[2 + at]));
+  const auto both = static_cast<uint8_t>(block[2 + at % 16]);
+  return scale * static_cast<float>((at < 16 ? both & 15 : both >> 4) - 8);
+}
+
+TEST(LinearQuantizedTest, BlocksKeepTheirValues) {
+  for (int bits : {8, 4}) {
+    std::vector<char> bytes;
+    const BlockMatrix blocks = Blocks(bits, bytes);
+    const auto layer = PackBlockLinear(blocks, {}, &PortableIntKernels());
+    ASSERT_TRUE(layer.ok()) << layer.status();
+    std::vector<float> row(64);
+    for (int64_t r = 0; r < 2; ++r) {
+      (*layer)->CopyWeightRow(r, absl::MakeSpan(row));
+      for (int64_t i = 0; i < 64; ++i)
+        EXPECT_EQ(row[i], BlockValue(blocks, r, i)) << r << ", " << i;
+    }
+  }
+}
+
+TEST(LinearQuantizedTest, RefusesBlocksWithoutAFiniteScale) {
+  std::vector<char> bytes;
+  const BlockMatrix blocks = Blocks(8, bytes);
+  const uint16_t infinity = 0x7c00;
+  std::memcpy(&bytes[3 * BlockMatrix::BlockBytes(8)], &infinity, sizeof infinity);
+  const absl::Status status = PackBlockLinear(blocks, {}, &PortableIntKernels()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("block 1 in row 1 is inf"));
 }
 
 TEST(LinearQuantizedTest, ZeroWeightsAndZeroActivationsGiveTheBias) {

@@ -59,6 +59,8 @@ TEST(ConfigTest, EveryFlagIsReadInBothSpellingsAndFromTheEnvironment) {
          return c.models == std::vector<ModelSource>{{"m", "/f"}};
        }},
       {"models-dir", "HEED_MODELS_DIR", "/d", [](auto& c) { return c.models_dir == "/d"; }},
+      {"weights", "HEED_WEIGHTS", "int8",
+       [](auto& c) { return c.weights_of("any") == WeightFormat::kInt8; }},
       {"threads", "HEED_THREADS", "3", [](auto& c) { return c.threads == 3; }},
       {"kv-cache-mib", "HEED_KV_CACHE_MIB", "7", [](auto& c) { return c.kv_cache_mib == 7; }},
       {"max-prompt-bytes", "HEED_MAX_PROMPT_BYTES", "2MiB",
@@ -109,6 +111,14 @@ TEST(ConfigTest, ModelsRepeatInOrder) {
               ElementsAre(ModelSource{"big-q4_k_m", "/x/Big-Q4_K_M.gguf"}));
 }
 
+TEST(ConfigTest, WeightsAreHeldAsSaidForAllModelsAndForOne) {
+  const ServerConfig config = ParseOk({"--weights=int4", "--weights=a=f32", "--weights=b=auto"});
+  EXPECT_EQ(config.weights_of("a"), WeightFormat::kF32);
+  EXPECT_EQ(config.weights_of("b"), WeightFormat::kAsStored);
+  EXPECT_EQ(config.weights_of("c"), WeightFormat::kInt4);
+  EXPECT_EQ(ParseOk({}).weights_of("a"), WeightFormat::kAsStored);
+}
+
 TEST(ConfigTest, WrongValuesSayWhatIsRight) {
   const struct {
     const char* flag;
@@ -139,6 +149,8 @@ TEST(ConfigTest, WrongValuesSayWhatIsRight) {
       {"--drain-timeout=inf", "is not a duration"},
       {"--stall-timeout=0s", "is not a duration"},
       {"--log-level=loud", "debug, info"},
+      {"--weights=int2", "\"int2\" is not one of auto, f32, int8, int4"},
+      {"--weights=a=", "auto, f32, int8, int4"},
       {"--log-format=xml", "auto, text, json"},
       {"model", "--model=model"},
       {"--", "unexpected argument"},

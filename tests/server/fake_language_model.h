@@ -105,6 +105,8 @@ class FakeLanguageModel : public LanguageModel {
   const ModelConfig& config() const override { return config_; }
   int64_t parameter_count() const override { return 1; }
   int64_t weight_bytes() const override { return 4; }
+  std::string compute_dtype() const override { return "F32"; }
+  const std::vector<std::string>& notes() const override { return notes_; }
   std::unique_ptr<Workspace> NewWorkspace() const override {
     ++workspaces_;
     return std::make_unique<Workspace>();
@@ -164,6 +166,8 @@ class FakeLanguageModel : public LanguageModel {
   }
 
  private:
+  const std::vector<std::string> notes_;  // none
+
   void Record(absl::Span<const SequenceSlice> batch) const {
     BatchRecord record;
     for (const SequenceSlice& slice : batch) {

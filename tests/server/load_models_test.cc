@@ -103,6 +103,20 @@ TEST_F(LoadModelsTest, WholeModelsGiveNoWarning) {
   EXPECT_THAT(loaded->warnings, IsEmpty());
 }
 
+TEST_F(LoadModelsTest, WeightsAreHeldAsTheConfigSaysForEachModel) {
+  const std::string golden = HEED_SOURCE_DIR "/tests/golden/";
+  ServerConfig config;
+  config.models = {{"a", golden + "models/llama-gqa-f32"},
+                   {"b", golden + "models/gpt2-f32"},
+                   {"c", golden + "gguf/quantized/Q8_0.gguf"}};
+  config.weights_by_model = {{"a", WeightFormat::kInt8}};
+  const auto loaded = LoadModels(config);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  std::vector<std::string> held;
+  for (const auto& model : loaded->registry.models()) held.push_back(model->model->compute_dtype());
+  EXPECT_THAT(held, ElementsAre("INT8", "F32", "Q8_0"));
+}
+
 TEST_F(LoadModelsTest, GgufFilesOfTheFolderAreServedBesideFolders) {
   const std::filesystem::path dir = whole_.File("dir");
   std::filesystem::create_directories(dir);

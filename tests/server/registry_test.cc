@@ -15,7 +15,9 @@ namespace heed {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
@@ -143,7 +145,7 @@ TEST(LoadServedModelTest, AContextWindowThatFitsIsServedWhole) {
   ASSERT_TRUE(served.ok()) << served.status();
   EXPECT_EQ((*served)->model->config().context_window, 64);
   EXPECT_EQ((*served)->kv_pool->total_pages(), 4);
-  EXPECT_EQ((*served)->warning, "");
+  EXPECT_THAT((*served)->warnings, IsEmpty());
 }
 
 TEST(LoadServedModelTest, AContextWindowThatDoesNotFitIsServedAsFarAsItDoes) {
@@ -152,10 +154,12 @@ TEST(LoadServedModelTest, AContextWindowThatDoesNotFitIsServedAsFarAsItDoes) {
   ASSERT_TRUE(served.ok()) << served.status();
   EXPECT_EQ((*served)->model->config().context_window, 48);
   EXPECT_EQ((*served)->kv_pool->total_pages(), 3);
-  EXPECT_EQ((*served)->warning,
-            "serves only the first 48 tokens of the context window: one sequence of the whole "
-            "context window, 64 tokens, takes 32768 bytes of keys and values, and there are 32767; "
-            "--kv-cache-mib=1 is enough.");
+  EXPECT_THAT(
+      (*served)->warnings,
+      ElementsAre(
+          "serves only the first 48 tokens of the context window: one sequence of the whole "
+          "context window, 64 tokens, takes 32768 bytes of keys and values, and there are 32767; "
+          "--kv-cache-mib=1 is enough."));
 }
 
 TEST(LoadServedModelTest, APoolWithoutRoomForOnePageIsRefused) {
@@ -186,7 +190,7 @@ TEST(LoadServedModelTest, AHugeContextWindowTakesNoMoreThanThePoolMay) {
   const int64_t tokens = (*served)->kv_pool->total_pages() * kPageTokens;
   EXPECT_EQ((*served)->model->config().context_window, tokens);
   EXPECT_LE(tokens * 2 * 3 * 2 * 12 * 4, 1 << 20);
-  EXPECT_THAT((*served)->warning, HasSubstr("67108864 tokens"));
+  EXPECT_THAT((*served)->warnings, ElementsAre(HasSubstr("67108864 tokens")));
 }
 
 TEST(LoadServedModelTest, AMissingFolderIsNotFound) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -22,10 +23,14 @@ std::vector<TokenId> RandomTokens(const ModelConfig& config, int64_t n, uint32_t
   return ids;
 }
 
-class ForwardTest : public testing::TestWithParam<std::string> {
+// A golden model, and how its weights are held.
+using HeldModel = std::tuple<std::string, WeightFormat>;
+
+class ForwardTest : public testing::TestWithParam<HeldModel> {
  protected:
   void SetUp() override {
-    model_ = LoadGolden(GetParam(), DefaultBackend());
+    const auto& [name, weights] = GetParam();
+    model_ = LoadGolden(name, DefaultBackend(), weights);
     ASSERT_NE(model_, nullptr);
   }
   bool causal() const { return model_->config().causal; }
@@ -201,13 +206,24 @@ TEST_P(ForwardTest, RefusesACacheWithoutRoom) {
             absl::StatusCode::kInternal);
 }
 
-std::string TestName(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
+std::string TestName(const testing::TestParamInfo<HeldModel>& info) {
+  const auto& [model, weights] = info.param;
+  std::string name = model;
+  if (weights != WeightFormat::kF32) name += weights == WeightFormat::kInt8 ? "_int8" : "_int4";
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, ForwardTest, testing::ValuesIn(GoldenModels()), TestName);
+INSTANTIATE_TEST_SUITE_P(Models, ForwardTest,
+                         testing::Combine(testing::ValuesIn(GoldenModels()),
+                                          testing::Values(WeightFormat::kF32)),
+                         TestName);
+INSTANTIATE_TEST_SUITE_P(Rounded, ForwardTest,
+                         testing::Combine(testing::Values("gpt2-f32", "llama-gqa-f32", "bert-f32",
+                                                          "gemma2-f32", "albert-f16"),
+                                          testing::Values(WeightFormat::kInt8,
+                                                          WeightFormat::kInt4)),
+                         TestName);
 
 }  // namespace
 }  // namespace heed

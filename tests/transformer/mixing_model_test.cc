@@ -122,7 +122,7 @@ TEST(LoadLanguageModelTest, ServesNoMoreOfTheContextWindowThanItIsTold) {
     const auto checkpoint = OpenHuggingFaceFolder(GoldenFolder(name));
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     const auto whole = LoadLanguageModel(**checkpoint, DefaultBackend());
-    const auto part = LoadLanguageModel(**checkpoint, DefaultBackend(), 32);
+    const auto part = LoadLanguageModel(**checkpoint, DefaultBackend(), {.max_context = 32});
     ASSERT_TRUE(whole.ok()) << whole.status();
     ASSERT_TRUE(part.ok()) << part.status();
     EXPECT_EQ((*whole)->config().context_window, 64);
