@@ -57,6 +57,16 @@ absl::Status Validate(const std::string& target, const ClientOptions& options) {
     return absl::InvalidArgumentError(
         "the server's address is empty; expected host:port, for example localhost:50051");
   }
+  if (target.find(':') == std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the server's address \"", target,
+                     "\" has no port; expected host:port, for example ", target, ":50051"));
+  }
+  for (const char* scheme : {"http://", "https://"}) {
+    if (!absl::StartsWith(target, scheme)) continue;
+    return absl::InvalidArgumentError(absl::StrCat("the server's address is \"", target,
+                                                   "\"; expected host:port without ", scheme));
+  }
   if (options.max_attempts < 1 || options.max_attempts > 5) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_attempts is ", options.max_attempts, "; expected 1 to 5"));

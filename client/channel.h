@@ -14,7 +14,7 @@ namespace heed {
 inline namespace client {
 
 // A channel with heed's retry policy, message limits and keepalive; not yet connected.
-// INVALID_ARGUMENT when the target is empty or an option out of range.
+// INVALID_ARGUMENT when the target is no host:port or an option out of range.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& target,
                                                            const ClientOptions& options);
 

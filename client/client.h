@@ -7,7 +7,8 @@
 //
 // Calls fail with the server's canonical code and message (heed/error.h has the details), with
 // DEADLINE_EXCEEDED, CANCELLED, or UNAVAILABLE without a connection. UNAVAILABLE is tried again, up
-// to ClientOptions::max_attempts times in all, unless answers have begun to arrive.
+// to ClientOptions::max_attempts times in all, unless answers have begun to arrive or most calls of
+// this process to the server fail.
 #ifndef HEED_CLIENT_CLIENT_H_
 #define HEED_CLIENT_CLIENT_H_
 
@@ -69,8 +70,9 @@ using AttentionReader = EventReader<AttentionEvent>;  // a header, tiles, an end
 class Client {
  public:
   // Opens a connection to `target`: "host:port", "ipv6:[::1]:50051", "unix:/path",
-  // "dns:///name:port". INVALID_ARGUMENT for an empty target or options out of range; UNAVAILABLE
-  // when the first attempt to connect fails; DEADLINE_EXCEEDED after connect_timeout.
+  // "dns:///name:port". INVALID_ARGUMENT for a target without a port or with http:// and for
+  // options out of range; UNAVAILABLE when the first attempt to connect fails; DEADLINE_EXCEEDED
+  // after connect_timeout.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(const std::string& target,
                                                          const ClientOptions& options = {});
   ~Client();

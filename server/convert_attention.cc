@@ -67,13 +67,13 @@ absl::StatusOr<int64_t> ResolvePosition(absl::string_view field, int64_t value,
   if (value >= -prompt_length && value < prompt_length) {
     return value < 0 ? value + prompt_length : value;
   }
-  return MakeError(
-      absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
-      absl::StrCat(field, " is ", value, "; the prompt has ", prompt_length,
-                   " tokens, so it must be in [", -prompt_length, ", ", prompt_length - 1, "]"),
-      {{"field", std::string(field)},
-       {"position", absl::StrCat(value)},
-       {"prompt_tokens", absl::StrCat(prompt_length)}});
+  return MakeError(absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
+                   absl::StrCat(field, " is ", value, "; the prompt has ", prompt_length,
+                                prompt_length == 1 ? " token" : " tokens", ", so it must be in [",
+                                -prompt_length, ", ", prompt_length - 1, "]"),
+                   {{"field", std::string(field)},
+                    {"position", absl::StrCat(value)},
+                    {"prompt_tokens", absl::StrCat(prompt_length)}});
 }
 
 absl::StatusOr<AttentionChoice> ResolveSelection(const v1::AttentionSelection& selection,

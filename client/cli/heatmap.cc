@@ -184,10 +184,10 @@ std::string HeatMapLegend(const Terminal& terminal) {
   for (double weight : {0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0}) {
     scale += WeightCell(weight, false, kMinColumns, terminal);
   }
-  return absl::StrCat(
-      scale,
-      Styled(terminal, Emphasis::kDim, " weights after softmax; each row sums to 1; * strongest"),
-      "\n");
+  const char* const words = " weights after softmax; each row sums to 1; * strongest";
+  const bool fits = DisplayWidth(scale) + DisplayWidth(words) <= terminal.width;
+  return absl::StrCat(scale, terminal.is_terminal && !fits ? "\n  " : "",
+                      Styled(terminal, Emphasis::kDim, words), "\n");
 }
 
 }  // namespace heed::cli

@@ -57,6 +57,9 @@ absl::StatusOr<Client*> Session::client() {
     options.user_agent = "heed-cli";
     if (deadline_) options.connect_timeout = std::min(options.connect_timeout, *deadline_);
     auto client = Client::Connect(server_, options);
+    if (absl::IsInvalidArgument(client.status())) {  // the address, from --server or HEED_SERVER
+      return UsageError(absl::StrCat(client.status().message(), "."));
+    }
     if (!client.ok()) return client.status();
     client_ = *std::move(client);
   }

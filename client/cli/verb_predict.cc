@@ -23,8 +23,9 @@
 namespace heed::cli {
 namespace {
 
-constexpr int kBarColumns = 40;
-constexpr int kAllTop = 3;  // predictions beside each position with --all
+constexpr int kBarColumns = 40;      // at most
+constexpr int kLeastBarColumns = 4;  // bars for which there is less room are left out
+constexpr int kAllTop = 3;           // predictions beside each position with --all
 
 // Fills what to report: --top, --candidates, --candidate-ids or --full, at most one of them.
 absl::Status ReadCandidates(const Arguments& arguments, PredictRequest& request) {
@@ -102,22 +103,38 @@ void WriteResult(const PredictResult& result, Session& session) {
   json.EndLine();
 }
 
+constexpr char kOthers[] = "(all others)";
+
+// What the terminal leaves beside the table's other columns.
+int BarColumns(const PositionPrediction& prediction, const Terminal& terminal) {
+  if (!terminal.is_terminal) return 0;
+  int token_columns = DisplayWidth(kOthers);
+  for (const Candidate& candidate : prediction.candidates) {
+    token_columns = std::max(token_columns, DisplayWidth(VisibleToken(candidate.token)));
+  }
+  const int others = DisplayWidth("rank    probability  ") + token_columns;
+  const int left = std::min(terminal.width - others, kBarColumns);
+  return left >= kLeastBarColumns ? left : 0;
+}
+
 // The candidates of one position, with bars on a terminal.
 std::string CandidateTable(const PositionPrediction& prediction, bool show_others,
                            const Terminal& terminal) {
   Table table({{"rank", Align::kRight}, {"token"}, {"probability", Align::kRight}, {""}});
+  const int bar_columns = BarColumns(prediction, terminal);
+  const auto bar = [&](double probability) {
+    return bar_columns > 0 ? Bar(probability, bar_columns) : "";
+  };
   double others = 1;
   for (const Candidate& candidate : prediction.candidates) {
     others -= candidate.probability;
-    const std::string bar = terminal.is_terminal ? Bar(candidate.probability, kBarColumns) : "";
     table.AddRow({absl::StrCat(candidate.rank), VisibleToken(candidate.token),
                   FormatProbability(candidate.probability),
-                  Styled(terminal, Emphasis::kCyan, bar)});
+                  Styled(terminal, Emphasis::kCyan, bar(candidate.probability))});
   }
   if (show_others && others > 0.0005) {
-    const std::string bar = terminal.is_terminal ? Bar(others, kBarColumns) : "";
     table.AddRow(
-        {"", "(all others)", FormatProbability(others), Styled(terminal, Emphasis::kDim, bar)});
+        {"", kOthers, FormatProbability(others), Styled(terminal, Emphasis::kDim, bar(others))});
   }
   return table.Render(terminal);
 }

@@ -109,11 +109,11 @@ TEST_F(CliErrorsTest, AttentionBudgetSaysHowToAskForLess) {
 }
 
 TEST_F(CliErrorsTest, JsonErrorsAreJsonOnStandardError) {
-  const auto json = ParseJson(RunToFail(kExitServerError, {"describe", "x", "--json"}));
+  const auto json = ParseJson(RunToFail(kExitServerError, {"describe", "no-such-model", "--json"}));
   EXPECT_EQ(result_.out, "");
   EXPECT_EQ(testing::At(json, "error.code").string_value(), "NOT_FOUND");
   EXPECT_EQ(testing::At(json, "error.reason").string_value(), "MODEL_NOT_FOUND");
-  EXPECT_EQ(testing::At(json, "error.metadata.model").string_value(), "x");
+  EXPECT_EQ(testing::At(json, "error.metadata.model").string_value(), "no-such-model");
 }
 
 TEST_F(CliErrorsTest, NoServerExitsWithThree) {
@@ -123,6 +123,12 @@ TEST_F(CliErrorsTest, NoServerExitsWithThree) {
   EXPECT_EQ(result_.err, "heed: no heed server answers at " + server_.address() +
                              ".\n      Is heed-server running? Name another server with "
                              "--server=HOST:PORT or HEED_SERVER.\n");
+}
+
+TEST_F(CliErrorsTest, AnAddressThatIsNoneIsWrongUsage) {
+  for (const char* address : {"--server=", "--server=localhost", "--server=https://x:1"}) {
+    EXPECT_THAT(RunToFail(kExitUsage, {"models", address}), HasSubstr("the server's address"));
+  }
 }
 
 TEST_F(CliErrorsTest, ADrainingServerIsReachedAllTheSame) {

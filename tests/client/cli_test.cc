@@ -333,5 +333,27 @@ TEST_F(CliTest, ExamplesOfTheHelpWork) {
   Run({"health", "--deadline=10s"});
 }
 
+TEST_F(CliTest, TablesFitTheTerminal) {
+  for (int width : {60, 80, 100}) {
+    for (const char* verb : {"predict", "attention"}) {
+      Run({verb, kText, "--color=never"}, {.terminal = {.is_terminal = true, .width = width}});
+      for (absl::string_view line : absl::StrSplit(result_.out, '\n')) {
+        EXPECT_LE(DisplayWidth(line), width) << line;
+      }
+    }
+  }
+}
+
+TEST_F(CliTest, BarsTakeTheRoomThatIsLeft) {
+  const auto bar_columns = [&](int width) {
+    Run({"predict", kText, "--color=never"}, {.terminal = {.is_terminal = true, .width = width}});
+    const std::vector<std::string> lines = absl::StrSplit(result_.out, '\n');
+    return DisplayWidth(lines[1]) - DisplayWidth("   1  ·were               0.412  ");
+  };
+  EXPECT_EQ(bar_columns(120), 17);  // of 40, in eighths
+  EXPECT_EQ(bar_columns(53), 9);    // of 20
+  EXPECT_LT(bar_columns(36), 0);    // none of 3
+}
+
 }  // namespace
 }  // namespace heed::cli

@@ -417,6 +417,10 @@ TEST(ClientTest, WithoutConnectTimeoutTheFirstCallFailsInstead) {
 
 TEST(ClientTest, ConnectRefusesBadOptions) {
   EXPECT_TRUE(absl::IsInvalidArgument(Client::Connect("").status()));
+  EXPECT_THAT(std::string(Client::Connect("localhost").status().message()),
+              HasSubstr("has no port; expected host:port, for example localhost:50051"));
+  EXPECT_THAT(std::string(Client::Connect("http://localhost:1").status().message()),
+              HasSubstr("expected host:port without http://"));
   EXPECT_TRUE(absl::IsInvalidArgument(Client::Connect("x:1", {.max_attempts = 0}).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(Client::Connect("x:1", {.max_attempts = 6}).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(Client::Connect("x:1", {.max_message_bytes = 0}).status()));
