@@ -1,5 +1,6 @@
 #include "model/tokenizer/word_models.h"
 
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -82,7 +83,7 @@ WordPieceModel::WordPieceModel(PieceTable pieces, WordPieceOptions options)
 }
 
 absl::StatusOr<std::unique_ptr<WordPieceModel>> WordPieceModel::Parse(const JsonValue& json) {
-  constexpr int64_t kMaxChars = 4096;
+  constexpr int64_t kMaxChars = std::numeric_limits<int32_t>::max();
   WordPieceOptions options;
   HEED_ASSIGN_OR_RETURN(options.unk_token, json.StringOr("unk_token", options.unk_token));
   HEED_ASSIGN_OR_RETURN(

@@ -282,7 +282,7 @@ TEST(WordPieceTest, DamageIsRefused) {
   for (const std::string json :
        {R"({"type":"WordPiece"})", R"({"type":"WordPiece","vocab":[]})",
         R"({"type":"WordPiece","vocab":{"a":0},"max_input_chars_per_word":-1})",
-        R"({"type":"WordPiece","vocab":{"a":0},"max_input_chars_per_word":100000})",
+        R"({"type":"WordPiece","vocab":{"a":0},"max_input_chars_per_word":4294967296})",
         R"({"type":"WordPiece","vocab":{"a":0},"unk_token":3})", R"({"type":"WordLevel"})"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(TryParse(json).status())) << json;
   }
