@@ -199,10 +199,8 @@ const std::vector<Flag>& Flags() {
       {"port-file", "FILE", "Writes the port here once the server answers. Default: nowhere.",
        Text(&ServerConfig::port_file)},
       {"model", "[NAME=]FOLDER",
-       "A Hugging Face folder or a GGUF file to serve; repeat it for more. The first is the "
-       "default model. "
-       "Default: "
-       "the shipped models.",
+       "A Hugging Face folder or a GGUF file to serve, by the name given or one made of its path; "
+       "repeat it for more. The first is the default model. Default: the shipped models.",
        AddModel},
       {"models-dir", "DIR",
        "Serves every model folder and GGUF file in DIR as well. Default: none.",

@@ -21,22 +21,23 @@ void AddTensor(const DescribedTensor& tensor, std::vector<StoredShare>* stored) 
   share->bytes += tensor.bytes;
 }
 
-// What the model does with each tensor. Nothing is known to be anything else than a parameter where
-// heed does not know the model.
-std::vector<TensorRole> RolesOf(const ModelDescription& description) {
-  std::vector<TensorRole> roles(description.files.tensors.size(), TensorRole::kParameter);
-  if (!description.config) return roles;
-  const auto required = RequiredTensors(*description.config);
+// What a model of this configuration does with each tensor. Nothing is known to be anything else
+// than a parameter where heed does not know the model.
+std::vector<TensorRole> RolesOf(const CheckpointDescription& files,
+                                const std::optional<ModelConfig>& config) {
+  std::vector<TensorRole> roles(files.tensors.size(), TensorRole::kParameter);
+  if (!config) return roles;
+  const auto required = RequiredTensors(*config);
   if (!required.ok()) return roles;
   std::vector<std::string> names;
   for (const RequiredTensor& tensor : *required) names.push_back(tensor.name);
-  const TensorNames* table = FindTensorNames(description.config->architecture);
-  return TensorRoles(description.files, *description.config, names,
+  const TensorNames* table = FindTensorNames(config->architecture);
+  return TensorRoles(files, *config, names,
                      table == nullptr ? "" : absl::StrCat(table->unembedding, ".weight"));
 }
 
 void SortTensors(ModelDescription* out) {
-  const std::vector<TensorRole> roles = RolesOf(*out);
+  const std::vector<TensorRole> roles = RolesOf(out->files, out->config);
   for (size_t i = 0; i < roles.size(); ++i) {
     if (roles[i] == TensorRole::kParameter) {
       AddTensor(out->files.tensors[i], &out->stored);
@@ -79,7 +80,10 @@ absl::StatusOr<ModelDescription> DescribeModel(const std::string& path,
   HEED_ASSIGN_OR_RETURN(description.files, DescribeCheckpoint(path));
   ModelCheck check = CheckServedModel(path, options);
   description.problems = std::move(check.problems);
-  if (check.checkpoint != nullptr) description.config = check.checkpoint->config();
+  if (check.checkpoint != nullptr) {
+    description.config = check.checkpoint->config();
+    description.weight_memory_bytes = EstimateWeightBytes(*check.checkpoint, options.weights);
+  }
   description.pooling = check.pooling;
   if (check.tokenizer != nullptr) {
     description.tokenizer_kind = std::string(check.tokenizer->kind());
@@ -87,6 +91,17 @@ absl::StatusOr<ModelDescription> DescribeModel(const std::string& path,
   }
   SortTensors(&description);
   return description;
+}
+
+std::vector<std::string> UnusedTensors(const std::string& path, const ModelConfig& config) {
+  std::vector<std::string> unused;
+  const absl::StatusOr<CheckpointDescription> files = DescribeCheckpoint(path);
+  if (!files.ok()) return unused;
+  const std::vector<TensorRole> roles = RolesOf(*files, config);
+  for (size_t i = 0; i < roles.size(); ++i) {
+    if (roles[i] == TensorRole::kUnused) unused.push_back(files->tensors[i].name);
+  }
+  return unused;
 }
 
 }  // namespace heed

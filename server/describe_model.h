@@ -50,15 +50,22 @@ struct ModelDescription {
   int64_t values() const;
   int64_t bytes() const;
 
-  // Memory that serving takes: the weights in f32, and keys and values for each token of a text.
-  // Need a config.
-  int64_t weight_memory_bytes() const { return values() * static_cast<int64_t>(sizeof(float)); }
-  int64_t cache_bytes_per_token() const;
+  // Memory that serving takes, where heed knows the model: the weights as they would be held, and
+  // keys and values for each token of a text.
+  int64_t weight_memory_bytes = 0;
+  int64_t cache_bytes_per_token() const;  // needs a config
 };
 
 // Errors as DescribeCheckpoint; what heed refuses is no error. The options are those with which the
 // model would be loaded.
 absl::StatusOr<ModelDescription> DescribeModel(const std::string& path, const LoadOptions& options);
+
+// The tensors that are stored at `path` and that a model of this configuration, which is there, has
+// no use for.
+std::vector<std::string> UnusedTensors(const std::string& path, const ModelConfig& config);
+
+// "\"a\", \"b\" and 3 more": as many of the names as a person reads.
+std::string SomeNames(const std::vector<std::string>& names);
 
 // As a table for people, each line ended.
 std::string DescriptionText(const ModelDescription& description);

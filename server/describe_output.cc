@@ -89,20 +89,10 @@ void AddSizes(const ModelDescription& description, std::string* out) {
           out);
   const int64_t cache = description.cache_bytes_per_token();
   AddLine("memory",
-          absl::StrCat(Size(description.weight_memory_bytes()), " of weights in f32, ", Size(cache),
+          absl::StrCat(Size(description.weight_memory_bytes), " of weights, ", Size(cache),
                        " of keys and values per token, ", Size(cache * config.context_window),
                        " for a whole context"),
           out);
-}
-
-// "\"a\", \"b\" and 3 more".
-std::string SomeNames(const std::vector<std::string>& names) {
-  const size_t shown = names.size() > kMostNames ? kMostNames : names.size();
-  std::string text = absl::StrJoin(
-      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", ",
-      [](std::string* out, const std::string& name) { absl::StrAppend(out, Quoted(name)); });
-  if (shown < names.size()) absl::StrAppend(&text, " and ", names.size() - shown, " more");
-  return text;
 }
 
 void AddExtra(const ModelDescription& description, TensorRole role, absl::string_view what,
@@ -227,7 +217,7 @@ std::string ModelJson(const ModelDescription& description) {
 std::string MemoryJson(const ModelDescription& description) {
   const int64_t cache = description.cache_bytes_per_token();
   return JsonMembers()
-      .Int("weight_bytes", description.weight_memory_bytes())
+      .Int("weight_bytes", description.weight_memory_bytes)
       .Int("cache_bytes_per_token", cache)
       .Int("cache_bytes", cache * description.config->context_window)
       .Object();
@@ -250,6 +240,15 @@ std::string TokenizerJson(const ModelDescription& description) {
 }
 
 }  // namespace
+
+std::string SomeNames(const std::vector<std::string>& names) {
+  const size_t shown = names.size() > kMostNames ? kMostNames : names.size();
+  std::string text = absl::StrJoin(
+      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", ",
+      [](std::string* out, const std::string& name) { absl::StrAppend(out, Quoted(name)); });
+  if (shown < names.size()) absl::StrAppend(&text, " and ", names.size() - shown, " more");
+  return text;
+}
 
 std::string DescriptionText(const ModelDescription& description) {
   std::string text;

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
+#include "server/describe_model.h"
 #include "server/find_models.h"
 
 namespace heed {
@@ -49,10 +50,19 @@ absl::Status NoneLeft(const std::vector<std::string>& warnings) {
                    warnings.front()));
 }
 
+// Tensors that a checkpoint has besides may be of a part that heed does not answer from, or a sign
+// that it is not what it says.
+void AddNote(const ServedModel& model, const ModelSource& source, std::vector<std::string>* notes) {
+  const std::vector<std::string> unused = UnusedTensors(source.folder, model.model->config());
+  if (unused.empty()) return;
+  notes->push_back(absl::StrCat(source.name, " does not use ", unused.size(), " of the tensors in ",
+                                source.folder, ": ", SomeNames(unused)));
+}
+
 }  // namespace
 
 LoadOptions LoadOptionsOf(const ServerConfig& config) {
-  return {.kv_cache_bytes = config.kv_cache_mib << 20};
+  return {.kv_cache_bytes = config.kv_cache_mib << 20, .weights = config.weights};
 }
 
 absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config) {
@@ -73,6 +83,7 @@ absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config) {
     for (const std::string& warning : (*model)->warnings) {
       loaded.warnings.push_back(absl::StrCat(source.name, " ", warning));
     }
+    AddNote(**model, source, &loaded.notes);
     const absl::Status added = loaded.registry.Add(*std::move(model));
     if (!added.ok()) return CannotLoad(source, added);
   }

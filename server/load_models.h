@@ -14,6 +14,7 @@ namespace heed {
 struct LoadedModels {
   Registry registry;                  // holds at least one model
   std::vector<std::string> warnings;  // for the log, each a whole sentence
+  std::vector<std::string> notes;     // the same, of what is no fault
 };
 
 // How models are loaded with this configuration.

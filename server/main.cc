@@ -101,6 +101,7 @@ int Serve(ServerConfig config) {
   const absl::StatusOr<LoadedModels> loaded = LoadModels(config);
   if (!loaded.ok()) return Fail(kExitFailed, loaded.status().message());
   for (const std::string& warning : loaded->warnings) LogWarning(warning);
+  for (const std::string& note : loaded->notes) LogInfo(note);
 
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(config, loaded->registry);
   if (!server.ok()) return Fail(kExitFailed, server.status().message());

@@ -1,11 +1,15 @@
 #include "model/transformer/required_tensors.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "model/base/layer_kinds.h"
+#include "model/checkpoint/safetensors.h"
+#include "model/kernels/backend.h"
+#include "model/kernels/linear_quantized.h"
 #include "model/transformer/architectures.h"
 
 namespace heed {
@@ -32,13 +36,15 @@ class TensorList {
   }
 
  private:
-  void Add(absl::string_view pattern, absl::string_view suffix, std::vector<int64_t> shape) {
+  void Add(absl::string_view pattern, absl::string_view suffix, std::vector<int64_t> shape,
+           TensorUse use = TensorUse::kVector) {
     std::string name = absl::StrReplaceAll(pattern, {{"$", absl::StrCat(group_)}});
-    tensors_.push_back({absl::StrCat(name, suffix), std::move(shape)});
+    tensors_.push_back({absl::StrCat(name, suffix), std::move(shape), use});
   }
 
-  void AddTable(absl::string_view name, int64_t rows, int64_t width) {
-    Add(name, ".weight", {rows, width});
+  void AddTable(absl::string_view name, int64_t rows, int64_t width,
+                TensorUse use = TensorUse::kTable) {
+    Add(name, ".weight", {rows, width}, use);
   }
 
   void AddNorm(absl::string_view pattern, int64_t width) {
@@ -49,13 +55,16 @@ class TensorList {
 
   void AddLinear(absl::string_view pattern, int64_t out, int64_t in, bool has_bias) {
     Add(pattern, ".weight",
-        input_major_ ? std::vector<int64_t>{in, out} : std::vector<int64_t>{out, in});
+        input_major_ ? std::vector<int64_t>{in, out} : std::vector<int64_t>{out, in},
+        TensorUse::kLinear);
     if (has_bias) Add(pattern, ".bias", {out});
   }
 
   void AddEmbeddings() {
     const int64_t width = config_.table_width();
-    if (!config_.tied_embeddings) AddTable(names_.token_embedding, config_.vocab_size, width);
+    if (!config_.tied_embeddings) {
+      AddTable(names_.token_embedding, config_.vocab_size, width, TensorUse::kEmbedding);
+    }
     if (config_.position == PositionKind::kLearned) {
       AddTable(names_.position_embedding, config_.context_window + config_.position_offset,
                names_.wide_positions ? config_.width : width);
@@ -114,7 +123,7 @@ class TensorList {
       Add(names_.unembedding_bias, ".bias", {config_.vocab_size});
     }
     AddTable(config_.tied_embeddings ? names_.token_embedding : names_.unembedding,
-             config_.vocab_size, width);
+             config_.vocab_size, width, TensorUse::kEmbedding);
   }
 
   const ModelConfig& config_;
@@ -125,6 +134,44 @@ class TensorList {
   int64_t group_ = 0;  // of the layers that are being walked
 };
 
+// How a matrix is held: bits of a value and values with a scale of their own.
+struct Held {
+  int bits = 32;
+  int64_t group = 0;
+};
+
+// As WeightReader chooses, which in the end may take more bits where fewer would do harm.
+Held HowHeld(TensorUse use, DType stored, WeightFormat format) {
+  const auto rounded = [](int bits) { return Held{bits, RoundedGroup(bits)}; };
+  if (use == TensorUse::kVector || use == TensorUse::kTable) return {};
+  switch (format) {
+    case WeightFormat::kF32:
+      return {};
+    case WeightFormat::kInt8:
+      return rounded(8);
+    case WeightFormat::kInt4:
+      return rounded(use == TensorUse::kEmbedding ? 8 : 4);
+    case WeightFormat::kAsStored:
+      break;
+  }
+  if (stored == DType::kF32 || stored == DType::kF16 || stored == DType::kBF16) return {};
+  if (stored == DType::kQ8_0) return {8, BlockMatrix::kBlockValues};
+  return stored == DType::kQ4_0 ? Held{4, BlockMatrix::kBlockValues} : rounded(8);
+}
+
+int64_t RoundUp(int64_t value, int64_t to) {
+  return (value + to - 1) / to * to;
+}
+
+// Of integers, groups are filled up, and each of a row has a scale of two bytes (IntMatrix).
+int64_t HeldBytes(int64_t rows, int64_t cols, const Held& held) {
+  if (held.bits == 32) return rows * cols * static_cast<int64_t>(sizeof(float));
+  const int64_t group = std::min(held.group, RoundUp(cols, 16));
+  const int64_t filled_cols = RoundUp(cols, group);
+  return rows * (filled_cols * held.bits / 8 + filled_cols / group * 2);
+}
+
+// Mixing models are small and always f32, so all their tensors count as tables.
 std::vector<RequiredTensor> MixingTensors(const ModelConfig& config) {
   const int64_t width = config.width;
   std::vector<RequiredTensor> tensors = {{"embed_tokens.weight", {config.vocab_size, width}}};
@@ -163,6 +210,20 @@ std::vector<absl::Status> CheckTensors(const Checkpoint& checkpoint) {
     if (!status.ok()) problems.push_back(std::move(status));
   }
   return problems;
+}
+
+int64_t EstimateWeightBytes(const Checkpoint& checkpoint, WeightFormat format) {
+  const auto required = RequiredTensors(checkpoint.config());
+  if (!required.ok()) return 0;
+  int64_t bytes = 0;
+  for (const RequiredTensor& tensor : *required) {
+    const TensorInfo* info = checkpoint.Find(tensor.name);
+    const DType stored = info == nullptr ? DType::kF32 : info->dtype;
+    const int64_t cols = tensor.shape.back();
+    bytes +=
+        HeldBytes(ElementCount(tensor.shape) / cols, cols, HowHeld(tensor.use, stored, format));
+  }
+  return bytes;
 }
 
 }  // namespace heed

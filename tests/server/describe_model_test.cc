@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/base/json.h"
+#include "model/base/layer_kinds.h"
 #include "server/registry.h"
 #include "tests/checkpoint/checkpoint_builder.h"
 #include "tests/checkpoint/config_values.h"
@@ -43,21 +44,22 @@ std::string Golden(const std::string& name) {
 }
 
 TEST(DescribeModelTest, AGgufFileInFull) {
-  EXPECT_EQ(DescriptionText(Describe(Golden("gguf/llama3-bf16/model.gguf"))),
-            "format       GGUF, 1 file of 26.7 kB\n"
-            "architecture llama\n"
-            "parameters   11,816 in 28 tensors\n"
-            "  BF16       11,520 in 15 tensors, 23 kB\n"
-            "  F32        296 in 13 tensors, 1.18 kB\n"
-            "besides      1 tensor that the configuration makes known: \"rope_freqs.weight\"\n"
-            "tokenizer    none: token ids only\n"
-            "layers       2 layers of 4 heads on 2 key heads of 8, width 24, feed-forward 40\n"
-            "vocabulary   48 rows, also the unembedding\n"
-            "context      64 tokens, causal\n"
-            "memory       47.3 kB of weights in f32, 256 B of keys and values per token, 16.4 kB "
-            "for a whole context\n"
-            "embeddings   of a text: last of its tokens\n"
-            "heed         can serve it\n");
+  EXPECT_EQ(
+      DescriptionText(Describe(Golden("gguf/llama3-bf16/model.gguf"))),
+      "format       GGUF, 1 file of 26.7 kB\n"
+      "architecture llama\n"
+      "parameters   11,816 in 28 tensors\n"
+      "  BF16       11,520 in 15 tensors, 23 kB\n"
+      "  F32        296 in 13 tensors, 1.18 kB\n"
+      "besides      1 tensor that the configuration makes known: \"rope_freqs.weight\"\n"
+      "tokenizer    none: token ids only\n"
+      "layers       2 layers of 4 heads on 2 key heads of 8, width 24, feed-forward 40\n"
+      "vocabulary   48 rows, also the unembedding\n"
+      "context      64 tokens, causal\n"
+      "memory       47.3 kB of weights, 256 B of keys and values per token, 16.4 kB for a whole "
+      "context\n"
+      "embeddings   of a text: last of its tokens\n"
+      "heed         can serve it\n");
 }
 
 TEST(DescribeModelTest, TokenizersAndModelsWithoutAHead) {
@@ -222,13 +224,38 @@ TEST(DescribeVerdictTest, OfAllGoldenModels) {
   }
 }
 
-// The estimate is of the values alone; what packing adds to a model of any size is small.
+// The estimate is of values and scales alone; what packing adds to a model of any size is small.
 TEST(DescribeVerdictTest, TheMemoryOfTheWeightsIsWhatLoadingTakes) {
   const std::string path = absl::StrCat(HEED_SOURCE_DIR, "/model/zoo/decoder");
-  const auto model = LoadServedModel("m", path, kSmallCache);
-  ASSERT_THAT(model, IsOk());
-  const auto loaded = static_cast<double>((*model)->model->weight_bytes());
-  EXPECT_NEAR(static_cast<double>(Describe(path).weight_memory_bytes()), loaded, 0.1 * loaded);
+  for (const WeightFormat format :
+       {WeightFormat::kAsStored, WeightFormat::kF32, WeightFormat::kInt8, WeightFormat::kInt4}) {
+    LoadOptions options = kSmallCache;
+    options.weights = format;
+    const auto model = LoadServedModel("m", path, options);
+    ASSERT_THAT(model, IsOk());
+    const auto description = DescribeModel(path, options);
+    ASSERT_THAT(description, IsOk());
+    const auto loaded = static_cast<double>((*model)->model->weight_bytes());
+    EXPECT_NEAR(static_cast<double>(description->weight_memory_bytes), loaded, 0.1 * loaded)
+        << static_cast<int>(format);
+  }
+}
+
+// What is held as it is stored takes as much; the rows of a model as small as these fill less than
+// half of what they are packed in.
+TEST(DescribeVerdictTest, QuantizedFilesTakeTheMemoryOfTheirBlocks) {
+  for (const char* name : {"Q8_0", "Q4_0"}) {
+    const std::string path = Golden(absl::StrCat("gguf/quantized/", name, ".gguf"));
+    const auto model = LoadServedModel("m", path, kSmallCache);
+    ASSERT_THAT(model, IsOk());
+    const ModelDescription description = Describe(path);
+    EXPECT_NEAR(static_cast<double>(description.weight_memory_bytes),
+                static_cast<double>(description.bytes()),
+                0.05 * static_cast<double>(description.bytes()))
+        << name;
+    EXPECT_LT(description.weight_memory_bytes, (*model)->model->weight_bytes()) << name;
+    EXPECT_GT(2 * description.weight_memory_bytes, (*model)->model->weight_bytes()) << name;
+  }
 }
 
 // Every tensor in turn missing, turned, renamed and of another type.

@@ -101,6 +101,20 @@ TEST_F(LoadModelsTest, WholeModelsGiveNoWarning) {
   const auto loaded = LoadModels(config_);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_THAT(loaded->warnings, IsEmpty());
+  EXPECT_THAT(loaded->notes, IsEmpty());
+}
+
+TEST_F(LoadModelsTest, TensorsThatNobodyUsesAreNoted) {
+  std::vector<TestTensor> tensors = TinyTensors("llama");
+  tensors.push_back(RandomTensor("vision.patch.weight", "F32", {2, 8}, 1));
+  tensors.push_back(RandomTensor("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", {2}, 1));
+  WriteWeights(whole_, tensors);
+  config_.models = {{"whole", whole_.path()}};
+  const auto loaded = LoadModels(config_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->warnings, IsEmpty());
+  EXPECT_THAT(loaded->notes, ElementsAre(absl::StrCat("whole does not use 1 of the tensors in ",
+                                                      whole_.path(), ": \"vision.patch.weight\"")));
 }
 
 TEST_F(LoadModelsTest, WeightsAreHeldAsTheConfigSaysForEachModel) {
