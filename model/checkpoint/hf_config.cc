@@ -165,7 +165,6 @@ constexpr KnownGap kKnownGaps[] = {
     {"falcon", "queries that are stored in groups with their keys and values"},
     {"gptj", "rotation of neighbouring dimensions"},
     {"codegen", "rotation of neighbouring dimensions"},
-    {"gpt_bigcode", "learned positions with one key head for all queries"},
     {"olmo2", "norms of whole queries and keys"},
     {"cohere", "rotation of neighbouring dimensions"},
     {"granite", "scaled residuals"},

@@ -24,6 +24,20 @@ TEST(CanonicalTensorNameTest, StripsTheBaseModelPrefixOnce) {
               Optional(Eq("embeddings.position_ids")));
 }
 
+// As published, and as transformers 5 writes it.
+TEST(CanonicalTensorNameTest, ALanguageModelInsideALargerOne) {
+  for (const char* name : {"language_model.model.norm.weight", "model.language_model.norm.weight",
+                           "model.norm.weight", "norm.weight"}) {
+    EXPECT_THAT(CanonicalTensorName("gemma3_text", name), Optional(Eq("norm.weight"))) << name;
+  }
+  EXPECT_THAT(CanonicalTensorName("gemma3_text", "language_model.lm_head.weight"),
+              Optional(Eq("lm_head.weight")));
+  EXPECT_THAT(CanonicalTensorName("gemma3_text", "vision_tower.norm.weight"),
+              Optional(Eq("vision_tower.norm.weight")));
+  EXPECT_THAT(CanonicalTensorName("gemma2", "language_model.norm.weight"),
+              Optional(Eq("language_model.norm.weight")));
+}
+
 TEST(CanonicalTensorNameTest, RenamesGammaAndBeta) {
   EXPECT_THAT(CanonicalTensorName("bert", "bert.embeddings.LayerNorm.gamma"),
               Optional(Eq("embeddings.LayerNorm.weight")));

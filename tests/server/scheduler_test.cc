@@ -84,6 +84,21 @@ TEST(SchedulerTest, ChosenPositionsAreAnsweredInOrder) {
   ExpectLogits(*call, call->prompt);
 }
 
+// Chunks of the prompt and generated tokens alike.
+TEST(SchedulerTest, EverySliceKnowsTheLengthOfItsPrompt) {
+  const FakeServed model = ServeFake();
+  std::vector<int64_t> lengths;
+  model.fake->SetHook([&](absl::Span<const SequenceSlice> batch) {
+    for (const SequenceSlice& slice : batch) lengths.push_back(slice.prompt_tokens);
+    return absl::OkStatus();
+  });
+  Scheduler scheduler({.max_step_tokens = 3});
+  const auto call = MakeCall(8, 2);
+  ASSERT_TRUE(scheduler.Submit(MakeRequest(call, model)).ok());
+  ASSERT_TRUE(call->Wait().ok()) << call->status;
+  EXPECT_THAT(lengths, ElementsAre(8, 8, 8, 8, 8));
+}
+
 class Chunking : public testing::TestWithParam<SchedulerOptions> {};
 
 TEST_P(Chunking, ChangesNoLogitsAndNoToken) {

@@ -62,6 +62,38 @@ TEST(RopeTest, AnglesAreThePositionTimesTheFrequency) {
   EXPECT_NEAR(sin[1], std::sin(0.7) / 2, 1e-6);
 }
 
+TEST(RopeTest, DynamicScalingRaisesTheBaseWithTheLength) {
+  RopeScaling scaling;
+  scaling.kind = RopeScaling::Kind::kDynamic;
+  scaling.factor = 4;
+  scaling.original_context = 100;
+  EXPECT_TRUE(FollowsLength(scaling));
+  const std::vector<float> plain = RopeFrequencies(8, 10000, {});
+  EXPECT_EQ(RopeFrequencies(8, 10000, scaling, 0), plain);
+  EXPECT_EQ(RopeFrequencies(8, 10000, scaling, 100), plain);
+  // 4 * 150 / 100 - 3 = 3, to the power of 8 / 6.
+  const std::vector<float> longer = RopeFrequencies(8, 10000, scaling, 150);
+  const double theta = 10000 * std::pow(3.0, 8.0 / 6.0);
+  for (int i = 0; i < 4; ++i) EXPECT_NEAR(longer[i], std::pow(theta, -i / 4.0), 1e-7) << i;
+}
+
+TEST(RopeTest, LongRopeHasFactorsForEitherLength) {
+  RopeScaling scaling;
+  scaling.kind = RopeScaling::Kind::kLongRope;
+  scaling.original_context = 100;
+  scaling.short_factors = {1, 1.5, 2};
+  scaling.long_factors = {2, 4, 8};
+  EXPECT_TRUE(FollowsLength(scaling));
+  EXPECT_FALSE(FollowsLength({}));
+  const std::vector<float> plain = RopeFrequencies(6, 50, {}),
+                           within = RopeFrequencies(6, 50, scaling, 100),
+                           beyond = RopeFrequencies(6, 50, scaling, 101);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FLOAT_EQ(within[i], plain[i] / scaling.short_factors[i]);
+    EXPECT_FLOAT_EQ(beyond[i], plain[i] / scaling.long_factors[i]);
+  }
+}
+
 TEST(RopeTest, YarnKeepsFastPairsAndStretchesSlowOnes) {
   RopeScaling scaling;
   scaling.kind = RopeScaling::Kind::kYarn;
