@@ -60,6 +60,13 @@ class BpeModel : public TokenModel {
     TokenId merged = 0;
   };
 
+  // The first and the last character of a piece.
+  struct Ends {
+    char32_t first = 0;
+    char32_t last = 0;
+    bool merges = false;  // some merge has it as a part
+  };
+
   static uint64_t Pair(TokenId left, TokenId right) {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
@@ -91,12 +98,6 @@ class BpeModel : public TokenModel {
   BpeOptions options_;
   bool plain_ = true;  // neither prefix nor suffix
   absl::flat_hash_map<uint64_t, Merge> merges_;
-  // The first and the last character of a piece.
-  struct Ends {
-    char32_t first = 0;
-    char32_t last = 0;
-    bool merges = false;  // some merge has it as a part
-  };
   std::vector<Ends> ends_;  // by id
   std::vector<bool> joins_;
   std::array<TokenId, kDirectChars> direct_ids_{};  // of single characters; kNoToken: none

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
 #include "model/base/utf8.h"
@@ -46,6 +47,15 @@ absl::StatusOr<MergeParts> ParseMergeParts(const JsonValue& json) {
 // The first line of merges.txt, which some files still carry.
 bool IsVersionLine(const JsonValue& json) {
   return json.IsString() && json.String()->substr(0, 8) == "#version";
+}
+
+// Whether `merged` is `left` and what `right` has behind its first `prefix` bytes, both not empty.
+bool IsConcatenation(absl::string_view left, absl::string_view right, size_t prefix,
+                     absl::string_view merged) {
+  if (left.empty() || right.size() <= prefix) return false;
+  right.remove_prefix(prefix);
+  return merged.size() == left.size() + right.size() && absl::StartsWith(merged, left) &&
+         absl::EndsWith(merged, right);
 }
 
 // Of valid UTF-8 that is not empty.
@@ -140,10 +150,8 @@ void BpeModel::FillJoins() {
   for (const auto& [pair, merge] : merges_) {
     const TokenId left = static_cast<TokenId>(pair >> 32);
     const TokenId right = static_cast<TokenId>(pair & 0xFFFFFFFF);
-    const absl::string_view left_text = pieces_.Piece(left);
-    const absl::string_view right_text = pieces_.Piece(right);
-    if (left_text.empty() || right_text.size() <= prefix ||
-        pieces_.Piece(merge.merged) != absl::StrCat(left_text, right_text.substr(prefix))) {
+    if (!IsConcatenation(pieces_.Piece(left), pieces_.Piece(right), prefix,
+                         pieces_.Piece(merge.merged))) {
       std::fill(joins_.begin(), joins_.end(), true);
     }
     ends_[left].merges = ends_[right].merges = true;
