@@ -152,18 +152,13 @@ constexpr std::pair<absl::string_view, WeightFormat> kWeightFormats[] = {
 // FORMAT for all models, or NAME=FORMAT for one.
 absl::Status SetWeights(absl::string_view text, ServerConfig* config) {
   const std::vector<std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
-  const std::string& format = parts.back();
-  for (const auto& [name, value] : kWeightFormats) {
-    if (format != name) continue;
-    if (parts.size() == 1) {
-      config->weights = value;
-    } else {
-      config->weights_by_model[parts.front()] = value;
-    }
-    return absl::OkStatus();
+  HEED_ASSIGN_OR_RETURN(const WeightFormat format, ParseWeightFormat(parts.back()));
+  if (parts.size() == 1) {
+    config->weights = format;
+  } else {
+    config->weights_by_model[parts.front()] = format;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", format, "\" is not one of auto, f32, int8, int4"));
+  return absl::OkStatus();
 }
 
 absl::Status SetLogLevel(absl::string_view text, ServerConfig* config) {
@@ -359,6 +354,14 @@ absl::Status ApplyEnvironment(absl::Span<const std::string> args, const Environm
 }
 
 }  // namespace
+
+absl::StatusOr<WeightFormat> ParseWeightFormat(absl::string_view text) {
+  for (const auto& [name, format] : kWeightFormats) {
+    if (text == name) return format;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is not one of auto, f32, int8, int4"));
+}
 
 std::optional<std::string> ProcessEnvironment(const std::string& name) {
   const char* const value = std::getenv(name.c_str());

@@ -59,6 +59,9 @@ struct ServerConfig {
   }
 };
 
+// "auto", "f32", "int8", "int4". INVALID_ARGUMENT names them.
+absl::StatusOr<WeightFormat> ParseWeightFormat(absl::string_view text);
+
 // What the command line asks for.
 struct CommandLine {
   enum class Action { kServe, kShowHelp, kShowVersion, kDescribe };

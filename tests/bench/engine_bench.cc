@@ -83,9 +83,9 @@ absl::StatusOr<std::vector<Measurement>> BenchPrefill(const LanguageModel& model
   const std::string name = absl::StrCat("prefill ", tokens);
   return std::vector<Measurement>{
       Summarise(name, "tokens/s", Rates(static_cast<double>(tokens), seconds)),
-      WithRoof(Summarise(absl::StrCat(name, ", arithmetic"), "GFLOP/s",
-                         Rates(operations / 1e9, seconds)),
-               roof.operations_per_second / 1e9)};
+      WithRoof(
+          Summarise(absl::StrCat(name, ", arithmetic"), "Gop/s", Rates(operations / 1e9, seconds)),
+          roof.operations_per_second / 1e9)};
 }
 
 // Seconds per run of `steps` steps of `sequences` sequences.
@@ -109,9 +109,12 @@ absl::StatusOr<std::vector<Measurement>> BenchDecode(const LanguageModel& model,
   const int64_t prompt =
       std::clamp<int64_t>(options.decode_prompt_tokens, 1, std::max<int64_t>(window / 2, 1));
   const int64_t steps = std::max<int64_t>(std::min(options.decode_tokens, window - prompt), 1);
-  const double bytes = 4.0 * static_cast<double>(MatrixWeights(model.config()));
+  // Embeddings that are not the unembedding too are held, but not read.
+  const double bytes = static_cast<double>(model.weight_bytes()) *
+                       static_cast<double>(MatrixWeights(model.config())) /
+                       static_cast<double>(model.parameter_count());
   std::vector<Measurement> measurements;
-  for (int64_t sequences : {1, 2, 4, 8}) {
+  for (int64_t sequences : {1, 2, 4, 8, 16}) {
     HEED_ASSIGN_OR_RETURN(const std::vector<double> seconds,
                           TimeDecode(model, sequences, prompt, steps, options.repetitions));
     const std::string name = sequences == 1

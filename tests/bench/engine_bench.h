@@ -32,8 +32,8 @@ int64_t MatrixWeights(const ModelConfig& config);
 // as two.
 double PrefillOperations(const ModelConfig& config, int64_t tokens);
 
-// Tokens per second of prefill, of decoding one sequence, and of decoding 2, 4 and 8 together; for
-// a bidirectional model of prefill alone.
+// Tokens per second of prefill, of decoding one sequence, and of decoding 2, 4, 8 and 16 together;
+// for a bidirectional model of prefill alone.
 absl::StatusOr<std::vector<Measurement>> BenchEngine(const LanguageModel& model, const Roof& roof,
                                                      const EngineBenchOptions& options);
 

@@ -23,12 +23,12 @@ class RunningServer : public LocalServer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LocalServer>> LocalServer::Start(const std::string& folder,
-                                                                int threads) {
+                                                                WeightFormat weights, int threads) {
   ServerConfig config;
   config.listen = "127.0.0.1:0";
   config.threads = threads;
   Registry registry;
-  HEED_ASSIGN_OR_RETURN(auto model, LoadServedModel("model", folder, LoadOptions()));
+  HEED_ASSIGN_OR_RETURN(auto model, LoadServedModel("model", folder, {.weights = weights}));
   HEED_RETURN_IF_ERROR(registry.Add(std::move(model)));
   HEED_ASSIGN_OR_RETURN(std::unique_ptr<Server> server, Server::Start(config, std::move(registry)));
   return std::make_unique<RunningServer>(std::move(server));

@@ -6,13 +6,16 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "model/base/layer_kinds.h"
 
 namespace heed::bench {
 
 class LocalServer {
  public:
-  // Serves the checkpoint in `folder` with so many engine threads. Stops when it is destroyed.
-  static absl::StatusOr<std::unique_ptr<LocalServer>> Start(const std::string& folder, int threads);
+  // Serves the checkpoint at `folder` with its weights held so, on so many engine threads. Stops
+  // when it is destroyed.
+  static absl::StatusOr<std::unique_ptr<LocalServer>> Start(const std::string& folder,
+                                                            WeightFormat weights, int threads);
   virtual ~LocalServer() = default;
 
   virtual std::string address() const = 0;

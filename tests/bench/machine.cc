@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <string>
 
@@ -97,7 +98,82 @@ __attribute__((target("avx512f"))) float RunAvx512(int64_t rounds) {
   return _mm512_cvtss_f32(sum);
 }
 
+// Sums 32-bit products of pairs of 16-bit numbers.
+__attribute__((target("avx2"))) float RunInt16Avx2(int64_t rounds) {
+  __m256i values[kAvx2Registers];
+#pragma GCC unroll 12
+  for (int i = 0; i < kAvx2Registers; ++i) values[i] = _mm256_set1_epi32(i + 1);
+  const __m256i factor = _mm256_set1_epi16(3);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kAvx2Registers; ++i) {
+      values[i] = _mm256_add_epi32(values[i], _mm256_madd_epi16(values[i], factor));
+    }
+  }
+  __m256i sum = values[0];
+  for (int i = 1; i < kAvx2Registers; ++i) sum = _mm256_add_epi32(sum, values[i]);
+  return static_cast<float>(_mm256_extract_epi32(sum, 0));
+}
+
+// In assembly: GCC 12 would copy each sum at each step.
+__attribute__((target("avx512f,avx512vnni"))) float RunInt8Vnni(int64_t rounds) {
+  __m512i values[kAvx512Registers];
+#pragma GCC unroll 24
+  for (int i = 0; i < kAvx512Registers; ++i) values[i] = _mm512_set1_epi32(i);
+  const __m512i bytes = _mm512_set1_epi8(3);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 24
+    for (int i = 0; i < kAvx512Registers; ++i) {
+      asm("vpdpbusd %1, %1, %0" : "+v"(values[i]) : "v"(bytes));
+    }
+  }
+  __m512i sum = values[0];
+  for (int i = 1; i < kAvx512Registers; ++i) sum = _mm512_add_epi32(sum, values[i]);
+  return static_cast<float>(_mm512_cvtsi512_si32(sum));
+}
+
+constexpr int kTileSums = 4;
+constexpr double kTileProducts = 16 * 16 * 64;
+
+__attribute__((target("amx-tile,amx-int8"))) float RunInt8Amx(int64_t rounds) {
+  struct alignas(64) {
+    uint8_t palette = 1;
+    uint8_t unused[15] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16};
+  } const config;
+  alignas(64) int32_t sums[256] = {};
+  alignas(64) int8_t bytes[1024];
+  std::fill(std::begin(bytes), std::end(bytes), int8_t{3});
+  _tile_loadconfig(&config);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_loadd(4, bytes, 64);
+  _tile_loadd(5, bytes, 64);
+  for (int64_t r = 0; r < rounds; ++r) {
+    _tile_dpbssd(0, 4, 5);
+    _tile_dpbssd(1, 4, 5);
+    _tile_dpbssd(2, 4, 5);
+    _tile_dpbssd(3, 4, 5);
+  }
+  _tile_stored(0, sums, 64);
+  _tile_release();
+  return static_cast<float>(sums[0]);
+}
+
 #endif
+
+Kernel BestInt8Kernel() {
+#if defined(__x86_64__)
+  const CpuFacts cpu = DetectCpu();
+  if (cpu.amx_int8) return {RunInt8Amx, 2.0 * kTileSums * kTileProducts};
+  if (cpu.avx512_vnni) return {RunInt8Vnni, 2.0 * 64 * kAvx512Registers};
+  if (cpu.isa != Isa::kPortable) return {RunInt16Avx2, 2.0 * 16 * kAvx2Registers};
+#endif
+  return {RunPortable, 2.0 * kPortableLanes};
+}
 
 Kernel BestKernel() {
 #if defined(__x86_64__)
@@ -172,8 +248,8 @@ std::vector<double> MeasureReadBandwidth(int64_t bytes, double seconds, int repe
   return bandwidths;
 }
 
-std::vector<double> MeasureMultiplyAdds(double seconds, int repetitions) {
-  const Kernel kernel = BestKernel();
+std::vector<double> MeasureMultiplyAdds(Arithmetic arithmetic, double seconds, int repetitions) {
+  const Kernel kernel = arithmetic == Arithmetic::kInt8 ? BestInt8Kernel() : BestKernel();
   int64_t rounds = 100'000;
   const double trial = TimeRounds(kernel, rounds);
   rounds = static_cast<int64_t>(static_cast<double>(rounds) * seconds / std::max(trial, 1e-6)) + 1;

@@ -12,9 +12,15 @@ namespace heed::bench {
 // repetition. Each repetition reads the memory over and over for at least `seconds`.
 std::vector<double> MeasureReadBandwidth(int64_t bytes, double seconds, int repetitions);
 
-// F32 operations per second (a multiply-add is two) of all OpenMP threads in registers, with the
-// widest vectors heed's own kernels would use here; one value a repetition of about `seconds` each.
-std::vector<double> MeasureMultiplyAdds(double seconds, int repetitions);
+enum class Arithmetic {
+  kF32,
+  kInt8,  // products of bytes summed in 32 bits; below AVX-512 VNNI of 16-bit numbers
+};
+
+// Operations per second (a multiply-add is two) of all OpenMP threads in registers, with the widest
+// vectors or tiles heed's own kernels would use here; one value a repetition of about `seconds`
+// each.
+std::vector<double> MeasureMultiplyAdds(Arithmetic arithmetic, double seconds, int repetitions);
 
 int64_t ResidentBytes();   // of this process
 int64_t AvailableBytes();  // that the machine could still give out

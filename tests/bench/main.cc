@@ -1,7 +1,8 @@
 // heed-bench: how fast a checkpoint runs on this machine, and how near that is to what the machine
 // can do.
 //
-//   heed-bench FOLDER [--json] [--repetitions=5] [--threads=N] [--server=HOST:PORT] [--quick]
+//   heed-bench PATH [--weights=auto] [--json] [--repetitions=5] [--threads=N]
+//              [--server=HOST:PORT | --engine_only] [--quick]
 #include <omp.h>
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 #include "model/checkpoint/checkpoint.h"
 #include "model/kernels/backend.h"
 #include "model/transformer/language_model.h"
+#include "server/config.h"
 #include "tests/bench/engine_bench.h"
 #include "tests/bench/local_server.h"
 #include "tests/bench/machine.h"
@@ -33,6 +35,8 @@ ABSL_FLAG(int, repetitions, 5, "how often each thing is measured, at least 1");
 ABSL_FLAG(int, threads, 0, "threads of the engine; 0: what quota and affinity allow");
 ABSL_FLAG(std::string, server, "",
           "measure the calls to the server at host:port; empty: to one in this process");
+ABSL_FLAG(std::string, weights, "auto", "how weights are held: auto, f32, int8 or int4");
+ABSL_FLAG(bool, engine_only, false, "measure no calls; for models without a tokenizer");
 ABSL_FLAG(bool, quick, false, "only show that everything runs: the numbers mean little");
 
 namespace heed::bench {
@@ -41,6 +45,8 @@ namespace {
 struct Settings {
   std::string folder;
   std::string server;
+  WeightFormat weights = WeightFormat::kAsStored;
+  bool engine_only = false;
   int repetitions = 5;
   double seconds = 0.3;  // of each look at the machine
   int64_t memory_bytes = int64_t{1} << 30;
@@ -70,15 +76,19 @@ std::vector<double> InUnitsOf(double unit, std::vector<double> values) {
 
 // The best of all repetitions counts: whatever else ran on the machine can only have made them
 // slower.
-Roof MeasureRoof(const Settings& settings, int64_t weight_bytes, Report* report) {
+Roof MeasureRoof(const Settings& settings, const LanguageModel& model, Report* report) {
   Announce("the machine");
-  const std::vector<double> flops = MeasureMultiplyAdds(settings.seconds, settings.repetitions);
+  const int64_t weight_bytes = model.weight_bytes();
+  const bool is_f32 = model.compute_dtype() == "F32";
+  const std::vector<double> flops = MeasureMultiplyAdds(
+      is_f32 ? Arithmetic::kF32 : Arithmetic::kInt8, settings.seconds, settings.repetitions);
   const int64_t memory = std::min(settings.memory_bytes, AvailableBytes() / 4);
   const std::vector<double> from_memory =
       MeasureReadBandwidth(memory, settings.seconds, settings.repetitions);
   const std::vector<double> from_weights =
       MeasureReadBandwidth(weight_bytes, settings.seconds, settings.repetitions);
-  Append({Summarise("machine: f32 multiply-adds", "GFLOP/s", InUnitsOf(1e9, flops)),
+  Append({Summarise(is_f32 ? "machine: f32 multiply-adds" : "machine: int8 multiply-adds", "Gop/s",
+                    InUnitsOf(1e9, flops)),
           Summarise(absl::StrFormat("machine: reading %d MB", memory / 1'000'000), "GB/s",
                     InUnitsOf(1e9, from_memory)),
           Summarise(absl::StrFormat("machine: reading %.1f MB, as the weights", weight_bytes / 1e6),
@@ -91,17 +101,18 @@ Roof MeasureRoof(const Settings& settings, int64_t weight_bytes, Report* report)
 std::string Describe(const Checkpoint& checkpoint, const LanguageModel& model) {
   const ModelConfig& config = model.config();
   return absl::StrFormat(
-      "%s, %.2f M parameters, %d layers, width %d, %d heads, context window %d, %s",
-      config.architecture, static_cast<double>(model.parameter_count()) / 1e6, config.n_layers,
-      config.width, config.n_heads, config.context_window, checkpoint.digest().substr(0, 19));
+      "%s, %.2f M parameters in %s, %d layers, width %d, %d heads, context window %d, %s",
+      config.architecture, static_cast<double>(model.parameter_count()) / 1e6,
+      model.compute_dtype(), config.n_layers, config.width, config.n_heads, config.context_window,
+      checkpoint.digest().substr(0, 19));
 }
 
 absl::Status BenchModel(const Settings& settings, Report* report) {
   const int64_t resident_before = ResidentBytes();
-  HEED_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
-                        OpenHuggingFaceFolder(settings.folder));
-  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<const LanguageModel> model,
-                        LoadLanguageModel(*checkpoint, DefaultBackend()));
+  HEED_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, OpenCheckpoint(settings.folder));
+  HEED_ASSIGN_OR_RETURN(
+      const std::unique_ptr<const LanguageModel> model,
+      LoadLanguageModel(*checkpoint, DefaultBackend(), {.weights = settings.weights}));
   report->model = Describe(*checkpoint, *model);
   checkpoint.reset();
   const double loaded = static_cast<double>(ResidentBytes() - resident_before) / 1e6;
@@ -109,7 +120,7 @@ absl::Status BenchModel(const Settings& settings, Report* report) {
   Append({Summarise("memory: packed weights", "MB", {packed}),
           Summarise("memory: more resident once loaded", "MB", {loaded})},
          report);
-  const Roof roof = MeasureRoof(settings, model->weight_bytes(), report);
+  const Roof roof = MeasureRoof(settings, *model, report);
   Announce("the engine");
   HEED_ASSIGN_OR_RETURN(std::vector<Measurement> engine,
                         BenchEngine(*model, roof, settings.engine));
@@ -121,7 +132,8 @@ absl::Status BenchCalls(const Settings& settings, Report* report) {
   std::unique_ptr<LocalServer> server;
   std::string address = settings.server;
   if (address.empty()) {
-    HEED_ASSIGN_OR_RETURN(server, LocalServer::Start(settings.folder, omp_get_max_threads()));
+    HEED_ASSIGN_OR_RETURN(
+        server, LocalServer::Start(settings.folder, settings.weights, omp_get_max_threads()));
     address = server->address();
   }
   Announce(absl::StrCat("calls to ", address));
@@ -135,8 +147,10 @@ absl::Status BenchCalls(const Settings& settings, Report* report) {
   return absl::OkStatus();
 }
 
-Settings ReadSettings(const std::string& folder) {
+absl::StatusOr<Settings> ReadSettings(const std::string& folder) {
   Settings settings;
+  HEED_ASSIGN_OR_RETURN(settings.weights, ParseWeightFormat(absl::GetFlag(FLAGS_weights)));
+  settings.engine_only = absl::GetFlag(FLAGS_engine_only);
   settings.folder = folder;
   settings.server = absl::GetFlag(FLAGS_server);
   settings.repetitions = std::max(absl::GetFlag(FLAGS_repetitions), 1);
@@ -164,19 +178,23 @@ void Print(const Report& report) {
 int Main(const std::vector<char*>& arguments) {
   if (arguments.size() != 2) {
     std::cerr
-        << "heed-bench: give one checkpoint folder, for example: heed-bench model/zoo/decoder\n";
+        << "heed-bench: give one folder or GGUF file, for example: heed-bench model/zoo/decoder\n";
     return 2;
   }
   CpuFacts cpu = DetectCpu();
   if (absl::GetFlag(FLAGS_threads) > 0) cpu.threads = absl::GetFlag(FLAGS_threads);
   omp_set_num_threads(cpu.threads);
-  const Settings settings = ReadSettings(arguments[1]);
+  const absl::StatusOr<Settings> settings = ReadSettings(arguments[1]);
+  if (!settings.ok()) {
+    std::cerr << "heed-bench: --weights: " << settings.status().message() << "\n";
+    return 2;
+  }
   Report report;
   report.machine = cpu.ToString();
-  absl::Status status = BenchModel(settings, &report);
-  if (status.ok()) status = BenchCalls(settings, &report);
+  absl::Status status = BenchModel(*settings, &report);
+  if (status.ok() && !settings->engine_only) status = BenchCalls(*settings, &report);
   if (!status.ok()) {
-    std::cerr << "heed-bench: " << settings.folder << ": " << status.message() << "\n";
+    std::cerr << "heed-bench: " << settings->folder << ": " << status.message() << "\n";
     return 1;
   }
   Print(report);
@@ -187,6 +205,6 @@ int Main(const std::vector<char*>& arguments) {
 }  // namespace heed::bench
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage("heed-bench FOLDER measures a checkpoint on this machine.");
+  absl::SetProgramUsageMessage("heed-bench PATH measures a checkpoint on this machine.");
   return heed::bench::Main(absl::ParseCommandLine(argc, argv));
 }
