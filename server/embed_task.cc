@@ -31,7 +31,7 @@ absl::Status CheckFinite(const StatePooler& pooler) {
 class EmbedBatch::Task final : public SequenceTask {
  public:
   Task(std::shared_ptr<EmbedBatch> batch, size_t index, const StatePoolerOptions& options)
-      : batch_(std::move(batch)), index_(index), pooler_(options) {}
+      : batch_(std::move(batch)), index_(index), submitted_(absl::Now()), pooler_(options) {}
 
   StatePooler* pooler() { return &pooler_; }
 
@@ -49,12 +49,13 @@ class EmbedBatch::Task final : public SequenceTask {
       result.token_vectors = pooler_.TakeStates();
       return absl::OkStatus();
     });
-    batch_->OnTextDone(index_, finished, timings.compute, std::move(result));
+    batch_->OnTextDone(index_, finished, submitted_ + timings.queue, std::move(result));
   }
 
  private:
   const std::shared_ptr<EmbedBatch> batch_;
   const size_t index_;
+  const absl::Time submitted_;
   StatePooler pooler_;
 };
 
@@ -122,9 +123,9 @@ absl::Status EmbedBatch::SubmitNext() {
   });
 }
 
-void EmbedBatch::OnTextDone(size_t index, const absl::Status& status, absl::Duration compute,
+void EmbedBatch::OnTextDone(size_t index, const absl::Status& status, absl::Time started,
                             EmbeddedText result) {
-  if (Settle(index, status, absl::Now() - compute, std::move(result))) done_(TakeOutcome());
+  if (Settle(index, status, started, std::move(result))) done_(TakeOutcome());
 }
 
 bool EmbedBatch::Settle(size_t index, const absl::Status& status, absl::Time started,

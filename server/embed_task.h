@@ -68,8 +68,8 @@ class EmbedBatch : public std::enable_shared_from_this<EmbedBatch> {
 
   EngineRequest MakeRequest(size_t index, bool continues_call);
   absl::Status SubmitFirst();
-  // A text is done, `result` complete when the status is OK.
-  void OnTextDone(size_t index, const absl::Status& status, absl::Duration compute,
+  // A text whose first step was at `started` is done, `result` complete when the status is OK.
+  void OnTextDone(size_t index, const absl::Status& status, absl::Time started,
                   EmbeddedText result);
   // True when no text is left in the engine.
   bool Settle(size_t index, const absl::Status& status, absl::Time started, EmbeddedText result);

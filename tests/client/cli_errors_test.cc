@@ -147,9 +147,10 @@ TEST_F(CliErrorsTest, NotServingExitsWithOne) {
 
 TEST_F(CliErrorsTest, DeadlineExitsWithOne) {
   server_.script.endless = true;
-  EXPECT_THAT(RunToFail(kExitServerError, {"generate", "the", "--deadline=100ms"}),
+  EXPECT_THAT(RunToFail(kExitServerError, {"generate", "the", "--deadline=500ms"}),
               HasSubstr("heed: no answer in time.\n"));
-  server_.cancelled().WaitForNotification();
+  // On a slow machine the time can be up before the call is there.
+  if (server_.call_count() > 0) server_.cancelled().WaitForNotification();
 }
 
 TEST_F(CliErrorsTest, AFullOutputIsAnError) {

@@ -335,7 +335,8 @@ TEST(ClientTest, DeadlineEndsAnEndlessCall) {
   const auto result =
       ConnectTo(server)->Generate({.text = "the"}, {.deadline = absl::Milliseconds(50)});
   EXPECT_TRUE(absl::IsDeadlineExceeded(result.status())) << result.status();
-  server.cancelled().WaitForNotification();
+  // On a slow machine the time can be up before the call is there.
+  if (server.call_count() > 0) server.cancelled().WaitForNotification();
 }
 
 TEST(ClientTest, ErrorsCarryWhatTheServerSaid) {
