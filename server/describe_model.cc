@@ -83,6 +83,11 @@ absl::StatusOr<ModelDescription> DescribeModel(const std::string& path,
   if (check.checkpoint != nullptr) {
     description.config = check.checkpoint->config();
     description.weight_memory_bytes = EstimateWeightBytes(*check.checkpoint, options.weights);
+  } else {
+    const absl::Status first = description.problems.front();
+    for (const absl::Status& missing : description.files.missing) {
+      if (missing != first) description.problems.push_back(missing);
+    }
   }
   description.pooling = check.pooling;
   if (check.tokenizer != nullptr) {

@@ -10,8 +10,10 @@
 #include "model/base/status_macros.h"
 #include "model/base/utf8.h"
 #include "model/checkpoint/checkpoint.h"
+#include "model/checkpoint/errors.h"
 #include "model/checkpoint/file.h"
 #include "model/checkpoint/folder_check.h"
+#include "model/checkpoint/gguf_config.h"
 #include "model/checkpoint/gguf_files.h"
 #include "model/checkpoint/gguf_tensors.h"
 #include "model/checkpoint/safetensors.h"
@@ -35,6 +37,25 @@ std::string TextOf(const GgufHeader& header, absl::string_view key) {
   return value && value->IsString() ? ReplaceInvalidUtf8(*value->String()) : "";
 }
 
+std::vector<absl::Status> MissingTensors(const GgufFiles& files) {
+  std::vector<absl::Status> missing;
+  const absl::StatusOr<GgufConfig> config = ReadGgufConfig(files);
+  if (!config.ok()) return missing;
+  const auto look_for = [&](const std::vector<GgufTensorRule>& rules) {
+    for (const GgufTensorRule& rule : rules) {
+      if (files.Find(rule.gguf_name) || rule.IsFusedIn(files)) continue;
+      missing.push_back(CheckpointNotFound(
+          absl::StrCat(files.metadata().file(), ": has no tensor ", Quoted(rule.gguf_name),
+                       ", which must have shape ", ShapeToString(rule.shape))));
+    }
+  };
+  look_for(GlobalTensors(config->model));
+  for (int layer = 0; layer < config->model.n_layers; ++layer) {
+    look_for(LayerTensors(config->model, layer));
+  }
+  return missing;
+}
+
 absl::Status DescribeGguf(const std::string& path, CheckpointDescription* out) {
   HEED_ASSIGN_OR_RETURN(const GgufFiles files, GgufFiles::Open(path));
   out->is_gguf = true;
@@ -49,6 +70,7 @@ absl::Status DescribeGguf(const std::string& path, CheckpointDescription* out) {
     }
   }
   if (files.metadata().Find("tokenizer.ggml.tokens")) out->tokenizer = "GGUF";
+  out->missing = MissingTensors(files);
   return absl::OkStatus();
 }
 

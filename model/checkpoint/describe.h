@@ -30,6 +30,8 @@ struct CheckpointDescription {
   int64_t weight_file_bytes = 0;
   std::vector<DescribedTensor> tensors;  // in the files' order
   std::string tokenizer;                 // the file that holds it, "GGUF"; empty: there is none
+  // GGUF only: why it is refused, for each tensor that the metadata call for and that is not there.
+  std::vector<absl::Status> missing;
 };
 
 // Reads headers and configuration of what is at `path`, as OpenCheckpoint finds it or one

@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/checkpoint/checkpoint.h"
 #include "tests/checkpoint/checkpoint_builder.h"
 #include "tests/checkpoint/gguf_builder.h"
 #include "tests/checkpoint/status_matchers.h"
@@ -90,6 +91,27 @@ TEST(DescribeTest, WhatHeedDoesNotKnowIsDescribedAsFarAsItCanBe) {
   hugging_face.Write("config.json", "{");
   EXPECT_EQ(Describe(hugging_face.path()).architecture, "");
   EXPECT_EQ(Describe(hugging_face.path()).tensors.size(), 28);
+}
+
+TEST(DescribeTest, EveryMissingTensorOfAGgufFile) {
+  const TestFolder folder;
+  TestGguf file = TinyGguf("llama");
+  for (const char* name : {"blk.0.attn_q.weight", "blk.1.ffn_up.weight", "output_norm.weight"}) {
+    file.RemoveTensor(name);
+  }
+  folder.Write("m.gguf", file.Bytes());
+  const CheckpointDescription description = Describe(folder.File("m.gguf"));
+  std::vector<std::string> messages;
+  for (const absl::Status& status : description.missing) {
+    messages.push_back(std::string(status.message()));
+  }
+  EXPECT_THAT(
+      messages,
+      ElementsAre("m.gguf: has no tensor \"output_norm.weight\", which must have shape [8]",
+                  "m.gguf: has no tensor \"blk.0.attn_q.weight\", which must have shape [8, 8]",
+                  "m.gguf: has no tensor \"blk.1.ffn_up.weight\", which must have shape [16, 8]"));
+  EXPECT_EQ(OpenGguf(folder.File("m.gguf")).status(), description.missing.front());
+  EXPECT_THAT(Describe(Golden("gguf/bert/model.gguf")).missing, testing::IsEmpty());
 }
 
 TEST(DescribeTest, WhereThereIsNothingIsAnError) {

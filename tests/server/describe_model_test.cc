@@ -116,6 +116,18 @@ TEST(DescribeModelTest, EveryMissingTensorIsNamed) {
               HasSubstr("             and: model.safetensors: has no tensor \"norm.weight\""));
 }
 
+TEST(DescribeModelTest, EveryMissingTensorOfAGgufFileIsNamed) {
+  const TestFolder folder;
+  TestGguf file = TinyGguf("llama");
+  file.RemoveTensor("blk.0.attn_q.weight");
+  file.RemoveTensor("blk.1.ffn_up.weight");
+  folder.Write("m.gguf", file.Bytes());
+  const ModelDescription description = Describe(folder.path());
+  ASSERT_EQ(description.problems.size(), 2);
+  EXPECT_THAT(description.problems[0], IsError(kNotFound, "\"blk.0.attn_q.weight\""));
+  EXPECT_THAT(description.problems[1], IsError(kNotFound, "\"blk.1.ffn_up.weight\""));
+}
+
 TEST(DescribeModelTest, ManyReasonsAreCutForPeopleOnly) {
   const TestFolder folder;
   folder.Write("config.json", TinyConfig("llama"));
