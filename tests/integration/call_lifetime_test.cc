@@ -204,7 +204,11 @@ TEST(CallLifetimeTest, ShutdownWithAStreamThatIsNeverReadReturns) {
   RawServer server;
   auto unread = OpenGeneration(server);
   auto attention = OpenAttention(server);
-  EXPECT_TRUE(Eventually([&] { return server.server().stats().live >= 1; }));
+  // The engine is done with the attention's prompt, and holds the generation.
+  EXPECT_TRUE(Eventually([&] {
+    const SchedulerStats stats = server.server().stats();
+    return stats.live == 1 && stats.prompt_tokens == 128 + 1;
+  }));
   EXPECT_EQ(server.server().Shutdown(absl::Milliseconds(50)), 1);
   EXPECT_EQ(server.server().stats().live, 0);
 }
