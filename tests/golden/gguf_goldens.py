@@ -2,8 +2,8 @@
 """Makes the GGUF goldens in the folder gguf beside this script; see README.md.
 
 Needs gguf, llama.cpp's converter, libllama and llama-quantize, transformers, torch, tokenizers,
-safetensors and numpy. The outputs are committed, so the tests need none of these. The same versions give the
-same bytes.
+safetensors and numpy. The outputs are committed, so the tests need none of these. The same versions
+give the same bytes.
 """
 
 import argparse
