@@ -258,6 +258,23 @@ TEST(ConvertTest, SamplingDefaultsToGreedyUnlessAFieldNeedsChance) {
   EXPECT_FALSE(cold->seed.has_value());
 }
 
+// Its rotary frequencies are others beyond 24 tokens, so that is where shorter prompts end.
+TEST(ConvertTest, LongRopeEndsAPromptOfTheShortPartThere) {
+  const auto model = LoadGolden("phi3-long-f16");
+  ASSERT_NE(model, nullptr);
+  const auto max_tokens = [&](int prompt_tokens) {
+    const auto resolved =
+        Generate(absl::StrCat("prompt { tokens {", Repeat("ids: 1", prompt_tokens), "} }"), *model);
+    EXPECT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_TRUE(resolved->job.ends_at_context);
+    return resolved->job.max_tokens;
+  };
+  EXPECT_EQ(max_tokens(1), 24);
+  EXPECT_EQ(max_tokens(24), 1);
+  EXPECT_EQ(max_tokens(25), 39);
+  EXPECT_EQ(max_tokens(63), 1);
+}
+
 TEST(ConvertTest, MaxTokensDefaultsToWhatIsLeftOfTheWindow) {
   const auto plain = Generate("prompt { tokens { ids: 1 } }");
   EXPECT_EQ(plain->job.max_tokens, 127);
