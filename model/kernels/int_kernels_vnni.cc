@@ -2,7 +2,7 @@
 #include <stdint.h>
 
 #include "model/kernels/int_kernels.h"
-#include "model/kernels/int_tile_avx512.h"
+#include "model/kernels/int_kernels_avx512.h"
 
 namespace heed {
 namespace {

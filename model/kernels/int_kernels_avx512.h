@@ -1,6 +1,6 @@
 // What the AVX-512 integer kernels share. The rules of isa_kernels.h hold here.
-#ifndef HEED_MODEL_KERNELS_INT_TILE_AVX512_H_
-#define HEED_MODEL_KERNELS_INT_TILE_AVX512_H_
+#ifndef HEED_MODEL_KERNELS_INT_KERNELS_AVX512_H_
+#define HEED_MODEL_KERNELS_INT_KERNELS_AVX512_H_
 
 #include <immintrin.h>
 #include <stdint.h>
@@ -45,4 +45,4 @@ inline void StoreTile(const IntTileArgs& args) {
 }  // namespace
 }  // namespace heed
 
-#endif  // HEED_MODEL_KERNELS_INT_TILE_AVX512_H_
+#endif  // HEED_MODEL_KERNELS_INT_KERNELS_AVX512_H_
