@@ -8,8 +8,8 @@ import torch
 from model_spec import ModelGolden, Tensors, without
 from model_specs_decoders import DECODERS
 from model_specs_encoders import ENCODERS
-from model_specs_llama import LLAMA_LIKE
 from model_specs_later import LATER_FAMILIES
+from model_specs_llama import LLAMA_LIKE
 from model_specs_variants import VARIANTS
 from tokenizer_styles import bert_style, gpt2_style, llama3_style
 
