@@ -81,11 +81,14 @@ class BpeWorker : public ModelWorker {
     symbols_.push_back({.id = id, .begin = begin, .end = end});
   }
 
-  // A run has no more symbols than the piece has bytes from here on.
+  // A run has no more symbols than the piece has bytes from here on. One that has become long gets
+  // room for all of them at once: memory that is not used costs nothing, and moving it does.
   void MakeRoom(uint32_t begin) {
+    constexpr size_t kLongRun = 4096;
     const size_t size = symbols_.size();
     if (size < symbols_.capacity()) return;
-    symbols_.reserve(size + std::min<size_t>(size + kShortRun, piece_bytes_ - begin));
+    const size_t rest = piece_bytes_ - begin;
+    symbols_.reserve(size + (size < kLongRun ? std::min(size + kShortRun, rest) : rest));
   }
 
   // Merges the symbols since the last run and adds what they come to.

@@ -75,12 +75,17 @@ void TrimRange(absl::string_view text, TrimCounts counts, ByteRange* range) {
   range->end = range->begin + static_cast<int64_t>(BytesOfChars(covered, kept));
 }
 
-// Room for the tokens to come if the rest of a text goes on as its first `done` of `total` bytes.
+// Room for the tokens to come if the rest of a text goes on as its first `done` of `total` bytes,
+// once there are enough of them to tell.
 void MakeRoom(size_t done, size_t total, TokenizedText* tokens) {
+  constexpr size_t kSample = 16 << 10;
   const size_t size = tokens->ids.size();
   if (size < tokens->ids.capacity()) return;
-  const size_t expected = done == 0 ? total / 4 : size * total / done;
-  const size_t room = std::clamp(expected + expected / 8, 2 * size + 16, 4 * size + (64 << 10));
+  size_t room = std::min(total / 4 + 16, kSample);
+  if (size > 0) {
+    const size_t expected = std::min(total, size * total / std::max<size_t>(done, 1));
+    room = std::max(expected + expected / 8, 2 * size);
+  }
   tokens->ids.reserve(room);
   tokens->offsets.reserve(room);
 }
