@@ -10,6 +10,10 @@ namespace {
 // sums, which are added up at the end of a group.
 constexpr int64_t kCols = 4;
 
+// Rows and registers of columns whose sums are in registers together.
+constexpr int kMaxRows = 4;
+constexpr int kVectors = 2;
+
 inline __m256i SixteenBits(const uint8_t* p) {
   return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
@@ -38,45 +42,75 @@ struct Weights4 {
   }
 };
 
-// Dot products of kCols columns with one row of a group.
-template <typename Weights>
-__m128i GroupDot(const uint8_t* w, const int8_t* x, int64_t group, int64_t col) {
-  __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  for (int64_t step = 0; step < group / kDotWidth; step += 2) {
-    for (int64_t i = 0; i < 2; ++i) {
-      const __m256i products = _mm256_madd_epi16(Weights::Load(w, step + i, col),
-                                                 Activations(x + (step + i) * kDotWidth));
-      sums[i] = _mm256_add_epi32(sums[i], products);
+// total += the dot products of kCols columns, times their scales.
+inline void AddScaled(const IntTileArgs& args, int64_t g, int64_t r, int64_t col, __m256i sums) {
+  const int64_t index = r * args.n_groups + g;
+  const __m128i dots =
+      _mm_hadd_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  const __m128i dot = _mm_add_epi32(_mm_set1_epi32(-args.zero * args.x_sum[index]), dots);
+  const __m128 w_scale = _mm_cvtph_ps(
+      _mm_loadl_epi64(reinterpret_cast<const __m128i*>(args.w_scale + g * kPanelCols + col)));
+  const __m128 scaled = _mm_mul_ps(_mm_cvtepi32_ps(dot), w_scale);
+  float* const total = args.total + r * kPanelCols + col;
+  _mm_storeu_ps(total, _mm_fmadd_ps(scaled, _mm_set1_ps(args.x_scale[index]), _mm_loadu_ps(total)));
+}
+
+// One group of the rows from `first` on, and all columns.
+template <typename Weights, int kRows>
+void AddGroup(const IntTileArgs& args, int64_t g, int64_t first) {
+  const uint8_t* w = args.w + g * args.group * kPanelCols * Weights::kBits / 8;
+  const int8_t* x = args.x + first * args.x_stride + g * args.group;
+  for (int64_t col = 0; col < kPanelCols; col += kVectors * kCols) {
+    __m256i sums[kRows][kVectors];
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows * kVectors; ++i) {
+      sums[i / kVectors][i % kVectors] = _mm256_setzero_si256();
+    }
+    for (int64_t step = 0; step < args.group / kDotWidth; step += 2) {
+#pragma GCC unroll 2
+      for (int64_t s = step; s < step + 2; ++s) {
+        __m256i weights[kVectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) weights[v] = Weights::Load(w, s, col + v * kCols);
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) {
+          const __m256i four = Activations(x + r * args.x_stride + s * kDotWidth);
+#pragma GCC unroll 8
+          for (int v = 0; v < kVectors; ++v) {
+            sums[r][v] = _mm256_add_epi32(sums[r][v], _mm256_madd_epi16(weights[v], four));
+          }
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows * kVectors; ++i) {
+      AddScaled(args, g, first + i / kVectors, col + i % kVectors * kCols,
+                sums[i / kVectors][i % kVectors]);
     }
   }
-  const __m256i sum = _mm256_add_epi32(sums[0], sums[1]);
-  return _mm_hadd_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
 }
 
 template <typename Weights>
-void AddGroup(const IntTileArgs& args, int64_t g, int64_t r, float* total) {
-  const uint8_t* w = args.w + g * args.group * kPanelCols * Weights::kBits / 8;
-  const int8_t* x = args.x + r * args.x_stride + g * args.group;
-  const int64_t index = r * args.n_groups + g;
-  const __m128i start = _mm_set1_epi32(-args.zero * args.x_sum[index]);
-  const __m128 x_scale = _mm_set1_ps(args.x_scale[index]);
-  for (int64_t col = 0; col < kPanelCols; col += kCols) {
-    const __m128i dot = _mm_add_epi32(start, GroupDot<Weights>(w, x, args.group, col));
-    const __m128 w_scale = _mm_cvtph_ps(
-        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(args.w_scale + g * kPanelCols + col)));
-    const __m128 scaled = _mm_mul_ps(_mm_cvtepi32_ps(dot), w_scale);
-    _mm_storeu_ps(total + col, _mm_fmadd_ps(scaled, x_scale, _mm_loadu_ps(total + col)));
+void AddGroups(const IntTileArgs& args, int64_t first, int64_t rows) {
+  for (int64_t g = args.begin_group; g < args.end_group; ++g) {
+    if (rows == 1) AddGroup<Weights, 1>(args, g, first);
+    if (rows == 2) AddGroup<Weights, 2>(args, g, first);
+    if (rows == 3) AddGroup<Weights, 3>(args, g, first);
+    if (rows == 4) AddGroup<Weights, 4>(args, g, first);
   }
 }
 
 template <typename Weights>
 void Tile(const IntTileArgs& args) {
+  if (args.begin_group == 0) {
+    __builtin_memset(args.total, 0, args.rows * kPanelCols * sizeof(float));
+  }
+  for (int64_t r = 0; r < args.rows; r += kMaxRows) {
+    AddGroups<Weights>(args, r, args.rows - r < kMaxRows ? args.rows - r : kMaxRows);
+  }
+  if (args.end_group < args.n_groups) return;
   for (int64_t r = 0; r < args.rows; ++r) {
-    float* const total = args.total + r * kPanelCols;
-    if (args.begin_group == 0) __builtin_memset(total, 0, kPanelCols * sizeof(float));
-    for (int64_t g = args.begin_group; g < args.end_group; ++g)
-      AddGroup<Weights>(args, g, r, total);
-    if (args.end_group < args.n_groups) continue;
+    const float* const total = args.total + r * kPanelCols;
     float* const y = args.y + r * args.y_stride;
     for (int64_t col = 0; col < args.cols; ++col) {
       const float sum = total[col] + args.bias[col];
