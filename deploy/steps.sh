@@ -74,7 +74,10 @@ build_step() {
   begin_step build
   build_start=$SECONDS
   local -a configure=(cmake -S "$root" --preset "$preset")
-  if command -v ccache >/dev/null; then configure+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  # Without the two allowances ccache would not keep what is compiled with precompiled headers.
+  if command -v ccache >/dev/null; then
+    configure+=("-DCMAKE_CXX_COMPILER_LAUNCHER=env;CCACHE_SLOPPINESS=pch_defines,time_macros;ccache")
+  fi
   (cd "$root" && "${configure[@]}") >>"$log" 2>&1 || fail_step "CMake could not configure the $preset preset"
   NINJA_STATUS='@%f/%t@ ' "${command[@]}" 2>&1 | show_progress ||
     fail_step "the $preset preset does not build"

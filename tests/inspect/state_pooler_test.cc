@@ -172,6 +172,7 @@ TEST_P(GoldenStates, AreTheSameHoweverThePromptIsCut) {
   Runner(model.get(), &whole).Append(ids);
   StatePooler cut(Options(static_cast<int64_t>(ids.size()), *model));
   Runner runner(model.get(), &cut);
+  runner.set_prompt_tokens(ids.size());
   for (size_t begin = 0; begin < ids.size(); begin += 7) {
     runner.Append(absl::MakeConstSpan(ids).subspan(begin, 7));
   }
