@@ -54,6 +54,16 @@ struct IntTileArgs {
   int accumulate;  // y += instead of y =
 };
 
+// The scale of a group of activations of which the largest is `most`, without its sign: NaN unless
+// `most` is finite. Static: each file has it compiled with its own instructions.
+static inline float ActivationScale(float most) {
+  constexpr float kLargestFinite = 3.402823466e38f;
+  return most <= kLargestFinite ? most / 127.0f : __builtin_nanf("");
+}
+
+// How far behind the weights that they need kernels may read.
+constexpr int64_t kIntPaddingBytes = 4096;
+
 struct IntKernels {
   void (*tile8)(const IntTileArgs& args);
   void (*tile4)(const IntTileArgs& args);
@@ -69,7 +79,8 @@ struct IntKernels {
   void (*unpack4)(const uint8_t* w4, int64_t bytes, uint8_t* w8);
 
   // One group of one row: q = round(x / scale) with scale = max |x| / 127, n elements; fills q up
-  // to `padded` with zeros. All q are 0 where x is.
+  // to `padded` with zeros. All q are 0 where all x are; and where an x is not finite, with a scale
+  // that is NaN, so that the row's results are too.
   void (*quantize)(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale,
                    int32_t* sum);
 };

@@ -126,22 +126,32 @@ inline __m256 LoadPartial(const float* x, int64_t n) {
   return _mm256_loadu_ps(lanes);
 }
 
-inline float LargestLane(__m256 v) {
-  float lanes[8], most = 0;
-  _mm256_storeu_ps(lanes, v);
-  for (float lane : lanes) most = lane > most ? lane : most;
+inline float LargestLane(__m256i v) {
+  int32_t lanes[8], bits = 0;
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), v);
+  for (int32_t lane : lanes) bits = lane > bits ? lane : bits;
+  float most;
+  __builtin_memcpy(&most, &bits, sizeof most);
   return most;
+}
+
+void Spoil(int64_t padded, int8_t* q, int32_t* sum) {
+  __builtin_memset(q, 0, padded);
+  *sum = 0;
 }
 
 void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale, int32_t* sum) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
-  __m256 most = _mm256_setzero_ps();
+  // Magnitudes compare as their bits do, and what is no number is larger than all.
+  __m256i most = _mm256_setzero_si256();
   for (int64_t i = 0; i < n; i += 8) {
-    most = _mm256_max_ps(most, _mm256_andnot_ps(sign, LoadPartial(x + i, n - i)));
+    const __m256 some = _mm256_andnot_ps(sign, LoadPartial(x + i, n - i));
+    most = _mm256_max_epi32(most, _mm256_castps_si256(some));
   }
   const float largest = LargestLane(most);
+  *scale = ActivationScale(largest);
+  if (*scale != *scale) return Spoil(padded, q, sum);
   const __m256 inverse = _mm256_set1_ps(largest > 0 ? 127.0f / largest : 0.0f);
-  *scale = largest / 127.0f;
   *sum = 0;
   for (int64_t i = 0; i < padded; i += 8) {
     int32_t integers[8];

@@ -60,10 +60,16 @@ void Tile(const IntTileArgs& args) {
 
 void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale, int32_t* sum) {
   float most = 0;
-  for (int64_t i = 0; i < n; ++i) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
-  const float inverse = most > 0 ? 127.0f / most : 0.0f;
-  *scale = most / 127.0f;
+  for (int64_t i = 0; i < n && most == most; ++i) {
+    if (!(fabsf(x[i]) <= most)) most = fabsf(x[i]);
+  }
+  *scale = ActivationScale(most);
   *sum = 0;
+  if (*scale != *scale) {
+    memset(q, 0, padded);
+    return;
+  }
+  const float inverse = most > 0 ? 127.0f / most : 0.0f;
   for (int64_t i = 0; i < n; ++i) {
     q[i] = static_cast<int8_t>(nearbyintf(x[i] * inverse));
     *sum += q[i];

@@ -97,14 +97,24 @@ void Tile(const IntTileArgs& args) {
   kByRows[args.rows - 1](args);
 }
 
+void Spoil(int64_t padded, int8_t* q, int32_t* sum) {
+  __builtin_memset(q, 0, padded);
+  *sum = 0;
+}
+
 void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale, int32_t* sum) {
-  __m512 most = _mm512_setzero_ps();
+  // Magnitudes compare as their bits do, and what is no number is larger than all.
+  __m512i most = _mm512_setzero_si512();
   for (int64_t i = 0; i < n; i += 16) {
-    most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i)));
+    const __m512 some = _mm512_abs_ps(_mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i));
+    most = _mm512_max_epi32(most, _mm512_castps_si512(some));
   }
-  const float largest = _mm512_reduce_max_ps(most);
+  const int32_t bits = _mm512_reduce_max_epi32(most);
+  float largest;
+  __builtin_memcpy(&largest, &bits, sizeof largest);
+  *scale = ActivationScale(largest);
+  if (*scale != *scale) return Spoil(padded, q, sum);
   const __m512 inverse = _mm512_set1_ps(largest > 0 ? 127.0f / largest : 0.0f);
-  *scale = largest / 127.0f;
   __m512i total = _mm512_setzero_si512();
   for (int64_t i = 0; i < padded; i += 16) {
     const __m512 some = _mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i);

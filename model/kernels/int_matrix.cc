@@ -12,13 +12,6 @@
 namespace heed {
 namespace {
 
-// Kernels may ask for weights this far behind the end.
-constexpr int64_t kPaddingBytes = 4096;
-
-int64_t CeilDiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 uint8_t* Allocate(int64_t size) {
   auto* const p = static_cast<uint8_t*>(std::aligned_alloc(64, CeilDiv(size, 64) * 64));
   if (p == nullptr) throw std::bad_alloc();
@@ -62,14 +55,13 @@ IntMatrix::IntMatrix(int64_t rows, int64_t cols, int bits, int64_t group)
       n_groups_(CeilDiv(cols, group_)),
       n_panels_(CeilDiv(rows, kPanelCols)),
       panel_bytes_(n_groups_ * group_ * kPanelCols * bits / 8),
-      weights_(Allocate(n_panels_ * panel_bytes_ + kPaddingBytes)),
+      weights_(Allocate(n_panels_ * panel_bytes_ + kIntPaddingBytes)),
       scales_(n_panels_ * n_groups_ * kPanelCols) {
-  // In blocks, so that each page is first touched by the thread that will read it.
   const int zeros = bits == 8 ? zero() : zero() | zero() << 4;
   ParallelFor(n_panels_, true, [&](int64_t p) {
     std::memset(weights_.get() + p * panel_bytes_, zeros, panel_bytes_);
   });
-  std::memset(weights_.get() + n_panels_ * panel_bytes_, zeros, kPaddingBytes);
+  std::memset(weights_.get() + n_panels_ * panel_bytes_, zeros, kIntPaddingBytes);
 }
 
 int64_t IntMatrix::bytes() const {

@@ -16,6 +16,10 @@
 
 namespace heed {
 
+inline int64_t CeilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
 class IntMatrix {
  public:
   // All weights are 0 until they are set. `group` is a multiple of 16 and at most 65536; a matrix

@@ -26,13 +26,6 @@ constexpr int64_t kTeamWork = 1024 * 1024;
 // Elements of activations worth rounding on several threads.
 constexpr int64_t kTeamElements = 64 * 1024;
 
-// Unpacked weights that kernels may read behind the end.
-constexpr int64_t kPaddingBytes = 4096;
-
-int64_t CeilDiv(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // Activations of some rows, rounded.
 struct RoundedRows {
   std::vector<int8_t> q;     // [rows, stride], and as many rows more as a block may read
@@ -167,7 +160,7 @@ class QuantizedLinear : public Linear {
 
   // A panel of 4-bit weights as one of 8-bit weights.
   const uint8_t* Unpack(const uint8_t* panel, PanelScratch& scratch) const {
-    uint8_t* const unpacked = scratch.Unpacked(2 * weight_.panel_bytes() + kPaddingBytes);
+    uint8_t* const unpacked = scratch.Unpacked(2 * weight_.panel_bytes() + kIntPaddingBytes);
     kernels_.unpack4(panel, weight_.panel_bytes(), unpacked);
     return unpacked;
   }

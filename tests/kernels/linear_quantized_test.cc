@@ -243,6 +243,30 @@ TEST(LinearQuantizedTest, ZeroWeightsAndZeroActivationsGiveTheBias) {
   }
 }
 
+// What is no number must not become one on the way.
+TEST(LinearQuantizedTest, ActivationsThatAreNotFiniteSpoilTheirRowAndNoOther) {
+  const Matrix weight = RandomMatrix(70, 96, 1);
+  for (const NamedKernels& isa : KernelsOfThisMachine()) {
+    const auto layer = Pack(weight, {}, {8, 32}, isa.kernels);
+    for (float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+          -std::numeric_limits<float>::infinity()}) {
+      for (int64_t place : {0, 13, 47, 95}) {
+        Matrix x = RandomMatrix(3, 96, 2), y = RandomMatrix(3, 70, 3), clean = y;
+        layer->Apply(x.ref(), clean.ref(), Linear::Write::kOverwrite);
+        x.values[96 + place] = bad;
+        layer->Apply(x.ref(), y.ref(), Linear::Write::kOverwrite);
+        for (int64_t c = 0; c < 70; ++c) {
+          EXPECT_FALSE(std::isfinite(y.ref().Row(1)[c]))
+              << isa.name << ", " << bad << " at " << place;
+        }
+        EXPECT_TRUE(SameBits(y.ref().Row(0), clean.ref().Row(0))) << isa.name;
+        EXPECT_TRUE(SameBits(y.ref().Row(2), clean.ref().Row(2))) << isa.name;
+      }
+    }
+  }
+}
+
 TEST(LinearQuantizedTest, RefusesWeightsThatAreNotFinite) {
   Matrix weight = RandomMatrix(4, 20, 1);
   weight.values[2 * 20 + 7] = std::numeric_limits<float>::infinity();
