@@ -14,6 +14,7 @@
 #include "model/transformer/language_model.h"
 #include "tests/checkpoint/checkpoint_builder.h"
 #include "tests/checkpoint/status_matchers.h"
+#include "tests/transformer/forwarding_checkpoint.h"
 
 namespace heed {
 namespace {
@@ -23,31 +24,19 @@ namespace fs = std::filesystem;
 using NameAndShape = std::pair<std::string, std::vector<int64_t>>;
 
 // Takes down which tensors are read, and how large they are said to be.
-class RecordingCheckpoint final : public Checkpoint {
+class RecordingCheckpoint final : public ForwardingCheckpoint {
  public:
-  explicit RecordingCheckpoint(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  using ForwardingCheckpoint::ForwardingCheckpoint;
 
   const std::vector<NameAndShape>& reads() const { return reads_; }
 
-  const ModelConfig& config() const override { return checkpoint_.config(); }
-  const TensorInfo* Find(absl::string_view name) const override { return checkpoint_.Find(name); }
-  absl::Status Check(absl::string_view name, absl::Span<const int64_t> shape) const override {
-    return checkpoint_.Check(name, shape);
-  }
   absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
                        absl::Span<float> out) const override {
     reads_.push_back({std::string(name), {shape.begin(), shape.end()}});
-    return checkpoint_.ReadF32(name, shape, out);
+    return ForwardingCheckpoint::ReadF32(name, shape, out);
   }
-  absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const override {
-    return checkpoint_.ReadStored(name, out);
-  }
-  const std::string& digest() const override { return checkpoint_.digest(); }
-  DType dtype() const override { return checkpoint_.dtype(); }
-  const std::string& tokenizer_json() const override { return checkpoint_.tokenizer_json(); }
 
  private:
-  const Checkpoint& checkpoint_;
   mutable std::vector<NameAndShape> reads_;
 };
 

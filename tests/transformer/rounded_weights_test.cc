@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/tokenizer/tokenizer.h"
+#include "tests/transformer/forwarding_checkpoint.h"
 #include "tests/transformer/model_testing.h"
 
 namespace heed {
@@ -155,34 +156,22 @@ INSTANTIATE_TEST_SUITE_P(
                     StoredFile{"Q6_K.gguf", "INT8", 0.05}, StoredFile{"Q4_K_M.gguf", "INT8", 0.05}),
     [](const auto& info) { return info.param.name.substr(0, info.param.name.find('.')); });
 
-// A checkpoint with one weight that is far too large.
-class SpikedCheckpoint final : public Checkpoint {
+// A checkpoint with a tensor of which one weight in 32 is far too large.
+class SpikedCheckpoint final : public ForwardingCheckpoint {
  public:
   SpikedCheckpoint(const Checkpoint& checkpoint, std::string name)
-      : checkpoint_(checkpoint), name_(std::move(name)) {}
+      : ForwardingCheckpoint(checkpoint), name_(std::move(name)) {}
 
-  const ModelConfig& config() const override { return checkpoint_.config(); }
-  const TensorInfo* Find(absl::string_view name) const override { return checkpoint_.Find(name); }
-  absl::Status Check(absl::string_view name, absl::Span<const int64_t> shape) const override {
-    return checkpoint_.Check(name, shape);
-  }
   absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
                        absl::Span<float> out) const override {
-    const absl::Status status = checkpoint_.ReadF32(name, shape, out);
+    const absl::Status status = ForwardingCheckpoint::ReadF32(name, shape, out);
     if (status.ok() && name == name_) {
       for (size_t i = 0; i < out.size(); i += 32) out[i] = 40 * (i % 64 == 0 ? 1 : -1);
     }
     return status;
   }
-  absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const override {
-    return checkpoint_.ReadStored(name, out);
-  }
-  const std::string& digest() const override { return checkpoint_.digest(); }
-  DType dtype() const override { return checkpoint_.dtype(); }
-  const std::string& tokenizer_json() const override { return checkpoint_.tokenizer_json(); }
 
  private:
-  const Checkpoint& checkpoint_;
   const std::string name_;
 };
 
