@@ -69,7 +69,7 @@ inline constexpr int64_t kPageTokens = 16;
 // keys fill one vector, then values token-major, V [n_kv_heads, kPageTokens, head_dim].
 using KvPages = absl::Span<float* const>;
 
-// Which rows of an attention layer somebody watches. The spans are borrowed.
+// Which rows of an attention layer somebody watches or edits. The spans are borrowed.
 struct AttentionRows {
   absl::Span<const int> heads;        // query heads, ascending
   absl::Span<const int64_t> queries;  // positions in the sequence, ascending
@@ -85,6 +85,24 @@ class AttentionRowSink {
   virtual void OnRow(int head, int64_t query, absl::Span<const float> weights) = 0;
 };
 
+// Which keys an edited row sees: as the shape says, or with the mask of the other kind.
+enum class AttentionMask { kOwn, kCausal, kBidirectional };
+
+// Changes rows, from several threads at once.
+class AttentionRowEditor {
+ public:
+  virtual ~AttentionRowEditor() = default;
+  // Whether a row is to be edited at all; asked for each of AttentionSlice::edited.
+  virtual bool Edits(int head, int64_t query) const { return true; }
+  // A row can see no keys past the last new one.
+  virtual AttentionMask MaskOf(int head, int64_t query) const { return AttentionMask::kOwn; }
+  // The row's scores before the softmax, one for each weight that a sink would get: scaled, capped,
+  // lowered by the slope; -inf for a key that the row does not see.
+  virtual void EditScores(int head, int64_t query, absl::Span<float> scores) const = 0;
+  // The weights after it.
+  virtual void EditWeights(int head, int64_t query, absl::Span<float> weights) const = 0;
+};
+
 // One sequence's share of an attention layer: new queries against pages that already hold the new
 // keys and values.
 struct AttentionSlice {
@@ -94,6 +112,8 @@ struct AttentionSlice {
   int64_t first_position = 0;  // of query row 0; first_position + n_new positions are in the pages
   AttentionRows watched;       // within the new rows; empty: nobody looks
   AttentionRowSink* sink = nullptr;
+  AttentionRows edited;  // within the new rows; empty: nobody edits
+  const AttentionRowEditor* editor = nullptr;
 };
 
 struct AttentionShape {
@@ -164,9 +184,9 @@ class Backend {
                                int64_t first_position, KvPages pages) const = 0;
 
   // output = softmax(scale * q k^T) v for every slice and head, the scores changed as the shape
-  // says. Watched rows go to the slice's
-  // sink: the very weights that multiply the values. Rows that nobody watches exist only in
-  // per-thread scratch.
+  // says, and edited rows as their editor does besides. Watched rows go to the slice's sink: the
+  // very weights that multiply the values. Rows that nobody watches exist only in per-thread
+  // scratch.
   virtual void Attend(const AttentionShape& shape,
                       absl::Span<const AttentionSlice> slices) const = 0;
 };

@@ -10,6 +10,7 @@
 #include "model/base/aligned_buffer.h"
 #include "model/base/cpu.h"
 #include "model/kernels/backend.h"
+#include "model/kernels/edited_attention.h"
 #include "model/kernels/isa_kernels.h"
 #include "model/kernels/linear_onednn.h"
 #include "model/kernels/linear_quantized.h"
@@ -71,6 +72,7 @@ void Report(const Tile& tile, const AttentionTileArgs& args, bool causal) {
   const int64_t first = tile.slice->first_position + tile.row;
   auto query = std::lower_bound(watched.queries.begin(), watched.queries.end(), first);
   for (; query != watched.queries.end() && *query < first + tile.rows; ++query) {
+    if (IsEdited(*tile.slice, tile.head, *query)) continue;
     const int64_t r = *query - first;
     float* const weights = args.weights + r * args.weights_stride;
     const int64_t end = KeyEnd(args, r), reported = causal ? end : args.key_limit;
@@ -210,6 +212,7 @@ class FastBackend : public Backend {
     }
     ParallelFor(static_cast<int64_t>(tiles.size()), work > 8 * kParallelElements,
                 [&](int64_t i) { RunTile(shape, tiles[i]); });
+    AttendEdited(shape, slices);
   }
 
  private:

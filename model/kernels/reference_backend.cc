@@ -2,11 +2,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "model/kernels/backend.h"
+#include "model/kernels/edited_attention.h"
 #include "model/kernels/linear_quantized.h"
 
 namespace heed {
@@ -108,30 +110,56 @@ double Capped(double x, double cap) {
   return cap == 0 ? x : cap * std::tanh(x / cap);
 }
 
-// One query against the keys [begin, end), of `keys` altogether.
+// One query of one head, and the keys that it sees.
 struct ScoreRow {
   const float* query;
   int64_t position;
   double slope;
-  int64_t begin, end, keys;
+  RowKeys keys;
 };
 
-// softmax(scale * q K^T) with the cap and the slope; 0 at the keys that the row does not see.
-std::vector<float> Weights(const AttentionShape& shape, const HeadView& head, const ScoreRow& row) {
-  const int64_t begin = row.begin, end = row.end;
-  std::vector<double> scores(end - begin);
-  for (int64_t j = begin; j < end; ++j) {
-    double& score = scores[j - begin];
+// scale * q K^T of the keys that the row sees, with the cap and the slope.
+std::vector<double> Scores(const AttentionShape& shape, const HeadView& head, const ScoreRow& row) {
+  std::vector<double> scores(row.keys.end - row.keys.begin);
+  for (int64_t j = row.keys.begin; j < row.keys.end; ++j) {
+    double& score = scores[j - row.keys.begin];
     for (int64_t d = 0; d < shape.head_dim; ++d) score += double{row.query[d]} * head.Key(j, d);
-    score = Capped(score * shape.scale, shape.soft_cap) -
-            row.slope * static_cast<double>(row.position - j);
+    score = Capped(score * shape.scale, shape.soft_cap) - SlopeOver(row.slope, row.position - j);
   }
+  return scores;
+}
+
+// Their softmax; all 0 where all are -inf, and equal shares of those that are inf.
+void Softmax(std::vector<double>& scores) {
   const double max = *std::max_element(scores.begin(), scores.end());
   double sum = 0;
-  for (double& s : scores) sum += (s = std::exp(s - max));
-  std::vector<float> weights(row.keys, 0.0f);
-  for (int64_t j = begin; j < end; ++j) weights[j] = static_cast<float>(scores[j - begin] / sum);
+  for (double& s : scores) {
+    s = s == max ? 1 : std::exp(s - max);
+    sum += s;
+  }
+  if (std::isinf(max) && max < 0) sum = std::numeric_limits<double>::infinity();
+  for (double& s : scores) s /= sum;
+}
+
+// The row's weights; 0 at the keys that it does not see.
+std::vector<float> Weights(std::vector<double> scores, const RowKeys& keys) {
+  Softmax(scores);
+  std::vector<float> weights(keys.reported, 0.0f);
+  std::copy(scores.begin(), scores.end(), weights.begin() + keys.begin);
   return weights;
+}
+
+// The same for a row that an editor changes.
+std::vector<float> EditedWeights(const std::vector<double>& scores, const RowKeys& keys, int head,
+                                 int64_t query, const AttentionRowEditor& editor) {
+  std::vector<float> row(keys.reported, -std::numeric_limits<float>::infinity());
+  std::copy(scores.begin(), scores.end(), row.begin() + keys.begin);
+  editor.EditScores(head, query, absl::MakeSpan(row));
+  std::vector<double> edited(row.begin(), row.end());
+  Softmax(edited);
+  std::copy(edited.begin(), edited.end(), row.begin());
+  editor.EditWeights(head, query, absl::MakeSpan(row));
+  return row;
 }
 
 class ScalarBackend : public Backend {
@@ -236,19 +264,22 @@ class ScalarBackend : public Backend {
     const int kv_head = head / (shape.n_heads / shape.n_kv_heads);
     const HeadView view(slice.pages, shape.n_kv_heads, kv_head, shape.head_dim);
     const int64_t position = slice.first_position + row;
-    const int64_t keys = slice.first_position + slice.query.rows;
-    const int64_t visible = shape.causal ? position + 1 : keys;
-    const int64_t reach = shape.window == 0 ? keys : shape.window - 1;
-    const int64_t first = std::max<int64_t>(0, position - reach);
-    const int64_t end = std::min(visible, position + reach + 1);
+    const bool is_edited = IsEdited(slice, head, position);
+    const AttentionMask mask =
+        is_edited ? slice.editor->MaskOf(head, position) : AttentionMask::kOwn;
+    const RowKeys keys = KeysOfRow(shape, mask, position, slice.first_position + slice.query.rows);
     const float* query = slice.query.Row(row).data() + int64_t{head} * shape.head_dim;
     const double slope = shape.slopes.empty() ? 0 : shape.slopes[head];
+    const std::vector<double> scores = Scores(shape, view, {query, position, slope, keys});
     const std::vector<float> weights =
-        Weights(shape, view, {query, position, slope, first, end, visible});
+        is_edited ? EditedWeights(scores, keys, head, position, *slice.editor)
+                  : Weights(scores, keys);
     float* output = slice.output.Row(row).data() + int64_t{head} * shape.head_dim;
     for (int64_t d = 0; d < shape.head_dim; ++d) {
       double sum = 0;
-      for (int64_t j = first; j < end; ++j) sum += double{weights[j]} * view.Value(j, d);
+      for (int64_t j = keys.begin; j < keys.end; ++j) {
+        sum += double{weights[j]} * view.Value(j, d);
+      }
       output[d] = static_cast<float>(sum);
     }
     const AttentionRows& watched = slice.watched;

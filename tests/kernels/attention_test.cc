@@ -1,85 +1,12 @@
-#include <map>
-#include <mutex>
+#include <cmath>
 #include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
-#include "tests/kernels/kernel_testing.h"
+#include "tests/kernels/attention_testing.h"
 
 namespace heed {
 namespace {
-
-// Keeps every row it is given.
-class RecordingSink : public AttentionRowSink {
- public:
-  void OnRow(int head, int64_t query, absl::Span<const float> weights) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    EXPECT_TRUE(
-        rows.emplace(std::pair{head, query}, std::vector<float>(weights.begin(), weights.end()))
-            .second)
-        << "head " << head << ", query " << query << " came twice";
-  }
-
-  std::map<std::pair<int, int64_t>, std::vector<float>> rows;
-
- private:
-  std::mutex mutex_;
-};
-
-// One sequence's keys and values in pages of its own, full of a sentinel where nothing was stored.
-class Sequence {
- public:
-  Sequence(const AttentionShape& shape, int64_t length, uint32_t seed)
-      : shape_(shape),
-        query(RandomMatrix(length, shape.n_heads * shape.head_dim, seed)),
-        key(RandomMatrix(length, shape.n_kv_heads * shape.head_dim, seed + 1)),
-        value(RandomMatrix(length, shape.n_kv_heads * shape.head_dim, seed + 2)),
-        output(length, shape.n_heads * shape.head_dim) {
-    const int64_t floats = 2 * shape.n_kv_heads * shape.head_dim * kPageTokens;
-    memory_.assign((length + kPageTokens - 1) / kPageTokens * floats, 12345.0f);
-    for (size_t i = 0; i < memory_.size(); i += floats) pages_.push_back(memory_.data() + i);
-  }
-
-  // Stores the keys of rows [begin, end), then attends with their queries.
-  AttentionSlice Slice(const Backend* backend, int64_t begin, int64_t end) {
-    backend->StoreKeysValues(std::as_const(key).ref().Rows(begin, end - begin),
-                             std::as_const(value).ref().Rows(begin, end - begin), shape_.head_dim,
-                             begin, pages_);
-    return {std::as_const(query).ref().Rows(begin, end - begin),
-            output.ref().Rows(begin, end - begin),
-            pages_,
-            begin,
-            {},
-            nullptr};
-  }
-
-  void Run(const Backend* backend, int64_t begin, int64_t end, AttentionRows watched = {},
-           AttentionRowSink* sink = nullptr) {
-    AttentionSlice slice = Slice(backend, begin, end);
-    slice.watched = watched;
-    slice.sink = sink;
-    backend->Attend(shape_, {slice});
-  }
-
- private:
-  const AttentionShape shape_;
-  std::vector<float> memory_;
-  std::vector<float*> pages_;
-
- public:
-  Matrix query, key, value, output;
-};
-
-std::vector<int> AllHeads(int n) {
-  std::vector<int> heads(n);
-  for (int i = 0; i < n; ++i) heads[i] = i;
-  return heads;
-}
-
-std::vector<int64_t> AllQueries(int64_t n) {
-  std::vector<int64_t> queries(n);
-  for (int64_t i = 0; i < n; ++i) queries[i] = i;
-  return queries;
-}
 
 TEST(AttentionTest, OutputAndWeightsEqualTheScalarTwin) {
   for (const Backend* backend : FastBackends()) {
