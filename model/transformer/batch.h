@@ -28,6 +28,7 @@ struct LiveSlice {
   ForwardObserver* observer() const {
     return slice->plan != nullptr ? slice->plan->observer : nullptr;
   }
+  ForwardEditor* editor() const { return slice->plan != nullptr ? slice->plan->editor : nullptr; }
 };
 
 // Queries [n_tokens, n_heads * head_dim], keys and values [n_tokens, n_kv_heads * head_dim].
@@ -60,6 +61,17 @@ class LiveBatch {
   // with what the queries read there. Observers get the rows they want.
   void Attend(const Backend& backend, const AttentionShape& shape, int layer,
               const AttentionInputs& inputs, MatrixRef mixed);
+
+  // Lets editors change the rows of a site, [n_tokens, SiteWidth], then observers see them.
+  void Visit(Site site, int layer, MatrixRef rows) const;
+
+  // The same for what is about to be added to `x` in one go with the product that makes it:
+  // make(first_row, rows) computes the rows from `first_row` on, called only where somebody looks.
+  // Returns the rows that an editor has changed; what x is to become there is in `scratch`, of x's
+  // shape, under the same number. All other rows are for the caller to add.
+  std::vector<int64_t> VisitAddend(
+      Site site, int layer, ConstMatrixRef x, AlignedBuffer& scratch,
+      absl::FunctionRef<void(int64_t first_row, MatrixRef rows)> make) const;
 
   // Gives the final hidden states to the observers that want them. `finish` turns rows of x into
   // such states, in place; they are copied to `scratch`, of x's shape, before.

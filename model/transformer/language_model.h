@@ -17,14 +17,17 @@
 #include "model/checkpoint/model_config.h"
 #include "model/kernels/backend.h"
 #include "model/tokenizer/tokenizer.h"
+#include "model/transformer/editor.h"
 #include "model/transformer/kv_cache.h"
+#include "model/transformer/model_parts.h"
 #include "model/transformer/observer.h"
 
 namespace heed {
 
-// What to watch during one sequence's forward pass. Interventions will join the observer here.
+// What to watch and what to change during one sequence's forward pass; null: nothing.
 struct ForwardPlan {
   ForwardObserver* observer = nullptr;
+  ForwardEditor* editor = nullptr;
 };
 
 // One sequence's share of a batch.
@@ -36,7 +39,7 @@ struct SequenceSlice {
   KvCache* cache = nullptr;
   // Indices into `tokens`, ascending, whose logits are wanted.
   absl::Span<const int64_t> logits_rows;
-  const ForwardPlan* plan = nullptr;  // null: nothing watched
+  const ForwardPlan* plan = nullptr;  // null: nothing watched, nothing edited
   const StopSignal* stop = nullptr;   // null: runs to the end; looked at before each layer
   // How long the sequence was when it came, the same in each of its calls. Rotary scaling that
   // follows a sequence's length goes by it; 0: all tokens are as if generated one by one.
@@ -66,6 +69,8 @@ class LanguageModel {
   virtual std::string compute_dtype() const = 0;
   // What an operator should know about how it was loaded, each to go on after its name.
   virtual const std::vector<std::string>& notes() const = 0;
+  // For analyses of what a forward pass has left; live as long as the model.
+  virtual const ModelParts& parts() const = 0;
   virtual std::unique_ptr<Workspace> NewWorkspace() const = 0;
 
   // Runs the batch. `logits` is [sum of logits_rows, vocab_size], rows in batch order, written for

@@ -77,13 +77,18 @@ void ApplyRowByRow(const Linear& linear, MatrixRef x, MatrixRef y) {
 class MixingModel : public LanguageModel {
  public:
   MixingModel(ModelConfig config, MixingWeights weights)
-      : config_(std::move(config)), weights_(std::move(weights)) {}
+      : config_(std::move(config)), weights_(std::move(weights)) {
+    parts_ = {.backend = &OrderFreeSums(),
+              .layers = {{.shape = Shape()}},
+              .head = {.unembedding = weights_.unembedding.get(), .one_row_at_a_time = true}};
+  }
 
   const ModelConfig& config() const override { return config_; }
   int64_t parameter_count() const override { return weights_.parameter_count; }
   int64_t weight_bytes() const override { return weights_.bytes; }
   std::string compute_dtype() const override { return "F32"; }
   const std::vector<std::string>& notes() const override { return notes_; }
+  const ModelParts& parts() const override { return parts_; }
   std::unique_ptr<Workspace> NewWorkspace() const override {
     return std::make_unique<MixingWorkspace>();
   }
@@ -100,19 +105,25 @@ class MixingModel : public LanguageModel {
     const MatrixRef queries_keys = batch.Rows(space.queries_keys, 2 * config_.width);
     const MatrixRef values = batch.Rows(space.values, config_.width);
     const MatrixRef mixed = batch.Rows(space.mixed, config_.width);
+    const MatrixRef queries = queries_keys.Columns(0, config_.width);
+    const MatrixRef keys = queries_keys.Columns(config_.width, config_.width);
     Embed(batch, x);
+    batch.Visit(Site::kResidual, 0, x);
     FindQueriesKeys(batch, x, queries_keys);
     ApplyRowByRow(*weights_.values, x, values);
-    batch.Attend(OrderFreeSums(), Shape(), /*layer=*/0,
-                 {queries_keys.Columns(0, config_.width),
-                  queries_keys.Columns(config_.width, config_.width), values},
+    batch.Visit(Site::kQuery, 0, queries);
+    batch.Visit(Site::kKey, 0, keys);
+    batch.Visit(Site::kValue, 0, values);
+    batch.Attend(OrderFreeSums(), parts_.layers[0].shape, /*layer=*/0, {queries, keys, values},
                  mixed);
+    for (Site site : {Site::kMixed, Site::kAttentionOut}) batch.Visit(site, 0, mixed);
+    batch.Visit(Site::kResidual, 1, mixed);
 
     batch.DropStopped({mixed});
     batch.ReportHiddenStates(mixed, x, [](MatrixRef) {});
-    batch.Unembed(mixed, x, logits, [this](MatrixRef rows, MatrixRef out) {
-      ApplyRowByRow(*weights_.unembedding, rows, out);
-    });
+    AlignedBuffer no_scratch;
+    batch.Unembed(mixed, x, logits,
+                  [&](MatrixRef rows, MatrixRef out) { Unembed(parts_, rows, out, no_scratch); });
     batch.Commit();
     return absl::OkStatus();
   }
@@ -165,6 +176,7 @@ class MixingModel : public LanguageModel {
   const ModelConfig config_;
   const MixingWeights weights_;
   const std::vector<std::string> notes_;  // none
+  ModelParts parts_;
 };
 
 }  // namespace

@@ -6,7 +6,9 @@
 #include <cstdint>
 
 #include "absl/types/span.h"
+#include "model/base/matrix.h"
 #include "model/kernels/backend.h"
+#include "model/transformer/site.h"
 
 namespace heed {
 
@@ -15,6 +17,10 @@ namespace heed {
 class ForwardObserver {
  public:
   virtual ~ForwardObserver() = default;
+
+  // Before this position it wants nothing, so that a sequence may begin there with the keys and
+  // values of another one that began with the same tokens. Asked before the first pass.
+  virtual int64_t FirstWatchedPosition() const { return 0; }
 
   // Asked before each layer, on the engine thread: which rows of the positions [begin, end), which
   // this pass computes. What the spans point to must stay valid until the layer is done.
@@ -37,6 +43,14 @@ class ForwardObserver {
   // final norm where the model has one; for a masked language model what its head reads. Called on
   // the engine thread, once for each wanted position; the span is only valid during the call.
   virtual void OnHiddenState(int64_t /*position*/, absl::Span<const float> /*state*/) {}
+
+  // Asked at each site a pass comes by, on the engine thread.
+  virtual bool WantSite(Site /*site*/, int /*layer*/) { return false; }
+
+  // The rows of a wanted site, of the positions from `first_position` on that this pass computes.
+  // Called on the engine thread; the rows are only valid during the call.
+  virtual void OnSite(Site /*site*/, int /*layer*/, int64_t /*first_position*/,
+                      ConstMatrixRef /*rows*/) {}
 };
 
 }  // namespace heed

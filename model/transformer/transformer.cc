@@ -56,6 +56,7 @@ struct TransformerWorkspace : public Workspace {
   AlignedBuffer mixed;           // [n_tokens, query_width]
   AlignedBuffer up;              // [n_tokens, ffn_width], doubled when gated
   AlignedBuffer activated;       // [n_tokens, ffn_width], gated models only
+  AlignedBuffer addend;          // [n_tokens, width], where a half's result is watched only
   AlignedBuffer cos[2], sin[2];  // [n_tokens, pairs] of each rotation
 };
 
@@ -68,6 +69,7 @@ class Transformer : public LanguageModel {
       if (config_.windowed_rope) AddRotation(*config_.windowed_rope);
     }
     if (config_.position == PositionKind::kAlibi) slopes_ = AlibiSlopes(config_.n_heads);
+    parts_ = FindParts();
   }
 
   const ModelConfig& config() const override { return config_; }
@@ -75,6 +77,7 @@ class Transformer : public LanguageModel {
   int64_t weight_bytes() const override { return weights_.bytes; }
   std::string compute_dtype() const override { return weights_.compute_dtype; }
   const std::vector<std::string>& notes() const override { return weights_.notes; }
+  const ModelParts& parts() const override { return parts_; }
   std::unique_ptr<Workspace> NewWorkspace() const override {
     return std::make_unique<TransformerWorkspace>();
   }
@@ -101,10 +104,18 @@ class Transformer : public LanguageModel {
   void Rotate(Pass& pass, int layer, MatrixRef queries_keys) const;
   MatrixRef FeedForward(Pass& pass, const HalfWeights& mlp, ConstMatrixRef x) const;
   MatrixRef NormBefore(Pass& pass, const HalfWeights& half, MatrixRef unless_present) const;
-  void AddResult(Pass& pass, const HalfWeights& half, ConstMatrixRef result) const;
+  void AddResult(Pass& pass, const HalfWeights& half, ConstMatrixRef result, Site site,
+                 int layer) const;
+  void AddProduct(Pass& pass, const Linear& out, ConstMatrixRef result, Site site, int layer) const;
   void ReportHiddenStates(Pass& pass) const;
-  void Unembed(Pass& pass, MatrixRef logits) const;
-  void UnembedRows(Pass& pass, MatrixRef x, MatrixRef logits) const;
+  void UnembedWanted(Pass& pass, MatrixRef logits) const;
+
+  ModelParts FindParts() const;
+  AttentionShape ShapeOf(int layer) const;
+  NormPart Part(const NormWeights& norm) const { return {config_.norm, Parameters(norm)}; }
+  HalfParts Part(const HalfWeights& half) const {
+    return {half.out.get(), Part(half.inside), Part(half.after)};
+  }
 
   void AddRotation(const RopeParameters& rope) {
     const int dim = config_.rotary_dim > 0 ? config_.rotary_dim : config_.head_dim;
@@ -130,6 +141,7 @@ class Transformer : public LanguageModel {
   const Backend& backend_;
   std::vector<Rotation> rotations_;  // empty: no rotary positions
   std::vector<float> slopes_;        // [n_heads]; empty: no ALiBi
+  ModelParts parts_;
 };
 
 absl::Status Transformer::Forward(absl::Span<SequenceSlice> batch, MatrixRef logits,
@@ -146,8 +158,9 @@ absl::Status Transformer::Forward(absl::Span<SequenceSlice> batch, MatrixRef log
     if (pass.batch.n_tokens() == 0) return absl::OkStatus();
     RunLayer(pass, layer);
   }
+  pass.batch.Visit(Site::kResidual, config_.n_layers, Residual(pass));
   ReportHiddenStates(pass);
-  Unembed(pass, logits);
+  UnembedWanted(pass, logits);
   pass.batch.Commit();
   return absl::OkStatus();
 }
@@ -230,14 +243,19 @@ void Transformer::DropStopped(Pass& pass) const {
 void Transformer::RunLayer(Pass& pass, int index) const {
   const LayerWeights& layer = weights_.layers[config_.group_of(index)];
   const MatrixRef x = Residual(pass);
+  pass.batch.Visit(Site::kResidual, index, x);
   const MatrixRef h = NormBefore(pass, layer.attention, x);
   Attend(pass, index, h);
   const MatrixRef mixed = pass.Rows(pass.space.mixed, config_.query_width());
-  if (!config_.parallel_residual) AddResult(pass, layer.attention, mixed);
+  const auto add_attention = [&] {
+    AddResult(pass, layer.attention, mixed, Site::kAttentionOut, index);
+    pass.batch.Visit(Site::kResidualMid, index, x);
+  };
+  if (!config_.parallel_residual) add_attention();
   const MatrixRef activated =
       FeedForward(pass, layer.mlp, NormBefore(pass, layer.mlp, config_.parallel_residual ? h : x));
-  if (config_.parallel_residual) AddResult(pass, layer.attention, mixed);
-  AddResult(pass, layer.mlp, activated);
+  if (config_.parallel_residual) add_attention();
+  AddResult(pass, layer.mlp, activated, Site::kMlpOut, index);
 }
 
 // What a half reads: the stream after the half's norm, or what is given where it has none.
@@ -250,17 +268,34 @@ MatrixRef Transformer::NormBefore(Pass& pass, const HalfWeights& half,
 }
 
 // Adds out(result) to the stream, with the norms that the half has on the way.
-void Transformer::AddResult(Pass& pass, const HalfWeights& half, ConstMatrixRef result) const {
+void Transformer::AddResult(Pass& pass, const HalfWeights& half, ConstMatrixRef result, Site site,
+                            int layer) const {
   const MatrixRef x = Residual(pass);
   if (half.inside.present()) {
     const MatrixRef h = pass.Rows(pass.space.normed, config_.width);
     half.out->Apply(result, h);
     Normalize(half.inside, h, h);
+    pass.batch.Visit(site, layer, h);
     backend_.Add(h, x);
   } else {
-    half.out->Apply(result, x, Linear::Write::kAccumulate);
+    AddProduct(pass, *half.out, result, site, layer);
   }
   if (half.after.present()) Normalize(half.after, x, x);
+}
+
+// A product that is added as it is made is nowhere to be seen, so it is made once more for whoever
+// looks; the stream gets the bits that it gets without them.
+void Transformer::AddProduct(Pass& pass, const Linear& out, ConstMatrixRef result, Site site,
+                             int layer) const {
+  const MatrixRef x = Residual(pass);
+  const std::vector<int64_t> changed = pass.batch.VisitAddend(
+      site, layer, x, pass.space.addend, [&](int64_t first_row, MatrixRef rows) {
+        out.Apply(result.Rows(first_row, rows.rows), rows);
+      });
+  out.Apply(result, x, Linear::Write::kAccumulate);
+  for (int64_t row : changed) {
+    std::copy_n(pass.space.addend.data() + row * x.cols, x.cols, x.Row(row).data());
+  }
 }
 
 // Fills space.mixed from x.
@@ -272,17 +307,13 @@ void Transformer::Attend(Pass& pass, int index, ConstMatrixRef x) const {
   if (layer.query_norm.present()) NormalizeHeads(layer.query_norm, qkv.Columns(0, q));
   if (layer.key_norm.present()) NormalizeHeads(layer.key_norm, qkv.Columns(q, kv));
   Rotate(pass, index, qkv.Columns(0, q + kv));
-  const AttentionShape shape{config_.n_heads,
-                             config_.n_kv_heads,
-                             config_.head_dim,
-                             static_cast<float>(config_.scale_of(index)),
-                             config_.causal,
-                             config_.window_of(index),
-                             static_cast<float>(config_.attention_soft_cap),
-                             slopes_};
-  pass.batch.Attend(backend_, shape, index,
-                    {qkv.Columns(0, q), qkv.Columns(q, kv), qkv.Columns(q + kv, kv)},
-                    pass.Rows(pass.space.mixed, q));
+  pass.batch.Visit(Site::kQuery, index, qkv.Columns(0, q));
+  pass.batch.Visit(Site::kKey, index, qkv.Columns(q, kv));
+  pass.batch.Visit(Site::kValue, index, qkv.Columns(q + kv, kv));
+  const MatrixRef mixed = pass.Rows(pass.space.mixed, q);
+  pass.batch.Attend(backend_, parts_.layers[index].shape, index,
+                    {qkv.Columns(0, q), qkv.Columns(q, kv), qkv.Columns(q + kv, kv)}, mixed);
+  pass.batch.Visit(Site::kMixed, index, mixed);
 }
 
 void Transformer::Rotate(Pass& pass, int layer, MatrixRef queries_keys) const {
@@ -314,28 +345,37 @@ void Transformer::ReportHiddenStates(Pass& pass) const {
 }
 
 // Logits of the wanted rows only.
-void Transformer::Unembed(Pass& pass, MatrixRef logits) const {
+void Transformer::UnembedWanted(Pass& pass, MatrixRef logits) const {
   const MatrixRef x = Residual(pass);
-  pass.batch.Unembed(x, pass.Rows(pass.space.normed, config_.width), logits,
-                     [&](MatrixRef rows, MatrixRef out) { UnembedRows(pass, rows, out); });
+  pass.batch.Unembed(
+      x, pass.Rows(pass.space.normed, config_.width), logits,
+      [&](MatrixRef rows, MatrixRef out) { Unembed(parts_, rows, out, pass.space.mixed); });
 }
 
-// Overwrites x.
-void Transformer::UnembedRows(Pass& pass, MatrixRef x, MatrixRef logits) const {
-  FinalNorm(x);
-  MatrixRef h = x;
-  if (weights_.head != nullptr) {
-    h = pass.Rows(pass.space.mixed, config_.table_width()).Rows(0, x.rows);
-    weights_.head->Apply(x, h);
+AttentionShape Transformer::ShapeOf(int layer) const {
+  return {config_.n_heads,
+          config_.n_kv_heads,
+          config_.head_dim,
+          static_cast<float>(config_.scale_of(layer)),
+          config_.causal,
+          config_.window_of(layer),
+          static_cast<float>(config_.attention_soft_cap),
+          slopes_};
+}
+
+ModelParts Transformer::FindParts() const {
+  ModelParts parts{.backend = &backend_};
+  for (int i = 0; i < config_.n_layers; ++i) {
+    const LayerWeights& layer = weights_.layers[config_.group_of(i)];
+    parts.layers.push_back({ShapeOf(i), Part(layer.attention), Part(layer.mlp)});
   }
-  if (weights_.head_norm.present()) {
-    backend_.Activate(config_.head_activation, h);
-    Normalize(weights_.head_norm, h, h);
-  }
-  weights_.unembedding->Apply(h, logits);
-  if (config_.logit_soft_cap != 0) {
-    backend_.SoftCap(static_cast<float>(config_.logit_soft_cap), logits);
-  }
+  parts.head = {.norm = Part(weights_.final_norm),
+                .projection = weights_.head.get(),
+                .activation = config_.head_activation,
+                .activated_norm = Part(weights_.head_norm),
+                .unembedding = weights_.unembedding.get(),
+                .soft_cap = static_cast<float>(config_.logit_soft_cap)};
+  return parts;
 }
 
 }  // namespace

@@ -107,6 +107,7 @@ class FakeLanguageModel : public LanguageModel {
   int64_t weight_bytes() const override { return 4; }
   std::string compute_dtype() const override { return "F32"; }
   const std::vector<std::string>& notes() const override { return notes_; }
+  const ModelParts& parts() const override { return parts_; }
   std::unique_ptr<Workspace> NewWorkspace() const override {
     ++workspaces_;
     return std::make_unique<Workspace>();
@@ -167,6 +168,7 @@ class FakeLanguageModel : public LanguageModel {
 
  private:
   const std::vector<std::string> notes_;  // none
+  const ModelParts parts_;  // none
 
   void Record(absl::Span<const SequenceSlice> batch) const {
     BatchRecord record;

@@ -140,9 +140,10 @@ class AttentionRecorder : public ForwardObserver {
 // One sequence on a model of its own pool.
 class Runner {
  public:
-  explicit Runner(const LanguageModel* model, ForwardObserver* observer = nullptr)
+  explicit Runner(const LanguageModel* model, ForwardObserver* observer = nullptr,
+                  ForwardEditor* editor = nullptr)
       : model_(model),
-        plan_{observer},
+        plan_{observer, editor},
         pool_(KvLayout::For(model->config()), PagesFor(model->config().context_window)),
         cache_(&pool_),
         workspace_(model->NewWorkspace()) {
@@ -157,7 +158,8 @@ class Runner {
     std::vector<int64_t> rows(model_->config().has_head ? tokens.size() : 0);
     std::iota(rows.begin(), rows.end(), 0);
     std::vector<float> logits(rows.size() * model_->config().vocab_size);
-    SequenceSlice slice{tokens, &cache_, rows, plan_.observer != nullptr ? &plan_ : nullptr};
+    const bool is_plain = plan_.observer == nullptr && plan_.editor == nullptr;
+    SequenceSlice slice{tokens, &cache_, rows, is_plain ? nullptr : &plan_};
     if (prompt_tokens_ == 0) set_prompt_tokens(tokens.size());
     slice.prompt_tokens = prompt_tokens_;
     const MatrixRef out(logits.data(), static_cast<int64_t>(rows.size()),
