@@ -38,14 +38,19 @@ void ModelLane::Review(SequenceList& sequences, bool woken) {
 void ModelLane::Admit() {
   while (!queue_.empty() && static_cast<int64_t>(live_.size()) < options_.max_live_sequences) {
     const SequenceList::iterator head = queue_.begin();
-    // The head of the queue waits for pages, and everyone behind it with it: a stream of small
-    // requests must not keep a large one out for ever.
-    if (PagesFor(head->max_tokens()) > model_->kv_pool->free_pages()) return;
-    const absl::Status status = CatchExceptions([&] { return head->Admit(); });
+    bool is_admitted = false;
+    const absl::Status status = CatchExceptions([&] {
+      is_admitted = head->Admit(options_.prefix_cache);
+      return absl::OkStatus();
+    });
     if (!status.ok()) {
       End(queue_, head, status);
       continue;
     }
+    // The head of the queue waits for pages, and everyone behind it with it: a stream of small
+    // requests must not keep a large one out for ever.
+    if (!is_admitted) return;
+    counters_->cached_tokens += head->cached_tokens();
     live_.splice(live_.end(), queue_, head);
     --counters_->queued;
     ++counters_->live;

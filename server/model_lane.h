@@ -24,6 +24,7 @@ struct EngineCounters {
   std::atomic<int64_t> live{0};
   std::atomic<int64_t> steps{0};
   std::atomic<int64_t> prompt_tokens{0};
+  std::atomic<int64_t> cached_tokens{0};
   std::atomic<int64_t> generated_tokens{0};
 };
 

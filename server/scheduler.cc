@@ -160,6 +160,7 @@ class Scheduler::Impl {
             .live = counters_.live,
             .steps = counters_.steps,
             .prompt_tokens = counters_.prompt_tokens,
+            .cached_tokens = counters_.cached_tokens,
             .generated_tokens = counters_.generated_tokens};
   }
 

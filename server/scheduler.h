@@ -32,6 +32,8 @@ namespace heed {
 struct EngineTimings {
   absl::Duration queue;    // from Submit to the first step that ran the sequence
   absl::Duration compute;  // from that step to the end
+  // Of the prompt, that were not run: their keys and values were there from an earlier sequence.
+  int64_t cached_tokens = 0;
 };
 
 // One call's own part of a sequence: what to do with logits, and how to end. All methods are called
@@ -55,7 +57,8 @@ class SequenceTask {
                                                           ConstMatrixRef logits) = 0;
 
   // A piece of the prompt, positions [begin, end), has gone through all layers (its observer has
-  // seen its rows). Called before OnLogits of the same positions.
+  // seen its rows). Called before OnLogits of the same positions. The first piece begins after the
+  // tokens that were cached.
   virtual void OnPromptChunk(int64_t begin, int64_t end) {}
 
   // Exactly once, and last: OK, or why the sequence ended early. Resources of the sequence are free
@@ -94,6 +97,10 @@ struct SchedulerOptions {
   int64_t max_step_logits_rows = 64;
   // A parked sequence is ended with ABORTED (SLOW_READER) after this long.
   absl::Duration stall_timeout = absl::Seconds(30);
+  // A prompt that begins like an earlier one of its model begins with that one's keys and values,
+  // up to the first position whose logits or whose observer's rows are wanted. Answers are the same
+  // to the bit; but how fast one comes tells that somebody has asked for something like it.
+  bool prefix_cache = true;
   int threads = 0;  // OpenMP team of the engine thread; 0: leave as it is
   std::function<absl::Time()> now = absl::Now;  // of timings and stall_timeout
 };
@@ -106,6 +113,7 @@ struct SchedulerStats {
   int64_t live = 0;
   int64_t steps = 0;
   int64_t prompt_tokens = 0;     // run so far
+  int64_t cached_tokens = 0;     // of prompts, that did not have to be run
   int64_t generated_tokens = 0;  // appended so far
 };
 

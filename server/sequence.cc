@@ -25,11 +25,37 @@ bool AllFinite(absl::Span<const float> values) {
 
 }  // namespace
 
-absl::Status Sequence::Admit() {
+bool Sequence::Admit(bool share_prefix) {
+  const int64_t max_tokens = prompt_tokens_ + request_.max_new_tokens;
+  const PrefixSharing sharing =
+      share_prefix && request_.plan.editor == nullptr
+          ? SharingOf(request_.model->model->config(), prompt_tokens_, max_tokens)
+          : PrefixSharing();
+  const absl::Span<const TokenId> prefix =
+      absl::MakeConstSpan(tokens_).first(std::min(sharing.tokens, FirstNeededPosition()));
   auto cache = std::make_unique<KvCache>(request_.model->kv_pool.get());
-  HEED_RETURN_IF_ERROR(cache->Reserve(prompt_tokens() + request_.max_new_tokens));
+  if (!cache->ReserveAfter(prefix, sharing.kind, max_tokens).ok()) return false;
+  tokens_.reserve(max_tokens);
+  shareable_tokens_ = sharing.tokens;
+  position_ = cached_tokens_ = cache->size();
   cache_ = std::move(cache);
-  return absl::OkStatus();
+  return true;
+}
+
+// The first position that somebody wants to see something of. The last of the prompt always runs.
+int64_t Sequence::FirstNeededPosition() const {
+  int64_t position = prompt_tokens_ - 1;
+  if (!request_.logits_positions.empty()) {
+    position = std::min(position, request_.logits_positions.front());
+  }
+  if (const ForwardObserver* const observer = request_.plan.observer) {
+    position = std::min(position, observer->FirstWatchedPosition());
+  }
+  return position;
+}
+
+void Sequence::SharePages() {
+  cache_->Share(absl::MakeConstSpan(tokens_).first(std::min(position_, shareable_tokens_)));
 }
 
 absl::Status Sequence::Review(bool woken, absl::Time now, absl::Duration stall_timeout) {
@@ -55,7 +81,7 @@ absl::Duration Sequence::Patience(absl::Time now, absl::Duration stall_timeout) 
 }
 
 RunnableSequence Sequence::View() const {
-  return {position_, prompt_tokens(),
+  return {position_, prompt_tokens_,
           absl::MakeConstSpan(request_.logits_positions).subspan(next_logits_), last_step_};
 }
 
@@ -72,28 +98,26 @@ SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::T
   for (int64_t position : positions_) rows_.push_back(position - planned.begin);
 
   SequenceSlice slice;
-  slice.tokens =
-      in_prompt()
-          ? absl::MakeConstSpan(request_.prompt).subspan(planned.begin, planned.end - planned.begin)
-          : absl::MakeConstSpan(&*next_token_, 1);
+  slice.tokens = absl::MakeConstSpan(tokens_).subspan(planned.begin, planned.end - planned.begin);
   slice.cache = cache_.get();
   slice.logits_rows = rows_;
-  slice.plan = request_.plan.observer == nullptr ? nullptr : &request_.plan;
+  const ForwardPlan& plan = request_.plan;
+  slice.plan = plan.observer == nullptr && plan.editor == nullptr ? nullptr : &plan;
   slice.stop = request_.stop.get();
-  slice.prompt_tokens = prompt_tokens();
+  slice.prompt_tokens = prompt_tokens_;
   return slice;
 }
 
 absl::Status Sequence::Deliver(const PlannedSlice& planned, ConstMatrixRef logits) {
   const bool was_in_prompt = in_prompt();
   position_ = planned.end;
-  next_token_.reset();
+  HEED_RETURN_IF_ERROR(CheckFinite(logits));
+  SharePages();
   if (was_in_prompt) {
     next_logits_ += planned.logits_rows;
     request_.task->OnPromptChunk(planned.begin, planned.end);
   }
   if (logits.rows == 0) return absl::OkStatus();
-  HEED_RETURN_IF_ERROR(CheckFinite(logits));
   HEED_ASSIGN_OR_RETURN(const std::optional<TokenId> token,
                         request_.task->OnLogits(positions_, logits));
   return token.has_value() ? Append(*token) : absl::OkStatus();
@@ -115,15 +139,15 @@ absl::Status Sequence::CheckFinite(ConstMatrixRef logits) const {
 absl::Status Sequence::Append(TokenId token) {
   const bool at_end = !in_prompt() && positions_.back() == position_ - 1;
   const bool known = token >= 0 && token < request_.model->model->config().vocab_size;
-  if (!at_end || !known || appended_tokens_ >= request_.max_new_tokens) {
+  const int64_t appended_tokens = static_cast<int64_t>(tokens_.size()) - prompt_tokens_;
+  if (!at_end || !known || appended_tokens >= request_.max_new_tokens) {
     return MakeError(
         absl::StatusCode::kInternal, "BAD_TASK_TOKEN",
         absl::StrCat("token ", token, " was appended at position ", position_, " after ",
-                     appended_tokens_, " of at most ", request_.max_new_tokens,
+                     appended_tokens, " of at most ", request_.max_new_tokens,
                      "; a task may append known tokens after the prompt only"));
   }
-  next_token_ = token;
-  ++appended_tokens_;
+  tokens_.push_back(token);
   return absl::OkStatus();
 }
 
@@ -136,7 +160,8 @@ void Sequence::Finish(const absl::Status& status, absl::Time now) {
   cache_.reset();
   const absl::Time started = started_.value_or(now);
   request_.task->OnDone(status, {.queue = std::max(started - submitted_, absl::ZeroDuration()),
-                                 .compute = std::max(now - started, absl::ZeroDuration())});
+                                 .compute = std::max(now - started, absl::ZeroDuration()),
+                                 .cached_tokens = cached_tokens_});
 }
 
 }  // namespace heed

@@ -23,19 +23,22 @@ namespace heed {
 class Sequence {
  public:
   Sequence(EngineRequest request, absl::Time submitted)
-      : request_(std::move(request)), submitted_(submitted) {}
+      : request_(std::move(request)),
+        tokens_(std::move(request_.prompt)),
+        prompt_tokens_(static_cast<int64_t>(tokens_.size())),
+        submitted_(submitted) {}
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
 
   const std::shared_ptr<const ServedModel>& model() const { return request_.model; }
 
-  // The prompt and all tokens that may follow.
-  int64_t max_tokens() const { return prompt_tokens() + request_.max_new_tokens; }
-
-  // Takes pages for max_tokens(), so that a live sequence never lacks one. RESOURCE_EXHAUSTED,
-  // changing nothing, when the pool has too few free ones.
-  absl::Status Admit();
+  // Takes pages for the prompt and all tokens that may follow, so that a live sequence never lacks
+  // one; with `share_prefix`, those of an earlier sequence as far as it began with the same tokens.
+  // False, changing nothing, when the pool has too few.
+  bool Admit(bool share_prefix);
   bool admitted() const { return cache_ != nullptr; }
+  // Of the prompt, that were in the pages and need not run.
+  int64_t cached_tokens() const { return cached_tokens_; }
 
   // Why the sequence must end now, if it must: it was cancelled, its deadline passed, or its reader
   // has stalled for `stall_timeout`. Parks a decoding sequence whose task cannot go on; a parked
@@ -58,10 +61,10 @@ class Sequence {
   absl::Status Deliver(const PlannedSlice& planned, ConstMatrixRef logits);
 
   // A token was appended and waits to be run.
-  bool has_next_token() const { return next_token_.has_value(); }
+  bool has_next_token() const { return !in_prompt() && !complete(); }
   // All tokens have run.
-  bool complete() const { return position_ >= prompt_tokens() && !has_next_token(); }
-  bool in_prompt() const { return position_ < prompt_tokens(); }
+  bool complete() const { return position_ >= static_cast<int64_t>(tokens_.size()); }
+  bool in_prompt() const { return position_ < prompt_tokens_; }
 
   // What a slice that Forward reported as stopped ends with.
   absl::Status StopReason() const;
@@ -70,16 +73,19 @@ class Sequence {
   void Finish(const absl::Status& status, absl::Time now);
 
  private:
-  int64_t prompt_tokens() const { return static_cast<int64_t>(request_.prompt.size()); }
+  int64_t FirstNeededPosition() const;
+  void SharePages();
   absl::Status CheckFinite(ConstMatrixRef logits) const;
   absl::Status Append(TokenId token);
 
   EngineRequest request_;
+  std::vector<TokenId> tokens_;  // the prompt, then those that were appended
+  const int64_t prompt_tokens_;
   std::unique_ptr<KvCache> cache_;
-  int64_t position_ = 0;    // tokens that have run
-  size_t next_logits_ = 0;  // first of request_.logits_positions that has not been answered
-  int64_t appended_tokens_ = 0;
-  std::optional<TokenId> next_token_;
+  int64_t cached_tokens_ = 0;
+  int64_t shareable_tokens_ = 0;    // whose keys and values another sequence may use
+  int64_t position_ = 0;            // tokens that have run
+  size_t next_logits_ = 0;          // first of request_.logits_positions that has not been answered
   std::vector<int64_t> positions_;  // of the running slice's logits rows
   std::vector<int64_t> rows_;       // the same, relative to the slice
   int64_t last_step_ = 0;

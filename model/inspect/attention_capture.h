@@ -32,6 +32,9 @@ class PromptCapture final : public ForwardObserver {
                                                                int64_t key_count, int layer_count,
                                                                int head_count);
 
+  int64_t FirstWatchedPosition() const override {
+    return choice_.queries.empty() ? 0 : choice_.queries.front();
+  }
   AttentionRows WantAttention(int layer, int64_t begin, int64_t end) override;
   void OnAttentionRow(int layer, int head, int64_t query, absl::Span<const float> weights) override;
 
@@ -61,6 +64,7 @@ class StepCapture final : public ForwardObserver {
   // choice.queries is not used.
   StepCapture(AttentionChoice choice, int64_t prompt_length, int layer_count, int head_count);
 
+  int64_t FirstWatchedPosition() const override { return prompt_length_ - 1; }
   AttentionRows WantAttention(int layer, int64_t begin, int64_t end) override;
   void OnAttentionRow(int layer, int head, int64_t query, absl::Span<const float> weights) override;
 

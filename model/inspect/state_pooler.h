@@ -29,6 +29,7 @@ class StatePooler final : public ForwardObserver {
  public:
   explicit StatePooler(const StatePoolerOptions& options);
 
+  int64_t FirstWatchedPosition() const override { return wanted_.front(); }
   AttentionRows WantAttention(int layer, int64_t begin, int64_t end) override { return {}; }
   void OnAttentionRow(int layer, int head, int64_t query,
                       absl::Span<const float> weights) override {}
