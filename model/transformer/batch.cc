@@ -20,6 +20,28 @@ class LayerSink : public AttentionRowSink {
   int layer_;
 };
 
+// A slice's editor at one layer.
+class LayerEditor : public AttentionRowEditor {
+ public:
+  LayerEditor(const ForwardEditor* editor, int layer) : editor_(editor), layer_(layer) {}
+  bool Edits(int head, int64_t query) const override {
+    return editor_->EditsRow(layer_, head, query);
+  }
+  AttentionMask MaskOf(int head, int64_t query) const override {
+    return editor_->MaskOf(layer_, head, query);
+  }
+  void EditScores(int head, int64_t query, absl::Span<float> scores) const override {
+    editor_->EditScores(layer_, head, query, scores);
+  }
+  void EditWeights(int head, int64_t query, absl::Span<float> weights) const override {
+    editor_->EditWeights(layer_, head, query, weights);
+  }
+
+ private:
+  const ForwardEditor* editor_;
+  int layer_;
+};
+
 void MoveRows(MatrixRef matrix, int64_t from, int64_t to, int64_t count) {
   std::memmove(matrix.Row(to).data(), matrix.Row(from).data(), count * matrix.cols * sizeof(float));
 }
@@ -83,7 +105,9 @@ void LiveBatch::Attend(const Backend& backend, const AttentionShape& shape, int 
                        const AttentionInputs& inputs, MatrixRef mixed) {
   std::vector<AttentionSlice> slices;
   std::vector<LayerSink> sinks;
+  std::vector<LayerEditor> editors;
   sinks.reserve(live_.size());
+  editors.reserve(live_.size());
   pages_.resize(live_.size());
   for (size_t i = 0; i < live_.size(); ++i) {
     const LiveSlice& live = live_[i];
@@ -96,6 +120,10 @@ void LiveBatch::Attend(const Backend& backend, const AttentionShape& shape, int 
     if (ForwardObserver* const observer = live.observer()) {
       slice.watched = observer->WantAttention(layer, first, first + rows);
       slice.sink = &sinks.emplace_back(observer, layer);
+    }
+    if (ForwardEditor* const editor = live.editor()) {
+      slice.edited = editor->EditedAttention(layer, first, first + rows);
+      slice.editor = &editors.emplace_back(editor, layer);
     }
     slices.push_back(slice);
   }

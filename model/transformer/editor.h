@@ -27,15 +27,21 @@ class ForwardEditor {
                         MatrixRef /*rows*/) const {}
 
   // Asked before each layer, on the engine thread: which attention rows of the positions
-  // [begin, end), which this pass computes, are edited. What the spans point to must stay valid
-  // until the layer is done.
+  // [begin, end), which this pass computes, are edited: those of these heads and queries that
+  // EditsRow does not take out. What the spans point to must stay valid until the layer is done.
   virtual AttentionRows EditedAttention(int /*layer*/, int64_t /*begin*/, int64_t /*end*/) {
     return {};
   }
 
-  // The scores of one edited row, one for each key that a row may see (as OnAttentionRow's), before
-  // the softmax: scaled, soft-capped, lowered by the slope; -inf for a key outside the window.
-  // Called from several threads at once for different rows.
+  // The rest is called from several threads at once for different rows.
+  virtual bool EditsRow(int /*layer*/, int /*head*/, int64_t /*query*/) const { return true; }
+
+  // Which keys one edited row sees. Later positions are those of the same pass.
+  virtual AttentionMask MaskOf(int /*layer*/, int /*head*/, int64_t /*query*/) const {
+    return AttentionMask::kOwn;
+  }
+
+  // The scores of one edited row, as AttentionRowEditor's.
   virtual void EditScores(int /*layer*/, int /*head*/, int64_t /*query*/,
                           absl::Span<float> /*scores*/) const {}
 
