@@ -1,0 +1,241 @@
+#include "server/trace_store.h"
+
+#include <atomic>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "model/base/error.h"
+#include "server/registry.h"
+#include "server/worker_pool.h"
+
+namespace heed {
+
+// The store only keeps it.
+struct TracedRun {
+  explicit TracedRun(std::atomic<int>* alive) : alive(alive) { ++*alive; }
+  ~TracedRun() { --*alive; }
+  std::atomic<int>* alive;
+};
+
+namespace {
+
+using testing::HasSubstr;
+
+class TraceStoreTest : public testing::Test {
+ protected:
+  TraceStoreTest() {
+    options_.max_bytes = 100;
+    options_.max_client_bytes = 60;
+    options_.max_ttl = absl::Seconds(100);
+    options_.idle_time = absl::Seconds(30);
+    options_.now = [this] { return now_; };
+    store_ = std::make_unique<TraceStore>(options_);
+  }
+
+  absl::StatusOr<std::string> Open(const std::string& client, int64_t bytes,
+                                   absl::Duration ttl = absl::Seconds(100)) {
+    auto reservation = store_->Reserve(client, bytes);
+    if (!reservation.ok()) return reservation.status();
+    return store_
+        ->Keep(*std::move(reservation), std::make_shared<TracedRun>(&alive_), model_, bytes, ttl)
+        .id;
+  }
+
+  std::string MustOpen(const std::string& client, int64_t bytes) {
+    return Open(client, bytes).value_or("");
+  }
+
+  bool Has(const std::string& id) {
+    const auto found = store_->Find(id);
+    if (!found.ok()) {
+      EXPECT_EQ(GetErrorDetails(found.status()).reason, "TRACE_NOT_FOUND");
+    }
+    return found.ok();
+  }
+
+  absl::Time now_ = absl::FromUnixSeconds(1000);
+  TraceStoreOptions options_;
+  std::atomic<int> alive_{0};
+  std::shared_ptr<ServedModel> model_ = std::make_shared<ServedModel>();
+  std::unique_ptr<TraceStore> store_;
+};
+
+TEST_F(TraceStoreTest, FindsWhatWasKeptUntilItIsClosed) {
+  const std::string id = MustOpen("a", 40);
+  EXPECT_EQ(id.size(), 32u);
+  const auto found = store_->Find(id);
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->model, model_);
+  EXPECT_EQ(store_->used_bytes(), 40);
+  EXPECT_EQ(store_->Close(id).value_or(-1), 40);
+  EXPECT_EQ(store_->used_bytes(), 0);
+  EXPECT_FALSE(Has(id));
+  EXPECT_EQ(store_->Close(id).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(alive_, 1);  // still read by its holder
+}
+
+TEST_F(TraceStoreTest, IdsAreAllDifferent) {
+  std::set<std::string> ids;
+  for (int i = 0; i < 50; ++i) ids.insert(MustOpen("a", 1));
+  EXPECT_EQ(ids.size(), 50u);
+}
+
+TEST_F(TraceStoreTest, ExpiresUnlessRenewed) {
+  const std::string first = *Open("a", 10, absl::Seconds(10));
+  const std::string second = *Open("a", 10, absl::Hours(10));
+  now_ += absl::Seconds(9);
+  EXPECT_EQ(store_->Renew(first, absl::Seconds(10))->expires, now_ + absl::Seconds(10));
+  now_ += absl::Seconds(9);
+  EXPECT_TRUE(Has(first));
+  now_ += absl::Seconds(1);
+  EXPECT_FALSE(Has(first));  // at its expiry, not after
+  EXPECT_TRUE(Has(second));
+  now_ += absl::Seconds(81);  // max_ttl bounds what was asked for
+  EXPECT_FALSE(Has(second));
+  EXPECT_EQ(store_->used_bytes(), 0);
+  EXPECT_EQ(alive_, 0);
+}
+
+TEST_F(TraceStoreTest, AClientsQuotaIsItsOwn) {
+  const std::string first = MustOpen("a", 40);
+  const auto refused = Open("a", 30);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(GetErrorDetails(refused.status()).reason, "TRACE_QUOTA");
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("your traces hold 40 of 60"));
+  EXPECT_TRUE(Open("b", 30).ok());
+  EXPECT_TRUE(Open("b", 30).ok());
+  EXPECT_THAT(std::string(Open("c", 1).status().message()),
+              HasSubstr("all clients' traces hold 100 of 100"));
+  EXPECT_TRUE(Has(first));
+}
+
+TEST_F(TraceStoreTest, MoreThanTheQuotaIsRefusedAndDropsNothing) {
+  const std::string id = MustOpen("a", 10);
+  now_ += absl::Seconds(60);
+  EXPECT_EQ(Open("a", 61).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Has(id));
+}
+
+TEST_F(TraceStoreTest, IdleTracesGiveWayLeastRecentlyUsedFirst) {
+  const std::string first = MustOpen("a", 20);
+  const std::string second = MustOpen("a", 20);
+  const std::string third = MustOpen("a", 20);
+  now_ += absl::Seconds(29);
+  EXPECT_FALSE(Open("a", 20).ok());  // none is idle yet
+  EXPECT_TRUE(Has(first));
+  now_ += absl::Seconds(1);
+  const std::string fourth = MustOpen("a", 20);
+  EXPECT_FALSE(Has(second));
+  EXPECT_TRUE(Has(first));
+  EXPECT_TRUE(Has(third));
+  now_ += absl::Seconds(31);  // all are idle, and `fourth` was used before `first`
+  EXPECT_FALSE(Open("a", 61).ok());
+  const std::string fifth = MustOpen("a", 20);
+  EXPECT_FALSE(Has(fourth));
+  EXPECT_TRUE(Has(first));
+  now_ += absl::Seconds(30);
+  EXPECT_TRUE(Has(fifth));
+  EXPECT_FALSE(Open("a", 60).ok());  // `fifth` was used just now
+}
+
+TEST_F(TraceStoreTest, OthersTracesDoNotGiveWayToAClientOverItsOwnQuota) {
+  const std::string others = MustOpen("b", 30);
+  now_ += absl::Seconds(60);
+  MustOpen("a", 60);
+  EXPECT_FALSE(Open("a", 20).ok());
+  EXPECT_TRUE(Has(others));
+}
+
+TEST_F(TraceStoreTest, OthersIdleTracesGiveWayWhenTheServerIsFull) {
+  const std::string own = MustOpen("a", 10);
+  const std::string others = MustOpen("b", 60);
+  now_ += absl::Seconds(60);
+  EXPECT_TRUE(Open("c", 60).ok());
+  EXPECT_FALSE(Has(others) && Has(own));
+  EXPECT_LE(store_->used_bytes(), 100);
+}
+
+TEST_F(TraceStoreTest, DiesWithItsModel) {
+  const std::string id = MustOpen("a", 40);
+  model_.reset();
+  EXPECT_FALSE(Has(id));
+  EXPECT_EQ(store_->used_bytes(), 0);
+  EXPECT_EQ(alive_, 0);
+}
+
+TEST_F(TraceStoreTest, AReservationThatWasNotKeptIsGivenBack) {
+  {
+    const auto reservation = store_->Reserve("a", 60);
+    ASSERT_TRUE(reservation.ok());
+    EXPECT_EQ(store_->used_bytes(), 60);
+    EXPECT_FALSE(store_->Reserve("a", 1).ok());
+  }
+  EXPECT_EQ(store_->used_bytes(), 0);
+  // What the run did not need is given back too.
+  auto reservation = store_->Reserve("a", 60);
+  store_->Keep(*std::move(reservation), nullptr, model_, 25, absl::Seconds(1));
+  EXPECT_EQ(store_->used_bytes(), 25);
+}
+
+TEST_F(TraceStoreTest, TwoHundredClientsAtOnceStayWithinTheQuota) {
+  std::atomic<int> opened{0};
+  std::atomic<int> refused{0};
+  std::atomic<int64_t> most{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 200; ++i) {
+    clients.emplace_back([&, i] {
+      const auto id = Open("client " + std::to_string(i % 10), 7);
+      int64_t used = store_->used_bytes();
+      int64_t seen = most.load();
+      while (used > seen && !most.compare_exchange_weak(seen, used)) {
+      }
+      if (id.ok()) {
+        ++opened;
+        EXPECT_TRUE(store_->Find(*id).ok());
+      } else {
+        ++refused;
+        EXPECT_EQ(id.status().code(), absl::StatusCode::kResourceExhausted);
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(opened, 14);
+  EXPECT_EQ(refused, 186);
+  EXPECT_LE(most, 100);
+  EXPECT_EQ(store_->used_bytes(), 98);
+  EXPECT_EQ(store_->size(), 14);
+}
+
+TEST(WorkerPoolTest, RunsAllThatWasPostedAndRefusesWhatDoesNotFit) {
+  std::atomic<int> ran{0};
+  absl::Mutex gate;
+  {
+    WorkerPool pool(1, 2);
+    gate.Lock();
+    absl::Notification started;
+    ASSERT_TRUE(pool.Post([&] {
+                      started.Notify();
+                      absl::MutexLock lock(&gate);
+                      ++ran;
+                    })
+                    .ok());
+    started.WaitForNotification();
+    EXPECT_TRUE(pool.Post([&] { ++ran; }).ok());
+    EXPECT_TRUE(pool.Post([&] { ++ran; }).ok());
+    const absl::Status full = pool.Post([&] { ++ran; });
+    EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(GetErrorDetails(full).reason, "QUEUE_FULL");
+    pool.Continue([&] { ++ran; });
+    gate.Unlock();
+  }
+  EXPECT_EQ(ran, 4);
+}
+
+}  // namespace
+}  // namespace heed
