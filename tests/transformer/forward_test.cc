@@ -62,6 +62,52 @@ TEST_P(ForwardTest, WatchingChangesNoBit) {
   EXPECT_FALSE(recorder.rows.empty());
 }
 
+// A sequence on the first pages of another one, beside a third.
+TEST_P(ForwardTest, ASharedPrefixGivesTheSameBits) {
+  const ModelConfig& config = model_->config();
+  const std::vector<TokenId> ids = RandomTokens(config, 45, 5);
+  const int64_t n = static_cast<int64_t>(ids.size()), shared = (n - 1) / kPageTokens * kPageTokens;
+  const PrefixSharing sharing = SharingOf(config, n, n);
+  if (!causal()) {
+    EXPECT_EQ(sharing.tokens, 0);
+    return;
+  }
+  AttentionRecorder all(config), some(config);
+  const std::vector<float> whole = Runner(model_.get(), &all).Append(ids);
+
+  KvPool pool(KvLayout::For(config), 12);
+  KvCache first(&pool), second(&pool), third(&pool);
+  const std::unique_ptr<Workspace> workspace = model_->NewWorkspace();
+  std::vector<int64_t> rows;
+  for (int64_t r = 0; r < n - shared && config.has_head; ++r) rows.push_back(r);
+  std::vector<float> logits(rows.size() * config.vocab_size);
+  const auto run = [&](std::vector<SequenceSlice> slices) {
+    const int64_t count = static_cast<int64_t>(slices.back().logits_rows.size());
+    EXPECT_TRUE(model_
+                    ->Forward(absl::MakeSpan(slices), {logits.data(), count, config.vocab_size},
+                              workspace.get())
+                    .ok());
+  };
+  ASSERT_TRUE(first.ReserveAfter({}, sharing.kind, n).ok());
+  run({{.tokens = ids, .cache = &first, .prompt_tokens = n}});
+  first.Share(ids);
+  ASSERT_TRUE(second.ReserveAfter(absl::MakeSpan(ids).first(n - 1), sharing.kind, n).ok());
+  ASSERT_EQ(second.size(), shared);
+  ASSERT_TRUE(third.Reserve(n).ok());
+  const ForwardPlan plan{.observer = &some};
+  run({{.tokens = ids, .cache = &third, .prompt_tokens = n},
+       {.tokens = absl::MakeSpan(ids).subspan(shared),
+        .cache = &second,
+        .logits_rows = rows,
+        .plan = &plan,
+        .prompt_tokens = n}});
+  EXPECT_EQ(std::memcmp(logits.data(), whole.data() + whole.size() - logits.size(),
+                        logits.size() * sizeof(float)),
+            0);
+  EXPECT_FALSE(some.rows.empty());
+  for (const auto& [place, weights] : some.rows) EXPECT_EQ(weights, all.rows[place]);
+}
+
 TEST_P(ForwardTest, EarlierRowsDependOnLaterTokensOnlyWithoutTheCausalMask) {
   if (!model_->config().has_head) return;  // no rows to compare
   std::vector<TokenId> ids = RandomTokens(model_->config(), 20, 3);
