@@ -1,0 +1,536 @@
+// From interventions to an InterventionSet: validation, negative indices, and leaving out what
+// changes nothing.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "model/base/error.h"
+#include "model/base/status_macros.h"
+#include "model/inspect/intervention_edits.h"
+#include "model/inspect/intervention_set.h"
+
+namespace heed {
+namespace {
+
+template <typename T>
+void SortUnique(std::vector<T>& values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+}
+
+template <typename T>
+bool AllFinite(absl::Span<const T> values) {
+  return std::all_of(values.begin(), values.end(), [](T value) { return std::isfinite(value); });
+}
+
+// The name of an edit's field, as on the wire.
+absl::string_view EditName(const Intervention& intervention) {
+  constexpr absl::string_view kNames[] = {
+      "scale_scores", "add_to_scores", "knock_out",  "set_weights", "weight_preset", "replace_mask",
+      "scale_site",   "mean_site",     "patch_site", "add_vector",  "project_out"};
+  return kNames[intervention.edit.index()];
+}
+
+// The site that an intervention edits; none for those of attention.
+std::optional<Site> SiteOf(const Intervention& intervention) {
+  return std::visit(
+      [](const auto& edit) -> std::optional<Site> {
+        if constexpr (requires { edit.site; }) {
+          return edit.site;
+        } else {
+          return std::nullopt;
+        }
+      },
+      intervention.edit);
+}
+
+bool UsesKeys(const Intervention& intervention) {
+  return std::holds_alternative<ScaleScores>(intervention.edit) ||
+         std::holds_alternative<AddToScores>(intervention.edit) ||
+         std::holds_alternative<KnockOut>(intervention.edit);
+}
+
+int HeadsAt(const ModelConfig& config, std::optional<Site> site) {
+  if (!site || *site == Site::kQuery || *site == Site::kMixed) return config.n_heads;
+  return *site == Site::kKey || *site == Site::kValue ? config.n_kv_heads : 0;
+}
+
+std::string Tokens(int64_t n) {
+  return absl::StrCat(n, n == 1 ? " token" : " tokens");
+}
+
+}  // namespace
+
+// One for each call of Create. Each step adds to what is wrong and goes on, so that one answer
+// names it all.
+class InterventionBuilder {
+ public:
+  InterventionBuilder(const ModelConfig& config, EditedRun run)
+      : config_(config), run_(run), set_(new InterventionSet(config, run)) {}
+
+  // Appends one intervention. `path` is its field's.
+  void Add(const Intervention& intervention, const std::string& path) {
+    path_ = path;
+    edit_ = absl::StrCat(path, ".", EditName(intervention));
+    const size_t problems = violations_.size();
+    const std::optional<Site> site = SiteOf(intervention);
+    if (site && !CheckSite(*site)) return;
+    Place place;
+    place.layers = Indices(absl::StrCat(path, ".layers"), intervention.layers,
+                           site ? SiteLayers(config_, *site) : config_.n_layers);
+    place.heads = Heads(intervention, site);
+    CheckValues(intervention, site, place.heads);
+    if (!UsesKeys(intervention) && !intervention.keys.empty()) {
+      Violation(absl::StrCat(path, ".keys"), absl::StrCat("are given; ", EditName(intervention),
+                                                          " edits whole rows and takes none"));
+    }
+    place.positions = Positions(absl::StrCat(path, ".positions"), intervention.positions);
+    place.keys = Positions(absl::StrCat(path, ".keys"), intervention.keys);
+    if (violations_.size() != problems || !error_.ok() || IsNull(intervention, place)) return;
+    if (site) {
+      AddSiteEdits(intervention, *site, place);
+    } else {
+      AddAttentionEdit(intervention, place);
+    }
+  }
+
+  absl::StatusOr<std::shared_ptr<InterventionSet>> Finish() {
+    for (int layer = 0; layer < config_.n_layers; ++layer) FinishAttention(layer);
+    CheckWeights();
+    if (!violations_.empty()) return Violations();
+    HEED_RETURN_IF_ERROR(error_);
+    HEED_RETURN_IF_ERROR(CheckWholePrompt());
+    if (!config_.causal || set_->needs_whole_prompt_) set_->first_position_ = 0;
+    return std::move(set_);
+  }
+
+ private:
+  static constexpr size_t kMaxViolations = 16;
+
+  struct Place {
+    std::vector<int> layers, heads;
+    PositionSet positions, keys;
+  };
+  // Weights whose rows must be looked at once the masks are known.
+  struct PendingWeights {
+    std::string field;
+    std::vector<int> layers;
+    std::shared_ptr<const AttentionEdit> edit;
+    int64_t given;  // how many
+  };
+
+  void Violation(absl::string_view field, absl::string_view description) {
+    violations_.push_back({std::string(field), std::string(description)});
+  }
+  void Error(const absl::Status& status) {
+    if (error_.ok()) error_ = status;
+  }
+  absl::Status Violations() const {
+    std::vector<FieldViolation> listed = violations_;
+    if (listed.size() > kMaxViolations) {
+      listed.resize(kMaxViolations);
+      absl::StrAppend(&listed.back().description, " (and ", violations_.size() - kMaxViolations,
+                      " more wrong fields)");
+    }
+    return InvalidFields(std::move(listed));
+  }
+
+  bool CheckSite(Site site) {
+    if (!HasSite(config_, site)) {
+      Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+                      absl::StrCat(edit_, ".site is ", SiteName(site),
+                                   "; this model has no feed-forward halves")));
+    } else if (site == Site::kResidualMid && config_.parallel_residual) {
+      Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+                      absl::StrCat(edit_, ".site is ", SiteName(site),
+                                   "; both halves of this model's layers read the same stream, so "
+                                   "nothing flows between them")));
+    } else {
+      return true;
+    }
+    return false;
+  }
+
+  // In [-count, count), ascending; all where there are none.
+  std::vector<int> Indices(const std::string& field, const std::vector<int>& values, int count) {
+    std::vector<int> resolved;
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (values[i] < -count || values[i] >= count) {
+        Violation(absl::StrCat(field, "[", i, "]"),
+                  absl::StrCat("is ", values[i], "; must be in [", -count, ", ", count - 1, "]"));
+      }
+      resolved.push_back(values[i] < 0 ? values[i] + count : values[i]);
+    }
+    if (values.empty()) {
+      resolved.resize(count);
+      std::iota(resolved.begin(), resolved.end(), 0);
+    }
+    SortUnique(resolved);
+    return resolved;
+  }
+
+  std::vector<int> Heads(const Intervention& intervention, std::optional<Site> site) {
+    const int count = HeadsAt(config_, site);
+    const std::string field = absl::StrCat(path_, ".heads");
+    if (count > 0) return Indices(field, intervention.heads, count);
+    if (!intervention.heads.empty()) {
+      Violation(field, absl::StrCat("are given; ", SiteName(*site), " has no heads"));
+    }
+    return {};
+  }
+
+  PositionSet Positions(const std::string& field, const std::vector<PositionSpan>& spans) {
+    PositionSet set;
+    set.all = spans.empty();
+    for (size_t i = 0; i < spans.size(); ++i) {
+      for (int64_t p :
+           SpanPositions(absl::StrCat(field, "[", i, "]"), spans[i], run_.prompt_tokens)) {
+        set.list.push_back(p);
+      }
+    }
+    SortUnique(set.list);
+    return set;
+  }
+
+  // None, with an error, unless the span lies within `count` positions and is not empty.
+  std::vector<int64_t> SpanPositions(const std::string& field, const PositionSpan& span,
+                                     int64_t count) {
+    const int64_t given_end = span.end.value_or(count);
+    for (const auto& [name, value] :
+         {std::pair("begin", span.begin), std::pair("end", given_end)}) {
+      if (value >= -count && value <= count) continue;
+      Error(MakeError(absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
+                      absl::StrCat(field, ".", name, " is ", value, "; there are ", Tokens(count),
+                                   ", so it must be in [", -count, ", ", count, "]"),
+                      {{"field", absl::StrCat(field, ".", name)},
+                       {"position", absl::StrCat(value)},
+                       {"prompt_tokens", absl::StrCat(count)}}));
+      return {};
+    }
+    const int64_t begin = span.begin < 0 ? span.begin + count : span.begin;
+    const int64_t end = given_end < 0 ? given_end + count : given_end;
+    std::vector<int64_t> positions(std::max<int64_t>(0, end - begin));
+    std::iota(positions.begin(), positions.end(), begin);
+    if (positions.empty()) {
+      Violation(field, absl::StrCat("is empty: it begins at ", begin, " and ends before ", end));
+    }
+    return positions;
+  }
+
+  void CheckRange(absl::string_view name, double value, double low, double high) {
+    if (value >= low && value <= high) return;
+    Violation(absl::StrCat(edit_, ".", name),
+              absl::StrCat("is ", value, "; must be in [", low, ", ", high, "]"));
+  }
+
+  void CheckVector(absl::string_view name, const std::vector<float>& vector, Site site) {
+    const std::string field = absl::StrCat(edit_, ".", name);
+    const int64_t width = SiteWidth(config_, site);
+    if (static_cast<int64_t>(vector.size()) != width) {
+      Violation(field, absl::StrCat("has ", vector.size(), " values; ", SiteName(site), " is ",
+                                    width, " wide"));
+      return;
+    }
+    for (int64_t i = 0; i < width; ++i) {
+      if (std::isfinite(vector[i])) continue;
+      Violation(absl::StrCat(field, "[", i, "]"),
+                absl::StrCat("is ", vector[i], "; must be finite"));
+      return;
+    }
+  }
+
+  void CheckValues(const Intervention& intervention, std::optional<Site> site,
+                   const std::vector<int>& heads) {
+    const auto& edit = intervention.edit;
+    if (const auto* scale = std::get_if<ScaleScores>(&edit)) {
+      CheckRange("beta", scale->beta, 0, 1000);
+    } else if (const auto* add = std::get_if<AddToScores>(&edit)) {
+      CheckRange("bias", add->bias, -10000, 10000);
+    } else if (const auto* scale = std::get_if<ScaleSite>(&edit)) {
+      CheckRange("factor", scale->factor, -1000, 1000);
+    } else if (const auto* vector = std::get_if<AddVector>(&edit)) {
+      CheckRange("scale", vector->scale, -10000, 10000);
+      CheckVector("vector", vector->vector, *site);
+    } else if (const auto* project = std::get_if<ProjectOut>(&edit)) {
+      CheckVector("direction", project->direction, *site);
+      if (violations_.empty() && Length(project->direction, Columns(*site, heads)) == 0) {
+        Violation(absl::StrCat(edit_, ".direction"),
+                  "is all zeros where it applies; a direction has a length");
+      }
+    } else if (const auto* patch = std::get_if<PatchSite>(&edit); patch && !patch->source) {
+      Violation(absl::StrCat(edit_, ".source"), "is missing; patching takes rows of another run");
+    }
+  }
+
+  std::vector<ColumnRange> Columns(Site site, const std::vector<int>& heads) const {
+    if (HeadsAt(config_, site) == 0) return {{0, SiteWidth(config_, site)}};
+    std::vector<ColumnRange> columns;
+    for (int head : heads) {
+      columns.push_back({int64_t{head} * config_.head_dim, config_.head_dim});
+    }
+    return columns;
+  }
+
+  static double Length(const std::vector<float>& vector, const std::vector<ColumnRange>& columns) {
+    double squares = 0;
+    for (const ColumnRange& range : columns) {
+      for (int64_t i = range.begin; i < range.begin + range.count; ++i) {
+        squares += double{vector[i]} * vector[i];
+      }
+    }
+    return std::sqrt(squares);
+  }
+
+  bool IsNull(const Intervention& intervention, const Place& place) const {
+    const auto& edit = intervention.edit;
+    if (const auto* scale = std::get_if<ScaleScores>(&edit)) return scale->beta == 1;
+    // The same on every key makes no difference to the softmax.
+    if (const auto* add = std::get_if<AddToScores>(&edit)) return add->bias == 0 || place.keys.all;
+    if (const auto* mask = std::get_if<ReplaceMask>(&edit)) return mask->causal == config_.causal;
+    if (const auto* scale = std::get_if<ScaleSite>(&edit)) return scale->factor == 1;
+    const auto* const add = std::get_if<AddVector>(&edit);
+    return add != nullptr &&
+           (add->scale == 0 || Length(add->vector, Columns(add->site, place.heads)) == 0);
+  }
+
+  void AddSiteEdits(const Intervention& intervention, Site site, const Place& place) {
+    for (int layer : place.layers) {
+      auto edit = std::make_shared<SiteEdit>();
+      edit->positions = place.positions;
+      edit->columns = Columns(site, place.heads);
+      if (!FillSiteEdit(intervention, site, layer, *edit)) return;
+      Touch(layer, edit->positions.first());
+      set_->sites_[{site, layer}].push_back(std::move(edit));
+    }
+  }
+
+  bool FillSiteEdit(const Intervention& intervention, Site site, int layer, SiteEdit& edit) {
+    const auto& op = intervention.edit;
+    if (const auto* scale = std::get_if<ScaleSite>(&op)) {
+      edit.op = SiteEdit::Scale{static_cast<float>(scale->factor)};
+    } else if (const auto* add = std::get_if<AddVector>(&op)) {
+      SiteEdit::Add scaled;
+      for (float value : add->vector) {
+        scaled.vector.push_back(static_cast<float>(value * add->scale));
+      }
+      edit.op = std::move(scaled);
+    } else if (const auto* project = std::get_if<ProjectOut>(&op)) {
+      SiteEdit::ProjectOut unit;
+      const double length = Length(project->direction, edit.columns);
+      for (float value : project->direction) unit.direction.push_back(value / length);
+      edit.op = std::move(unit);
+    } else if (const auto* patch = std::get_if<PatchSite>(&op)) {
+      return FillPatch(*patch, site, layer, edit);
+    } else {
+      edit.op = SiteEdit::Mean{};
+      whole_prompt_edit_ = edit_;
+      set_->needs_whole_prompt_ = true;
+    }
+    return true;
+  }
+
+  bool FillPatch(const PatchSite& patch, Site site, int layer, SiteEdit& edit) {
+    const ConstMatrixRef rows = patch.source->SiteRows(site, layer);
+    if (rows.cols != SiteWidth(config_, site)) {
+      Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
+                      absl::StrCat(edit_, " needs ", SiteName(site), " of layer ", layer,
+                                   rows.cols == 0 ? ", which its source did not keep"
+                                                  : ", which has another width in its source")));
+      return false;
+    }
+    if (edit.positions.all) {  // of the prompt: a source has nothing for tokens to come
+      edit.positions.all = false;
+      edit.positions.list.resize(run_.prompt_tokens);
+      std::iota(edit.positions.list.begin(), edit.positions.list.end(), int64_t{0});
+    }
+    std::vector<int64_t> sources;
+    for (size_t i = 0; i < patch.source_positions.size(); ++i) {
+      const std::string field = absl::StrCat(edit_, ".source_positions[", i, "]");
+      for (int64_t p : SpanPositions(field, patch.source_positions[i], rows.rows)) {
+        sources.push_back(p);
+      }
+    }
+    if (patch.source_positions.empty()) sources = edit.positions.list;
+    return FillPatchRows({patch.source, rows, std::move(sources)}, edit);
+  }
+
+  bool FillPatchRows(SiteEdit::Patch patch, SiteEdit& edit) {
+    if (!error_.ok()) return false;
+    if (patch.sources.size() != edit.positions.list.size()) {
+      Violation(absl::StrCat(edit_, ".source_positions"),
+                absl::StrCat("are ", patch.sources.size(), "; ", edit.positions.list.size(),
+                             " positions are edited and each needs one"));
+      return false;
+    }
+    for (int64_t source : patch.sources) {
+      if (source >= patch.rows.rows) {
+        Error(MakeError(
+            absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
+            absl::StrCat(edit_, " needs position ", source, " of its source, which has ",
+                         Tokens(patch.rows.rows), "; say which of them in source_positions")));
+        return false;
+      }
+      if (!AllFinite(patch.rows.Row(source))) {
+        Violation(edit_, absl::StrCat("takes position ", source,
+                                      " of its source, which holds a NaN or an infinity"));
+        return false;
+      }
+    }
+    edit.op = std::move(patch);
+    return true;
+  }
+
+  void AddAttentionEdit(const Intervention& intervention, const Place& place) {
+    auto edit = std::make_shared<AttentionEdit>();
+    edit->heads.resize(config_.n_heads);
+    for (int head : place.heads) edit->heads[head] = true;
+    edit->queries = place.positions;
+    edit->keys = place.keys;
+    const auto& op = intervention.edit;
+    if (const auto* scale = std::get_if<ScaleScores>(&op)) edit->op = *scale;
+    if (const auto* add = std::get_if<AddToScores>(&op)) edit->op = *add;
+    if (const auto* cut = std::get_if<KnockOut>(&op)) edit->op = *cut;
+    if (const auto* preset = std::get_if<WeightPreset>(&op)) edit->op = *preset;
+    if (const auto* mask = std::get_if<ReplaceMask>(&op)) {
+      edit->op = mask->causal ? AttentionMask::kCausal : AttentionMask::kBidirectional;
+    }
+    if (const auto* set = std::get_if<SetWeights>(&op)) {
+      std::optional<AttentionEdit::Weights> weights = ReadWeights(*set);
+      if (!weights) return;
+      edit->op = *std::move(weights);
+      weights_.push_back({absl::StrCat(edit_, ".weights"), place.layers, edit,
+                          static_cast<int64_t>(set->weights.size())});
+    }
+    if (std::holds_alternative<AttentionMask>(edit->op)) mask_edit_ = edit_;
+    for (int layer : place.layers) set_->attention_[layer].edits.push_back(edit);
+  }
+
+  // Divided by their sum where asked for. Nothing, with an error, where they are no weights.
+  std::optional<AttentionEdit::Weights> ReadWeights(const SetWeights& set) {
+    const std::string field = absl::StrCat(edit_, ".weights");
+    double sum = 0;
+    for (size_t i = 0; i < set.weights.size(); ++i) {
+      if (std::isfinite(set.weights[i]) && set.weights[i] >= 0) {
+        sum += set.weights[i];
+        continue;
+      }
+      Violation(absl::StrCat(field, "[", i, "]"),
+                absl::StrCat("is ", set.weights[i], "; must be finite and at least 0"));
+      return std::nullopt;
+    }
+    if (set.renormalize ? !(sum > 0 && std::isfinite(sum))
+                        : std::abs(sum - 1) > kWeightSumTolerance) {
+      Violation(field, absl::StrCat("sum to ", sum, "; must sum to ",
+                                    set.renormalize ? "more than 0" : "1, or set renormalize"));
+      return std::nullopt;
+    }
+    AttentionEdit::Weights weights;
+    for (double weight : set.weights) {
+      weights.weights.push_back(static_cast<float>(set.renormalize ? weight / sum : weight));
+    }
+    return weights;
+  }
+
+  // Which rows of a layer its edits make a difference to.
+  void FinishAttention(int layer) {
+    InterventionSet::LayerAttention& edited = set_->attention_[layer];
+    if (edited.edits.empty()) return;
+    for (int64_t query = 0; query < run_.prompt_tokens + run_.appended_tokens; ++query) {
+      bool any = false;
+      for (int head = 0; head < config_.n_heads; ++head) {
+        if (!set_->EditsRow(layer, head, query)) continue;
+        any = true;
+        edited.heads.push_back(head);
+        NoteMask(layer, head, query);
+      }
+      if (!any) continue;
+      if (edited.queries.empty()) Touch(layer, query);
+      edited.queries.push_back(query);
+      SortUnique(edited.heads);
+    }
+  }
+
+  void NoteMask(int layer, int head, int64_t query) {
+    const AttentionMask mask = set_->MaskOf(layer, head, query);
+    const RowKeys own = set_->KeysOf(layer, AttentionMask::kOwn, query);
+    const RowKeys seen = set_->KeysOf(layer, mask, query);
+    if (own.begin == seen.begin && own.end == seen.end) return;
+    set_->counterfactual_mask_ = true;
+    if (seen.end <= own.end) return;
+    set_->needs_whole_prompt_ = true;
+    whole_prompt_edit_ = mask_edit_;
+  }
+
+  void Touch(int layer, int64_t position) {
+    set_->first_position_ = set_->empty() ? position : std::min(set_->first_position_, position);
+    set_->first_layer_ = std::min(set_->first_layer_, layer);
+  }
+
+  void CheckWeights() {
+    for (const PendingWeights& pending : weights_) {
+      for (int layer : pending.layers) {
+        for (int64_t query = 0; query < run_.prompt_tokens + run_.appended_tokens; ++query) {
+          for (int head = 0; head < config_.n_heads; ++head) {
+            if (pending.edit->Touches(head, query) && !CheckRow(pending, layer, head, query))
+              return;
+          }
+        }
+      }
+    }
+  }
+
+  bool CheckRow(const PendingWeights& pending, int layer, int head, int64_t query) {
+    const RowKeys keys = set_->KeysOf(layer, set_->MaskOf(layer, head, query), query);
+    const auto& weights = std::get<AttentionEdit::Weights>(pending.edit->op).weights;
+    if (pending.given != run_.prompt_tokens && pending.given != keys.end) {
+      Violation(pending.field,
+                absl::StrCat("are ", pending.given, "; must be one for each of the prompt's ",
+                             Tokens(run_.prompt_tokens), ", or one for each of the ", keys.end,
+                             " up to the last that position ", query, " sees"));
+      return false;
+    }
+    for (int64_t j = 0; j < pending.given; ++j) {
+      if (weights[j] == 0 || (j >= keys.begin && j < keys.end)) continue;
+      Violation(absl::StrCat(pending.field, "[", j, "]"),
+                absl::StrCat("is ", weights[j], "; must be 0, because position ", query,
+                             " does not see that key in layer ", layer));
+      return false;
+    }
+    return true;
+  }
+
+  absl::Status CheckWholePrompt() const {
+    if (!set_->needs_whole_prompt_ || run_.appended_tokens == 0) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kFailedPrecondition, "WHOLE_SEQUENCE_NEEDED",
+                     absl::StrCat(whole_prompt_edit_,
+                                  " needs all of a sequence's tokens at once, and here tokens may "
+                                  "follow the prompt; it works where nothing is generated"));
+  }
+
+  const ModelConfig& config_;
+  const EditedRun run_;
+  std::shared_ptr<InterventionSet> set_;
+  std::string path_, edit_;  // of the current intervention and its edit
+  std::string mask_edit_, whole_prompt_edit_;
+  std::vector<PendingWeights> weights_;
+  std::vector<FieldViolation> violations_;
+  absl::Status error_;  // the first that is not INVALID_ARGUMENT
+};
+
+absl::StatusOr<std::shared_ptr<InterventionSet>> InterventionSet::Create(
+    absl::Span<const Intervention> interventions, const ModelConfig& config, EditedRun run,
+    absl::string_view field) {
+  InterventionBuilder builder(config, run);
+  for (size_t i = 0; i < interventions.size(); ++i) {
+    builder.Add(interventions[i], absl::StrCat(field, "[", i, "]"));
+  }
+  return builder.Finish();
+}
+
+}  // namespace heed
