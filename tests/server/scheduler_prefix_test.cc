@@ -1,7 +1,7 @@
 // Prompts that begin like earlier ones: what they need not run, and that nobody can tell by the
 // answer. The fake's logits say which tokens the pages hold.
+#include <limits>
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -13,7 +13,6 @@ namespace heed {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using ::testing::Pair;
 
 class SchedulerPrefixTest : public SchedulerFixture {
@@ -59,6 +58,9 @@ TEST_F(SchedulerPrefixTest, TheLastTokenOfAPromptAlwaysRuns) {
   const auto warm = Finished(MakeCall(48, 0));
   EXPECT_THAT(warm->chunks, ElementsAre(Pair(32, 48)));
   ExpectAnswer(*warm);
+  const auto silent = MakeCall(48, 0);
+  silent->positions = std::vector<int64_t>{};
+  EXPECT_THAT(Finished(silent)->chunks, ElementsAre(Pair(32, 48)));
 }
 
 TEST_F(SchedulerPrefixTest, WantedLogitsAreComputed) {
