@@ -1,0 +1,56 @@
+// The vectors of a trace, and what they look like: lengths, angles, principal components.
+#ifndef HEED_MODEL_INSPECT_ACTIVATIONS_H_
+#define HEED_MODEL_INSPECT_ACTIVATIONS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "model/base/aligned_buffer.h"
+#include "model/base/matrix.h"
+#include "model/inspect/trace.h"
+#include "model/transformer/language_model.h"
+
+namespace heed {
+
+// A matrix that owns its values or borrows a trace's.
+class SiteValues {
+ public:
+  explicit SiteValues(ConstMatrixRef borrowed) : view_(borrowed) {}
+  SiteValues(AlignedBuffer values, int64_t rows, int64_t cols)
+      : own_(std::move(values)), view_(own_.data(), rows, cols) {}
+  ConstMatrixRef view() const { return view_; }
+
+ private:
+  AlignedBuffer own_;
+  ConstMatrixRef view_;
+};
+
+// The rows of a site at one layer, [size, SiteWidth]: kept by the trace, or computed again with the
+// bits of the forward pass. Site::kMlpOut is, where it is not kept, the difference of the stream
+// after and before it, which rounding leaves within a few units of the stream's last place.
+// FAILED_PRECONDITION (reason SITE_NOT_IN_MODEL, SITE_NOT_KEPT) with what would help.
+absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& trace, Site site,
+                                    int layer);
+
+// Sites that a trace must keep so that ReadSite can read `site`.
+SiteSet SitesNeeded(const ModelConfig& config, Site site);
+
+// Euclidean lengths of each row's runs of `run` elements, [rows, cols / run].
+std::vector<float> Norms(ConstMatrixRef x, int64_t run);
+
+// Cosines of the rows of a with those of b, [a.rows, b.rows]; 0 with a row of zeros.
+std::vector<float> Cosines(ConstMatrixRef a, ConstMatrixRef b);
+
+// The rows' coordinates along the `dimensions` directions of largest variance, centred; each
+// direction's sign makes its largest element positive.
+struct PrincipalComponents {
+  std::vector<float> coordinates;  // [rows, dimensions]
+  std::vector<double> explained;   // [dimensions], shares of the whole variance
+};
+PrincipalComponents Pca(ConstMatrixRef x, int dimensions);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_INSPECT_ACTIVATIONS_H_

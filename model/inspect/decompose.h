@@ -1,0 +1,42 @@
+// How much of what an attention half makes at each position came from each other position, by the
+// vectors that were added up.
+#ifndef HEED_MODEL_INSPECT_DECOMPOSE_H_
+#define HEED_MODEL_INSPECT_DECOMPOSE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "model/inspect/trace.h"
+#include "model/transformer/language_model.h"
+
+namespace heed {
+
+// With the parts p(i, j) = sum over heads of weight * v_j W_O:
+enum class Decomposition {
+  kAttentionNorm,     // |p(i, j)| (Kobayashi et al. 2020, arXiv 2004.10102)
+  kResidualNorm,      // |p(i, j) + [i = j] x_i| (Kobayashi et al. 2021, arXiv 2109.07152)
+  kResidualNormNorm,  // the same behind the half's norm, at the scale it had: post-norm models
+  // max(0, |y_i|_1 - |y_i - T_i(x_j)|_1) / their sum, T_i(x_j) the parts of kResidualNormNorm (of
+  // kResidualNorm in a model without the norm) and y_i their sum with the biases (ALTI: Ferrando et
+  // al. 2022, arXiv 2203.04212).
+  kAlti,
+};
+
+struct AttentionDecomposition {
+  std::vector<float> shares;         // [size, size]: queries, keys
+  std::vector<float> mixing_ratios;  // [size]: |sum over j != i| / (that + |part i|); ALTI: the
+                                     // shares of j != i
+};
+
+// An inner norm (Gemma 2's, behind W_O) is part of p, at the scale it had. All but kAttentionNorm
+// need the stream: SITE_NOT_KEPT. kResidualNormNorm is FAILED_PRECONDITION (reason NO_NORM_BEHIND)
+// for other models, and so is all but kAttentionNorm for a mixing model, which has no stream to add
+// to (SITE_NOT_IN_MODEL).
+absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& model,
+                                                          const Trace& trace, int layer,
+                                                          Decomposition method);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_INSPECT_DECOMPOSE_H_

@@ -1,0 +1,51 @@
+// What the stream would predict at each layer, read with the model's own head (nostalgebraist
+// 2020).
+#ifndef HEED_MODEL_INSPECT_LOGIT_LENS_H_
+#define HEED_MODEL_INSPECT_LOGIT_LENS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "model/inspect/trace.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/transformer/language_model.h"
+
+namespace heed {
+
+struct LensToken {
+  TokenId id = 0;
+  double logit = 0;
+  double log_probability = 0;  // nats
+  int64_t rank = 0;            // from 1; equal logits rank by smaller id
+};
+
+struct LensCell {
+  int layer = 0;
+  int64_t position = 0;
+  std::vector<LensToken> top;       // best first
+  std::vector<LensToken> followed;  // in the order asked for
+  double entropy = 0;               // nats
+  double kl_to_final = 0;           // KL(after the last layer || here), nats
+};
+
+struct LensOptions {
+  std::vector<int> layers;         // in [0, n_layers], which is the model's own prediction
+  std::vector<int64_t> positions;  // in [0, size)
+  int64_t top_k = 5;
+  std::vector<TokenId> follow;
+};
+
+// [layers, positions]. FAILED_PRECONDITION for a model without a head (reason NO_HEAD) and for a
+// layer whose stream the trace did not keep (SITE_NOT_KEPT); the last one is always kept.
+absl::StatusOr<std::vector<LensCell>> LogitLens(const LanguageModel& model, const Trace& trace,
+                                                const LensOptions& options);
+
+// The logits [positions, vocab_size] that the forward pass gives, with its bits.
+absl::StatusOr<std::vector<float>> TraceLogits(const LanguageModel& model, const Trace& trace,
+                                               absl::Span<const int64_t> positions);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_INSPECT_LOGIT_LENS_H_

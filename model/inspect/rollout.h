@@ -1,0 +1,38 @@
+// Attention followed through the layers to the input tokens (Abnar and Zuidema 2020, arXiv
+// 2005.00928).
+#ifndef HEED_MODEL_INSPECT_ROLLOUT_H_
+#define HEED_MODEL_INSPECT_ROLLOUT_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "model/inspect/attention_read.h"
+#include "model/inspect/trace.h"
+#include "model/transformer/language_model.h"
+
+namespace heed {
+
+// A layer's matrix is (w I + (1 - w) A) divided by its rows' sums, A the heads' mean or maximum.
+struct RolloutOptions {
+  int layer_begin = 0;
+  int layer_end = 0;
+  LayerAttention::Fusion fusion = LayerAttention::Fusion::kMean;
+  double residual_weight = 0.5;  // w, in [0, 1]
+  std::vector<int64_t> queries;
+};
+
+// The queries' rows of the layers' product, last layer first, [queries, size].
+std::vector<float> Rollout(const LanguageModel& model, const Trace& trace,
+                           const RolloutOptions& options);
+
+// For each query the largest flow to each input token through the layers' matrices as capacities,
+// divided by their sum; [queries, size]. RESOURCE_EXHAUSTED (reason FLOW_TOO_LARGE) beyond
+// kMaxFlowTokens tokens.
+inline constexpr int64_t kMaxFlowTokens = 256;
+absl::StatusOr<std::vector<float>> Flow(const LanguageModel& model, const Trace& trace,
+                                        const RolloutOptions& options);
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_INSPECT_ROLLOUT_H_
