@@ -71,6 +71,7 @@ bool IsObserved(const LiveSlice& live, Site site, int layer) {
 absl::StatusOr<LiveBatch> LiveBatch::Start(absl::Span<SequenceSlice> batch, MatrixRef logits) {
   LiveBatch live;
   int64_t logits_row = 0;
+  if (!batch.empty()) live.first_layer_ = batch.front().first_layer;
   for (SequenceSlice& slice : batch) {
     slice.stopped = false;
     live.live_.push_back({&slice, live.n_tokens_, logits_row});
@@ -78,6 +79,9 @@ absl::StatusOr<LiveBatch> LiveBatch::Start(absl::Span<SequenceSlice> batch, Matr
     logits_row += static_cast<int64_t>(slice.logits_rows.size());
     if (slice.cache->size() + static_cast<int64_t>(slice.tokens.size()) > slice.cache->capacity()) {
       return absl::InternalError("Forward was called without room in the KV cache");
+    }
+    if (slice.first_layer != live.first_layer_) {
+      return absl::InternalError("Forward was given slices that start at different layers");
     }
   }
   if (logits_row == logits.rows) return live;

@@ -40,12 +40,13 @@ struct AttentionInputs {
 // tokens of these slices, in order.
 class LiveBatch {
  public:
-  // INTERNAL when a cache has no room for its new tokens, or `logits` not one row for each that is
-  // wanted.
+  // INTERNAL when a cache has no room for its new tokens, `logits` not one row for each that is
+  // wanted, or slices start at different layers.
   static absl::StatusOr<LiveBatch> Start(absl::Span<SequenceSlice> batch, MatrixRef logits);
 
   const std::vector<LiveSlice>& slices() const { return live_; }
   int64_t n_tokens() const { return n_tokens_; }
+  int first_layer() const { return first_layer_; }
 
   // A matrix of a row for each token. What was in the buffer is lost when it has to grow.
   MatrixRef Rows(AlignedBuffer& buffer, int64_t cols) const {
@@ -90,6 +91,7 @@ class LiveBatch {
  private:
   std::vector<LiveSlice> live_;
   int64_t n_tokens_ = 0;
+  int first_layer_ = 0;
   std::vector<std::vector<float*>> pages_;  // by slice, of the current layer
 };
 

@@ -44,6 +44,12 @@ struct SequenceSlice {
   // How long the sequence was when it came, the same in each of its calls. Rotary scaling that
   // follows a sequence's length goes by it; 0: all tokens are as if generated one by one.
   int64_t prompt_tokens = 0;
+  // Starts at this layer, up to n_layers, with `residual` [tokens, width] as the stream that enters
+  // it (Site::kResidual of an earlier pass), and leaves the cache's earlier layers as they are: for
+  // sequences that are not gone on from. The same for all slices of a call; above 0 only for models
+  // with feed-forward halves.
+  int first_layer = 0;
+  ConstMatrixRef residual;
   // Out: the stop signal ended this slice. Its logits rows are unspecified and its cache is as
   // before.
   bool stopped = false;

@@ -98,6 +98,9 @@ class MixingModel : public LanguageModel {
                        Workspace* workspace) const override {
     auto& space = *static_cast<MixingWorkspace*>(workspace);
     HEED_ASSIGN_OR_RETURN(LiveBatch batch, LiveBatch::Start(slices, logits));
+    if (batch.first_layer() > 0) {
+      return absl::InternalError("Forward was to start at a later layer of a model of one layer");
+    }
     batch.DropStopped({});
     if (batch.n_tokens() == 0) return absl::OkStatus();
 

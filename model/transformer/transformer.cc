@@ -94,6 +94,7 @@ class Transformer : public LanguageModel {
     MatrixRef Rows(AlignedBuffer& buffer, int64_t cols) const { return batch.Rows(buffer, cols); }
   };
 
+  void Resume(Pass& pass) const;
   void Embed(Pass& pass) const;
   void LookUp(TokenId id, absl::Span<float> row) const;
   void AddPositions(Pass& pass, MatrixRef x) const;
@@ -151,9 +152,14 @@ absl::Status Transformer::Forward(absl::Span<SequenceSlice> batch, MatrixRef log
   }
   HEED_ASSIGN_OR_RETURN(LiveBatch live, LiveBatch::Start(batch, logits));
   Pass pass{*static_cast<TransformerWorkspace*>(workspace), std::move(live)};
-  Embed(pass);
+  const int first_layer = pass.batch.first_layer();
+  if (first_layer > 0) {
+    Resume(pass);
+  } else {
+    Embed(pass);
+  }
   FindAngles(pass);
-  for (int layer = 0; layer < config_.n_layers; ++layer) {
+  for (int layer = first_layer; layer < config_.n_layers; ++layer) {
     DropStopped(pass);
     if (pass.batch.n_tokens() == 0) return absl::OkStatus();
     RunLayer(pass, layer);
@@ -163,6 +169,16 @@ absl::Status Transformer::Forward(absl::Span<SequenceSlice> batch, MatrixRef log
   UnembedWanted(pass, logits);
   pass.batch.Commit();
   return absl::OkStatus();
+}
+
+// The stream is what the slices bring with them.
+void Transformer::Resume(Pass& pass) const {
+  const MatrixRef x = Residual(pass);
+  for (const LiveSlice& live : pass.batch.slices()) {
+    for (int64_t i = 0; i < live.rows(); ++i) {
+      std::copy_n(live.slice->residual.Row(i).data(), x.cols, x.Row(live.row + i).data());
+    }
+  }
 }
 
 void Transformer::Embed(Pass& pass) const {
