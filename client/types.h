@@ -31,6 +31,7 @@ struct Timings {
   absl::Duration tokenize;
   absl::Duration queue;
   absl::Duration compute;
+  int64_t cached_token_count = 0;  // of the prompt, that an earlier call had computed
 };
 
 struct Token {

@@ -95,6 +95,14 @@ Setter Switch(bool ServerConfig::*field) {
   };
 }
 
+Setter OnOff(bool ServerConfig::*field) {
+  return [=](absl::string_view text, ServerConfig* config) {
+    config->*field = text == "on";
+    if (text == "on" || text == "off") return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not one of on, off"));
+  };
+}
+
 absl::Status SetListen(absl::string_view text, ServerConfig* config) {
   const size_t colon = text.rfind(':');
   int64_t port = -1;
@@ -227,6 +235,11 @@ const std::vector<Flag>& Flags() {
       {"prefill-chunk", "N",
        "Prompt tokens of one call in a step while others generate. Default 128.",
        Integer(&ServerConfig::prefill_chunk, 1, 1 << 20)},
+      {"prefix-cache", "on|off",
+       "Whether a prompt that begins like an earlier one begins with what was computed for that. "
+       "Answers are the same to the bit, but how fast one comes tells that somebody has asked "
+       "something like it: off where clients must not learn that. Default on.",
+       OnOff(&ServerConfig::prefix_cache)},
       {"trace-memory-mib", "N",
        "Memory for the traces of all clients, and for runs that are only read once. Default 1024.",
        Integer(&ServerConfig::trace_memory_mib, 1, kMaxBytes >> 20)},

@@ -100,6 +100,7 @@ void FillTimings(absl::Duration tokenize, const EngineTimings& engine, v1::Timin
   FillDuration(tokenize, out->mutable_tokenize());
   FillDuration(engine.queue, out->mutable_queue());
   FillDuration(engine.compute, out->mutable_compute());
+  out->set_cached_token_count(engine.cached_tokens);
 }
 
 }  // namespace heed

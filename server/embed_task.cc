@@ -49,6 +49,7 @@ class EmbedBatch::Task final : public SequenceTask {
       result.token_vectors = pooler_.TakeStates();
       return absl::OkStatus();
     });
+    result.cached_tokens = timings.cached_tokens;
     batch_->OnTextDone(index_, finished, submitted_ + timings.queue, std::move(result));
   }
 
@@ -151,6 +152,7 @@ EmbedBatch::Outcome EmbedBatch::TakeOutcome() {
   outcome.status = status_;
   outcome.timings.queue = std::max(started_ - submitted_, absl::ZeroDuration());
   outcome.timings.compute = absl::Now() - started_;
+  for (const EmbeddedText& text : texts_) outcome.timings.cached_tokens += text.cached_tokens;
   outcome.texts = std::move(texts_);
   return outcome;
 }

@@ -30,6 +30,7 @@ struct EmbedJob {
 struct EmbeddedText {
   std::vector<float> vector;         // [dimensions]
   std::vector<float> token_vectors;  // [n_tokens, width] when asked for
+  int64_t cached_tokens = 0;
 };
 
 // A call's texts on their way through the engine: each a sequence of its own that wants no logits,

@@ -30,8 +30,17 @@ SchedulerOptions SchedulerOptionsFrom(const ServerConfig& config) {
   options.max_live_sequences = config.max_batch_sequences;
   options.max_step_tokens = config.max_step_tokens;
   options.prefill_chunk_tokens = config.prefill_chunk;
+  options.prefix_cache = config.prefix_cache;
   options.stall_timeout = config.stall_timeout;
   options.threads = config.threads;
+  return options;
+}
+
+TraceStoreOptions TraceOptionsFrom(const ServerConfig& config) {
+  TraceStoreOptions options;
+  options.max_bytes = config.trace_memory_mib << 20;
+  options.max_client_bytes = std::min(config.trace_client_mib << 20, options.max_bytes);
+  options.max_ttl = config.trace_ttl;
   return options;
 }
 
@@ -85,10 +94,18 @@ class Server::Impl {
   Impl(const ServerConfig& config, Registry registry)
       : registry_(std::move(registry)),
         attention_budget_(kCallsWithFullAttention * config.max_attention_bytes),
+        traces_(TraceOptionsFrom(config)),
         replies_(std::min(absl::Seconds(1), config.stall_timeout / 4)),
+        workers_(static_cast<int>(config.inspect_threads), config.max_queued),
         scheduler_(SchedulerOptionsFrom(config)),
-        context_{&registry_,         &scheduler_,        &replies_,
-                 &attention_budget_, LimitsFrom(config), config.stall_timeout},
+        context_{.registry = &registry_,
+                 .scheduler = &scheduler_,
+                 .replies = &replies_,
+                 .attention_budget = &attention_budget_,
+                 .traces = &traces_,
+                 .workers = &workers_,
+                 .limits = LimitsFrom(config),
+                 .stall_timeout = config.stall_timeout},
         model_service_(context_),
         prediction_service_(context_),
         inspection_service_(context_),
@@ -142,11 +159,13 @@ class Server::Impl {
     }
   }
 
-  // Destroyed from the last to the first: gRPC, then the services, then the engine, then the thread
-  // that its ends are posted to.
+  // Destroyed from the last to the first: gRPC, then the services, then the engine, then the
+  // threads that its ends are posted to.
   Registry registry_;
   ByteBudget attention_budget_;
+  TraceStore traces_;
   ReplyThread replies_;
+  WorkerPool workers_;
   Scheduler scheduler_;
   const ServiceContext context_;
   ModelServiceHandler model_service_;

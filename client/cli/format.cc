@@ -64,8 +64,11 @@ std::string FormatTimings(const Timings& timings) {
   std::string text = FormatMillis(Total(timings));
   if (Total(timings) < absl::Milliseconds(10)) return text;
   absl::StrAppend(&text, " (", FormatMillis(timings.queue), " waiting, ",
-                  FormatMillis(timings.compute), " computing)");
-  return text;
+                  FormatMillis(timings.compute), " computing");
+  if (timings.cached_token_count > 0) {
+    absl::StrAppend(&text, ", ", Plural(timings.cached_token_count, "token"), " cached");
+  }
+  return absl::StrCat(text, ")");
 }
 
 std::string FormatDropped(const PromptInfo& prompt) {

@@ -66,6 +66,7 @@ void WriteEvent(JsonWriter& json, const GenerateEnd& end) {
   end.stop_id ? json.Int(*end.stop_id) : json.Null();
   json.Key("text_delta").String(end.text_delta);
   json.Key("generated_token_count").Int(end.generated_token_count);
+  json.Key("cached_token_count").Int(end.timings.cached_token_count);
   json.Key("timings_ms");
   WriteTimings(json, end.timings);
 }

@@ -61,6 +61,24 @@ TEST_F(PredictRpcTest, PredictAnswersAtTheLastPositionByDefault) {
   EXPECT_FALSE(response.model().digest().empty());
 }
 
+TEST_F(PredictRpcTest, ASecondCallIsAnsweredTheSameWithoutComputingItsPromptAgain) {
+  v1::PredictRequest request;
+  request.set_model("llama");
+  for (int id = 0; id < 40; ++id) request.mutable_prompt()->mutable_tokens()->add_ids(7 * id);
+  request.mutable_candidates()->set_full(true);
+  v1::PredictResponse cold = PredictOk(request), warm = PredictOk(request);
+  EXPECT_EQ(cold.timings().cached_token_count(), 0);
+  EXPECT_EQ(warm.timings().cached_token_count(), 32);
+  cold.clear_timings();
+  warm.clear_timings();
+  EXPECT_EQ(warm.SerializeAsString(), cold.SerializeAsString());
+  request.mutable_positions()->set_all(true);
+  const v1::PredictResponse all = PredictOk(request);
+  EXPECT_EQ(all.timings().cached_token_count(), 0);
+  EXPECT_EQ(all.predictions(39).log_probabilities().data(),
+            cold.predictions(0).log_probabilities().data());
+}
+
 TEST_F(PredictRpcTest, PredictAtEveryPositionScoresTheRealNextToken) {
   v1::PredictRequest request = PredictText("llama", "the cat sat");
   request.mutable_positions()->set_all(true);
