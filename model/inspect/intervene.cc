@@ -147,6 +147,14 @@ EditedRuns::Start EditedRuns::StartOf(const EditedCell& cell) const {
   return {layer, cell.first_position};
 }
 
+int64_t EditedRuns::MaxBatch(const EditedCell& cell) const {
+  return std::max<int64_t>(1, options_.max_batch_tokens / (size() - StartOf(cell).position));
+}
+
+bool EditedRuns::StartTogether(const EditedCell& a, const EditedCell& b) const {
+  return a.differs && b.differs && StartOf(a) == StartOf(b);
+}
+
 // As many as the pool has room for.
 std::vector<std::unique_ptr<KvCache>> EditedRuns::MakeCaches(const Start& start, int64_t count,
                                                              absl::Status* status) const {
@@ -263,13 +271,12 @@ absl::StatusOr<int64_t> EditedRuns::RunNext(absl::Span<const EditedCell> cells, 
     return 1;
   }
   const Start start = StartOf(cells.front());
-  const int64_t most = std::max<int64_t>(
-      1, options_.max_batch_tokens / std::max<int64_t>(1, size() - start.position));
   const auto end = std::find_if(cells.begin(), cells.end(), [&](const EditedCell& cell) {
-    return !cell.differs || StartOf(cell) != start;
+    return !StartTogether(cells.front(), cell);
   });
   absl::Status status;
-  const auto caches = MakeCaches(start, std::min<int64_t>(most, end - cells.begin()), &status);
+  const auto caches =
+      MakeCaches(start, std::min<int64_t>(MaxBatch(cells.front()), end - cells.begin()), &status);
   if (caches.empty()) return status;
   const absl::Span<const EditedCell> batch = cells.subspan(0, caches.size());
   std::vector<FinalRows> final_rows;

@@ -94,6 +94,10 @@ class EditedRuns {
   // All of them, in the order of where they start. `cells` may be in any order.
   absl::Status RunAll(absl::Span<const EditedCell> cells, Workspace* workspace, CellSink& sink);
 
+  // Cells like this one that RunNext may take at once, and whether it may take both.
+  int64_t MaxBatch(const EditedCell& cell) const;
+  bool StartTogether(const EditedCell& a, const EditedCell& b) const;
+
   const ModelConfig& config() const { return model_.config(); }
   int64_t size() const { return base_.trace->size(); }
 

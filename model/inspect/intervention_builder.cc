@@ -14,15 +14,10 @@
 #include "model/base/status_macros.h"
 #include "model/inspect/intervention_edits.h"
 #include "model/inspect/intervention_set.h"
+#include "model/inspect/selection.h"
 
 namespace heed {
 namespace {
-
-template <typename T>
-void SortUnique(std::vector<T>& values) {
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
-}
 
 template <typename T>
 bool AllFinite(absl::Span<const T> values) {
@@ -61,10 +56,6 @@ int HeadsAt(const ModelConfig& config, std::optional<Site> site) {
   return *site == Site::kKey || *site == Site::kValue ? config.n_kv_heads : 0;
 }
 
-std::string Tokens(int64_t n) {
-  return absl::StrCat(n, n == 1 ? " token" : " tokens");
-}
-
 }  // namespace
 
 // One for each call of Create. Each step adds to what is wrong and goes on, so that one answer
@@ -78,21 +69,22 @@ class InterventionBuilder {
   void Add(const Intervention& intervention, const std::string& path) {
     path_ = path;
     edit_ = absl::StrCat(path, ".", EditName(intervention));
-    const size_t problems = violations_.size();
+    const int64_t problems = errors_.count();
     const std::optional<Site> site = SiteOf(intervention);
     if (site && !CheckSite(*site)) return;
     Place place;
-    place.layers = Indices(absl::StrCat(path, ".layers"), intervention.layers,
-                           site ? SiteLayers(config_, *site) : config_.n_layers);
+    place.layers = ResolveIndices(absl::StrCat(path, ".layers"), intervention.layers,
+                                  site ? SiteLayers(config_, *site) : config_.n_layers, &errors_);
     place.heads = Heads(intervention, site);
     CheckValues(intervention, site, place.heads);
     if (!UsesKeys(intervention) && !intervention.keys.empty()) {
-      Violation(absl::StrCat(path, ".keys"), absl::StrCat("are given; ", EditName(intervention),
-                                                          " edits whole rows and takes none"));
+      errors_.Violation(
+          absl::StrCat(path, ".keys"),
+          absl::StrCat("are given; ", EditName(intervention), " edits whole rows and takes none"));
     }
     place.positions = Positions(absl::StrCat(path, ".positions"), intervention.positions);
     place.keys = Positions(absl::StrCat(path, ".keys"), intervention.keys);
-    if (violations_.size() != problems || !error_.ok() || IsNull(intervention, place)) return;
+    if (errors_.count() != problems || IsNull(intervention, place)) return;
     if (site) {
       AddSiteEdits(intervention, *site, place);
     } else {
@@ -103,16 +95,13 @@ class InterventionBuilder {
   absl::StatusOr<std::shared_ptr<InterventionSet>> Finish() {
     for (int layer = 0; layer < config_.n_layers; ++layer) FinishAttention(layer);
     CheckWeights();
-    if (!violations_.empty()) return Violations();
-    HEED_RETURN_IF_ERROR(error_);
+    HEED_RETURN_IF_ERROR(errors_.ToStatus());
     HEED_RETURN_IF_ERROR(CheckWholePrompt());
     if (!config_.causal || set_->needs_whole_prompt_) set_->first_position_ = 0;
     return std::move(set_);
   }
 
  private:
-  static constexpr size_t kMaxViolations = 16;
-
   struct Place {
     std::vector<int> layers, heads;
     PositionSet positions, keys;
@@ -125,122 +114,55 @@ class InterventionBuilder {
     int64_t given;  // how many
   };
 
-  void Violation(absl::string_view field, absl::string_view description) {
-    violations_.push_back({std::string(field), std::string(description)});
-  }
-  void Error(const absl::Status& status) {
-    if (error_.ok()) error_ = status;
-  }
-  absl::Status Violations() const {
-    std::vector<FieldViolation> listed = violations_;
-    if (listed.size() > kMaxViolations) {
-      listed.resize(kMaxViolations);
-      absl::StrAppend(&listed.back().description, " (and ", violations_.size() - kMaxViolations,
-                      " more wrong fields)");
-    }
-    return InvalidFields(std::move(listed));
-  }
-
   bool CheckSite(Site site) {
     if (!HasSite(config_, site)) {
-      Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                      absl::StrCat(edit_, ".site is ", SiteName(site),
-                                   "; this model has no feed-forward halves")));
+      errors_.Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+                              absl::StrCat(edit_, ".site is ", SiteName(site),
+                                           "; this model has no feed-forward halves")));
     } else if (site == Site::kResidualMid && config_.parallel_residual) {
-      Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                      absl::StrCat(edit_, ".site is ", SiteName(site),
-                                   "; both halves of this model's layers read the same stream, so "
-                                   "nothing flows between them")));
+      errors_.Error(
+          MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+                    absl::StrCat(edit_, ".site is ", SiteName(site),
+                                 "; both halves of this model's layers read the same stream, so "
+                                 "nothing flows between them")));
     } else {
       return true;
     }
     return false;
   }
 
-  // In [-count, count), ascending; all where there are none.
-  std::vector<int> Indices(const std::string& field, const std::vector<int>& values, int count) {
-    std::vector<int> resolved;
-    for (size_t i = 0; i < values.size(); ++i) {
-      if (values[i] < -count || values[i] >= count) {
-        Violation(absl::StrCat(field, "[", i, "]"),
-                  absl::StrCat("is ", values[i], "; must be in [", -count, ", ", count - 1, "]"));
-      }
-      resolved.push_back(values[i] < 0 ? values[i] + count : values[i]);
-    }
-    if (values.empty()) {
-      resolved.resize(count);
-      std::iota(resolved.begin(), resolved.end(), 0);
-    }
-    SortUnique(resolved);
-    return resolved;
-  }
-
   std::vector<int> Heads(const Intervention& intervention, std::optional<Site> site) {
     const int count = HeadsAt(config_, site);
     const std::string field = absl::StrCat(path_, ".heads");
-    if (count > 0) return Indices(field, intervention.heads, count);
+    if (count > 0) return ResolveIndices(field, intervention.heads, count, &errors_);
     if (!intervention.heads.empty()) {
-      Violation(field, absl::StrCat("are given; ", SiteName(*site), " has no heads"));
+      errors_.Violation(field, absl::StrCat("are given; ", SiteName(*site), " has no heads"));
     }
     return {};
   }
 
   PositionSet Positions(const std::string& field, const std::vector<PositionSpan>& spans) {
-    PositionSet set;
-    set.all = spans.empty();
-    for (size_t i = 0; i < spans.size(); ++i) {
-      for (int64_t p :
-           SpanPositions(absl::StrCat(field, "[", i, "]"), spans[i], run_.prompt_tokens)) {
-        set.list.push_back(p);
-      }
-    }
-    SortUnique(set.list);
-    return set;
-  }
-
-  // None, with an error, unless the span lies within `count` positions and is not empty.
-  std::vector<int64_t> SpanPositions(const std::string& field, const PositionSpan& span,
-                                     int64_t count) {
-    const int64_t given_end = span.end.value_or(count);
-    for (const auto& [name, value] :
-         {std::pair("begin", span.begin), std::pair("end", given_end)}) {
-      if (value >= -count && value <= count) continue;
-      Error(MakeError(absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
-                      absl::StrCat(field, ".", name, " is ", value, "; there are ", Tokens(count),
-                                   ", so it must be in [", -count, ", ", count, "]"),
-                      {{"field", absl::StrCat(field, ".", name)},
-                       {"position", absl::StrCat(value)},
-                       {"prompt_tokens", absl::StrCat(count)}}));
-      return {};
-    }
-    const int64_t begin = span.begin < 0 ? span.begin + count : span.begin;
-    const int64_t end = given_end < 0 ? given_end + count : given_end;
-    std::vector<int64_t> positions(std::max<int64_t>(0, end - begin));
-    std::iota(positions.begin(), positions.end(), begin);
-    if (positions.empty()) {
-      Violation(field, absl::StrCat("is empty: it begins at ", begin, " and ends before ", end));
-    }
-    return positions;
+    return {spans.empty(), ResolveSpans(field, spans, run_.prompt_tokens, &errors_)};
   }
 
   void CheckRange(absl::string_view name, double value, double low, double high) {
     if (value >= low && value <= high) return;
-    Violation(absl::StrCat(edit_, ".", name),
-              absl::StrCat("is ", value, "; must be in [", low, ", ", high, "]"));
+    errors_.Violation(absl::StrCat(edit_, ".", name),
+                      absl::StrCat("is ", value, "; must be in [", low, ", ", high, "]"));
   }
 
   void CheckVector(absl::string_view name, const std::vector<float>& vector, Site site) {
     const std::string field = absl::StrCat(edit_, ".", name);
     const int64_t width = SiteWidth(config_, site);
     if (static_cast<int64_t>(vector.size()) != width) {
-      Violation(field, absl::StrCat("has ", vector.size(), " values; ", SiteName(site), " is ",
-                                    width, " wide"));
+      errors_.Violation(field, absl::StrCat("has ", vector.size(), " values; ", SiteName(site),
+                                            " is ", width, " wide"));
       return;
     }
     for (int64_t i = 0; i < width; ++i) {
       if (std::isfinite(vector[i])) continue;
-      Violation(absl::StrCat(field, "[", i, "]"),
-                absl::StrCat("is ", vector[i], "; must be finite"));
+      errors_.Violation(absl::StrCat(field, "[", i, "]"),
+                        absl::StrCat("is ", vector[i], "; must be finite"));
       return;
     }
   }
@@ -259,12 +181,13 @@ class InterventionBuilder {
       CheckVector("vector", vector->vector, *site);
     } else if (const auto* project = std::get_if<ProjectOut>(&edit)) {
       CheckVector("direction", project->direction, *site);
-      if (violations_.empty() && Length(project->direction, Columns(*site, heads)) == 0) {
-        Violation(absl::StrCat(edit_, ".direction"),
-                  "is all zeros where it applies; a direction has a length");
+      if (errors_.count() == 0 && Length(project->direction, Columns(*site, heads)) == 0) {
+        errors_.Violation(absl::StrCat(edit_, ".direction"),
+                          "is all zeros where it applies; a direction has a length");
       }
     } else if (const auto* patch = std::get_if<PatchSite>(&edit); patch && !patch->source) {
-      Violation(absl::StrCat(edit_, ".source"), "is missing; patching takes rows of another run");
+      errors_.Violation(absl::StrCat(edit_, ".source"),
+                        "is missing; patching takes rows of another run");
     }
   }
 
@@ -338,10 +261,11 @@ class InterventionBuilder {
   bool FillPatch(const PatchSite& patch, Site site, int layer, SiteEdit& edit) {
     const ConstMatrixRef rows = patch.source->SiteRows(site, layer);
     if (rows.cols != SiteWidth(config_, site)) {
-      Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
-                      absl::StrCat(edit_, " needs ", SiteName(site), " of layer ", layer,
-                                   rows.cols == 0 ? ", which its source did not keep"
-                                                  : ", which has another width in its source")));
+      errors_.Error(
+          MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
+                    absl::StrCat(edit_, " needs ", SiteName(site), " of layer ", layer,
+                                 rows.cols == 0 ? ", which its source did not keep"
+                                                : ", which has another width in its source")));
       return false;
     }
     if (edit.positions.all) {  // of the prompt: a source has nothing for tokens to come
@@ -352,33 +276,31 @@ class InterventionBuilder {
     std::vector<int64_t> sources;
     for (size_t i = 0; i < patch.source_positions.size(); ++i) {
       const std::string field = absl::StrCat(edit_, ".source_positions[", i, "]");
-      for (int64_t p : SpanPositions(field, patch.source_positions[i], rows.rows)) {
-        sources.push_back(p);
-      }
+      AppendSpan(field, patch.source_positions[i], rows.rows, &sources, &errors_);
     }
     if (patch.source_positions.empty()) sources = edit.positions.list;
     return FillPatchRows({patch.source, rows, std::move(sources)}, edit);
   }
 
   bool FillPatchRows(SiteEdit::Patch patch, SiteEdit& edit) {
-    if (!error_.ok()) return false;
+    if (errors_.count() > 0) return false;
     if (patch.sources.size() != edit.positions.list.size()) {
-      Violation(absl::StrCat(edit_, ".source_positions"),
-                absl::StrCat("are ", patch.sources.size(), "; ", edit.positions.list.size(),
-                             " positions are edited and each needs one"));
+      errors_.Violation(absl::StrCat(edit_, ".source_positions"),
+                        absl::StrCat("are ", patch.sources.size(), "; ", edit.positions.list.size(),
+                                     " positions are edited and each needs one"));
       return false;
     }
     for (int64_t source : patch.sources) {
       if (source >= patch.rows.rows) {
-        Error(MakeError(
+        errors_.Error(MakeError(
             absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
             absl::StrCat(edit_, " needs position ", source, " of its source, which has ",
-                         Tokens(patch.rows.rows), "; say which of them in source_positions")));
+                         CountTokens(patch.rows.rows), "; say which of them in source_positions")));
         return false;
       }
       if (!AllFinite(patch.rows.Row(source))) {
-        Violation(edit_, absl::StrCat("takes position ", source,
-                                      " of its source, which holds a NaN or an infinity"));
+        errors_.Violation(edit_, absl::StrCat("takes position ", source,
+                                              " of its source, which holds a NaN or an infinity"));
         return false;
       }
     }
@@ -420,14 +342,15 @@ class InterventionBuilder {
         sum += set.weights[i];
         continue;
       }
-      Violation(absl::StrCat(field, "[", i, "]"),
-                absl::StrCat("is ", set.weights[i], "; must be finite and at least 0"));
+      errors_.Violation(absl::StrCat(field, "[", i, "]"),
+                        absl::StrCat("is ", set.weights[i], "; must be finite and at least 0"));
       return std::nullopt;
     }
     if (set.renormalize ? !(sum > 0 && std::isfinite(sum))
                         : std::abs(sum - 1) > kWeightSumTolerance) {
-      Violation(field, absl::StrCat("sum to ", sum, "; must sum to ",
-                                    set.renormalize ? "more than 0" : "1, or set renormalize"));
+      errors_.Violation(field,
+                        absl::StrCat("sum to ", sum, "; must sum to ",
+                                     set.renormalize ? "more than 0" : "1, or set renormalize"));
       return std::nullopt;
     }
     AttentionEdit::Weights weights;
@@ -441,19 +364,20 @@ class InterventionBuilder {
   void FinishAttention(int layer) {
     InterventionSet::LayerAttention& edited = set_->attention_[layer];
     if (edited.edits.empty()) return;
+    std::vector<bool> is_edited(config_.n_heads);
     for (int64_t query = 0; query < run_.prompt_tokens + run_.appended_tokens; ++query) {
       bool any = false;
       for (int head = 0; head < config_.n_heads; ++head) {
         if (!set_->EditsRow(layer, head, query)) continue;
-        any = true;
-        edited.heads.push_back(head);
+        any = is_edited[head] = true;
         NoteMask(layer, head, query);
       }
-      if (!any) continue;
-      if (edited.queries.empty()) Touch(layer, query);
-      edited.queries.push_back(query);
-      SortUnique(edited.heads);
+      if (any) edited.queries.push_back(query);
     }
+    for (int head = 0; head < config_.n_heads; ++head) {
+      if (is_edited[head]) edited.heads.push_back(head);
+    }
+    if (!edited.queries.empty()) Touch(layer, edited.queries.front());
   }
 
   void NoteMask(int layer, int head, int64_t query) {
@@ -489,17 +413,18 @@ class InterventionBuilder {
     const RowKeys keys = set_->KeysOf(layer, set_->MaskOf(layer, head, query), query);
     const auto& weights = std::get<AttentionEdit::Weights>(pending.edit->op).weights;
     if (pending.given != run_.prompt_tokens && pending.given != keys.end) {
-      Violation(pending.field,
-                absl::StrCat("are ", pending.given, "; must be one for each of the prompt's ",
-                             Tokens(run_.prompt_tokens), ", or one for each of the ", keys.end,
-                             " up to the last that position ", query, " sees"));
+      errors_.Violation(
+          pending.field,
+          absl::StrCat("are ", pending.given, "; must be one for each of the prompt's ",
+                       CountTokens(run_.prompt_tokens), ", or one for each of the ", keys.end,
+                       " up to the last that position ", query, " sees"));
       return false;
     }
     for (int64_t j = 0; j < pending.given; ++j) {
       if (weights[j] == 0 || (j >= keys.begin && j < keys.end)) continue;
-      Violation(absl::StrCat(pending.field, "[", j, "]"),
-                absl::StrCat("is ", weights[j], "; must be 0, because position ", query,
-                             " does not see that key in layer ", layer));
+      errors_.Violation(absl::StrCat(pending.field, "[", j, "]"),
+                        absl::StrCat("is ", weights[j], "; must be 0, because position ", query,
+                                     " does not see that key in layer ", layer));
       return false;
     }
     return true;
@@ -519,8 +444,7 @@ class InterventionBuilder {
   std::string path_, edit_;  // of the current intervention and its edit
   std::string mask_edit_, whole_prompt_edit_;
   std::vector<PendingWeights> weights_;
-  std::vector<FieldViolation> violations_;
-  absl::Status error_;  // the first that is not INVALID_ARGUMENT
+  SelectionErrors errors_;
 };
 
 absl::StatusOr<std::shared_ptr<InterventionSet>> InterventionSet::Create(
