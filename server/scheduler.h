@@ -52,7 +52,8 @@ class SequenceTask {
   // vocab_size], all finite, valid during the call. Returns the token to append, which only the
   // last prompt position and later ones may, or nullopt to append none: the sequence ends when its
   // prompt is done and nothing was appended. An error ends it with that error. Not called for rows
-  // with a NaN or an infinity: those end the sequence with INTERNAL (NONFINITE_LOGITS).
+  // with a NaN or an infinity: those end the sequence with INTERNAL (NONFINITE_LOGITS), which names
+  // the layer that they come from.
   virtual absl::StatusOr<std::optional<TokenId>> OnLogits(absl::Span<const int64_t> positions,
                                                           ConstMatrixRef logits) = 0;
 
@@ -79,6 +80,9 @@ struct EngineRequest {
   // draining refuses it, so that a call that was begun can be finished. To be submitted while one
   // of those parts is not done yet, its OnDone included; so each part brings at most one more.
   bool continues_call = false;
+  // The prompt must run in one step, as a bidirectional model's always does: an edit needs all of
+  // it.
+  bool whole_prompt = false;
   ForwardPlan plan;                        // what it points to lives as long as the task
   std::shared_ptr<const StopSignal> stop;  // never null
   std::unique_ptr<SequenceTask> task;

@@ -1,7 +1,6 @@
 #include "server/sequence.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -10,17 +9,21 @@
 #include "absl/time/clock.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
+#include "model/inspect/nonfinite_finder.h"
 
 namespace heed {
 namespace {
 
-// True when all values are finite. Integer arithmetic, which compilers vectorise without being told
-// to reorder sums.
-bool AllFinite(absl::Span<const float> values) {
-  constexpr uint32_t kExponent = 0x7f800000;
-  uint32_t bad = 0;
-  for (float value : values) bad |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
-  return bad == 0;
+// Where a pass stopped being finite, to go on after "from ".
+std::string Describe(const std::optional<NonfiniteFinder::Place>& place) {
+  if (!place.has_value()) return "the final norm or the unembedding";
+  const std::string at = absl::StrCat(" at position ", place->position);
+  if (place->site != Site::kResidual) {
+    return absl::StrCat("layer ", place->layer, " (", SiteName(place->site), ")", at);
+  }
+  // The stream that enters a layer is what the layer before has made.
+  if (place->layer > 0) return absl::StrCat("layer ", place->layer - 1, " (its sum)", at);
+  return absl::StrCat("the embedding", at);
 }
 
 }  // namespace
@@ -82,7 +85,8 @@ absl::Duration Sequence::Patience(absl::Time now, absl::Duration stall_timeout) 
 
 RunnableSequence Sequence::View() const {
   return {position_, prompt_tokens_,
-          absl::MakeConstSpan(request_.logits_positions).subspan(next_logits_), last_step_};
+          absl::MakeConstSpan(request_.logits_positions).subspan(next_logits_), last_step_,
+          request_.whole_prompt};
 }
 
 SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::Time now) {
@@ -108,10 +112,11 @@ SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::T
   return slice;
 }
 
-absl::Status Sequence::Deliver(const PlannedSlice& planned, ConstMatrixRef logits) {
+absl::Status Sequence::Deliver(const PlannedSlice& planned, ConstMatrixRef logits,
+                               Workspace* workspace) {
   const bool was_in_prompt = in_prompt();
   position_ = planned.end;
-  HEED_RETURN_IF_ERROR(CheckFinite(logits));
+  HEED_RETURN_IF_ERROR(CheckFinite(planned, logits, workspace));
   SharePages();
   if (was_in_prompt) {
     next_logits_ += planned.logits_rows;
@@ -123,17 +128,34 @@ absl::Status Sequence::Deliver(const PlannedSlice& planned, ConstMatrixRef logit
   return token.has_value() ? Append(*token) : absl::OkStatus();
 }
 
-absl::Status Sequence::CheckFinite(ConstMatrixRef logits) const {
-  for (int64_t r = 0; r < logits.rows; ++r) {
-    if (AllFinite(logits.Row(r))) continue;
-    const std::string position = absl::StrCat(positions_[r]);
-    return MakeError(
-        absl::StatusCode::kInternal, "NONFINITE_LOGITS",
-        absl::StrCat("the model's logits at position ", position,
-                     " hold NaN or infinite values; its weights overflow on this input"),
-        {{"position", position}});
-  }
-  return absl::OkStatus();
+absl::Status Sequence::CheckFinite(const PlannedSlice& planned, ConstMatrixRef logits,
+                                   Workspace* workspace) {
+  int64_t row = 0;
+  while (row < logits.rows && AllFinite(logits.Row(row))) ++row;
+  if (row == logits.rows) return absl::OkStatus();
+  NonfiniteFinder finder;
+  HEED_RETURN_IF_ERROR(RunAgain(planned, &finder, workspace));
+  const std::string position = absl::StrCat(positions_[row]), origin = Describe(finder.place());
+  return MakeError(absl::StatusCode::kInternal, "NONFINITE_LOGITS",
+                   absl::StrCat("the model's logits at position ", position,
+                                " hold NaN or infinite values, which come from ", origin,
+                                "; its weights overflow on this input"),
+                   {{"position", position}, {"origin", origin}});
+}
+
+// The slice that has run, alone, for another observer.
+absl::Status Sequence::RunAgain(const PlannedSlice& planned, ForwardObserver* observer,
+                                Workspace* workspace) {
+  cache_->Truncate(planned.begin);
+  const ForwardPlan plan{.observer = observer, .editor = request_.plan.editor};
+  SequenceSlice slice;
+  slice.tokens = absl::MakeConstSpan(tokens_).subspan(planned.begin, planned.end - planned.begin);
+  slice.cache = cache_.get();
+  slice.plan = &plan;
+  slice.prompt_tokens = prompt_tokens_;
+  const LanguageModel& model = *request_.model->model;
+  return model.Forward(absl::MakeSpan(&slice, 1), MatrixRef(nullptr, 0, model.config().vocab_size),
+                       workspace);
 }
 
 absl::Status Sequence::Append(TokenId token) {

@@ -56,9 +56,9 @@ class Sequence {
   SequenceSlice Begin(const PlannedSlice& planned, int64_t step, absl::Time now);
 
   // The slice that was begun has run. `logits` are its rows, [planned.logits_rows, vocab_size]. An
-  // error ends the sequence: INTERNAL (NONFINITE_LOGITS), INTERNAL (BAD_TASK_TOKEN), or what the
-  // task returned.
-  absl::Status Deliver(const PlannedSlice& planned, ConstMatrixRef logits);
+  // error ends the sequence: INTERNAL (NONFINITE_LOGITS), for which the slice is run again in
+  // `workspace` to find the layer, INTERNAL (BAD_TASK_TOKEN), or what the task returned.
+  absl::Status Deliver(const PlannedSlice& planned, ConstMatrixRef logits, Workspace* workspace);
 
   // A token was appended and waits to be run.
   bool has_next_token() const { return !in_prompt() && !complete(); }
@@ -75,7 +75,10 @@ class Sequence {
  private:
   int64_t FirstNeededPosition() const;
   void SharePages();
-  absl::Status CheckFinite(ConstMatrixRef logits) const;
+  absl::Status CheckFinite(const PlannedSlice& planned, ConstMatrixRef logits,
+                           Workspace* workspace);
+  absl::Status RunAgain(const PlannedSlice& planned, ForwardObserver* observer,
+                        Workspace* workspace);
   absl::Status Append(TokenId token);
 
   EngineRequest request_;

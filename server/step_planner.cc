@@ -34,6 +34,7 @@ int64_t RowsBefore(const RunnableSequence& sequence, int64_t end) {
 // none.
 PlannedSlice Chunk(const RunnableSequence& sequence, size_t index, int64_t max_tokens,
                    int64_t max_rows) {
+  if (max_tokens <= 0 || max_rows < 0) return {index, sequence.position, sequence.position, 0};
   int64_t end = std::min(sequence.prompt_tokens, sequence.position + max_tokens);
   if (RowsBefore(sequence, end) > max_rows) end = sequence.logits_positions[max_rows];
   return {index, sequence.position, end, RowsBefore(sequence, end)};
@@ -49,11 +50,7 @@ class DecodeFirstPlanner : public StepPlanner {
     Budget budget{limits_.max_tokens, limits_.max_logits_rows};
     const std::vector<size_t> prompts = Select(sequences, /*decoding=*/false);
     AddDecodes(sequences, !prompts.empty(), budget, plan);
-    if (whole_prompts) {
-      AddWholePrompts(sequences, prompts, budget, plan);
-    } else {
-      AddChunks(sequences, prompts, budget, plan);
-    }
+    AddPrompts(sequences, prompts, whole_prompts, budget, plan);
     return plan;
   }
 
@@ -73,29 +70,27 @@ class DecodeFirstPlanner : public StepPlanner {
     }
   }
 
-  void AddChunks(absl::Span<const RunnableSequence> sequences, absl::Span<const size_t> prompts,
-                 Budget& budget, std::vector<PlannedSlice>& plan) const {
+  void AddPrompts(absl::Span<const RunnableSequence> sequences, absl::Span<const size_t> prompts,
+                  bool whole_prompts, Budget& budget, std::vector<PlannedSlice>& plan) const {
     const int64_t chunk_limit = plan.empty() ? limits_.max_tokens : limits_.max_chunk_tokens;
+    bool any = false;
     for (size_t i : prompts) {
-      const PlannedSlice chunk =
-          Chunk(sequences[i], i, std::min(chunk_limit, budget.tokens), budget.rows);
-      if (chunk.begin == chunk.end) continue;
-      plan.push_back(chunk);
-      budget.Spend(chunk);
-    }
-  }
-
-  void AddWholePrompts(absl::Span<const RunnableSequence> sequences,
-                       absl::Span<const size_t> prompts, Budget& budget,
-                       std::vector<PlannedSlice>& plan) const {
-    for (size_t i : prompts) {
-      const int64_t rows = static_cast<int64_t>(sequences[i].logits_positions.size());
-      const PlannedSlice whole{i, sequences[i].position, sequences[i].prompt_tokens, rows};
-      const bool fits = whole.end - whole.begin <= budget.tokens && rows <= budget.rows;
-      // A later prompt must not overtake one that did not fit, or that one might never run.
-      if (!fits && !plan.empty()) return;
-      plan.push_back(whole);
-      budget.Spend(whole);
+      const RunnableSequence& sequence = sequences[i];
+      PlannedSlice slice;
+      if (whole_prompts || sequence.whole_prompt) {
+        slice = {i, sequence.position, sequence.prompt_tokens,
+                 static_cast<int64_t>(sequence.logits_positions.size())};
+        const bool fits =
+            slice.end - slice.begin <= budget.tokens && slice.logits_rows <= budget.rows;
+        // A later prompt must not overtake one that did not fit, or that one might never run.
+        if (!fits && any) return;
+      } else {
+        slice = Chunk(sequence, i, std::min(chunk_limit, budget.tokens), budget.rows);
+        if (slice.begin >= slice.end) continue;
+      }
+      any = true;
+      plan.push_back(slice);
+      budget.Spend(slice);
     }
   }
 

@@ -24,8 +24,9 @@ struct RunnableSequence {
   int64_t position = 0;       // tokens that have run
   int64_t prompt_tokens = 0;  // from this position on the sequence decodes: exactly one token waits
   absl::Span<const int64_t>
-      logits_positions;   // wanted prompt positions at or past `position`, ascending
-  int64_t last_step = 0;  // the step that ran it last; 0: none yet
+      logits_positions;       // wanted prompt positions at or past `position`, ascending
+  int64_t last_step = 0;      // the step that ran it last; 0: none yet
+  bool whole_prompt = false;  // its prompt runs in one slice or not at all
 
   bool decoding() const { return position >= prompt_tokens; }
 };
@@ -54,7 +55,7 @@ class StepPlanner {
 
 // Decodes first, longest-waiting sequence first, but leaves room for a token of a prompt when one
 // waits; then fills the step with prompts, oldest first. A whole prompt that exceeds the limits
-// runs alone.
+// runs with no other prompt.
 std::unique_ptr<StepPlanner> NewDecodeFirstPlanner(const StepLimits& limits);
 
 }  // namespace heed

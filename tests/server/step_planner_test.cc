@@ -123,6 +123,17 @@ TEST(StepPlannerTest, AWholePromptWithManyRowsRunsAloneWithAllOfThem) {
       ElementsAre(PlannedSlice{0, 0, 4, 4}));
 }
 
+TEST(StepPlannerTest, AWholePromptAmongOthersRunsWholeBesideDecodes) {
+  RunnableSequence whole = Prompt(0, 20);
+  whole.whole_prompt = true;
+  const StepLimits limits{.max_tokens = 10, .max_chunk_tokens = 4};
+  // However long it is, it does not wait for the decodes to end; another prompt does wait for it.
+  EXPECT_THAT(Plan(limits, {Decode(7), whole, Prompt(0, 3)}),
+              ElementsAre(PlannedSlice{0, 7, 8, 1}, PlannedSlice{1, 0, 20, 0}));
+  EXPECT_THAT(Plan(limits, {Prompt(0, 3), whole, Prompt(0, 3)}),
+              ElementsAre(PlannedSlice{0, 0, 3, 0}));
+}
+
 TEST(StepPlannerTest, AWholePromptThatDoesNotFitIsNotOvertaken) {
   EXPECT_THAT(Plan({.max_tokens = 10}, {Prompt(0, 6), Prompt(0, 5), Prompt(0, 1)}, true),
               ElementsAre(PlannedSlice{0, 0, 6, 0}));

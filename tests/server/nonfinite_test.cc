@@ -1,0 +1,140 @@
+// A model whose weights overflow on one token: the calls that hold it end, the layer is named, and
+// nobody else notices.
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/inspect/nonfinite_finder.h"
+#include "tests/server/scheduler_fixture.h"
+#include "tests/transformer/forwarding_checkpoint.h"
+
+namespace heed {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr TokenId kBad = 200;
+
+// Dimension 0 of the stream says whether the token is the bad one, of which a unit of a layer's
+// feed-forward half makes more than a float can hold.
+class OverflowingCheckpoint final : public ForwardingCheckpoint {
+ public:
+  OverflowingCheckpoint(const Checkpoint& checkpoint, int layer)
+      : ForwardingCheckpoint(checkpoint), mlp_(absl::StrCat("h.", layer, ".mlp.")) {}
+
+  absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
+                       absl::Span<float> out) const override {
+    const absl::Status status = ForwardingCheckpoint::ReadF32(name, shape, out);
+    const int64_t width = config().width, units = config().ffn_width;
+    if (absl::EndsWith(name, "wte.weight")) out[kBad * width] = 1e4f;
+    if (absl::EndsWith(name, "ln_2.weight")) out[0] = 1;
+    if (absl::EndsWith(name, mlp_ + "c_fc.weight")) {  // [width, units]
+      for (int64_t i = 0; i < width; ++i) out[i * units] = i == 0 ? 1e10f : 0;
+    }
+    if (absl::EndsWith(name, mlp_ + "c_fc.bias")) out[0] = -4e10f;
+    if (absl::EndsWith(name, mlp_ + "c_proj.weight")) {  // [units, width]
+      for (int64_t i = 0; i < width; ++i) out[i] = 1e30f;
+    }
+    return status;
+  }
+
+ private:
+  const std::string mlp_;
+};
+
+class NonfiniteTest : public testing::TestWithParam<WeightFormat> {
+ protected:
+  void ServeOverflowing(int layer) {
+    auto checkpoint =
+        OpenHuggingFaceFolder(std::string(HEED_SOURCE_DIR) + "/tests/golden/models/gpt2-f32");
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    auto model = LoadLanguageModel(OverflowingCheckpoint(**checkpoint, layer), DefaultBackend(),
+                                   {.weights = GetParam()});
+    ASSERT_TRUE(model.ok()) << model.status();
+    auto served = std::make_shared<ServedModel>();
+    served->model = *std::move(model);
+    // So few that every page is used again, whatever was left there.
+    served->kv_pool = std::make_unique<KvPool>(KvLayout::For(served->model->config()), 6);
+    model_.served = std::move(served);
+  }
+
+  std::shared_ptr<FakeCall> Started(Scheduler& scheduler, std::shared_ptr<FakeCall> call) {
+    EXPECT_TRUE(scheduler.Submit(MakeRequest(call, model_)).ok());
+    return call;
+  }
+
+  FakeServed model_;
+};
+
+TEST_P(NonfiniteTest, OnlyTheCallThatOverflowsEnds) {
+  ServeOverflowing(/*layer=*/0);
+  Scheduler scheduler({.prefix_cache = false});
+  const auto alone = Started(scheduler, MakeCall(20, 6));
+  EXPECT_TRUE(alone->Wait().ok()) << alone->status;
+  for (int i = 0; i < 3; ++i) {
+    const auto bad = MakeCall(30, 2);
+    bad->prompt[17] = kBad;
+    Started(scheduler, bad);
+    const auto good = Started(scheduler, MakeCall(20, 6));
+    ExpectError(bad->Wait(), absl::StatusCode::kInternal, "NONFINITE_LOGITS");
+    EXPECT_EQ(Metadata(bad->status, "position"), "29");
+    EXPECT_EQ(Metadata(bad->status, "origin"), "layer 0 (mlp_out) at position 17");
+    EXPECT_TRUE(good->Wait().ok()) << good->status;
+    EXPECT_EQ(good->logits, alone->logits);
+  }
+  EXPECT_EQ(model_.pool().free_pages(), model_.pool().total_pages());
+}
+
+TEST_P(NonfiniteTest, TheLayerIsNamed) {
+  ServeOverflowing(/*layer=*/1);
+  Scheduler scheduler({});
+  const auto bad = MakeCall(5, 0);
+  bad->prompt[4] = kBad;
+  ExpectError(Started(scheduler, bad)->Wait(), absl::StatusCode::kInternal, "NONFINITE_LOGITS");
+  EXPECT_THAT(bad->status.message(), HasSubstr("layer 1 (mlp_out) at position 4"));
+}
+
+// What one prompt makes of a page must not be seen by another that does not hold the bad token.
+TEST_P(NonfiniteTest, SharedPagesCarryNothingOver) {
+  ServeOverflowing(/*layer=*/0);
+  Scheduler scheduler({});
+  const auto alone = Started(scheduler, MakeCall(40, 4));
+  EXPECT_TRUE(alone->Wait().ok()) << alone->status;
+  const auto bad = MakeCall(40, 4);
+  bad->prompt[35] = kBad;
+  ExpectError(Started(scheduler, bad)->Wait(), absl::StatusCode::kInternal, "NONFINITE_LOGITS");
+  const auto warm = Started(scheduler, MakeCall(40, 4));
+  EXPECT_TRUE(warm->Wait().ok()) << warm->status;
+  EXPECT_EQ(warm->timings.cached_tokens, 32);
+  EXPECT_EQ(warm->logits, alone->logits);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, NonfiniteTest,
+                         testing::Values(WeightFormat::kF32, WeightFormat::kInt8),
+                         [](const auto& format) {
+                           return format.param == WeightFormat::kF32 ? "f32" : "int8";
+                         });
+
+TEST(NonfiniteFinderTest, FindsTheFirstRowAndStopsLooking) {
+  std::vector<float> rows = {1, 2, std::numeric_limits<float>::infinity(), 4, std::nanf(""), 6};
+  NonfiniteFinder finder;
+  finder.OnSite(Site::kQuery, 0, 10, {rows.data(), 1, 2});
+  EXPECT_FALSE(finder.place().has_value());
+  EXPECT_TRUE(finder.WantSite(Site::kKey, 0));
+  finder.OnSite(Site::kKey, 0, 10, {rows.data(), 3, 2});
+  ASSERT_TRUE(finder.place().has_value());
+  EXPECT_EQ(finder.place()->site, Site::kKey);
+  EXPECT_EQ(finder.place()->position, 11);
+  EXPECT_FALSE(finder.WantSite(Site::kValue, 0));
+}
+
+}  // namespace
+}  // namespace heed
