@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/base/call_once.h"
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
 #include "model/base/aligned_buffer.h"
 #include "model/base/matrix.h"
 #include "model/inspect/trace.h"
+#include "model/kernels/edited_attention.h"
 #include "model/transformer/language_model.h"
 
 namespace heed {
@@ -53,6 +55,10 @@ class LayerAttention {
   // What the half adds to the stream, Site::kAttentionOut. [queries, width].
   AlignedBuffer Out(absl::Span<const int64_t> queries) const;
 
+  // How many keys a row reports, from position 0 on: up to its own position in a causal model, all
+  // otherwise, and what an edited mask shows besides. The rest of a row is 0, or -inf.
+  int64_t KeyCount(int head, int64_t query) const { return KeysOf(head, query).reported; }
+
   // |v W_O| of each key in one head, [size].
   std::vector<double> ValueNorms(int head) const;
 
@@ -72,16 +78,28 @@ class LayerAttention {
   const Trace& trace() const { return trace_; }
 
  private:
-  class HeadPages;
   void ReadScores(AttentionStage stage, absl::Span<const int> heads,
                   absl::Span<const int64_t> queries, RowFn fn) const;
   void ReadWeights(absl::Span<const int> heads, absl::Span<const int64_t> queries, RowFn fn) const;
-  void ReadHeadWeights(int head, absl::Span<const int64_t> queries, RowFn fn) const;
+  void ReadValueWeighted(AttentionStage stage, absl::Span<const int> heads,
+                         absl::Span<const int64_t> queries, RowFn fn) const;
+  void Score(AttentionStage stage, int head, int64_t query, absl::Span<float> row) const;
+  void Mask(int head, int64_t query, absl::Span<float> row) const;
+  void Attend(int head, absl::Span<const int64_t> queries, AttentionRowSink* sink,
+              MatrixRef mixed) const;
+  AttentionRows EditedRows() const;
+  bool IsEdited(int head, int64_t query) const;
+  RowKeys KeysOf(int head, int64_t query) const;
+  ConstMatrixRef HeadRows(Site site, int head) const;
+  int KvHead(int head) const { return head / (shape().n_heads / shape().n_kv_heads); }
+  const std::vector<float>& Projection() const;
 
   const LanguageModel& model_;
   const Trace& trace_;
   const int layer_;
   const LayerParts& parts_;
+  mutable absl::once_flag projection_once_;
+  mutable std::vector<float> projection_;  // [width, n_heads * head_dim]
 };
 
 }  // namespace heed

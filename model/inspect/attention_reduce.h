@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 
 namespace heed {
@@ -33,7 +32,7 @@ class PooledMap {
   enum class Reduction { kMax, kMean };
   PooledMap(int64_t n_queries, int64_t n_keys, int64_t rows, int64_t columns, Reduction reduction);
 
-  // The `index`th of the queries. Thread-safe.
+  // The `index`th of the queries. Different ones at the same time.
   void AddRow(int64_t index, absl::Span<const float> row);
 
   int64_t rows() const { return rows_; }
@@ -47,8 +46,8 @@ class PooledMap {
   const int64_t n_queries_, n_keys_;
   const int64_t rows_, columns_;
   const Reduction reduction_;
-  // By query, so that sums do not depend on the order in which rows come.
-  std::vector<float> by_query_;  // [n_queries, columns]: maxima or means
+  // Maxima or means by query, so that sums do not depend on the order in which rows come.
+  std::vector<float> by_query_;  // [n_queries, columns]
 };
 
 }  // namespace heed

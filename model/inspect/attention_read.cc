@@ -1,0 +1,404 @@
+#include "model/inspect/attention_read.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "model/kernels/parallel.h"
+
+namespace heed {
+namespace {
+
+using RowFn = LayerAttention::RowFn;
+
+constexpr float kNothing = -std::numeric_limits<float>::infinity();
+
+// Sums of a fixed shape, so that equal vectors give equal bits.
+double Dot(absl::Span<const float> a, absl::Span<const float> b) {
+  double sum[4] = {};
+  size_t i = 0;
+  for (; i + 4 <= a.size(); i += 4) {
+    for (size_t k = 0; k < 4; ++k) sum[k] += double{a[i + k]} * b[i + k];
+  }
+  for (; i < a.size(); ++i) sum[0] += double{a[i]} * b[i];
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+// One head's keys and values in pages of their own.
+class HeadPages {
+ public:
+  HeadPages(const Backend& backend, ConstMatrixRef keys, ConstMatrixRef values) {
+    const int64_t n_pages = (keys.rows + kPageTokens - 1) / kPageTokens;
+    const int64_t page_floats = 2 * keys.cols * kPageTokens;
+    floats_ = AlignedBuffer(n_pages * page_floats);
+    for (int64_t p = 0; p < n_pages; ++p) pages_.push_back(floats_.data() + p * page_floats);
+    backend.StoreKeysValues(keys, values, static_cast<int>(keys.cols), /*first_position=*/0,
+                            pages_);
+  }
+  KvPages pages() const { return pages_; }
+
+ private:
+  AlignedBuffer floats_;
+  std::vector<float*> pages_;
+};
+
+// Hands on the rows of a head that is computed alone, filled up with zeros to all keys.
+class HeadSink : public AttentionRowSink {
+ public:
+  HeadSink(int head, int64_t n_keys, RowFn fn) : head_(head), n_keys_(n_keys), fn_(fn) {}
+  void OnRow(int, int64_t query, absl::Span<const float> weights) override {
+    thread_local std::vector<float> row;
+    row.assign(weights.begin(), weights.end());
+    row.resize(n_keys_, 0.0f);
+    fn_(head_, query, row);
+  }
+
+ private:
+  const int head_;
+  const int64_t n_keys_;
+  const RowFn fn_;
+};
+
+// The run's editor, for a head that is computed alone.
+class HeadEditor : public AttentionRowEditor {
+ public:
+  HeadEditor(const ForwardEditor* editor, int layer, int head)
+      : editor_(editor), layer_(layer), head_(head) {}
+  bool Edits(int, int64_t query) const override { return editor_->EditsRow(layer_, head_, query); }
+  AttentionMask MaskOf(int, int64_t query) const override {
+    return editor_->MaskOf(layer_, head_, query);
+  }
+  void EditScores(int, int64_t query, absl::Span<float> scores) const override {
+    editor_->EditScores(layer_, head_, query, scores);
+  }
+  void EditWeights(int, int64_t query, absl::Span<float> weights) const override {
+    editor_->EditWeights(layer_, head_, query, weights);
+  }
+
+ private:
+  const ForwardEditor* const editor_;
+  const int layer_, head_;
+};
+
+template <typename T>
+bool Contains(absl::Span<const T> ascending, T value) {
+  return std::binary_search(ascending.begin(), ascending.end(), value);
+}
+
+std::vector<int64_t> UpTo(int64_t n) {
+  std::vector<int64_t> all(n);
+  std::iota(all.begin(), all.end(), int64_t{0});
+  return all;
+}
+
+}  // namespace
+
+LayerAttention::LayerAttention(const LanguageModel& model, const Trace& trace, int layer)
+    : model_(model), trace_(trace), layer_(layer), parts_(model.parts().layers[layer]) {}
+
+// Columns of one head.
+ConstMatrixRef LayerAttention::HeadRows(Site site, int head) const {
+  const ConstMatrixRef all = trace_.SiteRows(site, layer_);
+  const int64_t column = int64_t{site == Site::kQuery ? head : KvHead(head)} * shape().head_dim;
+  return {all.data + column, all.rows, shape().head_dim, all.stride};
+}
+
+absl::Span<const float> LayerAttention::Query(int head, int64_t query) const {
+  return HeadRows(Site::kQuery, head).Row(query);
+}
+absl::Span<const float> LayerAttention::Key(int head, int64_t key) const {
+  return HeadRows(Site::kKey, head).Row(key);
+}
+absl::Span<const float> LayerAttention::Value(int head, int64_t key) const {
+  return HeadRows(Site::kValue, head).Row(key);
+}
+
+AttentionRows LayerAttention::EditedRows() const {
+  if (trace_.editor() == nullptr) return {};
+  return trace_.editor()->EditedAttention(layer_, 0, trace_.size());
+}
+
+// Runs one head's rows through the model's own kernels. `mixed`, a row for each position, gets
+// those of the queries, and what else was computed with them.
+void LayerAttention::Attend(int head, absl::Span<const int64_t> queries, AttentionRowSink* sink,
+                            MatrixRef mixed) const {
+  if (queries.empty()) return;
+  const Backend& backend = *model_.parts().backend;
+  const HeadPages pages(backend, HeadRows(Site::kKey, head), HeadRows(Site::kValue, head));
+  AttentionShape alone = shape();
+  alone.n_heads = alone.n_kv_heads = 1;
+  if (!alone.slopes.empty()) alone.slopes = alone.slopes.subspan(head, 1);
+  const int only_head[] = {0};
+  const AttentionRows edited = EditedRows();
+  const bool is_edited = Contains(edited.heads, head) && !edited.queries.empty();
+  const HeadEditor editor(trace_.editor(), layer_, head);
+  const auto slice_of = [&](int64_t begin, int64_t end) {
+    AttentionSlice slice;
+    slice.query = HeadRows(Site::kQuery, head).Rows(begin, end - begin);
+    slice.output = mixed.Rows(begin, end - begin);
+    slice.pages = pages.pages();
+    slice.first_position = begin;
+    if (sink != nullptr) {
+      slice.watched = {only_head, queries};
+      slice.sink = sink;
+    }
+    if (is_edited) {
+      slice.edited = {only_head, edited.queries};
+      slice.editor = &editor;
+    }
+    return slice;
+  };
+  std::vector<AttentionSlice> slices;
+  if (is_edited || !alone.causal) {  // rows may look past themselves, so the call goes to the end
+    slices.push_back(slice_of(queries.front(), trace_.size()));
+  } else {
+    for (size_t i = 0; i < queries.size();) {
+      const int64_t begin = queries[i];
+      int64_t end = begin;
+      for (; i < queries.size() && queries[i] == end; ++i) ++end;
+      slices.push_back(slice_of(begin, end));
+    }
+  }
+  backend.Attend(alone, slices);
+}
+
+void LayerAttention::ReadWeights(absl::Span<const int> heads, absl::Span<const int64_t> queries,
+                                 RowFn fn) const {
+  ParallelFor(static_cast<int64_t>(heads.size()), true, [&](int64_t h) {
+    AlignedBuffer unused(trace_.size() * shape().head_dim);
+    HeadSink sink(heads[h], trace_.size(), fn);
+    Attend(heads[h], queries, &sink, {unused.data(), trace_.size(), shape().head_dim});
+  });
+}
+
+bool LayerAttention::IsEdited(int head, int64_t query) const {
+  const AttentionRows rows = EditedRows();
+  return Contains(rows.heads, head) && Contains(rows.queries, query) &&
+         trace_.editor()->EditsRow(layer_, head, query);
+}
+
+RowKeys LayerAttention::KeysOf(int head, int64_t query) const {
+  const AttentionMask mask =
+      IsEdited(head, query) ? trace_.editor()->MaskOf(layer_, head, query) : AttentionMask::kOwn;
+  return KeysOfRow(shape(), mask, query, trace_.size());
+}
+
+// The keys a row does not see get -inf; the editor's scores are those of the run.
+void LayerAttention::Mask(int head, int64_t query, absl::Span<float> row) const {
+  const RowKeys keys = KeysOf(head, query);
+  std::fill(row.begin(), row.begin() + keys.begin, kNothing);
+  std::fill(row.begin() + keys.end, row.end(), kNothing);
+  if (IsEdited(head, query)) {
+    trace_.editor()->EditScores(layer_, head, query, row.first(keys.reported));
+  }
+}
+
+void LayerAttention::Score(AttentionStage stage, int head, int64_t query,
+                           absl::Span<float> row) const {
+  const absl::Span<const float> q = Query(head, query);
+  const double slope =
+      stage == AttentionStage::kMasked && !shape().slopes.empty() ? shape().slopes[head] : 0;
+  for (int64_t key = 0; key < trace_.size(); ++key) {
+    double score = Dot(q, Key(head, key));
+    if (stage >= AttentionStage::kScaled) score *= shape().scale;
+    if (stage >= AttentionStage::kCapped && shape().soft_cap != 0) {
+      score = shape().soft_cap * std::tanh(score / shape().soft_cap);
+    }
+    row[key] = static_cast<float>(score - SlopeOver(slope, query - key));
+  }
+  if (stage == AttentionStage::kMasked) Mask(head, query, row);
+}
+
+void LayerAttention::ReadScores(AttentionStage stage, absl::Span<const int> heads,
+                                absl::Span<const int64_t> queries, RowFn fn) const {
+  const int64_t n_queries = static_cast<int64_t>(queries.size());
+  ParallelFor(static_cast<int64_t>(heads.size()) * n_queries, true, [&](int64_t i) {
+    thread_local std::vector<float> row;
+    row.resize(trace_.size());
+    const int head = heads[i / n_queries];
+    const int64_t query = queries[i % n_queries];
+    Score(stage, head, query, absl::MakeSpan(row));
+    fn(head, query, row);
+  });
+}
+
+void LayerAttention::ReadValueWeighted(AttentionStage stage, absl::Span<const int> heads,
+                                       absl::Span<const int64_t> queries, RowFn fn) const {
+  std::vector<std::vector<double>> norms(shape().n_heads);
+  for (int head : heads) norms[head] = ValueNorms(head);
+  ReadWeights(heads, queries, [&](int head, int64_t query, absl::Span<const float> weights) {
+    thread_local std::vector<float> row;
+    row.resize(weights.size());
+    double sum = 0;
+    for (size_t key = 0; key < weights.size(); ++key) sum += weights[key] * norms[head][key];
+    const double divisor = stage == AttentionStage::kContribution && sum > 0 ? sum : 1;
+    for (size_t key = 0; key < weights.size(); ++key) {
+      row[key] = static_cast<float>(weights[key] * norms[head][key] / divisor);
+    }
+    fn(head, query, row);
+  });
+}
+
+void LayerAttention::Read(AttentionStage stage, absl::Span<const int> heads,
+                          absl::Span<const int64_t> queries, RowFn fn) const {
+  if (stage < AttentionStage::kWeights) return ReadScores(stage, heads, queries, fn);
+  if (stage == AttentionStage::kWeights) return ReadWeights(heads, queries, fn);
+  ReadValueWeighted(stage, heads, queries, fn);
+}
+
+// A block of queries at a time, so that memory is bounded whatever the number of rows.
+void LayerAttention::ReadFused(
+    AttentionStage stage, Fusion fusion, absl::Span<const int> heads,
+    absl::Span<const int64_t> queries,
+    absl::FunctionRef<void(int64_t query, absl::Span<const float> row)> fn) const {
+  constexpr int64_t kBlock = 64;
+  const int64_t n_heads = static_cast<int64_t>(heads.size());
+  std::vector<float> rows(kBlock * n_heads * trace_.size());
+  std::vector<float> fused(trace_.size());
+  for (size_t begin = 0; begin < queries.size(); begin += kBlock) {
+    const absl::Span<const int64_t> block = queries.subspan(begin, kBlock);
+    const auto row_at = [&](int64_t query_index, int64_t head_index) {
+      return rows.data() + (query_index * n_heads + head_index) * trace_.size();
+    };
+    Read(stage, heads, block, [&](int head, int64_t query, absl::Span<const float> row) {
+      const auto place = std::lower_bound(block.begin(), block.end(), query) - block.begin();
+      const auto head_place = std::lower_bound(heads.begin(), heads.end(), head) - heads.begin();
+      std::copy(row.begin(), row.end(), row_at(place, head_place));
+    });
+    for (size_t q = 0; q < block.size(); ++q) {
+      for (int64_t key = 0; key < trace_.size(); ++key) {
+        double sum = 0;
+        float max = kNothing;
+        for (int64_t h = 0; h < n_heads; ++h) {
+          const float value = row_at(static_cast<int64_t>(q), h)[key];
+          sum += value;
+          max = std::max(max, value);
+        }
+        fused[key] = fusion == Fusion::kMax ? max : static_cast<float>(sum / n_heads);
+      }
+      fn(block[q], fused);
+    }
+  }
+}
+
+AlignedBuffer LayerAttention::Mixed(absl::Span<const int64_t> queries) const {
+  const int64_t n = trace_.size(), dim = shape().head_dim, width = shape().n_heads * dim;
+  AlignedBuffer picked(static_cast<int64_t>(queries.size()) * width);
+  ConstMatrixRef mixed = trace_.SiteRows(Site::kMixed, layer_);
+  AlignedBuffer all;
+  if (mixed.cols == 0) {
+    all = AlignedBuffer(n * width);
+    const MatrixRef rows(all.data(), n, width);
+    // An edit may need the rows of all positions.
+    const ForwardEditor* const editor = trace_.editor();
+    const bool is_edited = editor != nullptr && editor->EditsSite(Site::kMixed, layer_);
+    const std::vector<int64_t> everything = UpTo(is_edited ? n : 0);
+    const absl::Span<const int64_t> computed = is_edited ? everything : queries;
+    ParallelFor(shape().n_heads, true, [&](int64_t head) {
+      Attend(static_cast<int>(head), computed, nullptr, rows.Columns(head * dim, dim));
+    });
+    if (is_edited) editor->EditSite(Site::kMixed, layer_, 0, rows);
+    mixed = rows;
+  }
+  for (size_t i = 0; i < queries.size(); ++i) {
+    const absl::Span<const float> row = mixed.Row(queries[i]);
+    std::copy(row.begin(), row.end(), picked.data() + static_cast<int64_t>(i) * width);
+  }
+  return picked;
+}
+
+AlignedBuffer LayerAttention::Out(absl::Span<const int64_t> queries) const {
+  const int64_t width = model_.config().width;
+  const ForwardEditor* const editor = trace_.editor();
+  const bool is_edited = editor != nullptr && editor->EditsSite(Site::kAttentionOut, layer_);
+  const std::vector<int64_t> everything = UpTo(is_edited ? trace_.size() : 0);
+  const absl::Span<const int64_t> computed = is_edited ? everything : queries;
+  const int64_t n = static_cast<int64_t>(computed.size());
+  AlignedBuffer mixed = Mixed(computed);
+  AlignedBuffer out;
+  if (half().out == nullptr) {
+    out = std::move(mixed);
+  } else {
+    out = AlignedBuffer(n * width);
+    half().out->Apply({mixed.data(), n, half().out->in_features()}, {out.data(), n, width});
+  }
+  const MatrixRef rows(out.data(), n, width);
+  if (half().inside.present()) {
+    model_.parts().backend->Normalize(half().inside.kind, half().inside.parameters, rows, rows);
+  }
+  if (!is_edited) return out;
+  editor->EditSite(Site::kAttentionOut, layer_, 0, rows);
+  AlignedBuffer picked(static_cast<int64_t>(queries.size()) * width);
+  for (size_t i = 0; i < queries.size(); ++i) {
+    std::copy_n(rows.Row(queries[i]).data(), width,
+                picked.data() + static_cast<int64_t>(i) * width);
+  }
+  return picked;
+}
+
+const std::vector<float>& LayerAttention::Projection() const {
+  absl::call_once(projection_once_, [this] {
+    const Linear& out = *half().out;
+    projection_.resize(out.out_features() * out.in_features());
+    ParallelBlocks(out.out_features(), 16, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        out.CopyWeightRow(
+            row, absl::MakeSpan(projection_).subspan(row * out.in_features(), out.in_features()));
+      }
+    });
+  });
+  return projection_;
+}
+
+std::vector<float> LayerAttention::HeadProjection(int head) const {
+  const int64_t dim = shape().head_dim, width = model_.config().width;
+  std::vector<float> columns(width * dim);
+  if (half().out == nullptr) {
+    for (int64_t d = 0; d < dim; ++d) columns[d * dim + d] = 1;
+    return columns;
+  }
+  const int64_t stride = half().out->in_features();
+  for (int64_t row = 0; row < width; ++row) {
+    std::copy_n(Projection().data() + row * stride + head * dim, dim, columns.data() + row * dim);
+  }
+  return columns;
+}
+
+std::vector<float> LayerAttention::ProjectionBias() const {
+  std::vector<float> bias(model_.config().width);
+  if (half().out == nullptr) return bias;
+  const std::vector<float> zeros(half().out->in_features());
+  half().out->Apply({zeros.data(), 1, half().out->in_features()},
+                    {bias.data(), 1, model_.config().width});
+  return bias;
+}
+
+// |v W|^2 = v (W^T W) v, so the wide matrix is multiplied once and not for each key.
+std::vector<double> LayerAttention::ValueNorms(int head) const {
+  const int64_t dim = shape().head_dim, width = model_.config().width;
+  const std::vector<float> projection = HeadProjection(head);
+  std::vector<double> gram(dim * dim);
+  for (int64_t row = 0; row < width; ++row) {
+    const float* w = projection.data() + row * dim;
+    for (int64_t a = 0; a < dim; ++a) {
+      for (int64_t b = 0; b < dim; ++b) gram[a * dim + b] += double{w[a]} * w[b];
+    }
+  }
+  std::vector<double> norms(trace_.size());
+  ParallelBlocks(trace_.size(), 64, [&](int64_t begin, int64_t end) {
+    for (int64_t key = begin; key < end; ++key) {
+      const absl::Span<const float> v = Value(head, key);
+      double square = 0;
+      for (int64_t a = 0; a < dim; ++a) {
+        double sum = 0;
+        for (int64_t b = 0; b < dim; ++b) sum += gram[a * dim + b] * v[b];
+        square += v[a] * sum;
+      }
+      norms[key] = std::sqrt(std::max(square, 0.0));
+    }
+  });
+  return norms;
+}
+
+}  // namespace heed

@@ -1,0 +1,263 @@
+#include "model/inspect/decompose.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "model/base/error.h"
+#include "model/base/status_macros.h"
+#include "model/inspect/activations.h"
+#include "model/inspect/attention_read.h"
+#include "model/kernels/parallel.h"
+
+namespace heed {
+namespace {
+
+// A norm at the scale that it had for each position: the linear map
+// part -> (part - its mean) * weight * scale(position), or part * weight * scale(position).
+class FrozenNorm {
+ public:
+  // Of what it was given, [size, width]; absent: the identity.
+  FrozenNorm(const NormPart& norm, ConstMatrixRef given) : norm_(norm), scale_(given.rows, 1) {
+    if (!norm.present()) return;
+    for (int64_t r = 0; r < given.rows; ++r) {
+      const absl::Span<const float> x = given.Row(r);
+      const double n = static_cast<double>(x.size());
+      const double mean = centres() ? std::accumulate(x.begin(), x.end(), 0.0) / n : 0;
+      double square = 0;
+      for (float value : x) square += (value - mean) * (value - mean);
+      scale_[r] = 1 / std::sqrt(square / n + norm.parameters.eps);
+    }
+  }
+
+  // The part of the map that is the same for all positions.
+  void Apply(absl::Span<double> part) const {
+    if (!norm_.present()) return;
+    const double mean = centres() ? std::accumulate(part.begin(), part.end(), 0.0) /
+                                        static_cast<double>(part.size())
+                                  : 0;
+    for (size_t i = 0; i < part.size(); ++i) {
+      part[i] = (part[i] - mean) * norm_.parameters.weight[i];
+    }
+  }
+  double scale(int64_t position) const { return scale_[position]; }
+
+ private:
+  bool centres() const { return norm_.kind == NormKind::kLayerNorm; }
+  const NormPart norm_;
+  std::vector<double> scale_;
+};
+
+double Norm(absl::Span<const double> x) {
+  return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
+}
+
+// The parts p(i, j) of one layer. f_h(j) = v_j W_O of head h behind the norms, at scale 1, are kept
+// for all keys: [size, heads, width].
+class Parts {
+ public:
+  // `residual` [size, width], or without columns where the parts are those of attention alone.
+  Parts(const LanguageModel& model, const LayerAttention& attention, FrozenNorm inner,
+        FrozenNorm outer, ConstMatrixRef residual)
+      : attention_(attention),
+        inner_(std::move(inner)),
+        outer_(std::move(outer)),
+        residual_(residual),
+        n_(attention.trace().size()),
+        heads_(attention.shape().n_heads),
+        width_(model.config().width),
+        transformed_(n_ * heads_ * width_) {
+    for (int64_t head = 0; head < heads_; ++head) Transform(static_cast<int>(head));
+    ReadWeights();
+  }
+
+  double weight(int64_t head, int64_t query, int64_t key) const {
+    return weights_[(head * n_ + query) * n_ + key];
+  }
+
+  // p(query, key) [width], with the residual where it belongs.
+  void Compute(int64_t query, int64_t key, absl::Span<double> part) const {
+    std::fill(part.begin(), part.end(), 0.0);
+    const double scale = inner_.scale(query) * outer_.scale(query);
+    for (int64_t head = 0; head < heads_; ++head) {
+      const double w = weight(head, query, key) * scale;
+      if (w == 0) continue;
+      const float* f = transformed_.data() + (key * heads_ + head) * width_;
+      for (int64_t d = 0; d < width_; ++d) part[d] += w * f[d];
+    }
+    if (query == key && residual_.cols > 0) AddResidual(query, part);
+  }
+
+  bool IsEmpty(int64_t query, int64_t key) const {
+    if (query == key && residual_.cols > 0) return false;
+    for (int64_t head = 0; head < heads_; ++head) {
+      if (weight(head, query, key) != 0) return false;
+    }
+    return true;
+  }
+
+  int64_t size() const { return n_; }
+  int64_t width() const { return width_; }
+
+ private:
+  void AddResidual(int64_t query, absl::Span<double> part) const {
+    std::vector<double> x(residual_.Row(query).begin(), residual_.Row(query).end());
+    outer_.Apply(absl::MakeSpan(x));
+    for (int64_t d = 0; d < width_; ++d) part[d] += x[d] * outer_.scale(query);
+  }
+
+  void Transform(int head) {
+    const int64_t dim = attention_.shape().head_dim;
+    const std::vector<float> projection = attention_.HeadProjection(head);
+    ParallelBlocks(n_, 8, [&](int64_t begin, int64_t end) {
+      std::vector<double> f(width_);
+      for (int64_t key = begin; key < end; ++key) {
+        const absl::Span<const float> v = attention_.Value(head, key);
+        for (int64_t d = 0; d < width_; ++d) {
+          f[d] = std::inner_product(v.begin(), v.end(), projection.data() + d * dim, 0.0);
+        }
+        inner_.Apply(absl::MakeSpan(f));
+        outer_.Apply(absl::MakeSpan(f));
+        std::copy(f.begin(), f.end(), transformed_.data() + (key * heads_ + head) * width_);
+      }
+    });
+  }
+
+  void ReadWeights() {
+    std::vector<int> heads(heads_);
+    std::iota(heads.begin(), heads.end(), 0);
+    std::vector<int64_t> queries(n_);
+    std::iota(queries.begin(), queries.end(), int64_t{0});
+    weights_.resize(heads_ * n_ * n_);
+    attention_.Read(AttentionStage::kWeights, heads, queries,
+                    [&](int head, int64_t query, absl::Span<const float> row) {
+                      std::copy(row.begin(), row.end(),
+                                weights_.begin() + (head * n_ + query) * n_);
+                    });
+  }
+
+  const LayerAttention& attention_;
+  const FrozenNorm inner_, outer_;
+  const ConstMatrixRef residual_;
+  const int64_t n_, heads_, width_;
+  std::vector<float> transformed_;
+  std::vector<float> weights_;  // [heads, size, size]
+};
+
+// Calls fn(query) for all, on the team.
+template <typename Fn>
+void ForEachQuery(const Parts& parts, const Fn& fn) {
+  ParallelFor(parts.size(), true, fn);
+}
+
+void FillNorms(const Parts& parts, AttentionDecomposition& result) {
+  ForEachQuery(parts, [&](int64_t query) {
+    std::vector<double> part(parts.width()), others(parts.width());
+    double own = 0;
+    for (int64_t key = 0; key < parts.size(); ++key) {
+      if (parts.IsEmpty(query, key)) continue;
+      parts.Compute(query, key, absl::MakeSpan(part));
+      const double norm = Norm(part);
+      result.shares[query * parts.size() + key] = static_cast<float>(norm);
+      if (key == query) {
+        own = norm;
+      } else {
+        for (int64_t d = 0; d < parts.width(); ++d) others[d] += part[d];
+      }
+    }
+    const double mixed = Norm(others);
+    result.mixing_ratios[query] = static_cast<float>(mixed + own > 0 ? mixed / (mixed + own) : 0);
+  });
+}
+
+double L1(absl::Span<const float> x) {
+  double sum = 0;
+  for (float value : x) sum += std::abs(value);
+  return sum;
+}
+
+void FillAlti(const Parts& parts, ConstMatrixRef whole, AttentionDecomposition& result) {
+  ForEachQuery(parts, [&](int64_t query) {
+    const absl::Span<const float> y = whole.Row(query);
+    const double length = L1(y);
+    std::vector<double> part(parts.width()), row(parts.size());
+    for (int64_t key = 0; key < parts.size(); ++key) {
+      if (parts.IsEmpty(query, key)) continue;
+      parts.Compute(query, key, absl::MakeSpan(part));
+      double distance = 0;
+      for (int64_t d = 0; d < parts.width(); ++d) distance += std::abs(y[d] - part[d]);
+      row[key] = std::max(0.0, length - distance);
+    }
+    const double sum = std::accumulate(row.begin(), row.end(), 0.0);
+    for (int64_t key = 0; key < parts.size(); ++key) {
+      const double share = sum > 0 ? row[key] / sum : 0;
+      result.shares[query * parts.size() + key] = static_cast<float>(share);
+      if (key != query) result.mixing_ratios[query] += static_cast<float>(share);
+    }
+  });
+}
+
+absl::Status CheckMethod(const LanguageModel& model, const HalfParts& half, Decomposition method) {
+  if (method == Decomposition::kAttentionNorm) return absl::OkStatus();
+  if (!HasSite(model.config(), Site::kResidualMid)) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+                     "this model adds its blend to no stream; decompose the attention alone");
+  }
+  if (method != Decomposition::kResidualNormNorm || half.after.present()) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "NO_NORM_BEHIND",
+                   "this model does not norm the sum of stream and attention; decompose without "
+                   "the norm");
+}
+
+// Rows of what the output projection gives, in front of the inner norm.
+AlignedBuffer Products(const LanguageModel& model, const LayerAttention& attention,
+                       absl::Span<const int64_t> queries) {
+  const int64_t n = static_cast<int64_t>(queries.size()), width = model.config().width;
+  const AlignedBuffer mixed = attention.Mixed(queries);
+  AlignedBuffer products(n * width);
+  attention.half().out->Apply({mixed.data(), n, model.config().query_width()},
+                              {products.data(), n, width});
+  return products;
+}
+
+}  // namespace
+
+absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& model,
+                                                          const Trace& trace, int layer,
+                                                          Decomposition method) {
+  const LayerAttention attention(model, trace, layer);
+  const HalfParts& half = attention.half();
+  HEED_RETURN_IF_ERROR(CheckMethod(model, half, method));
+  const int64_t n = trace.size(), width = model.config().width;
+  std::vector<int64_t> all(n);
+  std::iota(all.begin(), all.end(), int64_t{0});
+
+  AlignedBuffer products;
+  if (half.inside.present()) products = Products(model, attention, all);
+  FrozenNorm inner(half.inside, {products.data(), n, width});
+  AttentionDecomposition result{std::vector<float>(n * n), std::vector<float>(n)};
+  if (method == Decomposition::kAttentionNorm) {
+    const Parts parts(model, attention, std::move(inner), FrozenNorm({}, {nullptr, n, width}), {});
+    FillNorms(parts, result);
+    return result;
+  }
+  HEED_ASSIGN_OR_RETURN(const SiteValues residual, ReadSite(model, trace, Site::kResidual, layer));
+  AlignedBuffer sum = attention.Out(all);
+  const MatrixRef sums(sum.data(), n, width);
+  model.parts().backend->Add(residual.view(), sums);
+  const bool has_norm = method != Decomposition::kResidualNorm && half.after.present();
+  FrozenNorm outer(has_norm ? half.after : NormPart(), sums);
+  const Parts parts(model, attention, std::move(inner), std::move(outer), residual.view());
+  if (method != Decomposition::kAlti) {
+    FillNorms(parts, result);
+    return result;
+  }
+  if (has_norm)
+    model.parts().backend->Normalize(half.after.kind, half.after.parameters, sums, sums);
+  FillAlti(parts, sums, result);
+  return result;
+}
+
+}  // namespace heed

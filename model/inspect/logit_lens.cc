@@ -1,0 +1,164 @@
+#include "model/inspect/logit_lens.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "model/base/aligned_buffer.h"
+#include "model/base/error.h"
+#include "model/base/status_macros.h"
+#include "model/kernels/parallel.h"
+#include "model/transformer/model_parts.h"
+
+namespace heed {
+namespace {
+
+constexpr int64_t kRowsAtOnce = 32;
+
+absl::Status CheckHead(const LanguageModel& model) {
+  if (model.config().has_head) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "NO_HEAD",
+                   "this model has no head: it makes hidden states, not logits");
+}
+
+double LogSumExp(absl::Span<const float> logits) {
+  const double max = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (float logit : logits) sum += std::exp(logit - max);
+  return max + std::log(sum);
+}
+
+// Larger logits first, equal ones by smaller id.
+class ByLogit {
+ public:
+  explicit ByLogit(absl::Span<const float> logits) : logits_(logits) {}
+  bool operator()(TokenId a, TokenId b) const {
+    return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
+  }
+
+ private:
+  absl::Span<const float> logits_;
+};
+
+// One row of logits.
+class Prediction {
+ public:
+  explicit Prediction(absl::Span<const float> logits)
+      : logits_(logits), log_sum_(LogSumExp(logits)) {}
+
+  double LogProbability(TokenId id) const { return logits_[id] - log_sum_; }
+  LensToken Token(TokenId id, int64_t rank) const {
+    return {id, logits_[id], LogProbability(id), rank};
+  }
+  LensToken Follow(TokenId id) const {
+    const ByLogit precedes(logits_);
+    int64_t rank = 1;
+    for (TokenId other = 0; other < size(); ++other) rank += precedes(other, id) ? 1 : 0;
+    return Token(id, rank);
+  }
+  std::vector<LensToken> Top(int64_t k) const {
+    std::vector<TokenId> ids(size());
+    for (TokenId id = 0; id < size(); ++id) ids[id] = id;
+    k = std::min<int64_t>(k, size());
+    std::partial_sort(ids.begin(), ids.begin() + k, ids.end(), ByLogit(logits_));
+    std::vector<LensToken> top;
+    for (int64_t i = 0; i < k; ++i) top.push_back(Token(ids[i], i + 1));
+    return top;
+  }
+  double Entropy() const {
+    double entropy = 0;
+    for (TokenId id = 0; id < size(); ++id) {
+      entropy -= std::exp(LogProbability(id)) * LogProbability(id);
+    }
+    return std::max(entropy, 0.0);
+  }
+  // KL(this || other).
+  double DivergenceFrom(const Prediction& other) const {
+    double sum = 0;
+    for (TokenId id = 0; id < size(); ++id) {
+      const double log_p = LogProbability(id);
+      sum += std::exp(log_p) * (log_p - other.LogProbability(id));
+    }
+    return std::max(sum, 0.0);
+  }
+
+ private:
+  TokenId size() const { return static_cast<TokenId>(logits_.size()); }
+  absl::Span<const float> logits_;
+  double log_sum_;
+};
+
+// Reads streams of the trace with the model's head.
+class Lens {
+ public:
+  Lens(const LanguageModel& model, const Trace& trace) : model_(model), trace_(trace) {}
+
+  // [positions, vocab_size], valid until the next call.
+  void Read(int layer, absl::Span<const int64_t> positions, MatrixRef logits) {
+    const int64_t width = model_.config().width;
+    rows_.Grow(logits.rows * width);
+    const MatrixRef x(rows_.data(), logits.rows, width);
+    const ConstMatrixRef stream = trace_.SiteRows(Site::kResidual, layer);
+    for (int64_t i = 0; i < x.rows; ++i) {
+      std::copy_n(stream.Row(positions[i]).data(), width, x.Row(i).data());
+    }
+    Unembed(model_.parts(), x, logits, scratch_);
+  }
+
+ private:
+  const LanguageModel& model_;
+  const Trace& trace_;
+  AlignedBuffer rows_, scratch_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<LensCell>> LogitLens(const LanguageModel& model, const Trace& trace,
+                                                const LensOptions& options) {
+  HEED_RETURN_IF_ERROR(CheckHead(model));
+  for (int layer : options.layers) {
+    if (trace.Has(Site::kResidual, layer)) continue;
+    return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
+                     absl::StrCat("the trace does not keep the residual stream of layer ", layer,
+                                  "; open one that does"),
+                     {{"site", "residual"}});
+  }
+  const int64_t vocab = model.config().vocab_size;
+  const int64_t n_positions = static_cast<int64_t>(options.positions.size());
+  std::vector<LensCell> cells(options.layers.size() * n_positions);
+  AlignedBuffer final_logits(std::min(n_positions, kRowsAtOnce) * vocab);
+  AlignedBuffer logits(final_logits.size());
+  Lens lens(model, trace);
+  for (int64_t begin = 0; begin < n_positions; begin += kRowsAtOnce) {
+    const auto positions = absl::MakeConstSpan(options.positions).subspan(begin, kRowsAtOnce);
+    const int64_t count = static_cast<int64_t>(positions.size());
+    const MatrixRef final_rows(final_logits.data(), count, vocab);
+    const MatrixRef rows(logits.data(), count, vocab);
+    lens.Read(model.config().n_layers, positions, final_rows);
+    for (size_t l = 0; l < options.layers.size(); ++l) {
+      lens.Read(options.layers[l], positions, rows);
+      ParallelFor(count, true, [&](int64_t i) {
+        const Prediction here(rows.Row(i));
+        LensCell& cell = cells[l * n_positions + begin + i];
+        cell = {options.layers[l],       positions[i],
+                here.Top(options.top_k), {},
+                here.Entropy(),          Prediction(final_rows.Row(i)).DivergenceFrom(here)};
+        for (TokenId id : options.follow) cell.followed.push_back(here.Follow(id));
+      });
+    }
+  }
+  return cells;
+}
+
+absl::StatusOr<std::vector<float>> TraceLogits(const LanguageModel& model, const Trace& trace,
+                                               absl::Span<const int64_t> positions) {
+  HEED_RETURN_IF_ERROR(CheckHead(model));
+  const int64_t count = static_cast<int64_t>(positions.size());
+  std::vector<float> logits(count * model.config().vocab_size);
+  Lens(model, trace)
+      .Read(model.config().n_layers, positions, {logits.data(), count, model.config().vocab_size});
+  return logits;
+}
+
+}  // namespace heed
