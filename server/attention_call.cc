@@ -10,6 +10,7 @@
 #include "server/convert_attention.h"
 #include "server/convert_model.h"
 #include "server/reply_size.h"
+#include "server/run_source.h"
 
 namespace heed {
 
@@ -41,9 +42,9 @@ AttentionCall::AttentionCall(const ServiceContext& context, grpc::CallbackServer
       context_(context),
       stop_(MakeStopSignal(*call)) {}
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* AttentionCall::Begin(const ServiceContext& context,
-                                                                 grpc::CallbackServerContext* call,
-                                                                 const grpc::ByteBuffer& request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* AttentionCall::Begin(
+    const ServiceContext& context, grpc::CallbackServerContext* call,
+    const v1::GetAttentionRequest& request) {
   const std::shared_ptr<AttentionCall> self(new AttentionCall(context, call));
   self->Start();
   const absl::Status status = CatchExceptions([&] { return self->Submit(request); });
@@ -56,21 +57,32 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* AttentionCall::Begin(const ServiceCo
   return self.get();
 }
 
-absl::Status AttentionCall::Submit(const grpc::ByteBuffer& request_bytes) {
-  v1::GetAttentionRequest request;
-  HEED_RETURN_IF_ERROR(ParseRequest(request_bytes, &request));
+absl::Status AttentionCall::Submit(const v1::GetAttentionRequest& request) {
   HEED_ASSIGN_OR_RETURN(model_, context_.registry->Find(request.model()));
   const ModelConfig& config = model_->model->config();
   Violations violations;
   CheckPrompt(request.prompt(), *model_, context_.limits, &violations);
   CheckSelection("selection", request.selection(), config, &violations);
+  HEED_ASSIGN_OR_RETURN(const std::vector<Intervention> interventions,
+                        ReadInterventions("interventions", request.interventions(), config,
+                                          context_.traces, &violations));
   HEED_RETURN_IF_ERROR(violations.ToStatus());
   HEED_ASSIGN_OR_RETURN(ResolvedPrompt prompt,
                         ResolvePrompt(request.prompt(), *model_, /*room=*/0));
   tokenize_time_ = prompt.tokenize_time;
   HEED_ASSIGN_OR_RETURN(AttentionChoice choice,
                         ResolveSelection(request.selection(), config, prompt.size()));
-  FillHeader(*model_, prompt, choice, header_.emplace().mutable_header());
+  HEED_ASSIGN_OR_RETURN(edits_, MakeInterventionSet("interventions", interventions, config,
+                                                    {.prompt_tokens = prompt.size()}));
+  v1::AttentionHeader* const header = header_.emplace().mutable_header();
+  FillHeader(*model_, prompt, choice, header);
+  v1::Provenance* const provenance = header->mutable_provenance();
+  FillModelProvenance(*model_, provenance);
+  provenance->set_intervention_count(request.interventions_size());
+  if (edits_ != nullptr && edits_->counterfactual_mask()) {
+    provenance->set_counterfactual_mask(true);
+    header->set_causal(false);
+  }
   HEED_RETURN_IF_ERROR(CheckReplyBytes(static_cast<int64_t>(header_->ByteSizeLong())));
   HEED_RETURN_IF_ERROR(Reserve(std::move(choice), prompt.size()));
 
@@ -78,6 +90,8 @@ absl::Status AttentionCall::Submit(const grpc::ByteBuffer& request_bytes) {
   engine.model = model_;
   engine.prompt = std::move(prompt.ids);
   engine.plan.observer = capture_.get();
+  engine.plan.editor = edits_.get();
+  engine.whole_prompt = edits_ != nullptr && edits_->needs_whole_prompt();
   engine.stop = stop_;
   engine.task = std::make_unique<Task>(std::static_pointer_cast<AttentionCall>(shared_from_this()));
   return context_.scheduler->Submit(std::move(engine));

@@ -13,6 +13,7 @@
 #include "heed/v1/inspection.pb.h"
 #include "model/inspect/attention_capture.h"
 #include "server/byte_budget.h"
+#include "server/convert_intervention.h"
 #include "server/convert_prompt.h"
 #include "server/service_context.h"
 #include "server/stream_call.h"
@@ -27,14 +28,14 @@ class AttentionCall final : public StreamCall {
   // Validates and submits, or ends with the error. The reactor owns itself.
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Begin(const ServiceContext& context,
                                                            grpc::CallbackServerContext* call,
-                                                           const grpc::ByteBuffer& request);
+                                                           const v1::GetAttentionRequest& request);
 
  private:
   class Task;
 
   AttentionCall(const ServiceContext& context, grpc::CallbackServerContext* call);
 
-  absl::Status Submit(const grpc::ByteBuffer& request_bytes);
+  absl::Status Submit(const v1::GetAttentionRequest& request);
   // Prices the selection and takes the memory for it.
   absl::Status Reserve(AttentionChoice choice, int64_t key_count);
 
@@ -51,6 +52,7 @@ class AttentionCall final : public StreamCall {
   absl::Duration tokenize_time_;
   ByteBudget::Hold budget_;
   std::shared_ptr<PromptCapture> capture_;
+  std::shared_ptr<InterventionSet> edits_;
   std::optional<v1::GetAttentionResponse> header_;  // until it is sent
   bool end_sent_ = false;
 

@@ -1,49 +1,17 @@
 #include "server/convert_attention.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/repeated_field.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
 #include "model/inspect/attention_capture.h"
+#include "server/convert_indices.h"
 #include "server/convert_model.h"
 
 namespace heed {
-namespace {
-
-// Layers and heads: in [-count, count).
-void CheckIndices(const std::string& field, const google::protobuf::RepeatedField<int32_t>& values,
-                  int count, Violations* violations) {
-  for (int i = 0; i < values.size(); ++i) {
-    CheckInRange<int64_t>(Element(field, i), values[i], -count, count - 1, violations);
-  }
-}
-
-template <typename T>
-void SortUnique(std::vector<T>& values) {
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
-}
-
-// Empty: all of [0, count).
-std::vector<int> ResolveIndices(const google::protobuf::RepeatedField<int32_t>& values, int count) {
-  std::vector<int> resolved;
-  if (values.empty()) {
-    resolved.resize(count);
-    std::iota(resolved.begin(), resolved.end(), 0);
-    return resolved;
-  }
-  for (int32_t value : values) resolved.push_back(value < 0 ? value + count : value);
-  SortUnique(resolved);
-  return resolved;
-}
-
-}  // namespace
-
 void CheckSelection(absl::string_view field, const v1::AttentionSelection& selection,
                     const ModelConfig& config, Violations* violations) {
   CheckIndices(absl::StrCat(field, ".layers"), selection.layers(), config.n_layers, violations);
@@ -80,18 +48,9 @@ absl::StatusOr<AttentionChoice> ResolveSelection(const v1::AttentionSelection& s
                                                  const ModelConfig& config, int64_t prompt_length) {
   AttentionChoice choice = ResolveHeads(selection, config);
   if (choice.top_k > 0) choice.top_k = std::min(choice.top_k, prompt_length);
-  if (selection.queries().empty()) {
-    choice.queries.resize(prompt_length);
-    std::iota(choice.queries.begin(), choice.queries.end(), int64_t{0});
-    return choice;
-  }
-  for (int i = 0; i < selection.queries_size(); ++i) {
-    HEED_ASSIGN_OR_RETURN(
-        const int64_t query,
-        ResolvePosition(Element("selection.queries", i), selection.queries(i), prompt_length));
-    choice.queries.push_back(query);
-  }
-  SortUnique(choice.queries);
+  HEED_ASSIGN_OR_RETURN(choice.queries,
+                        ResolvePositions("selection.queries", selection.queries(), prompt_length,
+                                         AllPositions(prompt_length)));
   return choice;
 }
 
@@ -128,6 +87,7 @@ void FillHeader(const ServedModel& model, const ResolvedPrompt& prompt,
   out->set_key_count(prompt.size());
   out->set_causal(model.model->config().causal);
   out->set_total_bytes(SelectionBytes(choice, prompt.size()));
+  out->set_stage(v1::ATTENTION_STAGE_SOFTMAX);
 }
 
 void FillTile(const AttentionTile& tile, v1::AttentionTile* out) {

@@ -249,6 +249,33 @@ absl::StatusOr<ResolvedPredict> ConvertPredict(const v1::PredictRequest& request
   return resolved;
 }
 
+std::optional<TokenId> ResolveToken(absl::string_view field, const v1::TokenChoice& choice,
+                                    const ServedModel& model, Violations* violations) {
+  const int64_t vocab_size = model.model->config().vocab_size;
+  switch (choice.which_case()) {
+    case v1::TokenChoice::kId:
+      if (choice.id() >= 0 && choice.id() < vocab_size) return choice.id();
+      violations->Add(
+          absl::StrCat(field, ".id"),
+          absl::StrCat("is ", choice.id(), "; the vocabulary is [0, ", vocab_size, ")"));
+      return std::nullopt;
+    case v1::TokenChoice::kText: {
+      const std::string path = absl::StrCat(field, ".text");
+      if (model.tokenizer == nullptr) {
+        violations->Add(path, "is a text, and the model has no tokenizer; give an id");
+        return std::nullopt;
+      }
+      const std::optional<TokenId> id = FindCandidate(*model.tokenizer, choice.text());
+      if (!id.has_value()) violations->Add(path, WhyNoCandidate(*model.tokenizer, choice.text()));
+      return id;
+    }
+    case v1::TokenChoice::WHICH_NOT_SET:
+      violations->Add(field, "names no token; give its id or its text");
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
 void FillCandidate(const ScoredToken& scored, const Tokenizer* tokenizer, v1::Candidate* out) {
   FillToken(tokenizer, scored.id, ByteRange{}, out->mutable_token());
   out->set_probability(scored.probability);

@@ -4,6 +4,7 @@
 #define HEED_SERVER_CONVERT_PREDICT_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -36,6 +37,11 @@ absl::StatusOr<ResolvedPredict> ConvertPredict(const v1::PredictRequest& request
 absl::Status FillPredictResponse(const ResolvedPredict& resolved, const ServedModel& model,
                                  absl::Span<const PredictedPosition> positions,
                                  const EngineTimings& timings, v1::PredictResponse* out);
+
+// The token of a choice; nullopt, with a violation, when there is none. FAILED_PRECONDITION for a
+// text without a tokenizer becomes a violation too.
+std::optional<TokenId> ResolveToken(absl::string_view field, const v1::TokenChoice& choice,
+                                    const ServedModel& model, Violations* violations);
 
 void FillCandidate(const ScoredToken& scored, const Tokenizer* tokenizer, v1::Candidate* out);
 

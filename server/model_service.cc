@@ -8,39 +8,16 @@
 #include "absl/time/clock.h"
 #include "model/base/status_macros.h"
 #include "model/base/utf8.h"
-#include "server/catch_exceptions.h"
-#include "server/codec.h"
+#include "server/answer_now.h"
 #include "server/convert_model.h"
 #include "server/convert_prompt.h"
 #include "server/reply_size.h"
-#include "server/status.h"
 #include "server/violations.h"
 
 namespace heed {
 namespace {
 
 constexpr int64_t kMaxDetokenizeIds = int64_t{1} << 20;
-
-// Parses, answers and serialises on gRPC's own thread.
-template <typename Request, typename Response>
-grpc::ServerUnaryReactor* AnswerNow(const ServiceContext& context,
-                                    absl::Status (*answer)(const ServiceContext&, const Request&,
-                                                           Response*),
-                                    grpc::CallbackServerContext* call,
-                                    const grpc::ByteBuffer& request_bytes,
-                                    grpc::ByteBuffer* response_bytes) {
-  const absl::Status status = CatchExceptions([&]() -> absl::Status {
-    Request request;
-    HEED_RETURN_IF_ERROR(ParseRequest(request_bytes, &request));
-    Response response;
-    HEED_RETURN_IF_ERROR(answer(context, request, &response));
-    HEED_ASSIGN_OR_RETURN(*response_bytes, SerializeReply(response));
-    return absl::OkStatus();
-  });
-  grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
-  return reactor;
-}
 
 // Adds tokens to an answer and refuses it once it has grown too large to send.
 class TokenAppender {

@@ -3,6 +3,7 @@
 #define HEED_SERVER_SERVICE_CONTEXT_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/time/time.h"
 #include "grpcpp/server_context.h"
@@ -12,6 +13,8 @@
 #include "server/reply_thread.h"
 #include "server/request_limits.h"
 #include "server/scheduler.h"
+#include "server/trace_store.h"
+#include "server/worker_pool.h"
 
 namespace heed {
 
@@ -21,9 +24,19 @@ struct ServiceContext {
   Scheduler* scheduler = nullptr;
   ReplyThread* replies = nullptr;
   ByteBudget* attention_budget = nullptr;
+  TraceStore* traces = nullptr;
+  WorkerPool* workers = nullptr;
   RequestLimits limits;
   absl::Duration stall_timeout = absl::Seconds(30);
 };
+
+// Who asks, as far as quotas go: the address without the port.
+inline std::string ClientOf(const grpc::ServerContextBase& context) {
+  const std::string peer = context.peer();
+  const size_t colon = peer.rfind(':');
+  const bool has_port = peer.rfind("ipv", 0) == 0 && colon != std::string::npos;
+  return has_port ? peer.substr(0, colon) : peer;
+}
 
 // Fires at the deadline that the client gave.
 inline std::shared_ptr<StopSignal> MakeStopSignal(const grpc::ServerContextBase& context) {

@@ -10,7 +10,10 @@ namespace heed {
 
 UnaryCall::UnaryCall(const ServiceContext& context, grpc::CallbackServerContext* call,
                      grpc::ByteBuffer* response)
-    : context_(context), response_(response), stop_(MakeStopSignal(*call)) {}
+    : context_(context),
+      response_(response),
+      stop_(MakeStopSignal(*call)),
+      client_(ClientOf(*call)) {}
 
 grpc::ServerUnaryReactor* UnaryCall::Begin(const std::shared_ptr<UnaryCall>& call,
                                            const grpc::ByteBuffer& request) {

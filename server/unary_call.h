@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -36,6 +37,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
 
   const ServiceContext& context() const { return context_; }
   const std::shared_ptr<StopSignal>& stop() const { return stop_; }
+  const std::string& client() const { return client_; }
 
  private:
   void OnCancel() override;
@@ -44,6 +46,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   const ServiceContext context_;
   grpc::ByteBuffer* const response_;
   const std::shared_ptr<StopSignal> stop_;
+  const std::string client_;
   std::shared_ptr<UnaryCall> self_;
 };
 

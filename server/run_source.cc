@@ -1,0 +1,165 @@
+#include "server/run_source.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "model/base/error.h"
+#include "model/base/status_macros.h"
+#include "server/convert_model.h"
+
+namespace heed {
+namespace {
+
+// A sequence that is run only to be traced.
+class TraceTask final : public SequenceTask {
+ public:
+  TraceTask(ReadableRun run, std::unique_ptr<TracedRun> traced,
+            std::unique_ptr<TraceRecorder> recorder, std::shared_ptr<InterventionSet> edits,
+            RunCallback done)
+      : run_(std::move(run)),
+        traced_(std::move(traced)),
+        recorder_(std::move(recorder)),
+        edits_(std::move(edits)),
+        done_(std::move(done)) {}
+
+  absl::StatusOr<std::optional<TokenId>> OnLogits(absl::Span<const int64_t>,
+                                                  ConstMatrixRef) override {
+    return std::nullopt;
+  }
+
+  void OnDone(const absl::Status& status, const EngineTimings& timings) override {
+    if (!status.ok()) return done_(status);
+    traced_->trace = recorder_->Finish(traced_->prompt.ids, edits_);
+    run_.run = std::move(traced_);
+    run_.timings = timings;
+    done_(std::move(run_));
+  }
+
+ private:
+  ReadableRun run_;
+  std::unique_ptr<TracedRun> traced_;
+  const std::unique_ptr<TraceRecorder> recorder_;
+  const std::shared_ptr<InterventionSet> edits_;
+  const RunCallback done_;
+};
+
+absl::StatusOr<ReadableRun> FindRun(const ServiceContext& context, const RunInput& input,
+                                    const RunChecks& checks) {
+  HEED_ASSIGN_OR_RETURN(TraceStore::Found found, context.traces->Find(input.trace_id));
+  Violations violations;
+  if (input.has_prompt) violations.Add("prompt", "is set beside trace_id; give one of the two");
+  if (!input.interventions->empty()) {
+    violations.Add("interventions",
+                   "are set beside trace_id; a trace has those that it was opened with");
+  }
+  if (!input.model.empty() && input.model != found.model->name) {
+    violations.Add("model", absl::StrCat("is \"", input.model, "\", and the trace is of \"",
+                                         found.model->name, "\"; leave it out"));
+  }
+  checks.fields(*found.model, &violations);
+  HEED_RETURN_IF_ERROR(violations.ToStatus());
+  HEED_RETURN_IF_ERROR(checks.length(found.model->model->config(), found.run->prompt.size()));
+  ReadableRun run;
+  run.model = std::move(found.model);
+  run.run = std::move(found.run);
+  run.trace_id = input.trace_id;
+  run.traces = context.traces;
+  return run;
+}
+
+}  // namespace
+
+absl::Status StartRun(const ServiceContext& context, const RunInput& input, const RunChecks& checks,
+                      const std::string& client, const std::shared_ptr<StopSignal>& stop,
+                      RunCallback done) {
+  if (!input.trace_id.empty()) {
+    HEED_ASSIGN_OR_RETURN(ReadableRun run, FindRun(context, input, checks));
+    done(std::move(run));
+    return absl::OkStatus();
+  }
+  HEED_ASSIGN_OR_RETURN(PlannedRun plan, PlanRun(context, input, checks));
+  return SubmitRun(context, std::move(plan), client, stop, std::move(done));
+}
+
+absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput& input,
+                                   const RunChecks& checks) {
+  PlannedRun plan;
+  HEED_ASSIGN_OR_RETURN(plan.model, context.registry->Find(input.model));
+  const ModelConfig& config = plan.model->model->config();
+  Violations violations;
+  CheckPrompt(*input.prompt, *plan.model, context.limits, &violations);
+  plan.sites = checks.fields(*plan.model, &violations);
+  HEED_ASSIGN_OR_RETURN(plan.interventions, ReadInterventions("interventions", *input.interventions,
+                                                              config, context.traces, &violations));
+  HEED_RETURN_IF_ERROR(violations.ToStatus());
+  HEED_ASSIGN_OR_RETURN(plan.prompt, ResolvePrompt(*input.prompt, *plan.model, /*room=*/0));
+  HEED_RETURN_IF_ERROR(checks.length(config, plan.prompt.size()));
+  HEED_ASSIGN_OR_RETURN(plan.edits, MakeInterventionSet("interventions", plan.interventions, config,
+                                                        {.prompt_tokens = plan.prompt.size()}));
+  return plan;
+}
+
+absl::Status SubmitRun(const ServiceContext& context, PlannedRun plan, const std::string& client,
+                       const std::shared_ptr<StopSignal>& stop, RunCallback done) {
+  const ModelConfig& config = plan.model->model->config();
+  ReadableRun run;
+  run.model = plan.model;
+  run.traces = context.traces;
+  run.tokenize_time = plan.prompt.tokenize_time;
+  run.reserved_bytes = TraceBytes(config, plan.sites, plan.prompt.size());
+  HEED_ASSIGN_OR_RETURN(TraceStore::Reservation memory,
+                        context.traces->Reserve(client, run.reserved_bytes));
+  run.memory = std::make_shared<TraceStore::Reservation>(std::move(memory));
+  HEED_ASSIGN_OR_RETURN(std::unique_ptr<TraceRecorder> recorder,
+                        TraceRecorder::Create(config, plan.sites, plan.prompt.size()));
+
+  EngineRequest engine;
+  engine.model = plan.model;
+  engine.prompt = plan.prompt.ids;
+  engine.plan.observer = recorder.get();
+  engine.plan.editor = plan.edits.get();
+  engine.stop = stop;
+  auto traced = std::make_unique<TracedRun>();
+  traced->prompt = std::move(plan.prompt);
+  traced->intervention_count = static_cast<int>(plan.interventions.size());
+  traced->counterfactual_mask = plan.edits != nullptr && plan.edits->counterfactual_mask();
+  engine.whole_prompt = plan.edits != nullptr && plan.edits->needs_whole_prompt();
+  engine.task = std::make_unique<TraceTask>(std::move(run), std::move(traced), std::move(recorder),
+                                            std::move(plan.edits), std::move(done));
+  return context.scheduler->Submit(std::move(engine));
+}
+
+void FillModelProvenance(const ServedModel& model, v1::Provenance* out) {
+  FillIdentity(model, out->mutable_model());
+  out->set_compute_dtype(model.model->compute_dtype());
+}
+
+void FillProvenance(const ReadableRun& run, v1::Provenance* out) {
+  FillModelProvenance(*run.model, out);
+  out->set_intervention_count(run.run->intervention_count);
+  out->set_counterfactual_mask(run.run->counterfactual_mask);
+  out->set_trace_id(run.trace_id);
+}
+
+void FillTraceInfo(const TraceFacts& facts, const TracedRun& run, v1::TraceInfo* out) {
+  out->set_trace_id(facts.id);
+  const int64_t nanoseconds = absl::ToUnixNanos(facts.expires);
+  out->mutable_expire_time()->set_seconds(nanoseconds / 1'000'000'000);
+  out->mutable_expire_time()->set_nanos(static_cast<int32_t>(nanoseconds % 1'000'000'000));
+  out->set_held_bytes(facts.bytes);
+  out->set_token_count(run.prompt.size());
+  out->set_keeps_residual(run.trace->Has(Site::kResidual, 0));
+}
+
+absl::Duration ReadTtl(absl::string_view field, bool has_ttl, const google::protobuf::Duration& ttl,
+                       const TraceStoreOptions& options, Violations* violations) {
+  if (!has_ttl) return options.max_ttl;
+  const absl::Duration asked = absl::Seconds(ttl.seconds()) + absl::Nanoseconds(ttl.nanos());
+  if (asked <= absl::ZeroDuration() || asked > options.max_ttl) {
+    violations->Add(field, absl::StrCat("is ", absl::FormatDuration(asked), "; must be in (0, ",
+                                        absl::FormatDuration(options.max_ttl), "]"));
+  }
+  return asked;
+}
+
+}  // namespace heed

@@ -1,0 +1,99 @@
+// The run that a call reads: one of its own prompt, which the engine makes for it, or a trace. Part
+// of convert.
+#ifndef HEED_SERVER_RUN_SOURCE_H_
+#define HEED_SERVER_RUN_SOURCE_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "heed/v1/inspection.pb.h"
+#include "server/convert_intervention.h"
+#include "server/service_context.h"
+#include "server/trace_store.h"
+#include "server/traced_run.h"
+#include "server/violations.h"
+
+namespace heed {
+
+// Where the request says what to read. Borrows from it.
+struct RunInput {
+  std::string model;
+  const v1::Prompt* prompt = nullptr;
+  bool has_prompt = false;
+  const WireInterventions* interventions = nullptr;
+  std::string trace_id;
+};
+
+// What the rest of the request has to say.
+struct RunChecks {
+  // Adds what is wrong with it, as far as the prompt's length does not matter, and says which sites
+  // the run must keep besides those of every trace.
+  absl::FunctionRef<SiteSet(const ServedModel&, Violations*)> fields;
+  // Errors that the number of tokens leads to.
+  absl::FunctionRef<absl::Status(const ModelConfig&, int64_t n_tokens)> length;
+};
+
+template <typename Request>
+RunInput RunInputOf(const Request& request) {
+  return {request.model(), &request.prompt(), request.has_prompt(), &request.interventions(),
+          request.trace_id()};
+}
+
+struct ReadableRun {
+  std::shared_ptr<const ServedModel> model;
+  std::shared_ptr<const TracedRun> run;
+  std::string trace_id;  // empty: the run is this call's own
+  TraceStore* traces = nullptr;
+  // The memory of this call's own run.
+  std::shared_ptr<TraceStore::Reservation> memory;
+  int64_t reserved_bytes = 0;
+  absl::Duration tokenize_time;
+  EngineTimings timings;
+};
+
+using RunCallback = std::function<void(absl::StatusOr<ReadableRun> run)>;
+
+// Validates the input, together with `checks`, and finds the trace or hands the prompt to
+// the engine; on OK `done` is called once, from this thread or the engine's, and must not block.
+absl::Status StartRun(const ServiceContext& context, const RunInput& input, const RunChecks& checks,
+                      const std::string& client, const std::shared_ptr<StopSignal>& stop,
+                      RunCallback done);
+
+// A run that was validated.
+struct PlannedRun {
+  std::shared_ptr<const ServedModel> model;
+  ResolvedPrompt prompt;
+  std::vector<Intervention> interventions;
+  std::shared_ptr<InterventionSet> edits;  // null: none
+  SiteSet sites;
+};
+
+// FAILED_PRECONDITION and OUT_OF_RANGE as ResolvePrompt and InterventionSet::Create. The input has
+// a prompt.
+absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput& input,
+                                   const RunChecks& checks);
+
+// RESOURCE_EXHAUSTED (TRACE_QUOTA), and as Scheduler::Submit.
+absl::Status SubmitRun(const ServiceContext& context, PlannedRun plan, const std::string& client,
+                       const std::shared_ptr<StopSignal>& stop, RunCallback done);
+
+// Model and format.
+void FillModelProvenance(const ServedModel& model, v1::Provenance* out);
+void FillProvenance(const ReadableRun& run, v1::Provenance* out);
+void FillTraceInfo(const TraceFacts& facts, const TracedRun& run, v1::TraceInfo* out);
+
+// The lifetime asked for; the longest one when it was not set. Adds a violation for one that is not
+// positive.
+absl::Duration ReadTtl(absl::string_view field, bool has_ttl, const google::protobuf::Duration& ttl,
+                       const TraceStoreOptions& options, Violations* violations);
+
+}  // namespace heed
+
+#endif  // HEED_SERVER_RUN_SOURCE_H_
