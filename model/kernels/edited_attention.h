@@ -15,8 +15,8 @@ namespace heed {
 // Whether the slice's editor changes the row of `head` at position `query`.
 bool IsEdited(const AttentionSlice& slice, int head, int64_t query);
 
-// The keys [begin, end) that a row sees, and how many it reports: as many as it would without an
-// edit, or all that it sees.
+// The keys [begin, end) that a row sees, and how many weights a sink gets: those up to the row's
+// own key, or all of them where the shape or the mask is not causal.
 struct RowKeys {
   int64_t begin, end;
   int64_t reported;
@@ -29,8 +29,8 @@ inline RowKeys KeysOfRow(const AttentionShape& shape, AttentionMask mask, int64_
   const bool causal = mask == AttentionMask::kOwn ? shape.causal : mask == AttentionMask::kCausal;
   const int64_t reach = shape.window == 0 ? keys : shape.window - 1;
   const int64_t end = causal ? position + 1 : std::min(keys, position + reach + 1);
-  const int64_t own = shape.causal ? position + 1 : keys;
-  return {std::max<int64_t>(0, position - reach), end, std::max(end, own)};
+  return {std::max<int64_t>(0, position - reach), end,
+          shape.causal && causal ? position + 1 : keys};
 }
 
 // What ALiBi takes from the score of a key `distance` positions before the query. A later key,
