@@ -2,6 +2,7 @@
 #include <stdint.h>
 
 #include "model/kernels/int_kernels.h"
+#include "model/kernels/int_kernels_quantize.h"
 
 namespace heed {
 namespace {
@@ -113,7 +114,7 @@ void Tile(const IntTileArgs& args) {
     const float* const total = args.total + r * kPanelCols;
     float* const y = args.y + r * args.y_stride;
     for (int64_t col = 0; col < args.cols; ++col) {
-      const float sum = total[col] + args.bias[col];
+      const float sum = total[col] * args.unit + args.bias[col];
       y[col] = args.accumulate ? y[col] + sum : sum;
     }
   }
@@ -135,34 +136,33 @@ inline float LargestLane(__m256i v) {
   return most;
 }
 
-void Spoil(int64_t padded, int8_t* q, int32_t* sum) {
-  __builtin_memset(q, 0, padded);
-  *sum = 0;
-}
-
-void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale, int32_t* sum) {
+// The group's largest magnitude; NaN or infinity where an element is not finite. Magnitudes compare
+// as their bits do, and what is no number is larger than all.
+inline float LargestOf(const float* x, int64_t n) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
-  // Magnitudes compare as their bits do, and what is no number is larger than all.
   __m256i most = _mm256_setzero_si256();
   for (int64_t i = 0; i < n; i += 8) {
     const __m256 some = _mm256_andnot_ps(sign, LoadPartial(x + i, n - i));
     most = _mm256_max_epi32(most, _mm256_castps_si256(some));
   }
-  const float largest = LargestLane(most);
-  *scale = ActivationScale(largest);
-  if (*scale != *scale) return Spoil(padded, q, sum);
-  const __m256 inverse = _mm256_set1_ps(largest > 0 ? 127.0f / largest : 0.0f);
-  *sum = 0;
+  return LargestLane(most);
+}
+
+// q of one group of n elements, filled up to `padded`; returns their sum.
+inline int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padded, int8_t* q) {
+  const __m256 factors = _mm256_set1_ps(factor);
+  int32_t sum = 0;
   for (int64_t i = 0; i < padded; i += 8) {
     int32_t integers[8];
     const __m256 some = i < n ? LoadPartial(x + i, n - i) : _mm256_setzero_ps();
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(integers),
-                        _mm256_cvtps_epi32(_mm256_mul_ps(some, inverse)));
-    for (int64_t lane = 0; lane < 8 && i + lane < padded; ++lane) {
+                        _mm256_cvtps_epi32(_mm256_mul_ps(some, factors)));
+    for (int64_t lane = 0; lane < 8; ++lane) {
       q[i + lane] = static_cast<int8_t>(integers[lane]);
-      *sum += integers[lane];
+      sum += integers[lane];
     }
   }
+  return sum;
 }
 
 void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
@@ -177,11 +177,13 @@ void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
 
 constexpr IntKernels kKernels = {.tile8 = Tile<Weights8>,
                                  .tile4 = Tile<Weights4>,
-                                 .block8 = nullptr,
+                                 .block = nullptr,
                                  .enter_blocks = nullptr,
                                  .leave_blocks = nullptr,
+                                 .widen8 = nullptr,
+                                 .widen4 = nullptr,
                                  .unpack4 = Unpack4,
-                                 .quantize = Quantize};
+                                 .quantize = QuantizeRow<LargestOf, RoundGroup>};
 
 }  // namespace
 

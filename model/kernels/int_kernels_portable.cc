@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/kernels/int_kernels.h"
+#include "model/kernels/int_kernels_quantize.h"
 
 namespace heed {
 namespace {
@@ -52,29 +53,27 @@ void Tile(const IntTileArgs& args) {
       }
       if (args.end_group < args.n_groups) continue;
       float& y = args.y[r * args.y_stride + col];
-      const float sum = total + args.bias[col];
+      const float sum = total * args.unit + args.bias[col];
       y = args.accumulate ? y + sum : sum;
     }
   }
 }
 
-void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale, int32_t* sum) {
+float LargestOf(const float* x, int64_t n) {
   float most = 0;
   for (int64_t i = 0; i < n && most == most; ++i) {
     if (!(fabsf(x[i]) <= most)) most = fabsf(x[i]);
   }
-  *scale = ActivationScale(most);
-  *sum = 0;
-  if (*scale != *scale) {
-    memset(q, 0, padded);
-    return;
+  return most;
+}
+
+int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padded, int8_t* q) {
+  int32_t sum = 0;
+  for (int64_t i = 0; i < padded; ++i) {
+    q[i] = i < n ? static_cast<int8_t>(nearbyintf(x[i] * factor)) : int8_t{0};
+    sum += q[i];
   }
-  const float inverse = most > 0 ? 127.0f / most : 0.0f;
-  for (int64_t i = 0; i < n; ++i) {
-    q[i] = static_cast<int8_t>(nearbyintf(x[i] * inverse));
-    *sum += q[i];
-  }
-  for (int64_t i = n; i < padded; ++i) q[i] = 0;
+  return sum;
 }
 
 void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
@@ -89,11 +88,13 @@ void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
 
 constexpr IntKernels kKernels = {.tile8 = Tile<Weight8, 8>,
                                  .tile4 = Tile<Weight4, 4>,
-                                 .block8 = nullptr,
+                                 .block = nullptr,
                                  .enter_blocks = nullptr,
                                  .leave_blocks = nullptr,
+                                 .widen8 = nullptr,
+                                 .widen4 = nullptr,
                                  .unpack4 = Unpack4,
-                                 .quantize = Quantize};
+                                 .quantize = QuantizeRow<LargestOf, RoundGroup>};
 
 }  // namespace
 

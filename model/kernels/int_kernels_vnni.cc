@@ -3,6 +3,7 @@
 
 #include "model/kernels/int_kernels.h"
 #include "model/kernels/int_kernels_avx512.h"
+#include "model/kernels/int_kernels_quantize.h"
 
 namespace heed {
 namespace {
@@ -97,13 +98,9 @@ void Tile(const IntTileArgs& args) {
   kByRows[args.rows - 1](args);
 }
 
-void Spoil(int64_t padded, int8_t* q, int32_t* sum) {
-  __builtin_memset(q, 0, padded);
-  *sum = 0;
-}
-
-void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale, int32_t* sum) {
-  // Magnitudes compare as their bits do, and what is no number is larger than all.
+// The group's largest magnitude; NaN or infinity where an element is not finite. Magnitudes compare
+// as their bits do, and what is no number is larger than all.
+inline float LargestOf(const float* x, int64_t n) {
   __m512i most = _mm512_setzero_si512();
   for (int64_t i = 0; i < n; i += 16) {
     const __m512 some = _mm512_abs_ps(_mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i));
@@ -112,17 +109,20 @@ void Quantize(const float* x, int64_t n, int64_t padded, int8_t* q, float* scale
   const int32_t bits = _mm512_reduce_max_epi32(most);
   float largest;
   __builtin_memcpy(&largest, &bits, sizeof largest);
-  *scale = ActivationScale(largest);
-  if (*scale != *scale) return Spoil(padded, q, sum);
-  const __m512 inverse = _mm512_set1_ps(largest > 0 ? 127.0f / largest : 0.0f);
-  __m512i total = _mm512_setzero_si512();
+  return largest;
+}
+
+// q of one group of n elements, filled up to `padded`; returns their sum.
+inline int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padded, int8_t* q) {
+  const __m512 factors = _mm512_set1_ps(factor);
+  __m512i sum = _mm512_setzero_si512();
   for (int64_t i = 0; i < padded; i += 16) {
     const __m512 some = _mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i);
-    const __m512i integers = _mm512_cvtps_epi32(_mm512_mul_ps(some, inverse));
-    total = _mm512_add_epi32(total, integers);
-    _mm512_mask_cvtepi32_storeu_epi8(q + i, Lanes(padded - i, 0), integers);
+    const __m512i integers = _mm512_cvtps_epi32(_mm512_mul_ps(some, factors));
+    sum = _mm512_add_epi32(sum, integers);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(q + i), _mm512_cvtepi32_epi8(integers));
   }
-  *sum = _mm512_reduce_add_epi32(total);
+  return _mm512_reduce_add_epi32(sum);
 }
 
 void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
@@ -139,11 +139,13 @@ void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
 
 constexpr IntKernels kKernels = {.tile8 = Tile<8>,
                                  .tile4 = Tile<4>,
-                                 .block8 = nullptr,
+                                 .block = nullptr,
                                  .enter_blocks = nullptr,
                                  .leave_blocks = nullptr,
+                                 .widen8 = nullptr,
+                                 .widen4 = nullptr,
                                  .unpack4 = Unpack4,
-                                 .quantize = Quantize};
+                                 .quantize = QuantizeRow<LargestOf, RoundGroup>};
 
 }  // namespace
 

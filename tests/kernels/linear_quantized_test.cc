@@ -146,7 +146,24 @@ INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedShapeTest,
                                          Shape{2, 17, 65, 8, 16}, Shape{3, 40, 63, 4, 16},
                                          Shape{6, 128, 64, 8, 128}, Shape{7, 300, 130, 8, 128},
                                          Shape{13, 300, 70, 4, 128}, Shape{19, 1100, 128, 8, 32},
-                                         Shape{25, 2048, 64, 4, 64}, Shape{40, 96, 200, 8, 65536}));
+                                         Shape{25, 2048, 64, 4, 64}, Shape{40, 96, 200, 8, 65536},
+                                         // Of the blocks: groups half a tile deep, one and a half;
+                                         // more features than a block takes at once.
+                                         Shape{33, 1100, 70, 4, 32}, Shape{20, 400, 130, 8, 96},
+                                         Shape{18, 660, 64, 8, 320}));
+
+TEST(LinearQuantizedTest, TheLargestSumsOfAGroupAreExact) {
+  for (int64_t group : {32, 256, 320, 640}) {
+    Matrix weight(70, 640), x(20, 640);
+    for (Matrix* m : {&weight, &x}) m->values.assign(m->values.size(), 127.0f);
+    for (const NamedKernels& isa : KernelsOfThisMachine()) {
+      Matrix y = RandomMatrix(20, 70, 1);
+      Pack(weight, {}, {8, group}, isa.kernels)->Apply(x.ref(), y.ref(), Linear::Write::kOverwrite);
+      for (float value : y.values)
+        ASSERT_EQ(value, 127.0f * 127 * 640) << isa.name << ", " << group;
+    }
+  }
+}
 
 TEST(LinearQuantizedTest, ExtremeWeightsKeepTheirScale) {
   for (float size : {1e-30f, 1e-12f, 1.0f, 1e12f, 1e30f}) {
