@@ -1,7 +1,6 @@
 #include "model/inspect/logit_lens.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,73 +20,6 @@ absl::Status CheckHead(const LanguageModel& model) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "NO_HEAD",
                    "this model has no head: it makes hidden states, not logits");
 }
-
-double LogSumExp(absl::Span<const float> logits) {
-  const double max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float logit : logits) sum += std::exp(logit - max);
-  return max + std::log(sum);
-}
-
-// Larger logits first, equal ones by smaller id.
-class ByLogit {
- public:
-  explicit ByLogit(absl::Span<const float> logits) : logits_(logits) {}
-  bool operator()(TokenId a, TokenId b) const {
-    return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
-  }
-
- private:
-  absl::Span<const float> logits_;
-};
-
-// One row of logits.
-class Prediction {
- public:
-  explicit Prediction(absl::Span<const float> logits)
-      : logits_(logits), log_sum_(LogSumExp(logits)) {}
-
-  double LogProbability(TokenId id) const { return logits_[id] - log_sum_; }
-  LensToken Token(TokenId id, int64_t rank) const {
-    return {id, logits_[id], LogProbability(id), rank};
-  }
-  LensToken Follow(TokenId id) const {
-    const ByLogit precedes(logits_);
-    int64_t rank = 1;
-    for (TokenId other = 0; other < size(); ++other) rank += precedes(other, id) ? 1 : 0;
-    return Token(id, rank);
-  }
-  std::vector<LensToken> Top(int64_t k) const {
-    std::vector<TokenId> ids(size());
-    for (TokenId id = 0; id < size(); ++id) ids[id] = id;
-    k = std::min<int64_t>(k, size());
-    std::partial_sort(ids.begin(), ids.begin() + k, ids.end(), ByLogit(logits_));
-    std::vector<LensToken> top;
-    for (int64_t i = 0; i < k; ++i) top.push_back(Token(ids[i], i + 1));
-    return top;
-  }
-  double Entropy() const {
-    double entropy = 0;
-    for (TokenId id = 0; id < size(); ++id) {
-      entropy -= std::exp(LogProbability(id)) * LogProbability(id);
-    }
-    return std::max(entropy, 0.0);
-  }
-  // KL(this || other).
-  double DivergenceFrom(const Prediction& other) const {
-    double sum = 0;
-    for (TokenId id = 0; id < size(); ++id) {
-      const double log_p = LogProbability(id);
-      sum += std::exp(log_p) * (log_p - other.LogProbability(id));
-    }
-    return std::max(sum, 0.0);
-  }
-
- private:
-  TokenId size() const { return static_cast<TokenId>(logits_.size()); }
-  absl::Span<const float> logits_;
-  double log_sum_;
-};
 
 // Reads streams of the trace with the model's head.
 class Lens {

@@ -8,18 +8,12 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "model/inspect/prediction.h"
 #include "model/inspect/trace.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/transformer/language_model.h"
 
 namespace heed {
-
-struct LensToken {
-  TokenId id = 0;
-  double logit = 0;
-  double log_probability = 0;  // nats
-  int64_t rank = 0;            // from 1; equal logits rank by smaller id
-};
 
 struct LensCell {
   int layer = 0;

@@ -8,25 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
+#include "model/inspect/prediction.h"
 
 namespace heed {
 namespace {
-
-double LogSumExp(absl::Span<const float> logits) {
-  const double max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float logit : logits) sum += std::exp(logit - max);
-  return max + std::log(sum);
-}
-
-int64_t Rank(absl::Span<const float> logits, TokenId token) {
-  int64_t rank = 1;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    rank +=
-        logits[i] > logits[token] || (logits[i] == logits[token] && i < static_cast<size_t>(token));
-  }
-  return rank;
-}
 
 absl::StatusOr<int64_t> Resolve(const std::string& field, int64_t position, int64_t n) {
   if (position >= -n && position < n) return position < 0 ? position + n : position;
@@ -103,30 +88,6 @@ absl::Status ResolvePositions(const std::string& field, absl::Span<const TokenId
   return absl::OkStatus();
 }
 
-// A row of logits with its log-sum-exp, computed when it is first needed.
-class Row {
- public:
-  explicit Row(absl::Span<const float> logits) : logits_(logits) {}
-  double LogProbability(TokenId token) {
-    if (std::isnan(log_sum_exp_)) log_sum_exp_ = LogSumExp(logits_);
-    return logits_[token] - log_sum_exp_;
-  }
-
- private:
-  const absl::Span<const float> logits_;
-  double log_sum_exp_ = std::nan("");
-};
-
-// Exactly 0 where the rows are equal.
-double Kl(Row base, int64_t vocab_size, Row& other) {
-  double kl = 0;
-  for (int64_t i = 0; i < vocab_size; ++i) {
-    const double log_p = base.LogProbability(static_cast<TokenId>(i));
-    kl += std::exp(log_p) * (log_p - other.LogProbability(static_cast<TokenId>(i)));
-  }
-  return kl;
-}
-
 }  // namespace
 
 absl::StatusOr<MetricReader> MetricReader::Create(absl::Span<const Metric> metrics,
@@ -134,7 +95,7 @@ absl::StatusOr<MetricReader> MetricReader::Create(absl::Span<const Metric> metri
                                                   const ModelConfig& config,
                                                   absl::string_view field) {
   if (!config.has_head) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "MODEL_HAS_NO_HEAD",
+    return MakeError(absl::StatusCode::kFailedPrecondition, "NO_HEAD",
                      "metrics are read off logits, and this model has no head to make them");
   }
   MetricReader reader;
@@ -166,7 +127,7 @@ void MetricReader::SetBase(int64_t position, absl::Span<const float> logits) {
 
 void MetricReader::Read(int64_t position, absl::Span<const float> logits,
                         absl::Span<double> values) const {
-  Row row(logits);
+  const Prediction row(logits);
   for (size_t i = 0; i < metrics_.size(); ++i) {
     const Metric& metric = metrics_[i];
     for (const NextToken& target : metric.targets) {
@@ -176,19 +137,19 @@ void MetricReader::Read(int64_t position, absl::Span<const float> logits,
     if (metric.kind == Metric::Kind::kLoss || metric.position != position) continue;
     switch (metric.kind) {
       case Metric::Kind::kLogit:
-        values[i] = logits[metric.token];
+        values[i] = row.logit(metric.token);
         break;
       case Metric::Kind::kLogitDifference:
-        values[i] = double{logits[metric.token]} - logits[metric.against];
+        values[i] = row.logit(metric.token) - row.logit(metric.against);
         break;
       case Metric::Kind::kProbability:
         values[i] = std::exp(row.LogProbability(metric.token));
         break;
       case Metric::Kind::kRank:
-        values[i] = static_cast<double>(Rank(logits, metric.token));
+        values[i] = static_cast<double>(row.Rank(metric.token));
         break;
       case Metric::Kind::kKlFromBase:
-        values[i] = Kl(Row(base_.at(position)), static_cast<int64_t>(logits.size()), row);
+        values[i] = Prediction(base_.at(position)).DivergenceFrom(row);
         break;
       case Metric::Kind::kLoss:
         break;

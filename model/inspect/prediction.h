@@ -1,0 +1,51 @@
+// What one row of logits says about the next token. Sums are in double precision, in the order of
+// the vocabulary.
+#ifndef HEED_MODEL_INSPECT_PREDICTION_H_
+#define HEED_MODEL_INSPECT_PREDICTION_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "model/tokenizer/tokenizer.h"
+
+namespace heed {
+
+struct LensToken {
+  TokenId id = 0;
+  double logit = 0;
+  double log_probability = 0;  // nats
+  int64_t rank = 0;            // from 1; equal logits rank by smaller id
+};
+
+// Borrows the logits [vocab_size], which are finite.
+class Prediction {
+ public:
+  explicit Prediction(absl::Span<const float> logits);
+
+  double logit(TokenId id) const { return logits_[id]; }
+  double LogProbability(TokenId id) const { return logits_[id] - log_sum_; }
+  int64_t Rank(TokenId id) const;
+  LensToken Follow(TokenId id) const { return Token(id, Rank(id)); }
+  std::vector<LensToken> Top(int64_t k) const;  // best first
+  double Entropy() const;                       // nats
+  // KL(this || other) in nats; exactly 0 where the logits are the same.
+  double DivergenceFrom(const Prediction& other) const;
+
+  TokenId size() const { return static_cast<TokenId>(logits_.size()); }
+
+ private:
+  LensToken Token(TokenId id, int64_t rank) const {
+    return {id, logit(id), LogProbability(id), rank};
+  }
+  bool Precedes(TokenId a, TokenId b) const {
+    return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
+  }
+
+  absl::Span<const float> logits_;
+  double log_sum_;
+};
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_INSPECT_PREDICTION_H_
