@@ -13,6 +13,8 @@
 #include "gtest/gtest.h"
 #include "model/inspect/intervene.h"
 #include "model/inspect/sweep.h"
+#include "tests/inspect/edit_testing.h"
+#include "tests/inspect/trace_testing.h"
 #include "tests/transformer/model_testing.h"
 
 namespace heed {
@@ -71,11 +73,9 @@ class Bench {
 
   BaseRun Base(std::vector<Intervention> edits = {}, SiteSet sites = {Site::kResidual},
                int step = 37) const {
-    auto recorder = TraceRecorder::Create(config(), sites, kTokens);
     auto set = InterventionSet::Create(edits, config(), {kTokens});
-    EXPECT_TRUE(recorder.ok() && set.ok()) << set.status();
-    Runner(model_.get(), recorder->get(), set->get()).Append(Tokens(step));
-    return {(*recorder)->Finish(Tokens(step), *set), std::move(edits)};
+    EXPECT_TRUE(set.ok()) << set.status();
+    return {TraceOf(*model_, Tokens(step), sites, *set), std::move(edits)};
   }
 
   // The logits of every position, [kTokens, vocab_size], of a run of its own.
@@ -114,13 +114,6 @@ class KeepingSink : public CellSink {
   std::map<int64_t, CellResult> cells;
   std::map<std::pair<int64_t, int64_t>, std::vector<float>> logits;
 };
-
-Intervention Edit(decltype(Intervention::edit) edit, std::vector<int> layers = {},
-                  std::vector<int> heads = {}, std::vector<PositionSpan> positions = {},
-                  std::vector<PositionSpan> keys = {}) {
-  return {std::move(layers), std::move(heads), std::move(positions), std::move(keys),
-          std::move(edit)};
-}
 
 // Sets that begin at every layer, and at the first, a middle and the last position.
 std::vector<std::vector<Intervention>> ManySets(const ModelConfig& config) {
@@ -301,10 +294,7 @@ TEST(SweepTest, CellsAreTheRunsOfTheirEdits) {
 TEST(SweepTest, ErrorsNameTheFieldAndWhatIsRight) {
   Bench bench("gpt2-f32");
   const BaseRun base = bench.Base();
-  auto recorder = TraceRecorder::Create(bench.config(), {Site::kMlpOut}, 3);
-  const std::vector<TokenId> few = {1, 2, 3};
-  Runner(&bench.counting, recorder->get()).Append(few);
-  const auto short_run = (*recorder)->Finish(few);
+  const auto short_run = TraceOf(bench.counting, {1, 2, 3}, {Site::kMlpOut});
   ActivationPatching headless{base.trace, Site::kMlpOut};
   headless.heads = {0};
   const std::vector<std::pair<SweepGrid, std::string>> cases = {

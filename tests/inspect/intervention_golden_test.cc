@@ -10,7 +10,8 @@
 
 #include "gtest/gtest.h"
 #include "model/inspect/intervention_set.h"
-#include "model/inspect/trace.h"
+#include "tests/inspect/edit_testing.h"
+#include "tests/inspect/trace_testing.h"
 #include "tests/transformer/golden_file.h"
 #include "tests/transformer/model_testing.h"
 
@@ -18,13 +19,6 @@ namespace heed {
 namespace {
 
 constexpr double kBound = 1e-4;
-
-Intervention Edit(decltype(Intervention::edit) edit, std::vector<int> layers,
-                  std::vector<int> heads = {}, std::vector<PositionSpan> positions = {},
-                  std::vector<PositionSpan> keys = {}) {
-  return {std::move(layers), std::move(heads), std::move(positions), std::move(keys),
-          std::move(edit)};
-}
 
 template <typename Fn>
 std::vector<float> Wave(int64_t width, const Fn& fn) {
@@ -92,10 +86,7 @@ TEST_P(InterventionGoldenTest, EditedRunsEqualTheFormulas) {
   const EditedRun run{static_cast<int64_t>(ids.size())};
   SiteSet sites;
   for (Site site : kAllSites) sites.Add(site);
-  auto recorder = TraceRecorder::Create(config, sites, run.prompt_tokens);
-  ASSERT_TRUE(recorder.ok());
-  Runner(model.get(), recorder->get()).Append(other_ids);
-  const auto cases = Cases(config, (*recorder)->Finish(other_ids));
+  const auto cases = Cases(config, TraceOf(*model, other_ids, sites));
   EXPECT_EQ(cases.size(), 27u);
   for (const auto& [title, edit] : cases) {
     const auto set = InterventionSet::Create({edit}, config, run);

@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "model/base/error.h"
 #include "model/inspect/intervention_set.h"
+#include "tests/inspect/edit_testing.h"
 #include "tests/transformer/model_testing.h"
 
 namespace heed {
@@ -68,14 +69,6 @@ std::vector<float> RunEdited(const LanguageModel& model, const std::vector<Inter
                              ForwardObserver* observer = nullptr) {
   const auto set = MakeSet(edits, model.config());
   return Runner(&model, observer, set.get()).Append(Tokens(model.config()));
-}
-
-// One intervention, from its edit and where.
-Intervention Edit(decltype(Intervention::edit) edit, std::vector<int> layers = {},
-                  std::vector<int> heads = {}, std::vector<PositionSpan> positions = {},
-                  std::vector<PositionSpan> keys = {}) {
-  return {std::move(layers), std::move(heads), std::move(positions), std::move(keys),
-          std::move(edit)};
 }
 
 template <typename Fn>

@@ -1,0 +1,236 @@
+#include "model/inspect/compare.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "model/base/error.h"
+#include "model/base/status_macros.h"
+#include "model/inspect/attention_read.h"
+#include "model/inspect/logit_lens.h"
+
+namespace heed {
+namespace {
+
+constexpr int64_t kMaxAlignmentCells = int64_t{4096} * 4096;
+constexpr int64_t kRowsAtOnce = 32;
+
+enum class Step : uint8_t { kPair, kLeaveA, kLeaveB };
+
+// The cheapest alignment of two middles, as steps from their end.
+class MiddleAlignment {
+ public:
+  MiddleAlignment(absl::Span<const TokenId> a, absl::Span<const TokenId> b)
+      : a_(a), b_(b), columns_(b.size() + 1), steps_((a.size() + 1) * columns_) {
+    std::vector<int64_t> above(columns_), row(columns_);
+    std::iota(above.begin(), above.end(), int64_t{0});
+    std::fill_n(steps_.begin(), columns_, Step::kLeaveB);
+    for (size_t i = 1; i <= a.size(); ++i) {
+      row[0] = static_cast<int64_t>(i);
+      steps_[i * columns_] = Step::kLeaveA;
+      for (size_t j = 1; j < columns_; ++j) {
+        const int64_t pair = above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+        const int64_t leave = std::min(above[j], row[j - 1]) + 1;
+        row[j] = std::min(pair, leave);
+        steps_[i * columns_ + j] = pair <= leave            ? Step::kPair
+                                   : above[j] <= row[j - 1] ? Step::kLeaveA
+                                                            : Step::kLeaveB;
+      }
+      std::swap(above, row);
+    }
+  }
+
+  // Appends the pairs, both of whose sequences begin `offset` tokens earlier.
+  void AppendPairs(int64_t offset, std::vector<AlignedPair>* pairs) const {
+    const size_t first = pairs->size();
+    int64_t i = static_cast<int64_t>(a_.size()), j = static_cast<int64_t>(b_.size());
+    while (i > 0 || j > 0) {
+      const Step step = steps_[i * columns_ + j];
+      i -= step != Step::kLeaveB;
+      j -= step != Step::kLeaveA;
+      if (step == Step::kPair) pairs->push_back({offset + i, offset + j, a_[i] == b_[j]});
+    }
+    std::reverse(pairs->begin() + first, pairs->end());
+  }
+
+ private:
+  const absl::Span<const TokenId> a_, b_;
+  const size_t columns_;
+  std::vector<Step> steps_;  // [a.size() + 1, columns]
+};
+
+absl::Status CheckStop(const StopSignal* stop) {
+  return stop == nullptr ? absl::OkStatus() : stop->Check();
+}
+
+// ---- predictions
+
+std::vector<ProbabilityChange> LargestChanges(const Prediction& a, const Prediction& b, int64_t k) {
+  std::vector<ProbabilityChange> changes(a.size());
+  for (TokenId id = 0; id < a.size(); ++id) {
+    changes[id] = {id, std::exp(a.LogProbability(id)), std::exp(b.LogProbability(id))};
+  }
+  k = std::min<int64_t>(k, a.size());
+  std::partial_sort(changes.begin(), changes.begin() + k, changes.end(),
+                    [](const ProbabilityChange& x, const ProbabilityChange& y) {
+                      const double by_x = std::abs(x.a - x.b), by_y = std::abs(y.a - y.b);
+                      return by_x != by_y ? by_x > by_y : x.token < y.token;
+                    });
+  changes.resize(k);
+  return changes;
+}
+
+absl::Status CheckFinite(absl::Span<const float> logits, absl::string_view side) {
+  if (std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); })) {
+    return absl::OkStatus();
+  }
+  return MakeError(absl::StatusCode::kFailedPrecondition, "NONFINITE_LOGITS",
+                   absl::StrCat("the logits of ", side, " hold a NaN or an infinity"));
+}
+
+absl::Status ComparePredictions(const CompareSide& a, const CompareSide& b, int64_t top_k,
+                                const StopSignal* stop, Comparison* comparison) {
+  const int64_t n = static_cast<int64_t>(comparison->pairs.size());
+  const int64_t vocab = a.model->config().vocab_size;
+  for (int64_t begin = 0; begin < n; begin += kRowsAtOnce) {
+    HEED_RETURN_IF_ERROR(CheckStop(stop));
+    const auto pairs = absl::MakeConstSpan(comparison->pairs).subspan(begin, kRowsAtOnce);
+    std::vector<int64_t> in_a, in_b;
+    for (const AlignedPair& pair : pairs) {
+      in_a.push_back(pair.a);
+      in_b.push_back(pair.b);
+    }
+    HEED_ASSIGN_OR_RETURN(const std::vector<float> rows_a, TraceLogits(*a.model, *a.trace, in_a));
+    HEED_ASSIGN_OR_RETURN(const std::vector<float> rows_b, TraceLogits(*b.model, *b.trace, in_b));
+    HEED_RETURN_IF_ERROR(CheckFinite(rows_a, "a"));
+    HEED_RETURN_IF_ERROR(CheckFinite(rows_b, "b"));
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      const Prediction pa(absl::MakeConstSpan(rows_a).subspan(i * vocab, vocab));
+      const Prediction pb(absl::MakeConstSpan(rows_b).subspan(i * vocab, vocab));
+      PredictionChange change{pa.DivergenceFrom(pb), pa.Top(1)[0], pb.Top(1)[0],
+                              LargestChanges(pa, pb, top_k)};
+      if (!comparison->first_divergence && change.top_a.id != change.top_b.id) {
+        comparison->first_divergence = static_cast<int64_t>(comparison->predictions.size());
+      }
+      comparison->predictions.push_back(std::move(change));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// ---- heads
+
+// p ln(p / m) for the halves of a Jensen-Shannon divergence.
+double Part(double p, double m) {
+  return p == 0 ? 0 : p * std::log(p / m);
+}
+
+// Rows of a pair over the keys of each.
+class RowDivergence {
+ public:
+  RowDivergence(const std::vector<AlignedPair>& pairs, int64_t keys_a, int64_t keys_b)
+      : counterpart_(keys_a, -1), is_alone_(keys_b, true) {
+    for (const AlignedPair& pair : pairs) {
+      counterpart_[pair.a] = pair.b;
+      is_alone_[pair.b] = false;
+    }
+  }
+
+  double operator()(absl::Span<const float> a, absl::Span<const float> b) const {
+    double sum = 0;
+    for (size_t j = 0; j < a.size(); ++j) {
+      const double p = a[j], q = counterpart_[j] < 0 ? 0.0 : b[counterpart_[j]];
+      const double m = (p + q) / 2;
+      sum += Part(p, m) + Part(q, m);
+    }
+    for (size_t j = 0; j < b.size(); ++j) {
+      if (is_alone_[j]) sum += Part(b[j], double{b[j]} / 2);
+    }
+    return std::max(sum / 2, 0.0);
+  }
+
+ private:
+  std::vector<int64_t> counterpart_;  // by key of a: b's, or -1
+  std::vector<bool> is_alone_;        // by key of b
+};
+
+// The mean divergence of one head's rows.
+double HeadDivergence(const LayerAttention& a, const LayerAttention& b, int head,
+                      const std::vector<AlignedPair>& pairs, const RowDivergence& divergence) {
+  std::vector<int64_t> in_a, in_b;
+  std::vector<int64_t> place_a(a.trace().size()), place_b(b.trace().size());
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    in_a.push_back(pairs[i].a);
+    in_b.push_back(pairs[i].b);
+    place_a[pairs[i].a] = place_b[pairs[i].b] = static_cast<int64_t>(i);
+  }
+  const int64_t keys = a.trace().size();
+  std::vector<float> rows(pairs.size() * keys);
+  a.Read(AttentionStage::kWeights, {head}, in_a,
+         [&](int, int64_t query, absl::Span<const float> row) {
+           std::copy(row.begin(), row.end(), rows.begin() + place_a[query] * keys);
+         });
+  std::vector<double> each(pairs.size());
+  b.Read(AttentionStage::kWeights, {head}, in_b,
+         [&](int, int64_t query, absl::Span<const float> row) {
+           const int64_t i = place_b[query];
+           each[i] = divergence(absl::MakeConstSpan(rows).subspan(i * keys, keys), row);
+         });
+  return std::accumulate(each.begin(), each.end(), 0.0) / static_cast<double>(each.size());
+}
+
+absl::Status CompareHeads(const CompareSide& a, const CompareSide& b, const StopSignal* stop,
+                          Comparison* comparison) {
+  const RowDivergence divergence(comparison->pairs, a.trace->size(), b.trace->size());
+  for (int layer = 0; layer < a.model->config().n_layers; ++layer) {
+    const LayerAttention in_a(*a.model, *a.trace, layer), in_b(*b.model, *b.trace, layer);
+    for (int head = 0; head < a.model->config().n_heads; ++head) {
+      HEED_RETURN_IF_ERROR(CheckStop(stop));
+      comparison->head_divergence.push_back(
+          HeadDivergence(in_a, in_b, head, comparison->pairs, divergence));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<AlignedPair> AlignTokens(absl::Span<const TokenId> a, absl::Span<const TokenId> b) {
+  const int64_t size_a = static_cast<int64_t>(a.size()), size_b = static_cast<int64_t>(b.size());
+  const int64_t shorter = std::min(size_a, size_b);
+  int64_t begin = 0, end = 0;  // equal tokens at either end
+  while (begin < shorter && a[begin] == b[begin]) ++begin;
+  while (end < shorter - begin && a[size_a - 1 - end] == b[size_b - 1 - end]) ++end;
+  std::vector<AlignedPair> pairs;
+  for (int64_t i = 0; i < begin; ++i) pairs.push_back({i, i, true});
+  const auto middle_a = a.subspan(begin, size_a - begin - end);
+  const auto middle_b = b.subspan(begin, size_b - begin - end);
+  if (static_cast<int64_t>(middle_a.size() * middle_b.size()) <= kMaxAlignmentCells) {
+    MiddleAlignment(middle_a, middle_b).AppendPairs(begin, &pairs);
+  } else {
+    for (int64_t i = begin; i < shorter - end; ++i) pairs.push_back({i, i, a[i] == b[i]});
+  }
+  for (int64_t i = end; i > 0; --i) pairs.push_back({size_a - i, size_b - i, true});
+  return pairs;
+}
+
+absl::StatusOr<Comparison> Compare(const CompareSide& a, const CompareSide& b,
+                                   const CompareOptions& options, const StopSignal* stop) {
+  const ModelConfig& config_a = a.model->config();
+  const ModelConfig& config_b = b.model->config();
+  Comparison comparison;
+  comparison.pairs = AlignTokens(a.trace->tokens(), b.trace->tokens());
+  if (comparison.pairs.empty()) return comparison;
+  if (config_a.has_head && config_b.has_head && options.same_vocabulary &&
+      config_a.vocab_size == config_b.vocab_size) {
+    HEED_RETURN_IF_ERROR(ComparePredictions(a, b, options.top_k, stop, &comparison));
+  }
+  if (config_a.n_layers == config_b.n_layers && config_a.n_heads == config_b.n_heads) {
+    HEED_RETURN_IF_ERROR(CompareHeads(a, b, stop, &comparison));
+  }
+  return comparison;
+}
+
+}  // namespace heed
