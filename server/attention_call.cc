@@ -77,12 +77,8 @@ absl::Status AttentionCall::Submit(const v1::GetAttentionRequest& request) {
   v1::AttentionHeader* const header = header_.emplace().mutable_header();
   FillHeader(*model_, prompt, choice, header);
   v1::Provenance* const provenance = header->mutable_provenance();
-  FillModelProvenance(*model_, provenance);
-  provenance->set_intervention_count(request.interventions_size());
-  if (edits_ != nullptr && edits_->counterfactual_mask()) {
-    provenance->set_counterfactual_mask(true);
-    header->set_causal(false);
-  }
+  FillEditProvenance(*model_, request.interventions_size(), edits_.get(), provenance);
+  if (provenance->counterfactual_mask()) header->set_causal(false);
   HEED_RETURN_IF_ERROR(CheckReplyBytes(static_cast<int64_t>(header_->ByteSizeLong())));
   HEED_RETURN_IF_ERROR(Reserve(std::move(choice), prompt.size()));
 

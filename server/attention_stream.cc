@@ -18,6 +18,7 @@ namespace {
 using Encoding = v1::AttentionSelection::EncodingCase;
 
 constexpr int kMaxPooledSide = 1024;
+constexpr int kDefaultPooledSide = 32;
 constexpr int64_t kMaxSpans = 4096;
 
 v1::AttentionStage WireStage(const v1::AttentionSelection& selection) {
@@ -42,6 +43,13 @@ AttentionStage StageOf(v1::AttentionStage stage) {
     default:
       return AttentionStage::kWeights;
   }
+}
+
+int64_t PooledRows(const v1::PooledEncoding& pooled) {
+  return pooled.has_rows() ? pooled.rows() : kDefaultPooledSide;
+}
+int64_t PooledColumns(const v1::PooledEncoding& pooled) {
+  return pooled.has_columns() ? pooled.columns() : kDefaultPooledSide;
 }
 
 // Non-negative, so that sums and largest ones mean something.
@@ -89,8 +97,9 @@ void CheckEncoding(const v1::AttentionSelection& selection, Violations* violatio
       return;
     case Encoding::kPooled: {
       const v1::PooledEncoding& pooled = selection.pooled();
-      CheckInRange<int64_t>("selection.pooled.rows", pooled.rows(), 1, kMaxPooledSide, violations);
-      CheckInRange<int64_t>("selection.pooled.columns", pooled.columns(), 1, kMaxPooledSide,
+      CheckInRange<int64_t>("selection.pooled.rows", PooledRows(pooled), 1, kMaxPooledSide,
+                            violations);
+      CheckInRange<int64_t>("selection.pooled.columns", PooledColumns(pooled), 1, kMaxPooledSide,
                             violations);
       if (!v1::PooledEncoding::Reduction_IsValid(pooled.reduction())) {
         violations->Add("selection.pooled.reduction",
@@ -175,7 +184,8 @@ absl::Status AttentionStream::CheckLength(const Request& request, const ModelCon
   if (request.selection().has_pooled()) {
     const v1::PooledEncoding& pooled = request.selection().pooled();
     HEED_RETURN_IF_ERROR(CheckAttentionBytes(
-        int64_t{4} * std::min<int64_t>(pooled.rows(), selection.queries.size()) * pooled.columns(),
+        int64_t{4} * std::min<int64_t>(PooledRows(pooled), selection.queries.size()) *
+            PooledColumns(pooled),
         kMaxTileBytes));
   }
   return absl::OkStatus();
@@ -210,7 +220,7 @@ int64_t AttentionStream::RowBytes(const v1::AttentionSelection& wire, const Sele
     case Encoding::kThreshold:
       return 8 * selection.key_count() + 4;
     case Encoding::kPooled:
-      return 4 * std::min<int64_t>(wire.pooled().columns(), selection.key_count());
+      return 4 * std::min(PooledColumns(wire.pooled()), selection.key_count());
     case Encoding::kSpanSums:
       return 4 * static_cast<int64_t>(selection.spans.size());
     default:
@@ -223,7 +233,7 @@ int64_t AttentionStream::TotalBytes(const v1::AttentionSelection& wire, const Se
   const int64_t maps = static_cast<int64_t>(
       selection.layers.size() * (selection.fusion.has_value() ? 1 : selection.heads.size()));
   int64_t rows = static_cast<int64_t>(selection.queries.size());
-  if (wire.has_pooled()) rows = std::min<int64_t>(rows, wire.pooled().rows());
+  if (wire.has_pooled()) rows = std::min(rows, PooledRows(wire.pooled()));
   if (wire.span_sums().average_queries()) rows = static_cast<int64_t>(selection.spans.size());
   if (wire.has_lower_triangle() && config.causal) {
     int64_t cells = 0;
@@ -398,7 +408,8 @@ void AttentionStream::FillPooled(v1::AttentionTile* out) {
   constexpr int64_t kRowsAtOnce = 256;
   const int64_t n_queries = static_cast<int64_t>(selection_.queries.size());
   const bool mean = wire_.pooled().reduction() == v1::PooledEncoding::REDUCTION_MEAN;
-  PooledMap map(n_queries, selection_.key_count(), wire_.pooled().rows(), wire_.pooled().columns(),
+  PooledMap map(n_queries, selection_.key_count(), PooledRows(wire_.pooled()),
+                PooledColumns(wire_.pooled()),
                 mean ? PooledMap::Reduction::kMean : PooledMap::Reduction::kMax);
   for (int64_t begin = 0; begin < n_queries; begin += kRowsAtOnce) {
     ReadRows(begin, std::min(begin + kRowsAtOnce, n_queries),

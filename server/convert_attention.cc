@@ -22,6 +22,34 @@ void CheckSelection(absl::string_view field, const v1::AttentionSelection& selec
   }
 }
 
+void CheckPlainSelection(absl::string_view field, const v1::AttentionSelection& selection,
+                         Violations* violations) {
+  using Encoding = v1::AttentionSelection::EncodingCase;
+  const auto refuse = [&](absl::string_view name) {
+    violations->Add(absl::StrCat(field, ".", name),
+                    "is not available here: softmax weights over all keys, dense or top_k, are; "
+                    "keep a trace and ask GetAttention for the rest");
+  };
+  if (selection.stage() != v1::ATTENTION_STAGE_UNSPECIFIED &&
+      selection.stage() != v1::ATTENTION_STAGE_SOFTMAX) {
+    refuse("stage");
+  }
+  if (selection.has_keys()) refuse("keys");
+  if (selection.head_fusion() != v1::HEAD_FUSION_UNSPECIFIED) refuse("head_fusion");
+  switch (selection.encoding_case()) {
+    case Encoding::kLowerTriangle:
+      return refuse("lower_triangle");
+    case Encoding::kThreshold:
+      return refuse("threshold");
+    case Encoding::kPooled:
+      return refuse("pooled");
+    case Encoding::kSpanSums:
+      return refuse("span_sums");
+    default:
+      return;
+  }
+}
+
 AttentionChoice ResolveHeads(const v1::AttentionSelection& selection, const ModelConfig& config) {
   AttentionChoice choice;
   choice.layers = ResolveIndices(selection.layers(), config.n_layers);

@@ -23,6 +23,10 @@ namespace heed {
 void CheckSelection(absl::string_view field, const v1::AttentionSelection& selection,
                     const ModelConfig& config, Violations* violations);
 
+// Adds a violation for what only reads of whole runs offer: other stages and encodings.
+void CheckPlainSelection(absl::string_view field, const v1::AttentionSelection& selection,
+                         Violations* violations);
+
 // Layers, heads and encoding of a selection that passed CheckSelection; queries are left empty.
 AttentionChoice ResolveHeads(const v1::AttentionSelection& selection, const ModelConfig& config);
 

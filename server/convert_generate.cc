@@ -15,6 +15,8 @@
 #include "server/convert_model.h"
 #include "server/convert_predict.h"
 #include "server/reply_size.h"
+#include "server/run_source.h"
+#include "server/trace_calls.h"
 
 namespace heed {
 namespace {
@@ -114,6 +116,7 @@ void CheckGenerate(const v1::GenerateRequest& request, const ServedModel& model,
   CheckInRange<int64_t>("top_candidates", request.top_candidates(), 0, config.vocab_size,
                         violations);
   CheckSelection("attention", request.attention(), config, violations);
+  CheckPlainSelection("attention", request.attention(), violations);
   if (!request.attention().queries().empty()) {
     violations->Add(
         "attention.queries",
@@ -224,17 +227,24 @@ int64_t RoomFor(const v1::GenerateRequest& request) {
 
 absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& request,
                                                  const ServedModel& model,
-                                                 const RequestLimits& limits) {
+                                                 const RequestLimits& limits, TraceStore* traces) {
   const ModelConfig& config = model.model->config();
   if (!config.causal) return NotGenerative(model);
   Violations violations;
   CheckGenerate(request, model, limits, &violations);
+  ResolvedGenerate resolved;
+  if (traces != nullptr) {
+    resolved.trace_ttl = ReadTtl("keep_trace.ttl", request.keep_trace().has_ttl(),
+                                 request.keep_trace().ttl(), traces->options(), &violations);
+  }
+  HEED_ASSIGN_OR_RETURN(
+      const std::vector<Intervention> interventions,
+      ReadInterventions("interventions", request.interventions(), config, traces, &violations));
   HEED_RETURN_IF_ERROR(violations.ToStatus());
   if (!request.stopping().stop_texts().empty()) {
     HEED_RETURN_IF_ERROR(RequireTokenizer(model).status());
   }
 
-  ResolvedGenerate resolved;
   HEED_ASSIGN_OR_RETURN(resolved.prompt, ResolvePrompt(request.prompt(), model, RoomFor(request)));
   const int64_t prompt_length = resolved.prompt.size();
   resolved.job = ResolveJob(request, config, prompt_length, &resolved.seed);
@@ -244,6 +254,13 @@ absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& requ
     HEED_RETURN_IF_ERROR(CheckAttentionOfSteps(*resolved.job.attention, prompt_length,
                                                resolved.job.max_tokens, limits));
   }
+  resolved.intervention_count = request.interventions_size();
+  HEED_ASSIGN_OR_RETURN(resolved.edits,
+                        MakeInterventionSet("interventions", interventions, config,
+                                            {.prompt_tokens = prompt_length,
+                                             .appended_tokens = resolved.job.max_tokens - 1}));
+  resolved.keep_trace = request.has_keep_trace();
+  if (request.keep_trace().keep_residual()) resolved.sites = StreamSites(config);
   return resolved;
 }
 
@@ -252,6 +269,8 @@ void FillGenerateStart(const ResolvedGenerate& resolved, const ServedModel& mode
   FillIdentity(model, out->mutable_model());
   FillPromptInfo(resolved.prompt, model, out->mutable_prompt());
   if (resolved.seed.has_value()) out->set_seed(*resolved.seed);
+  FillEditProvenance(model, resolved.intervention_count, resolved.edits.get(),
+                     out->mutable_provenance());
 }
 
 void FillGeneratedToken(const TokenEvent& event, const ServedModel& model,

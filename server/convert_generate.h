@@ -9,10 +9,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "heed/v1/prediction.pb.h"
+#include "model/inspect/trace.h"
+#include "server/convert_intervention.h"
 #include "server/convert_prompt.h"
 #include "server/generate_task.h"
 #include "server/registry.h"
 #include "server/request_limits.h"
+#include "server/trace_store.h"
 
 namespace heed {
 
@@ -20,14 +23,20 @@ struct ResolvedGenerate {
   ResolvedPrompt prompt;
   GenerateJob job;
   std::optional<int64_t> seed;  // to report; absent when greedy
+  int intervention_count = 0;
+  std::shared_ptr<InterventionSet> edits;  // null: none
+  bool keep_trace = false;
+  SiteSet sites;  // that the trace keeps besides those of every trace
+  absl::Duration trace_ttl;
 };
 
 // FAILED_PRECONDITION (NOT_GENERATIVE) for a bidirectional model. All wrong fields come back in one
-// INVALID_ARGUMENT. Then FAILED_PRECONDITION as ResolvePrompt, and RESOURCE_EXHAUSTED
-// (ATTENTION_BUDGET, REPLY_TOO_LARGE).
+// INVALID_ARGUMENT. Then the errors of ResolvePrompt and InterventionSet::Create, and
+// RESOURCE_EXHAUSTED (ATTENTION_BUDGET, REPLY_TOO_LARGE).
 absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& request,
                                                  const ServedModel& model,
-                                                 const RequestLimits& limits);
+                                                 const RequestLimits& limits,
+                                                 TraceStore* traces = nullptr);
 
 void FillGenerateStart(const ResolvedGenerate& resolved, const ServedModel& model,
                        v1::GenerateStart* out);

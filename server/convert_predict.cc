@@ -12,6 +12,7 @@
 #include "server/convert_attention.h"
 #include "server/convert_model.h"
 #include "server/reply_size.h"
+#include "server/run_source.h"
 
 namespace heed {
 namespace {
@@ -231,13 +232,17 @@ std::vector<int64_t> ResolvedPredict::DistinctPositions() const {
 
 absl::StatusOr<ResolvedPredict> ConvertPredict(const v1::PredictRequest& request,
                                                const ServedModel& model,
-                                               const RequestLimits& limits) {
+                                               const RequestLimits& limits, TraceStore* traces) {
   if (!model.model->config().has_head) return NotPredictive(model);
   Violations violations;
   CheckPrompt(request.prompt(), model, limits, &violations);
   CheckPositions(request.positions(), &violations);
   HEED_ASSIGN_OR_RETURN(CandidateChoice candidates,
                         ResolveCandidates(request.candidates(), model, &violations));
+  const ModelConfig& config = model.model->config();
+  HEED_ASSIGN_OR_RETURN(
+      const std::vector<Intervention> interventions,
+      ReadInterventions("interventions", request.interventions(), config, traces, &violations));
   HEED_RETURN_IF_ERROR(violations.ToStatus());
 
   ResolvedPredict resolved;
@@ -245,6 +250,10 @@ absl::StatusOr<ResolvedPredict> ConvertPredict(const v1::PredictRequest& request
   HEED_ASSIGN_OR_RETURN(resolved.prompt, ResolvePrompt(request.prompt(), model, /*room=*/0));
   HEED_ASSIGN_OR_RETURN(resolved.positions,
                         ResolvePositions(request.positions(), model, resolved.prompt));
+  resolved.intervention_count = request.interventions_size();
+  HEED_ASSIGN_OR_RETURN(resolved.edits,
+                        MakeInterventionSet("interventions", interventions, config,
+                                            {.prompt_tokens = resolved.prompt.size()}));
   HEED_RETURN_IF_ERROR(CheckAnswerSize(resolved, model.model->config().vocab_size));
   return resolved;
 }
@@ -288,6 +297,8 @@ absl::Status FillPredictResponse(const ResolvedPredict& resolved, const ServedMo
                                  const EngineTimings& timings, v1::PredictResponse* out) {
   FillIdentity(model, out->mutable_model());
   FillPromptInfo(resolved.prompt, model, out->mutable_prompt());
+  FillEditProvenance(model, resolved.intervention_count, resolved.edits.get(),
+                     out->mutable_provenance());
   int64_t bytes = static_cast<int64_t>(out->ByteSizeLong());
   for (int64_t wanted : resolved.positions) {
     const auto predicted = std::lower_bound(

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "heed/v1/prediction.pb.h"
+#include "server/convert_intervention.h"
 #include "server/convert_prompt.h"
 #include "server/predict_task.h"
 #include "server/registry.h"
@@ -20,6 +21,8 @@ struct ResolvedPredict {
   ResolvedPrompt prompt;
   std::vector<int64_t> positions;  // to answer, in the order of the answer; may repeat
   CandidateChoice candidates;
+  int intervention_count = 0;
+  std::shared_ptr<InterventionSet> edits;  // null: none
 
   // The positions the engine runs: ascending, no repeats.
   std::vector<int64_t> DistinctPositions() const;
@@ -27,11 +30,12 @@ struct ResolvedPredict {
 
 // FAILED_PRECONDITION (NOT_PREDICTIVE) for a model without a head. All wrong fields come back in
 // one INVALID_ARGUMENT. Then OUT_OF_RANGE (POSITION_OUT_OF_RANGE), FAILED_PRECONDITION as
-// ResolvePrompt, and RESOURCE_EXHAUSTED: DISTRIBUTION_BUDGET for too many whole distributions,
-// REPLY_TOO_LARGE when the answer could not be sent.
+// ResolvePrompt and InterventionSet::Create, and RESOURCE_EXHAUSTED: DISTRIBUTION_BUDGET for too
+// many whole distributions, REPLY_TOO_LARGE when the answer could not be sent.
 absl::StatusOr<ResolvedPredict> ConvertPredict(const v1::PredictRequest& request,
                                                const ServedModel& model,
-                                               const RequestLimits& limits);
+                                               const RequestLimits& limits,
+                                               TraceStore* traces = nullptr);
 
 // `positions` are those of DistinctPositions(). RESOURCE_EXHAUSTED (REPLY_TOO_LARGE).
 absl::Status FillPredictResponse(const ResolvedPredict& resolved, const ServedModel& model,

@@ -8,12 +8,14 @@
 #include "server/codec.h"
 #include "server/convert_generate.h"
 #include "server/reply_size.h"
+#include "server/run_source.h"
 
 namespace heed {
 
 GenerateCall::GenerateCall(const ServiceContext& context, grpc::CallbackServerContext* call)
     : StreamCall(call, context.replies, context.stall_timeout),
       context_(context),
+      client_(ClientOf(*call)),
       stop_(MakeStopSignal(*call)),
       events_(std::make_shared<EventQueue>()) {}
 
@@ -37,7 +39,7 @@ absl::Status GenerateCall::Submit(const grpc::ByteBuffer& request_bytes) {
   HEED_RETURN_IF_ERROR(ParseRequest(request_bytes, &request));
   HEED_ASSIGN_OR_RETURN(model_, context_.registry->Find(request.model()));
   HEED_ASSIGN_OR_RETURN(ResolvedGenerate resolved,
-                        ConvertGenerate(request, *model_, context_.limits));
+                        ConvertGenerate(request, *model_, context_.limits, context_.traces));
   tokenize_time_ = resolved.prompt.tokenize_time;
   FillGenerateStart(resolved, *model_, start_.emplace().mutable_start());
   HEED_RETURN_IF_ERROR(CheckReplyBytes(static_cast<int64_t>(start_->ByteSizeLong())));
@@ -49,8 +51,12 @@ absl::Status GenerateCall::Submit(const grpc::ByteBuffer& request_bytes) {
   // The last token is reported but need not go through the model.
   engine.max_new_tokens = resolved.job.max_tokens - 1;
   engine.stop = stop_;
+  HEED_RETURN_IF_ERROR(PrepareTrace(resolved));
+  edits_ = std::move(resolved.edits);
   std::unique_ptr<GenerateTask> task = MakeTask(std::move(resolved.job), resolved.prompt.ids);
-  engine.plan.observer = task->observer();
+  engine.plan.observer = ChooseObserver(task->capture());
+  engine.plan.editor = edits_.get();
+  engine.whole_prompt = edits_ != nullptr && edits_->needs_whole_prompt();
   engine.task = std::move(task);
   return context_.scheduler->Submit(std::move(engine));
 }
@@ -71,6 +77,43 @@ std::unique_ptr<GenerateTask> GenerateCall::MakeTask(GenerateJob job,
                                         std::move(callbacks));
 }
 
+absl::Status GenerateCall::PrepareTrace(const ResolvedGenerate& resolved) {
+  if (!resolved.keep_trace) return absl::OkStatus();
+  const ModelConfig& config = model_->model->config();
+  const int64_t tokens = resolved.prompt.size() + resolved.job.max_tokens - 1;
+  Keeping keeping;
+  HEED_ASSIGN_OR_RETURN(keeping.memory, context_.traces->Reserve(
+                                            client_, TraceBytes(config, resolved.sites, tokens)));
+  HEED_ASSIGN_OR_RETURN(keeping.recorder, TraceRecorder::Create(config, resolved.sites, tokens));
+  keeping.ttl = resolved.trace_ttl;
+  keeping.run = std::make_unique<TracedRun>();
+  keeping.run->prompt = resolved.prompt;
+  keeping.run->intervention_count = resolved.intervention_count;
+  keeping.run->counterfactual_mask =
+      resolved.edits != nullptr && resolved.edits->counterfactual_mask();
+  keeping_ = std::move(keeping);
+  return absl::OkStatus();
+}
+
+ForwardObserver* GenerateCall::ChooseObserver(ForwardObserver* capture) {
+  if (!keeping_.has_value()) return capture;
+  if (capture == nullptr) return keeping_->recorder.get();
+  return &observers_.emplace(capture, keeping_->recorder.get());
+}
+
+// All tokens have been handed on by now; the last one was not run.
+void GenerateCall::KeepTrace(v1::TraceInfo* out) {
+  ResolvedPrompt& prompt = keeping_->run->prompt;
+  const int64_t size = keeping_->recorder->positions();
+  prompt.ids.resize(size);
+  prompt.offsets.resize(size);
+  keeping_->run->trace = keeping_->recorder->Finish(prompt.ids, edits_);
+  const std::shared_ptr<const TracedRun> run = std::move(keeping_->run);
+  const TraceFacts facts = context_.traces->Keep(std::move(keeping_->memory), run, model_,
+                                                 run->trace->bytes(), keeping_->ttl);
+  FillTraceInfo(facts, *run, out);
+}
+
 absl::StatusOr<std::optional<grpc::ByteBuffer>> GenerateCall::NextMessage() {
   v1::GenerateResponse message;
   if (start_.has_value()) {
@@ -86,11 +129,16 @@ absl::StatusOr<std::optional<grpc::ByteBuffer>> GenerateCall::NextMessage() {
   return SerializeReply(message);
 }
 
-void GenerateCall::FillEvent(const GenerateEvent& event, v1::GenerateResponse* out) const {
+void GenerateCall::FillEvent(const GenerateEvent& event, v1::GenerateResponse* out) {
   if (const auto* const token = std::get_if<TokenEvent>(&event)) {
     FillGeneratedToken(*token, *model_, out->mutable_token());
+    if (keeping_.has_value()) {
+      keeping_->run->prompt.ids.push_back(token->token.id);
+      keeping_->run->prompt.offsets.emplace_back();
+    }
   } else {
     FillGenerateEnd(std::get<EndEvent>(event), tokenize_time_, out->mutable_end());
+    if (keeping_.has_value()) KeepTrace(out->mutable_end()->mutable_trace());
   }
 }
 

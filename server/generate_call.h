@@ -4,13 +4,18 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "heed/v1/prediction.pb.h"
+#include "server/convert_generate.h"
 #include "server/generate_task.h"
+#include "server/observer_pair.h"
 #include "server/service_context.h"
 #include "server/stream_call.h"
+#include "server/trace_store.h"
+#include "server/traced_run.h"
 
 namespace heed {
 
@@ -28,15 +33,32 @@ class GenerateCall final : public StreamCall {
   std::unique_ptr<GenerateTask> MakeTask(GenerateJob job, absl::Span<const TokenId> prompt);
 
   absl::StatusOr<std::optional<grpc::ByteBuffer>> NextMessage() override;
-  void FillEvent(const GenerateEvent& event, v1::GenerateResponse* out) const;
+  void FillEvent(const GenerateEvent& event, v1::GenerateResponse* out);
   void OnAbandoned() override;
 
+  // What is to be kept of the run.
+  struct Keeping {
+    std::unique_ptr<TraceRecorder> recorder;
+    std::unique_ptr<TracedRun> run;
+    TraceStore::Reservation memory;
+    absl::Duration ttl;
+  };
+
+  // Takes the memory of the trace, if there is to be one.
+  absl::Status PrepareTrace(const ResolvedGenerate& resolved);
+  ForwardObserver* ChooseObserver(ForwardObserver* capture);
+  void KeepTrace(v1::TraceInfo* out);
+
   const ServiceContext context_;
+  const std::string client_;
   const std::shared_ptr<StopSignal> stop_;
   const std::shared_ptr<EventQueue> events_;
   std::shared_ptr<const ServedModel> model_;
   absl::Duration tokenize_time_;
   std::optional<v1::GenerateResponse> start_;  // until it is sent
+  std::shared_ptr<InterventionSet> edits_;
+  std::optional<Keeping> keeping_;
+  std::optional<ObserverPair> observers_;
 };
 
 }  // namespace heed

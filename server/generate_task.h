@@ -105,7 +105,7 @@ class GenerateTask final : public SequenceTask {
                absl::Span<const TokenId> prompt, std::shared_ptr<EventQueue> queue,
                std::unique_ptr<StepCapture> capture, Callbacks callbacks);
 
-  ForwardObserver* observer() const { return capture_.get(); }
+  ForwardObserver* capture() const { return capture_.get(); }
 
   bool CanAdvance() override { return !queue_->IsFull(); }
   absl::StatusOr<std::optional<TokenId>> OnLogits(absl::Span<const int64_t> positions,

@@ -11,12 +11,15 @@ absl::Status PredictCall::Submit(const grpc::ByteBuffer& request_bytes) {
   v1::PredictRequest request;
   HEED_RETURN_IF_ERROR(ParseRequest(request_bytes, &request));
   HEED_ASSIGN_OR_RETURN(model_, context().registry->Find(request.model()));
-  HEED_ASSIGN_OR_RETURN(resolved_, ConvertPredict(request, *model_, context().limits));
+  HEED_ASSIGN_OR_RETURN(resolved_,
+                        ConvertPredict(request, *model_, context().limits, context().traces));
 
   EngineRequest engine;
   engine.model = model_;
   engine.prompt = resolved_.prompt.ids;
   engine.logits_positions = resolved_.DistinctPositions();
+  engine.plan.editor = resolved_.edits.get();
+  engine.whole_prompt = resolved_.edits != nullptr && resolved_.edits->needs_whole_prompt();
   engine.stop = stop();
   auto done = [this, self = shared_from_this()](PredictTask::Outcome outcome) {
     PostReply([this, outcome = std::move(outcome)] { return Respond(outcome); });

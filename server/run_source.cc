@@ -134,6 +134,13 @@ void FillModelProvenance(const ServedModel& model, v1::Provenance* out) {
   out->set_compute_dtype(model.model->compute_dtype());
 }
 
+void FillEditProvenance(const ServedModel& model, int intervention_count,
+                        const InterventionSet* edits, v1::Provenance* out) {
+  FillModelProvenance(model, out);
+  out->set_intervention_count(intervention_count);
+  out->set_counterfactual_mask(edits != nullptr && edits->counterfactual_mask());
+}
+
 void FillProvenance(const ReadableRun& run, v1::Provenance* out) {
   FillModelProvenance(*run.model, out);
   out->set_intervention_count(run.run->intervention_count);

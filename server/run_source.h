@@ -86,6 +86,9 @@ absl::Status SubmitRun(const ServiceContext& context, PlannedRun plan, const std
 
 // Model and format.
 void FillModelProvenance(const ServedModel& model, v1::Provenance* out);
+// The same and what changed the run.
+void FillEditProvenance(const ServedModel& model, int intervention_count,
+                        const InterventionSet* edits, v1::Provenance* out);
 void FillProvenance(const ReadableRun& run, v1::Provenance* out);
 void FillTraceInfo(const TraceFacts& facts, const TracedRun& run, v1::TraceInfo* out);
 
