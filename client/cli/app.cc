@@ -15,7 +15,7 @@ namespace {
 std::vector<Verb> AllVerbs() {
   return {ModelsVerb(),  DescribeVerb(), TokenizeVerb(),  DetokenizeVerb(),
           PredictVerb(), GenerateVerb(), AttentionVerb(), LadderVerb(),
-          EmbedVerb(),   HealthVerb(),   VersionVerb()};
+          EmbedVerb(),   BenchVerb(),    HealthVerb(),    VersionVerb()};
 }
 
 // The place of the verb: the first word that is neither an option nor the value of a global one.

@@ -33,6 +33,7 @@ Verb GenerateVerb();
 Verb AttentionVerb();
 Verb LadderVerb();
 Verb EmbedVerb();
+Verb BenchVerb();
 Verb HealthVerb();
 Verb VersionVerb();
 

@@ -42,7 +42,7 @@ class Predictions final : public v1::PredictionService::Service {
   grpc::Status Generate(grpc::ServerContext*, const v1::GenerateRequest* request,
                         grpc::ServerWriter<v1::GenerateResponse>* writer) override {
     if (grpc::Status status = fake_->BeginCall(); !status.ok()) return status;
-    fake_->last_generate = *request;
+    fake_->Keep(*request, fake_->last_generate);
     v1::GenerateResponse start;
     FillIdentity(request->model(), start.mutable_start()->mutable_model());
     FillPrompt(request->prompt(), start.mutable_start()->mutable_prompt());

@@ -1,0 +1,257 @@
+// heed bench: its statistics on times made up by hand, and whole commands against the server of
+// canned answers.
+#include <algorithm>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "client/cli/bench_load.h"
+#include "client/cli/bench_report.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/client/cli_fixture.h"
+#include "tests/client/json_check.h"
+
+namespace heed::cli {
+namespace {
+
+using testing::At;
+using ::testing::HasSubstr;
+
+absl::Time Second(double seconds) {
+  return absl::UnixEpoch() + absl::Seconds(seconds);
+}
+
+// A call due at `due` whose tokens come at `tokens` and which ends with the last of them.
+BenchCall CallOf(double due, const std::vector<double>& tokens) {
+  BenchCall call{.due = Second(due), .end = Second(due + 1), .prompt_tokens = 10};
+  for (double token : tokens) call.tokens.push_back(call.end = Second(token));
+  return call;
+}
+
+// --- Statistics ----------------------------------------------------------------------------------
+
+TEST(QuantilesTest, AreTheSmallestValuesThatSoManyDoNotExceed) {
+  std::vector<absl::Duration> values;
+  for (int i = 200; i > 0; --i) values.push_back(absl::Milliseconds(i));
+  const Quantiles all = QuantilesOf(values);
+  EXPECT_EQ(all.p50, absl::Milliseconds(100));
+  EXPECT_EQ(all.p90, absl::Milliseconds(180));
+  EXPECT_EQ(all.p99, absl::Milliseconds(198));
+  EXPECT_EQ(all.mean, absl::Microseconds(100500));
+  EXPECT_EQ(all.max, absl::Milliseconds(200));
+  const Quantiles one = QuantilesOf({absl::Seconds(3)});
+  EXPECT_EQ(one.p50, absl::Seconds(3));
+  EXPECT_EQ(one.p99, absl::Seconds(3));
+  EXPECT_EQ(QuantilesOf({}).p99, absl::ZeroDuration());
+}
+
+TEST(BenchReportTest, LatenciesAreOfTheCallsDueInTheWindow) {
+  const BenchReport report = Summarize({CallOf(9, {10.5, 10.6}), CallOf(10, {10.25, 10.5, 11}),
+                                        CallOf(19.5, {20.5, 20.75}), CallOf(20, {20.1})},
+                                       {Second(10), Second(20)}, {});
+  EXPECT_EQ(report.calls, 2);
+  EXPECT_EQ(report.failed, 0);
+  EXPECT_EQ(report.first_token.p50, absl::Milliseconds(250));
+  EXPECT_EQ(report.first_token.max, absl::Seconds(1));
+  EXPECT_EQ(report.gaps.p50, absl::Milliseconds(250));
+  EXPECT_EQ(report.gaps.max, absl::Milliseconds(500));
+  EXPECT_EQ(report.whole_call.max, absl::Milliseconds(1250));
+}
+
+TEST(BenchReportTest, ThroughputIsOfWhatCameInTheWindow) {
+  std::vector<BenchCall> calls = {CallOf(9, {10.5, 10.6}), CallOf(10, {10.25, 10.5, 11}),
+                                  CallOf(19.5, {19.75, 20.75}), CallOf(20, {20.1})};
+  calls[1].cached_tokens = 4;
+  const BenchReport report = Summarize(calls, {Second(10), Second(20)}, {});
+  EXPECT_DOUBLE_EQ(report.calls_per_second, 0.2);
+  EXPECT_DOUBLE_EQ(report.generated_tokens_per_second, 0.6);
+  EXPECT_DOUBLE_EQ(report.prompt_tokens_per_second, 3);
+  EXPECT_DOUBLE_EQ(report.cached_tokens_per_second, 0.4);
+}
+
+TEST(BenchReportTest, GoodCallsKeepEveryLimit) {
+  const std::vector<BenchCall> calls = {CallOf(0, {1, 1.5, 2}), CallOf(0, {1.1, 1.2}),
+                                        CallOf(0, {0.5, 1.5}), CallOf(0, {1})};
+  const BenchWindow window{Second(0), Second(4)};
+  const auto good = [&](const BenchLimits& limits) {
+    return Summarize(calls, window, limits).good;
+  };
+  EXPECT_EQ(good({}), 4);
+  EXPECT_EQ(good({.first_token = absl::Seconds(1)}), 3);
+  EXPECT_EQ(good({.mean_gap = absl::Milliseconds(500)}), 3);
+  EXPECT_EQ(good({.first_token = absl::Seconds(1), .mean_gap = absl::Milliseconds(500)}), 2);
+  EXPECT_DOUBLE_EQ(Summarize(calls, window, {}).good_calls_per_second, 1);
+}
+
+TEST(BenchReportTest, FailedCallsAreCountedByCodeAndCutOnesNotAtAll) {
+  std::vector<BenchCall> calls = {CallOf(0, {1}), CallOf(0, {}), CallOf(1, {1.5}), CallOf(2, {}),
+                                  CallOf(2, {2.5})};
+  calls[1].status = absl::ResourceExhaustedError("full");
+  calls[2].status = absl::ResourceExhaustedError("fuller");
+  calls[3].status = absl::InternalError("broken");
+  calls[4].status = absl::CancelledError();
+  calls[4].cut = true;
+  const BenchReport report = Summarize(calls, {Second(0), Second(4)}, {});
+  EXPECT_EQ(report.calls, 4);
+  EXPECT_EQ(report.failed, 3);
+  EXPECT_EQ(report.good, 1);
+  EXPECT_EQ(report.errors.at("RESOURCE_EXHAUSTED").count, 2);
+  EXPECT_EQ(report.errors.at("RESOURCE_EXHAUSTED").message, "full");
+  EXPECT_EQ(report.errors.at("INTERNAL").count, 1);
+  EXPECT_DOUBLE_EQ(report.calls_per_second, 0.25);
+  EXPECT_DOUBLE_EQ(report.generated_tokens_per_second, 0.75);
+}
+
+TEST(PoissonArrivalsTest, AreSoManyASecondAtRandomAndTheSameForASeed) {
+  PoissonArrivals arrivals(50, 7), again(50, 7), other(50, 8);
+  absl::Duration sum, squares;
+  bool differs = false;
+  constexpr int kCount = 20000;
+  for (int i = 0; i < kCount; ++i) {
+    const absl::Duration gap = arrivals.NextGap();
+    EXPECT_GE(gap, absl::ZeroDuration());
+    EXPECT_EQ(gap, again.NextGap());
+    differs |= gap != other.NextGap();
+    sum += gap;
+    squares += gap * absl::ToDoubleSeconds(gap);
+  }
+  EXPECT_TRUE(differs);
+  // An exponential distribution's deviation is its mean; the mean of so many is within 2 % of that.
+  const double mean = absl::ToDoubleSeconds(sum) / kCount;
+  EXPECT_NEAR(mean, 0.02, 0.0004);
+  EXPECT_NEAR(absl::ToDoubleSeconds(squares) / kCount / (mean * mean), 2, 0.1);
+}
+
+TEST(BenchRequestTest, PromptsDifferAfterWhatTheyShare) {
+  const LoadPlan plan{.prompt_tokens = {20, 30},
+                      .new_tokens = {3, 5},
+                      .shared_tokens = 12,
+                      .seed = 4,
+                      .vocabulary_size = 500};
+  const std::vector<int32_t> first = MakeBenchRequest(plan, 0).token_ids;
+  EXPECT_EQ(MakeBenchRequest(plan, 0).token_ids, first);
+  std::set<size_t> lengths;
+  std::set<int32_t> answers;
+  for (int64_t i = 1; i < 100; ++i) {
+    const GenerateRequest request = MakeBenchRequest(plan, i);
+    const std::vector<int32_t>& ids = request.token_ids;
+    EXPECT_TRUE(std::equal(ids.begin(), ids.begin() + 12, first.begin()));
+    EXPECT_FALSE(std::equal(ids.begin() + 12, ids.begin() + 20, first.begin() + 12));
+    for (int32_t id : ids) EXPECT_TRUE(id >= 0 && id < 500);
+    lengths.insert(ids.size());
+    answers.insert(*request.max_tokens);
+  }
+  EXPECT_EQ(lengths.size(), 11u);
+  EXPECT_EQ(*lengths.begin(), 20u);
+  EXPECT_EQ(answers, (std::set<int32_t>{3, 4, 5}));
+}
+
+// --- Commands ------------------------------------------------------------------------------------
+
+class BenchTest : public CliFixture {};
+
+TEST_F(BenchTest, AClosedLoopMakesSoManyCalls) {
+  const auto json =
+      RunJson({"bench", "--calls=12", "--streams=3", "--warm-up=0", "--prompt-tokens=5",
+               "--max-tokens=4", "--first-token-limit=1h", "--seed=3"});
+  EXPECT_EQ(server_.call_count(), 12 + 1);  // and one for the model
+  EXPECT_EQ(At(json, "call_count").number_value(), 12);
+  EXPECT_EQ(At(json, "failed_count").number_value(), 0);
+  EXPECT_EQ(At(json, "good_count").number_value(), 12);
+  EXPECT_EQ(At(json, "plan.loop").string_value(), "closed");
+  EXPECT_EQ(At(json, "plan.seed").number_value(), 3);
+  EXPECT_GT(At(json, "first_token_ms.p50").number_value(), 0);
+  const double calls = At(json, "calls_per_s").number_value();
+  EXPECT_GT(calls, 0);
+  EXPECT_NEAR(At(json, "generated_tokens_per_s").number_value(), 4 * calls, 1e-6 * calls);
+  EXPECT_NEAR(At(json, "prompt_tokens_per_s").number_value(), 5 * calls, 1e-6 * calls);
+  EXPECT_EQ(server_.last_generate.prompt().tokens().ids_size(), 5);
+  EXPECT_EQ(server_.last_generate.stopping().max_tokens(), 4);
+  EXPECT_TRUE(server_.last_generate.stopping().ignore_end_of_text());
+}
+
+TEST_F(BenchTest, AnOpenLoopMakesSoManyCalls) {
+  const auto json = RunJson({"bench", "--calls=12", "--rate=2000", "--warm-up=0"});
+  EXPECT_EQ(server_.call_count(), 12 + 1);
+  EXPECT_EQ(At(json, "call_count").number_value(), 12);
+  EXPECT_EQ(At(json, "plan.rate_per_s").number_value(), 2000);
+}
+
+// The server answers none before all have come.
+TEST_F(BenchTest, AnOpenLoopDoesNotWaitForAnswers) {
+  server_.script.edit_generate = [this](v1::GenerateResponse&) {
+    while (server_.call_count() < 5 + 1) absl::SleepFor(absl::Milliseconds(1));
+    return true;
+  };
+  const auto json = RunJson({"bench", "--calls=5", "--rate=2000", "--warm-up=0"});
+  EXPECT_EQ(At(json, "good_count").number_value(), 5);
+}
+
+TEST_F(BenchTest, TheWarmUpIsNotCounted) {
+  const auto json = RunJson({"bench", "--duration=10ms", "--streams=1", "--warm-up=250ms"});
+  EXPECT_NEAR(At(json, "window_s").number_value(), 0.01, 1e-6);
+  EXPECT_LT(At(json, "call_count").number_value(), server_.call_count() - 1);
+  const auto counted = RunJson({"bench", "--calls=2", "--streams=1", "--warm-up=100ms"});
+  EXPECT_EQ(At(counted, "call_count").number_value(), 2);
+}
+
+TEST_F(BenchTest, ErrorsAreReportedBesideTheAnswers) {
+  server_.script.edit_generate = [this](v1::GenerateResponse& message) {
+    if (message.has_start() && server_.call_count() == 3)
+      server_.FailNext(2, grpc::Status(grpc::INTERNAL, "no"));
+    return true;
+  };
+  const std::string out = Run({"bench", "--calls=6", "--streams=1", "--warm-up=0"});
+  EXPECT_THAT(out, HasSubstr("1 stream (closed loop) against decoder"));
+  EXPECT_THAT(out, HasSubstr("errors      2 INTERNAL: no"));
+}
+
+TEST_F(BenchTest, FailsWhenNoCallIsAnswered) {
+  server_.script.edit_generate = [](v1::GenerateResponse& message) {
+    message.clear_event();
+    return true;
+  };
+  RunToFail(kExitServerError, {"bench", "--calls=1", "--streams=1", "--warm-up=0"});
+  EXPECT_THAT(result_.out, HasSubstr("throughput  0.00 calls/s"));
+}
+
+TEST_F(BenchTest, CtrlCEndsItWithTheReportSoFar) {
+  server_.script.endless = true;
+  CancelToken cancel;
+  absl::Notification answering;
+  int messages = 0;
+  server_.script.edit_generate = [&](v1::GenerateResponse&) {
+    if (++messages == 3) answering.Notify();
+    return true;
+  };
+  std::thread user([&] {
+    answering.WaitForNotification();
+    cancel.Cancel();
+  });
+  const auto json =
+      RunJson({"bench", "--duration=1h", "--streams=1", "--warm-up=0"}, {.cancel = &cancel});
+  user.join();
+  EXPECT_TRUE(At(json, "interrupted").bool_value());
+  EXPECT_EQ(At(json, "call_count").number_value(), 0);
+  EXPECT_EQ(At(json, "failed_count").number_value(), 0);
+  server_.cancelled().WaitForNotification();
+}
+
+TEST_F(BenchTest, WrongUsageIsSaid) {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"bench", "--rate=2", "--streams=3"}, "two loops"},
+      {{"bench", "--rate=0"}, "above 0"},
+      {{"bench", "--streams=0"}, "--streams is 0"},
+      {{"bench", "--calls=2", "--duration=2s"}, "both say when to end"},
+      {{"bench", "--prompt-tokens=9-3"}, "\"9-3\"; expected a number of tokens"},
+      {{"bench", "--max-tokens=x"}, "\"x\"; expected a number of tokens"},
+      {{"bench", "--prompt-tokens=1000000"}, "the model's context window has"}};
+  for (const auto& [words, message] : cases) {
+    EXPECT_THAT(RunToFail(kExitUsage, words), HasSubstr(message));
+  }
+}
+
+}  // namespace
+}  // namespace heed::cli
