@@ -1,5 +1,5 @@
-// From interventions to an InterventionSet: validation, negative indices, and leaving out what
-// changes nothing.
+#include "model/inspect/intervention_builder.h"
+
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -12,9 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
-#include "model/inspect/intervention_edits.h"
-#include "model/inspect/intervention_set.h"
-#include "model/inspect/selection.h"
 
 namespace heed {
 namespace {
@@ -56,396 +53,257 @@ int HeadsAt(const ModelConfig& config, std::optional<Site> site) {
   return *site == Site::kKey || *site == Site::kValue ? config.n_kv_heads : 0;
 }
 
+// Euclidean, over the columns.
+double Length(const std::vector<float>& vector, const std::vector<ColumnRange>& columns) {
+  double squares = 0;
+  for (const ColumnRange& range : columns) {
+    for (int64_t i = range.begin; i < range.begin + range.count; ++i) {
+      squares += double{vector[i]} * vector[i];
+    }
+  }
+  return std::sqrt(squares);
+}
+
 }  // namespace
 
-// One for each call of Create. Each step adds to what is wrong and goes on, so that one answer
-// names it all.
-class InterventionBuilder {
- public:
-  InterventionBuilder(const ModelConfig& config, EditedRun run)
-      : config_(config), run_(run), set_(new InterventionSet(config, run)) {}
-
-  // Appends one intervention. `path` is its field's.
-  void Add(const Intervention& intervention, const std::string& path) {
-    path_ = path;
-    edit_ = absl::StrCat(path, ".", EditName(intervention));
-    const int64_t problems = errors_.count();
-    const std::optional<Site> site = SiteOf(intervention);
-    if (site && !CheckSite(*site)) return;
-    Place place;
-    place.layers = ResolveIndices(absl::StrCat(path, ".layers"), intervention.layers,
-                                  site ? SiteLayers(config_, *site) : config_.n_layers, &errors_);
-    place.heads = Heads(intervention, site);
-    CheckValues(intervention, site, place.heads);
-    if (!UsesKeys(intervention) && !intervention.keys.empty()) {
-      errors_.Violation(
-          absl::StrCat(path, ".keys"),
-          absl::StrCat("are given; ", EditName(intervention), " edits whole rows and takes none"));
-    }
-    place.positions = Positions(absl::StrCat(path, ".positions"), intervention.positions);
-    place.keys = Positions(absl::StrCat(path, ".keys"), intervention.keys);
-    if (errors_.count() != problems || IsNull(intervention, place)) return;
-    if (site) {
-      AddSiteEdits(intervention, *site, place);
-    } else {
-      AddAttentionEdit(intervention, place);
-    }
+void InterventionBuilder::Add(const Intervention& intervention, const std::string& path) {
+  path_ = path;
+  edit_ = absl::StrCat(path, ".", EditName(intervention));
+  const int64_t problems = errors_.count();
+  const std::optional<Site> site = SiteOf(intervention);
+  if (site && !CheckSite(*site)) return;
+  Place place;
+  place.layers = ResolveIndices(absl::StrCat(path, ".layers"), intervention.layers,
+                                site ? SiteLayers(config_, *site) : config_.n_layers, &errors_);
+  place.heads = Heads(intervention, site);
+  CheckValues(intervention, site, place.heads);
+  if (!UsesKeys(intervention) && !intervention.keys.empty()) {
+    errors_.Violation(
+        absl::StrCat(path, ".keys"),
+        absl::StrCat("are given; ", EditName(intervention), " edits whole rows and takes none"));
   }
-
-  absl::StatusOr<std::shared_ptr<InterventionSet>> Finish() {
-    for (int layer = 0; layer < config_.n_layers; ++layer) FinishAttention(layer);
-    CheckWeights();
-    HEED_RETURN_IF_ERROR(errors_.ToStatus());
-    HEED_RETURN_IF_ERROR(CheckWholePrompt());
-    if (!config_.causal || set_->needs_whole_prompt_) set_->first_position_ = 0;
-    return std::move(set_);
+  place.positions = Positions(absl::StrCat(path, ".positions"), intervention.positions);
+  place.keys = Positions(absl::StrCat(path, ".keys"), intervention.keys);
+  if (errors_.count() != problems || IsNull(intervention, place)) return;
+  if (site) {
+    AddSiteEdits(intervention, *site, place);
+  } else {
+    AddAttentionEdit(intervention, place);
   }
+}
 
- private:
-  struct Place {
-    std::vector<int> layers, heads;
-    PositionSet positions, keys;
-  };
-  // Weights whose rows must be looked at once the masks are known.
-  struct PendingWeights {
-    std::string field;
-    std::vector<int> layers;
-    std::shared_ptr<const AttentionEdit> edit;
-    int64_t given;  // how many
-  };
+absl::StatusOr<std::shared_ptr<InterventionSet>> InterventionBuilder::Finish() {
+  for (int layer = 0; layer < config_.n_layers; ++layer) FinishAttention(layer);
+  CheckWeights();
+  HEED_RETURN_IF_ERROR(errors_.ToStatus());
+  HEED_RETURN_IF_ERROR(CheckWholePrompt());
+  if (!config_.causal || set_->needs_whole_prompt_) set_->first_position_ = 0;
+  return std::move(set_);
+}
 
-  bool CheckSite(Site site) {
-    if (!HasSite(config_, site)) {
-      errors_.Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                              absl::StrCat(edit_, ".site is ", SiteName(site),
-                                           "; this model has no feed-forward halves")));
-    } else if (site == Site::kResidualMid && config_.parallel_residual) {
-      errors_.Error(
-          MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                    absl::StrCat(edit_, ".site is ", SiteName(site),
-                                 "; both halves of this model's layers read the same stream, so "
-                                 "nothing flows between them")));
-    } else {
-      return true;
+bool InterventionBuilder::CheckSite(Site site) {
+  if (!HasSite(config_, site)) {
+    errors_.Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+                            absl::StrCat(edit_, ".site is ", SiteName(site),
+                                         "; this model has no feed-forward halves")));
+  } else if (site == Site::kResidualMid && config_.parallel_residual) {
+    errors_.Error(
+        MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+                  absl::StrCat(edit_, ".site is ", SiteName(site),
+                               "; both halves of this model's layers read the same stream, so "
+                               "nothing flows between them")));
+  } else {
+    return true;
+  }
+  return false;
+}
+
+std::vector<int> InterventionBuilder::Heads(const Intervention& intervention,
+                                            std::optional<Site> site) {
+  const int count = HeadsAt(config_, site);
+  const std::string field = absl::StrCat(path_, ".heads");
+  if (count > 0) return ResolveIndices(field, intervention.heads, count, &errors_);
+  if (!intervention.heads.empty()) {
+    errors_.Violation(field, absl::StrCat("are given; ", SiteName(*site), " has no heads"));
+  }
+  return {};
+}
+
+PositionSet InterventionBuilder::Positions(const std::string& field,
+                                           const std::vector<PositionSpan>& spans) {
+  return {spans.empty(), ResolveSpans(field, spans, run_.prompt_tokens, &errors_)};
+}
+
+void InterventionBuilder::CheckRange(absl::string_view name, double value, double low,
+                                     double high) {
+  if (value >= low && value <= high) return;
+  errors_.Violation(absl::StrCat(edit_, ".", name),
+                    absl::StrCat("is ", value, "; must be in [", low, ", ", high, "]"));
+}
+
+void InterventionBuilder::CheckVector(absl::string_view name, const std::vector<float>& vector,
+                                      Site site) {
+  const std::string field = absl::StrCat(edit_, ".", name);
+  const int64_t width = SiteWidth(config_, site);
+  if (static_cast<int64_t>(vector.size()) != width) {
+    errors_.Violation(field, absl::StrCat("has ", vector.size(), " values; ", SiteName(site),
+                                          " is ", width, " wide"));
+    return;
+  }
+  for (int64_t i = 0; i < width; ++i) {
+    if (std::isfinite(vector[i])) continue;
+    errors_.Violation(absl::StrCat(field, "[", i, "]"),
+                      absl::StrCat("is ", vector[i], "; must be finite"));
+    return;
+  }
+}
+
+void InterventionBuilder::CheckValues(const Intervention& intervention, std::optional<Site> site,
+                                      const std::vector<int>& heads) {
+  const auto& edit = intervention.edit;
+  if (const auto* scale = std::get_if<ScaleScores>(&edit)) {
+    CheckRange("beta", scale->beta, 0, 1000);
+  } else if (const auto* add = std::get_if<AddToScores>(&edit)) {
+    CheckRange("bias", add->bias, -10000, 10000);
+  } else if (const auto* scale = std::get_if<ScaleSite>(&edit)) {
+    CheckRange("factor", scale->factor, -1000, 1000);
+  } else if (const auto* vector = std::get_if<AddVector>(&edit)) {
+    CheckRange("scale", vector->scale, -10000, 10000);
+    CheckVector("vector", vector->vector, *site);
+  } else if (const auto* project = std::get_if<ProjectOut>(&edit)) {
+    CheckVector("direction", project->direction, *site);
+    if (errors_.count() == 0 && Length(project->direction, Columns(*site, heads)) == 0) {
+      errors_.Violation(absl::StrCat(edit_, ".direction"),
+                        "is all zeros where it applies; a direction has a length");
     }
+  } else if (const auto* patch = std::get_if<PatchSite>(&edit); patch && !patch->source) {
+    errors_.Violation(absl::StrCat(edit_, ".source"),
+                      "is missing; patching takes rows of another run");
+  }
+}
+
+std::vector<ColumnRange> InterventionBuilder::Columns(Site site,
+                                                      const std::vector<int>& heads) const {
+  if (HeadsAt(config_, site) == 0) return {{0, SiteWidth(config_, site)}};
+  std::vector<ColumnRange> columns;
+  for (int head : heads) {
+    columns.push_back({int64_t{head} * config_.head_dim, config_.head_dim});
+  }
+  return columns;
+}
+
+bool InterventionBuilder::IsNull(const Intervention& intervention, const Place& place) const {
+  const auto& edit = intervention.edit;
+  if (const auto* scale = std::get_if<ScaleScores>(&edit)) return scale->beta == 1;
+  // The same on every key makes no difference to the softmax.
+  if (const auto* add = std::get_if<AddToScores>(&edit)) return add->bias == 0 || place.keys.all;
+  if (const auto* mask = std::get_if<ReplaceMask>(&edit)) return mask->causal == config_.causal;
+  if (const auto* scale = std::get_if<ScaleSite>(&edit)) return scale->factor == 1;
+  const auto* const add = std::get_if<AddVector>(&edit);
+  return add != nullptr &&
+         (add->scale == 0 || Length(add->vector, Columns(add->site, place.heads)) == 0);
+}
+
+void InterventionBuilder::AddSiteEdits(const Intervention& intervention, Site site,
+                                       const Place& place) {
+  for (int layer : place.layers) {
+    auto edit = std::make_shared<SiteEdit>();
+    edit->positions = place.positions;
+    edit->columns = Columns(site, place.heads);
+    if (!FillSiteEdit(intervention, site, layer, *edit)) return;
+    Touch(layer, edit->positions.first());
+    set_->sites_[{site, layer}].push_back(std::move(edit));
+  }
+}
+
+bool InterventionBuilder::FillSiteEdit(const Intervention& intervention, Site site, int layer,
+                                       SiteEdit& edit) {
+  const auto& op = intervention.edit;
+  if (const auto* scale = std::get_if<ScaleSite>(&op)) {
+    edit.op = SiteEdit::Scale{static_cast<float>(scale->factor)};
+  } else if (const auto* add = std::get_if<AddVector>(&op)) {
+    SiteEdit::Add scaled;
+    for (float value : add->vector) {
+      scaled.vector.push_back(static_cast<float>(value * add->scale));
+    }
+    edit.op = std::move(scaled);
+  } else if (const auto* project = std::get_if<ProjectOut>(&op)) {
+    SiteEdit::ProjectOut unit;
+    const double length = Length(project->direction, edit.columns);
+    for (float value : project->direction) unit.direction.push_back(value / length);
+    edit.op = std::move(unit);
+  } else if (const auto* patch = std::get_if<PatchSite>(&op)) {
+    return FillPatch(*patch, site, layer, edit);
+  } else {
+    edit.op = SiteEdit::Mean{};
+    whole_prompt_edit_ = edit_;
+    set_->needs_whole_prompt_ = true;
+  }
+  return true;
+}
+
+bool InterventionBuilder::FillPatch(const PatchSite& patch, Site site, int layer, SiteEdit& edit) {
+  const ConstMatrixRef rows = patch.source->SiteRows(site, layer);
+  if (rows.cols != SiteWidth(config_, site)) {
+    errors_.Error(
+        MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
+                  absl::StrCat(edit_, " needs ", SiteName(site), " of layer ", layer,
+                               rows.cols == 0 ? ", which its source did not keep"
+                                              : ", which has another width in its source")));
     return false;
   }
-
-  std::vector<int> Heads(const Intervention& intervention, std::optional<Site> site) {
-    const int count = HeadsAt(config_, site);
-    const std::string field = absl::StrCat(path_, ".heads");
-    if (count > 0) return ResolveIndices(field, intervention.heads, count, &errors_);
-    if (!intervention.heads.empty()) {
-      errors_.Violation(field, absl::StrCat("are given; ", SiteName(*site), " has no heads"));
-    }
-    return {};
+  if (edit.positions.all) {  // of the prompt: a source has nothing for tokens to come
+    edit.positions.all = false;
+    edit.positions.list.resize(run_.prompt_tokens);
+    std::iota(edit.positions.list.begin(), edit.positions.list.end(), int64_t{0});
   }
-
-  PositionSet Positions(const std::string& field, const std::vector<PositionSpan>& spans) {
-    return {spans.empty(), ResolveSpans(field, spans, run_.prompt_tokens, &errors_)};
+  std::vector<int64_t> sources;
+  for (size_t i = 0; i < patch.source_positions.size(); ++i) {
+    const std::string field = absl::StrCat(edit_, ".source_positions[", i, "]");
+    AppendSpan(field, patch.source_positions[i], rows.rows, &sources, &errors_);
   }
+  if (patch.source_positions.empty()) sources = edit.positions.list;
+  return FillPatchRows({patch.source, rows, std::move(sources)}, edit);
+}
 
-  void CheckRange(absl::string_view name, double value, double low, double high) {
-    if (value >= low && value <= high) return;
-    errors_.Violation(absl::StrCat(edit_, ".", name),
-                      absl::StrCat("is ", value, "; must be in [", low, ", ", high, "]"));
+bool InterventionBuilder::FillPatchRows(SiteEdit::Patch patch, SiteEdit& edit) {
+  if (errors_.count() > 0) return false;
+  if (patch.sources.size() != edit.positions.list.size()) {
+    errors_.Violation(absl::StrCat(edit_, ".source_positions"),
+                      absl::StrCat("are ", patch.sources.size(), "; ", edit.positions.list.size(),
+                                   " positions are edited and each needs one"));
+    return false;
   }
-
-  void CheckVector(absl::string_view name, const std::vector<float>& vector, Site site) {
-    const std::string field = absl::StrCat(edit_, ".", name);
-    const int64_t width = SiteWidth(config_, site);
-    if (static_cast<int64_t>(vector.size()) != width) {
-      errors_.Violation(field, absl::StrCat("has ", vector.size(), " values; ", SiteName(site),
-                                            " is ", width, " wide"));
-      return;
-    }
-    for (int64_t i = 0; i < width; ++i) {
-      if (std::isfinite(vector[i])) continue;
-      errors_.Violation(absl::StrCat(field, "[", i, "]"),
-                        absl::StrCat("is ", vector[i], "; must be finite"));
-      return;
-    }
-  }
-
-  void CheckValues(const Intervention& intervention, std::optional<Site> site,
-                   const std::vector<int>& heads) {
-    const auto& edit = intervention.edit;
-    if (const auto* scale = std::get_if<ScaleScores>(&edit)) {
-      CheckRange("beta", scale->beta, 0, 1000);
-    } else if (const auto* add = std::get_if<AddToScores>(&edit)) {
-      CheckRange("bias", add->bias, -10000, 10000);
-    } else if (const auto* scale = std::get_if<ScaleSite>(&edit)) {
-      CheckRange("factor", scale->factor, -1000, 1000);
-    } else if (const auto* vector = std::get_if<AddVector>(&edit)) {
-      CheckRange("scale", vector->scale, -10000, 10000);
-      CheckVector("vector", vector->vector, *site);
-    } else if (const auto* project = std::get_if<ProjectOut>(&edit)) {
-      CheckVector("direction", project->direction, *site);
-      if (errors_.count() == 0 && Length(project->direction, Columns(*site, heads)) == 0) {
-        errors_.Violation(absl::StrCat(edit_, ".direction"),
-                          "is all zeros where it applies; a direction has a length");
-      }
-    } else if (const auto* patch = std::get_if<PatchSite>(&edit); patch && !patch->source) {
-      errors_.Violation(absl::StrCat(edit_, ".source"),
-                        "is missing; patching takes rows of another run");
-    }
-  }
-
-  std::vector<ColumnRange> Columns(Site site, const std::vector<int>& heads) const {
-    if (HeadsAt(config_, site) == 0) return {{0, SiteWidth(config_, site)}};
-    std::vector<ColumnRange> columns;
-    for (int head : heads) {
-      columns.push_back({int64_t{head} * config_.head_dim, config_.head_dim});
-    }
-    return columns;
-  }
-
-  static double Length(const std::vector<float>& vector, const std::vector<ColumnRange>& columns) {
-    double squares = 0;
-    for (const ColumnRange& range : columns) {
-      for (int64_t i = range.begin; i < range.begin + range.count; ++i) {
-        squares += double{vector[i]} * vector[i];
-      }
-    }
-    return std::sqrt(squares);
-  }
-
-  bool IsNull(const Intervention& intervention, const Place& place) const {
-    const auto& edit = intervention.edit;
-    if (const auto* scale = std::get_if<ScaleScores>(&edit)) return scale->beta == 1;
-    // The same on every key makes no difference to the softmax.
-    if (const auto* add = std::get_if<AddToScores>(&edit)) return add->bias == 0 || place.keys.all;
-    if (const auto* mask = std::get_if<ReplaceMask>(&edit)) return mask->causal == config_.causal;
-    if (const auto* scale = std::get_if<ScaleSite>(&edit)) return scale->factor == 1;
-    const auto* const add = std::get_if<AddVector>(&edit);
-    return add != nullptr &&
-           (add->scale == 0 || Length(add->vector, Columns(add->site, place.heads)) == 0);
-  }
-
-  void AddSiteEdits(const Intervention& intervention, Site site, const Place& place) {
-    for (int layer : place.layers) {
-      auto edit = std::make_shared<SiteEdit>();
-      edit->positions = place.positions;
-      edit->columns = Columns(site, place.heads);
-      if (!FillSiteEdit(intervention, site, layer, *edit)) return;
-      Touch(layer, edit->positions.first());
-      set_->sites_[{site, layer}].push_back(std::move(edit));
-    }
-  }
-
-  bool FillSiteEdit(const Intervention& intervention, Site site, int layer, SiteEdit& edit) {
-    const auto& op = intervention.edit;
-    if (const auto* scale = std::get_if<ScaleSite>(&op)) {
-      edit.op = SiteEdit::Scale{static_cast<float>(scale->factor)};
-    } else if (const auto* add = std::get_if<AddVector>(&op)) {
-      SiteEdit::Add scaled;
-      for (float value : add->vector) {
-        scaled.vector.push_back(static_cast<float>(value * add->scale));
-      }
-      edit.op = std::move(scaled);
-    } else if (const auto* project = std::get_if<ProjectOut>(&op)) {
-      SiteEdit::ProjectOut unit;
-      const double length = Length(project->direction, edit.columns);
-      for (float value : project->direction) unit.direction.push_back(value / length);
-      edit.op = std::move(unit);
-    } else if (const auto* patch = std::get_if<PatchSite>(&op)) {
-      return FillPatch(*patch, site, layer, edit);
-    } else {
-      edit.op = SiteEdit::Mean{};
-      whole_prompt_edit_ = edit_;
-      set_->needs_whole_prompt_ = true;
-    }
-    return true;
-  }
-
-  bool FillPatch(const PatchSite& patch, Site site, int layer, SiteEdit& edit) {
-    const ConstMatrixRef rows = patch.source->SiteRows(site, layer);
-    if (rows.cols != SiteWidth(config_, site)) {
-      errors_.Error(
-          MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
-                    absl::StrCat(edit_, " needs ", SiteName(site), " of layer ", layer,
-                                 rows.cols == 0 ? ", which its source did not keep"
-                                                : ", which has another width in its source")));
+  for (int64_t source : patch.sources) {
+    if (source >= patch.rows.rows) {
+      errors_.Error(MakeError(
+          absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
+          absl::StrCat(edit_, " needs position ", source, " of its source, which has ",
+                       CountTokens(patch.rows.rows), "; say which of them in source_positions")));
       return false;
     }
-    if (edit.positions.all) {  // of the prompt: a source has nothing for tokens to come
-      edit.positions.all = false;
-      edit.positions.list.resize(run_.prompt_tokens);
-      std::iota(edit.positions.list.begin(), edit.positions.list.end(), int64_t{0});
-    }
-    std::vector<int64_t> sources;
-    for (size_t i = 0; i < patch.source_positions.size(); ++i) {
-      const std::string field = absl::StrCat(edit_, ".source_positions[", i, "]");
-      AppendSpan(field, patch.source_positions[i], rows.rows, &sources, &errors_);
-    }
-    if (patch.source_positions.empty()) sources = edit.positions.list;
-    return FillPatchRows({patch.source, rows, std::move(sources)}, edit);
-  }
-
-  bool FillPatchRows(SiteEdit::Patch patch, SiteEdit& edit) {
-    if (errors_.count() > 0) return false;
-    if (patch.sources.size() != edit.positions.list.size()) {
-      errors_.Violation(absl::StrCat(edit_, ".source_positions"),
-                        absl::StrCat("are ", patch.sources.size(), "; ", edit.positions.list.size(),
-                                     " positions are edited and each needs one"));
+    if (!AllFinite(patch.rows.Row(source))) {
+      errors_.Violation(edit_, absl::StrCat("takes position ", source,
+                                            " of its source, which holds a NaN or an infinity"));
       return false;
     }
-    for (int64_t source : patch.sources) {
-      if (source >= patch.rows.rows) {
-        errors_.Error(MakeError(
-            absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
-            absl::StrCat(edit_, " needs position ", source, " of its source, which has ",
-                         CountTokens(patch.rows.rows), "; say which of them in source_positions")));
-        return false;
-      }
-      if (!AllFinite(patch.rows.Row(source))) {
-        errors_.Violation(edit_, absl::StrCat("takes position ", source,
-                                              " of its source, which holds a NaN or an infinity"));
-        return false;
-      }
-    }
-    edit.op = std::move(patch);
-    return true;
   }
+  edit.op = std::move(patch);
+  return true;
+}
 
-  void AddAttentionEdit(const Intervention& intervention, const Place& place) {
-    auto edit = std::make_shared<AttentionEdit>();
-    edit->heads.resize(config_.n_heads);
-    for (int head : place.heads) edit->heads[head] = true;
-    edit->queries = place.positions;
-    edit->keys = place.keys;
-    const auto& op = intervention.edit;
-    if (const auto* scale = std::get_if<ScaleScores>(&op)) edit->op = *scale;
-    if (const auto* add = std::get_if<AddToScores>(&op)) edit->op = *add;
-    if (const auto* cut = std::get_if<KnockOut>(&op)) edit->op = *cut;
-    if (const auto* preset = std::get_if<WeightPreset>(&op)) edit->op = *preset;
-    if (const auto* mask = std::get_if<ReplaceMask>(&op)) {
-      edit->op = mask->causal ? AttentionMask::kCausal : AttentionMask::kBidirectional;
-    }
-    if (const auto* set = std::get_if<SetWeights>(&op)) {
-      std::optional<AttentionEdit::Weights> weights = ReadWeights(*set);
-      if (!weights) return;
-      edit->op = *std::move(weights);
-      weights_.push_back({absl::StrCat(edit_, ".weights"), place.layers, edit,
-                          static_cast<int64_t>(set->weights.size())});
-    }
-    if (std::holds_alternative<AttentionMask>(edit->op)) mask_edit_ = edit_;
-    for (int layer : place.layers) set_->attention_[layer].edits.push_back(edit);
-  }
+void InterventionBuilder::Touch(int layer, int64_t position) {
+  set_->first_position_ = set_->empty() ? position : std::min(set_->first_position_, position);
+  set_->first_layer_ = std::min(set_->first_layer_, layer);
+}
 
-  // Divided by their sum where asked for. Nothing, with an error, where they are no weights.
-  std::optional<AttentionEdit::Weights> ReadWeights(const SetWeights& set) {
-    const std::string field = absl::StrCat(edit_, ".weights");
-    double sum = 0;
-    for (size_t i = 0; i < set.weights.size(); ++i) {
-      if (std::isfinite(set.weights[i]) && set.weights[i] >= 0) {
-        sum += set.weights[i];
-        continue;
-      }
-      errors_.Violation(absl::StrCat(field, "[", i, "]"),
-                        absl::StrCat("is ", set.weights[i], "; must be finite and at least 0"));
-      return std::nullopt;
-    }
-    if (set.renormalize ? !(sum > 0 && std::isfinite(sum))
-                        : std::abs(sum - 1) > kWeightSumTolerance) {
-      errors_.Violation(field,
-                        absl::StrCat("sum to ", sum, "; must sum to ",
-                                     set.renormalize ? "more than 0" : "1, or set renormalize"));
-      return std::nullopt;
-    }
-    AttentionEdit::Weights weights;
-    for (double weight : set.weights) {
-      weights.weights.push_back(static_cast<float>(set.renormalize ? weight / sum : weight));
-    }
-    return weights;
-  }
-
-  // Which rows of a layer its edits make a difference to.
-  void FinishAttention(int layer) {
-    InterventionSet::LayerAttention& edited = set_->attention_[layer];
-    if (edited.edits.empty()) return;
-    std::vector<bool> is_edited(config_.n_heads);
-    for (int64_t query = 0; query < run_.prompt_tokens + run_.appended_tokens; ++query) {
-      bool any = false;
-      for (int head = 0; head < config_.n_heads; ++head) {
-        if (!set_->EditsRow(layer, head, query)) continue;
-        any = is_edited[head] = true;
-        NoteMask(layer, head, query);
-      }
-      if (any) edited.queries.push_back(query);
-    }
-    for (int head = 0; head < config_.n_heads; ++head) {
-      if (is_edited[head]) edited.heads.push_back(head);
-    }
-    if (!edited.queries.empty()) Touch(layer, edited.queries.front());
-  }
-
-  void NoteMask(int layer, int head, int64_t query) {
-    const AttentionMask mask = set_->MaskOf(layer, head, query);
-    const RowKeys own = set_->KeysOf(layer, AttentionMask::kOwn, query);
-    const RowKeys seen = set_->KeysOf(layer, mask, query);
-    if (own.begin == seen.begin && own.end == seen.end) return;
-    set_->counterfactual_mask_ = true;
-    if (seen.end <= own.end) return;
-    set_->needs_whole_prompt_ = true;
-    whole_prompt_edit_ = mask_edit_;
-  }
-
-  void Touch(int layer, int64_t position) {
-    set_->first_position_ = set_->empty() ? position : std::min(set_->first_position_, position);
-    set_->first_layer_ = std::min(set_->first_layer_, layer);
-  }
-
-  void CheckWeights() {
-    for (const PendingWeights& pending : weights_) {
-      for (int layer : pending.layers) {
-        for (int64_t query = 0; query < run_.prompt_tokens + run_.appended_tokens; ++query) {
-          for (int head = 0; head < config_.n_heads; ++head) {
-            if (pending.edit->Touches(head, query) && !CheckRow(pending, layer, head, query))
-              return;
-          }
-        }
-      }
-    }
-  }
-
-  bool CheckRow(const PendingWeights& pending, int layer, int head, int64_t query) {
-    const RowKeys keys = set_->KeysOf(layer, set_->MaskOf(layer, head, query), query);
-    const auto& weights = std::get<AttentionEdit::Weights>(pending.edit->op).weights;
-    if (pending.given != run_.prompt_tokens && pending.given != keys.end) {
-      errors_.Violation(
-          pending.field,
-          absl::StrCat("are ", pending.given, "; must be one for each of the prompt's ",
-                       CountTokens(run_.prompt_tokens), ", or one for each of the ", keys.end,
-                       " up to the last that position ", query, " sees"));
-      return false;
-    }
-    for (int64_t j = 0; j < pending.given; ++j) {
-      if (weights[j] == 0 || (j >= keys.begin && j < keys.end)) continue;
-      errors_.Violation(absl::StrCat(pending.field, "[", j, "]"),
-                        absl::StrCat("is ", weights[j], "; must be 0, because position ", query,
-                                     " does not see that key in layer ", layer));
-      return false;
-    }
-    return true;
-  }
-
-  absl::Status CheckWholePrompt() const {
-    if (!set_->needs_whole_prompt_ || run_.appended_tokens == 0) return absl::OkStatus();
-    return MakeError(absl::StatusCode::kFailedPrecondition, "WHOLE_SEQUENCE_NEEDED",
-                     absl::StrCat(whole_prompt_edit_,
-                                  " needs all of a sequence's tokens at once, and here tokens may "
-                                  "follow the prompt; it works where nothing is generated"));
-  }
-
-  const ModelConfig& config_;
-  const EditedRun run_;
-  std::shared_ptr<InterventionSet> set_;
-  std::string path_, edit_;  // of the current intervention and its edit
-  std::string mask_edit_, whole_prompt_edit_;
-  std::vector<PendingWeights> weights_;
-  SelectionErrors errors_;
-};
+absl::Status InterventionBuilder::CheckWholePrompt() const {
+  if (!set_->needs_whole_prompt_ || run_.appended_tokens == 0) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "WHOLE_SEQUENCE_NEEDED",
+                   absl::StrCat(whole_prompt_edit_,
+                                " needs all of a sequence's tokens at once, and here tokens may "
+                                "follow the prompt; it works where nothing is generated"));
+}
 
 absl::StatusOr<std::shared_ptr<InterventionSet>> InterventionSet::Create(
     absl::Span<const Intervention> interventions, const ModelConfig& config, EditedRun run,

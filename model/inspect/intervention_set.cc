@@ -193,12 +193,8 @@ bool InterventionSet::EditsRow(int layer, int head, int64_t query) const {
 }
 
 AttentionMask InterventionSet::MaskOf(int layer, int head, int64_t query) const {
-  AttentionMask mask = AttentionMask::kOwn;
-  for (const auto& edit : attention_[layer].edits) {
-    const auto* const replaced = std::get_if<AttentionMask>(&edit->op);
-    if (replaced != nullptr && edit->Touches(head, query)) mask = *replaced;
-  }
-  return mask;
+  const auto& masks = attention_[layer].masks;
+  return masks.empty() ? AttentionMask::kOwn : masks[head * positions() + query];
 }
 
 void InterventionSet::EditScores(int layer, int head, int64_t query,

@@ -85,12 +85,14 @@ class InterventionSet final : public ForwardEditor {
   // The edits of one layer's attention, in order, and the rows that they may touch.
   struct LayerAttention {
     std::vector<std::shared_ptr<const AttentionEdit>> edits;
-    std::vector<int> heads;        // ascending
-    std::vector<int64_t> queries;  // ascending
+    std::vector<int> heads;            // ascending
+    std::vector<int64_t> queries;      // ascending
+    std::vector<AttentionMask> masks;  // [n_heads, positions]; empty: all rows have their own
   };
 
   InterventionSet(const ModelConfig& config, EditedRun run);
   int n_layers() const { return static_cast<int>(shapes_.size()); }
+  int64_t positions() const { return run_.prompt_tokens + run_.appended_tokens; }
   RowKeys KeysOf(int layer, AttentionMask mask, int64_t query) const;
 
   const EditedRun run_;

@@ -138,7 +138,7 @@ TEST(InterventionTest, ErrorsNameTheFieldAndWhatIsRight) {
       {Edit(SetWeights{{.5, .5}}, {}, {}, {{2, 3}}), invalid,
        "are 2; must be one for each of the prompt's 14 tokens, or one for each of the 3"},
       {Edit(SetWeights{std::vector<double>(14, 1 / 14.0)}, {}, {}, {{2, 3}}), invalid,
-       "weights[3]: is 0.0714286; must be 0, because position 2 does not see that key"},
+       "weights[13]: is 0.0714286; must be 0, because position 2 does not see that key"},
       {Edit(PatchSite{Site::kMixed}), invalid, "patch_site.source: is missing"},
       {Edit(PatchSite{Site::kQuery, source}), missing, "which its source did not keep"},
       {Edit(PatchSite{Site::kMixed, source}, {1}), invalid, "holds a NaN"},
