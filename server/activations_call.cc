@@ -7,6 +7,7 @@
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
 #include "model/inspect/attention_capture.h"
+#include "model/inspect/pca.h"
 #include "server/attention_call.h"
 #include "server/attention_stream.h"
 #include "server/codec.h"

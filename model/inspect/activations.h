@@ -43,14 +43,6 @@ std::vector<float> Norms(ConstMatrixRef x, int64_t run);
 // Cosines of the rows of a with those of b, [a.rows, b.rows]; 0 with a row of zeros.
 std::vector<float> Cosines(ConstMatrixRef a, ConstMatrixRef b);
 
-// The rows' coordinates along the `dimensions` directions of largest variance, centred; each
-// direction's sign makes its largest element positive.
-struct PrincipalComponents {
-  std::vector<float> coordinates;  // [rows, dimensions]
-  std::vector<double> explained;   // [dimensions], shares of the whole variance
-};
-PrincipalComponents Pca(ConstMatrixRef x, int dimensions);
-
 }  // namespace heed
 
 #endif  // HEED_MODEL_INSPECT_ACTIVATIONS_H_

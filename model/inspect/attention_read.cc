@@ -247,17 +247,20 @@ void LayerAttention::Read(AttentionStage stage, absl::Span<const int> heads,
   ReadValueWeighted(stage, heads, queries, fn);
 }
 
-// A block of queries at a time, so that memory is bounded whatever the number of rows.
+// A block of queries at a time, so that memory is bounded whatever their number.
 void LayerAttention::ReadFused(
     AttentionStage stage, Fusion fusion, absl::Span<const int> heads,
     absl::Span<const int64_t> queries,
     absl::FunctionRef<void(int64_t query, absl::Span<const float> row)> fn) const {
-  constexpr int64_t kBlock = 64;
+  if (queries.empty()) return;
+  constexpr int64_t kBlockFloats = int64_t{1} << 24;
   const int64_t n_heads = static_cast<int64_t>(heads.size());
-  std::vector<float> rows(kBlock * n_heads * trace_.size());
+  const int64_t block_rows = std::clamp<int64_t>(kBlockFloats / (n_heads * trace_.size()), 1,
+                                                 static_cast<int64_t>(queries.size()));
+  std::vector<float> rows(block_rows * n_heads * trace_.size());
   std::vector<float> fused(trace_.size());
-  for (size_t begin = 0; begin < queries.size(); begin += kBlock) {
-    const absl::Span<const int64_t> block = queries.subspan(begin, kBlock);
+  for (size_t begin = 0; begin < queries.size(); begin += block_rows) {
+    const absl::Span<const int64_t> block = queries.subspan(begin, block_rows);
     const auto row_at = [&](int64_t query_index, int64_t head_index) {
       return rows.data() + (query_index * n_heads + head_index) * trace_.size();
     };

@@ -15,6 +15,7 @@
 #include "model/inspect/decompose.h"
 #include "model/inspect/head_stats.h"
 #include "model/inspect/logit_lens.h"
+#include "model/inspect/pca.h"
 #include "model/inspect/rollout.h"
 #include "tests/inspect/trace_testing.h"
 #include "tests/transformer/golden_file.h"

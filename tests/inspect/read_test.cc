@@ -20,6 +20,7 @@
 #include "model/inspect/head_stats.h"
 #include "model/inspect/intervention_set.h"
 #include "model/inspect/logit_lens.h"
+#include "model/inspect/pca.h"
 #include "model/inspect/rollout.h"
 #include "tests/inspect/trace_testing.h"
 
