@@ -67,7 +67,7 @@ absl::Status ModelLane::RunBatch() {
     views_.push_back(sequence->View());
   }
   if (views_.empty()) return absl::OkStatus();
-  plan_ = planner_.Plan(views_, /*whole_prompts=*/!model_->model->config().causal);
+  planner_.Plan(views_, /*whole_prompts=*/!model_->model->config().causal, &plan_);
 
   ++step_;
   ++counters_->steps;

@@ -1,6 +1,7 @@
 #include "server/step_planner.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace heed {
 namespace {
@@ -15,15 +16,6 @@ struct Budget {
     rows -= slice.logits_rows;
   }
 };
-
-// Indices of the sequences that decode, or of those that do not, in the order given.
-std::vector<size_t> Select(absl::Span<const RunnableSequence> sequences, bool decoding) {
-  std::vector<size_t> selected;
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    if (sequences[i].decoding() == decoding) selected.push_back(i);
-  }
-  return selected;
-}
 
 int64_t RowsBefore(const RunnableSequence& sequence, int64_t end) {
   const auto& positions = sequence.logits_positions;
@@ -44,38 +36,40 @@ class DecodeFirstPlanner : public StepPlanner {
  public:
   explicit DecodeFirstPlanner(const StepLimits& limits) : limits_(limits) {}
 
-  std::vector<PlannedSlice> Plan(absl::Span<const RunnableSequence> sequences,
-                                 bool whole_prompts) const override {
-    std::vector<PlannedSlice> plan;
+  void Plan(absl::Span<const RunnableSequence> sequences, bool whole_prompts,
+            std::vector<PlannedSlice>* plan) const override {
+    plan->clear();
     Budget budget{limits_.max_tokens, limits_.max_logits_rows};
-    const std::vector<size_t> prompts = Select(sequences, /*decoding=*/false);
-    AddDecodes(sequences, !prompts.empty(), budget, plan);
-    AddPrompts(sequences, prompts, whole_prompts, budget, plan);
-    return plan;
+    AddDecodes(sequences, budget, *plan);
+    AddPrompts(sequences, whole_prompts, budget, *plan);
   }
 
  private:
-  void AddDecodes(absl::Span<const RunnableSequence> sequences, bool prompt_waits, Budget& budget,
+  void AddDecodes(absl::Span<const RunnableSequence> sequences, Budget& budget,
                   std::vector<PlannedSlice>& plan) const {
-    std::vector<size_t> decodes = Select(sequences, /*decoding=*/true);
-    std::stable_sort(decodes.begin(), decodes.end(), [&](size_t a, size_t b) {
-      return sequences[a].last_step < sequences[b].last_step;
-    });
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      if (!sequences[i].decoding()) continue;
+      plan.push_back({i, sequences[i].position, sequences[i].position + 1, 1});
+    }
+    const bool prompt_waits = plan.size() < sequences.size();
     const int64_t room = std::min(budget.tokens, budget.rows) - (prompt_waits ? 1 : 0);
     const size_t limit = static_cast<size_t>(std::max<int64_t>(room, 1));
-    if (decodes.size() > limit) decodes.resize(limit);
-    for (size_t i : decodes) {
-      plan.push_back({i, sequences[i].position, sequences[i].position + 1, 1});
-      budget.Spend(plan.back());
-    }
+    // Not std::stable_sort, which allocates.
+    std::sort(plan.begin(), plan.end(), [&](const PlannedSlice& a, const PlannedSlice& b) {
+      return std::pair(sequences[a.sequence].last_step, a.sequence) <
+             std::pair(sequences[b.sequence].last_step, b.sequence);
+    });
+    if (plan.size() > limit) plan.resize(limit);
+    for (const PlannedSlice& slice : plan) budget.Spend(slice);
   }
 
-  void AddPrompts(absl::Span<const RunnableSequence> sequences, absl::Span<const size_t> prompts,
-                  bool whole_prompts, Budget& budget, std::vector<PlannedSlice>& plan) const {
+  void AddPrompts(absl::Span<const RunnableSequence> sequences, bool whole_prompts, Budget& budget,
+                  std::vector<PlannedSlice>& plan) const {
     const int64_t chunk_limit = plan.empty() ? limits_.max_tokens : limits_.max_chunk_tokens;
     bool any = false;
-    for (size_t i : prompts) {
+    for (size_t i = 0; i < sequences.size(); ++i) {
       const RunnableSequence& sequence = sequences[i];
+      if (sequence.decoding()) continue;
       PlannedSlice slice;
       if (whole_prompts || sequence.whole_prompt) {
         slice = {i, sequence.position, sequence.prompt_tokens,

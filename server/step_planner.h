@@ -46,11 +46,12 @@ class StepPlanner {
  public:
   virtual ~StepPlanner() = default;
 
-  // The slices of the next step, each sequence at most once. `sequences` are in order of admission,
-  // oldest first. When `whole_prompts` is set (a bidirectional model) a prompt runs in one slice or
-  // not at all. Never empty while a sequence is given, so that a step always makes progress.
-  virtual std::vector<PlannedSlice> Plan(absl::Span<const RunnableSequence> sequences,
-                                         bool whole_prompts) const = 0;
+  // Fills `plan` with the slices of the next step, each sequence at most once; what was there is
+  // gone. `sequences` are in order of admission, oldest first. When `whole_prompts` is set (a
+  // bidirectional model) a prompt runs in one slice or not at all. Never empty while a sequence is
+  // given, so that a step always makes progress.
+  virtual void Plan(absl::Span<const RunnableSequence> sequences, bool whole_prompts,
+                    std::vector<PlannedSlice>* plan) const = 0;
 };
 
 // Decodes first, longest-waiting sequence first, but leaves room for a token of a prompt when one

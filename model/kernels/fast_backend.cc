@@ -30,6 +30,14 @@ const IsaKernels& KernelsFor(Isa isa) {
   return PortableKernels();
 }
 
+const RowKernels& RowKernelsFor(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512) return Avx512RowKernels();
+  if (isa == Isa::kAvx2) return Avx2RowKernels();
+#endif
+  return PortableRowKernels();
+}
+
 ActivationCode CodeOf(Activation activation) {
   switch (activation) {
     case Activation::kGeluTanh:
@@ -52,8 +60,9 @@ struct Tile {
   int64_t rows;
 };
 
-std::vector<Tile> MakeTiles(const AttentionShape& shape, absl::Span<const AttentionSlice> slices) {
-  std::vector<Tile> tiles;
+void MakeTiles(const AttentionShape& shape, absl::Span<const AttentionSlice> slices,
+               std::vector<Tile>& tiles) {
+  tiles.clear();
   for (const AttentionSlice& slice : slices) {
     for (int head = 0; head < shape.n_heads; ++head) {
       for (int64_t row = 0; row < slice.query.rows; row += kMaxTileRows) {
@@ -61,7 +70,6 @@ std::vector<Tile> MakeTiles(const AttentionShape& shape, absl::Span<const Attent
       }
     }
   }
-  return tiles;
 }
 
 // Hands the watched rows of a finished tile to the slice's sink.
@@ -97,7 +105,8 @@ void SetVisibleKeys(const AttentionShape& shape, int64_t keys, AttentionTileArgs
 
 class FastBackend : public Backend {
  public:
-  explicit FastBackend(Isa isa) : isa_(isa), kernels_(KernelsFor(isa)) {}
+  explicit FastBackend(Isa isa)
+      : isa_(isa), kernels_(KernelsFor(isa)), row_kernels_(RowKernelsFor(isa)) {}
 
   std::string name() const override {
     return absl::StrCat(DescribeOneDnn(), ", ", IsaName(isa_), " kernels");
@@ -204,7 +213,9 @@ class FastBackend : public Backend {
   }
 
   void Attend(const AttentionShape& shape, absl::Span<const AttentionSlice> slices) const override {
-    const std::vector<Tile> tiles = MakeTiles(shape, slices);
+    thread_local std::vector<Tile> tiles_of_thread;
+    MakeTiles(shape, slices, tiles_of_thread);
+    const absl::Span<const Tile> tiles = tiles_of_thread;  // this thread's, for the whole team
     int64_t work = 0;
     for (const AttentionSlice& slice : slices) {
       work += slice.query.rows * (slice.first_position + slice.query.rows) * shape.head_dim *
@@ -212,7 +223,7 @@ class FastBackend : public Backend {
     }
     ParallelFor(static_cast<int64_t>(tiles.size()), work > 8 * kParallelElements,
                 [&](int64_t i) { RunTile(shape, tiles[i]); });
-    AttendEdited(shape, slices);
+    AttendEdited(row_kernels_, shape, slices);
   }
 
  private:
@@ -262,6 +273,7 @@ class FastBackend : public Backend {
 
   const Isa isa_;
   const IsaKernels& kernels_;
+  const RowKernels& row_kernels_;
 };
 
 }  // namespace

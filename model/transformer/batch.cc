@@ -68,28 +68,29 @@ bool IsObserved(const LiveSlice& live, Site site, int layer) {
 
 }  // namespace
 
-absl::StatusOr<LiveBatch> LiveBatch::Start(absl::Span<SequenceSlice> batch, MatrixRef logits) {
-  LiveBatch live;
+absl::Status LiveBatch::Start(absl::Span<SequenceSlice> batch, MatrixRef logits) {
   int64_t logits_row = 0;
-  if (!batch.empty()) live.first_layer_ = batch.front().first_layer;
+  live_.clear();
+  n_tokens_ = 0;
+  first_layer_ = batch.empty() ? 0 : batch.front().first_layer;
   for (SequenceSlice& slice : batch) {
     slice.stopped = false;
-    live.live_.push_back({&slice, live.n_tokens_, logits_row});
-    live.n_tokens_ += static_cast<int64_t>(slice.tokens.size());
+    live_.push_back({&slice, n_tokens_, logits_row});
+    n_tokens_ += static_cast<int64_t>(slice.tokens.size());
     logits_row += static_cast<int64_t>(slice.logits_rows.size());
     if (slice.cache->size() + static_cast<int64_t>(slice.tokens.size()) > slice.cache->capacity()) {
       return absl::InternalError("Forward was called without room in the KV cache");
     }
-    if (slice.first_layer != live.first_layer_) {
+    if (slice.first_layer != first_layer_) {
       return absl::InternalError("Forward was given slices that start at different layers");
     }
   }
-  if (logits_row == logits.rows) return live;
+  if (logits_row == logits.rows) return absl::OkStatus();
   return absl::InternalError("Forward was given a logits matrix of the wrong height");
 }
 
 void LiveBatch::DropStopped(absl::Span<const MatrixRef> kept) {
-  std::vector<LiveSlice> still_live;
+  size_t n_live = 0;
   int64_t row = 0;
   for (LiveSlice live : live_) {
     live.slice->stopped = live.slice->stop != nullptr && live.slice->stop->ShouldStop();
@@ -99,20 +100,22 @@ void LiveBatch::DropStopped(absl::Span<const MatrixRef> kept) {
     }
     live.row = row;
     row += live.rows();
-    still_live.push_back(live);
+    live_[n_live++] = live;
   }
-  live_ = std::move(still_live);
+  live_.resize(n_live);
   n_tokens_ = row;
 }
 
 void LiveBatch::Attend(const Backend& backend, const AttentionShape& shape, int layer,
                        const AttentionInputs& inputs, MatrixRef mixed) {
-  std::vector<AttentionSlice> slices;
   std::vector<LayerSink> sinks;
   std::vector<LayerEditor> editors;
-  sinks.reserve(live_.size());
-  editors.reserve(live_.size());
-  pages_.resize(live_.size());
+  const auto planned = [](const LiveSlice& live) { return live.slice->plan != nullptr; };
+  const auto plans = std::count_if(live_.begin(), live_.end(), planned);
+  sinks.reserve(plans);
+  editors.reserve(plans);
+  if (pages_.size() < live_.size()) pages_.resize(live_.size());
+  attention_.clear();
   for (size_t i = 0; i < live_.size(); ++i) {
     const LiveSlice& live = live_[i];
     const int64_t row = live.row, rows = live.rows(), first = live.first_position();
@@ -129,9 +132,9 @@ void LiveBatch::Attend(const Backend& backend, const AttentionShape& shape, int 
       slice.edited = editor->EditedAttention(layer, first, first + rows);
       slice.editor = &editors.emplace_back(editor, layer);
     }
-    slices.push_back(slice);
+    attention_.push_back(slice);
   }
-  backend.Attend(shape, slices);
+  backend.Attend(shape, attention_);
 }
 
 void LiveBatch::Visit(Site site, int layer, MatrixRef rows) const {

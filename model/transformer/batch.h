@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "model/base/aligned_buffer.h"
 #include "model/base/matrix.h"
@@ -37,12 +37,13 @@ struct AttentionInputs {
 };
 
 // The slices of one Forward call that nobody has stopped. The rows of a model's matrices are the
-// tokens of these slices, in order.
+// tokens of these slices, in order. Kept from call to call for its memory, so that a step like the
+// one before allocates nothing.
 class LiveBatch {
  public:
-  // INTERNAL when a cache has no room for its new tokens, `logits` not one row for each that is
-  // wanted, or slices start at different layers.
-  static absl::StatusOr<LiveBatch> Start(absl::Span<SequenceSlice> batch, MatrixRef logits);
+  // Begins a call. INTERNAL when a cache has no room for its new tokens, `logits` not one row for
+  // each that is wanted, or slices start at different layers.
+  absl::Status Start(absl::Span<SequenceSlice> batch, MatrixRef logits);
 
   const std::vector<LiveSlice>& slices() const { return live_; }
   int64_t n_tokens() const { return n_tokens_; }
@@ -92,7 +93,9 @@ class LiveBatch {
   std::vector<LiveSlice> live_;
   int64_t n_tokens_ = 0;
   int first_layer_ = 0;
-  std::vector<std::vector<float*>> pages_;  // by slice, of the current layer
+  // Of the current layer, by slice; pages_ may be longer.
+  std::vector<std::vector<float*>> pages_;
+  std::vector<AttentionSlice> attention_;
 };
 
 }  // namespace heed

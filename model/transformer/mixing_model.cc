@@ -52,6 +52,7 @@ absl::StatusOr<MixingWeights> LoadMixingWeights(const Checkpoint& checkpoint,
 }
 
 struct MixingWorkspace : public Workspace {
+  LiveBatch batch;
   AlignedBuffer x;             // [n_tokens, width]: the words as vectors
   AlignedBuffer queries_keys;  // [n_tokens, 2 * width]
   AlignedBuffer values;        // [n_tokens, width]
@@ -97,7 +98,8 @@ class MixingModel : public LanguageModel {
   absl::Status Forward(absl::Span<SequenceSlice> slices, MatrixRef logits,
                        Workspace* workspace) const override {
     auto& space = *static_cast<MixingWorkspace*>(workspace);
-    HEED_ASSIGN_OR_RETURN(LiveBatch batch, LiveBatch::Start(slices, logits));
+    LiveBatch& batch = space.batch;
+    HEED_RETURN_IF_ERROR(batch.Start(slices, logits));
     if (batch.first_layer() > 0) {
       return absl::InternalError("Forward was to start at a later layer of a model of one layer");
     }

@@ -49,6 +49,7 @@ class TokenFrequencies {
 
 // Scratch of one Forward call. n_tokens counts the rows of all slices that still run.
 struct TransformerWorkspace : public Workspace {
+  LiveBatch batch;
   AlignedBuffer residual;        // [n_tokens, width]
   AlignedBuffer embedded;        // [n_tokens, table_width], models with a projection only
   AlignedBuffer normed;          // [n_tokens, width]
@@ -89,7 +90,7 @@ class Transformer : public LanguageModel {
   // The steps of a forward pass, in order.
   struct Pass {
     TransformerWorkspace& space;
-    LiveBatch batch;
+    LiveBatch& batch;
 
     MatrixRef Rows(AlignedBuffer& buffer, int64_t cols) const { return batch.Rows(buffer, cols); }
   };
@@ -150,8 +151,9 @@ absl::Status Transformer::Forward(absl::Span<SequenceSlice> batch, MatrixRef log
   if (!config_.has_head && logits.rows > 0) {
     return absl::InternalError("Forward was asked for logits of a model without a head");
   }
-  HEED_ASSIGN_OR_RETURN(LiveBatch live, LiveBatch::Start(batch, logits));
-  Pass pass{*static_cast<TransformerWorkspace*>(workspace), std::move(live)};
+  TransformerWorkspace& space = *static_cast<TransformerWorkspace*>(workspace);
+  HEED_RETURN_IF_ERROR(space.batch.Start(batch, logits));
+  Pass pass{space, space.batch};
   const int first_layer = pass.batch.first_layer();
   if (first_layer > 0) {
     Resume(pass);
@@ -247,12 +249,13 @@ void Transformer::FindAngles(Pass& pass) const {
 
 // The residual stream and the angles are the only state between layers.
 void Transformer::DropStopped(Pass& pass) const {
-  std::vector<MatrixRef> kept = {Residual(pass)};
+  MatrixRef kept[5] = {Residual(pass)};
+  size_t count = 1;
   for (size_t r = 0; r < rotations_.size(); ++r) {
-    kept.push_back(pass.Rows(pass.space.cos[r], rotations_[r].pairs()));
-    kept.push_back(pass.Rows(pass.space.sin[r], rotations_[r].pairs()));
+    kept[count++] = pass.Rows(pass.space.cos[r], rotations_[r].pairs());
+    kept[count++] = pass.Rows(pass.space.sin[r], rotations_[r].pairs());
   }
-  pass.batch.DropStopped(kept);
+  pass.batch.DropStopped(absl::MakeConstSpan(kept, count));
 }
 
 // Each half reads the stream and adds to it; in a parallel layer both read it before either adds.

@@ -319,12 +319,12 @@ TEST(SchedulerTest, ShortBidirectionalPromptsShareAStep) {
 // Runs the newest sequence alone.
 class NewestOnly : public StepPlanner {
  public:
-  std::vector<PlannedSlice> Plan(absl::Span<const RunnableSequence> sequences,
-                                 bool) const override {
+  void Plan(absl::Span<const RunnableSequence> sequences, bool,
+            std::vector<PlannedSlice>* plan) const override {
     const RunnableSequence& newest = sequences.back();
     const bool wanted = newest.decoding() || (!newest.logits_positions.empty() &&
                                               newest.logits_positions[0] == newest.position);
-    return {{sequences.size() - 1, newest.position, newest.position + 1, wanted ? 1 : 0}};
+    *plan = {{sequences.size() - 1, newest.position, newest.position + 1, wanted ? 1 : 0}};
   }
 };
 

@@ -22,7 +22,9 @@ struct Planned {
 
 std::vector<PlannedSlice> Plan(const StepLimits& limits, std::vector<RunnableSequence> sequences,
                                bool whole_prompts = false) {
-  return NewDecodeFirstPlanner(limits)->Plan(sequences, whole_prompts);
+  std::vector<PlannedSlice> plan = {{.end = 99}};
+  NewDecodeFirstPlanner(limits)->Plan(sequences, whole_prompts, &plan);
+  return plan;
 }
 
 RunnableSequence Decode(int64_t position, int64_t last_step = 0) {
@@ -206,7 +208,8 @@ TEST_P(RandomPlans, KeepTheLimitsAndLeaveNobodyOut) {
   // Each step reads at least one token of a prompt, or else every sequence decodes.
   for (int64_t step = 1; step <= 12 * 40 + 24; ++step) {
     const std::vector<RunnableSequence> views = Views(all);
-    const std::vector<PlannedSlice> plan = planner->Plan(views, false);
+    std::vector<PlannedSlice> plan;
+    planner->Plan(views, false, &plan);
     CheckPlan(limits, views, plan);
     for (const PlannedSlice& slice : plan) Advance(all[slice.sequence], slice, step);
   }
