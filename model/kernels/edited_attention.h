@@ -1,6 +1,6 @@
-// Attention rows that somebody edits: the same arithmetic in loops that stop at the scores and at
-// the weights for the editor to change them. Slower than the fast path, which knows no editors, so
-// only the edited rows come this way.
+// Attention rows that somebody edits: the same arithmetic, which stops at the scores and at the
+// weights for the editor to change them. Slower than the fast path, which takes many rows at once
+// and knows no editors, so only the edited rows come this way.
 #ifndef HEED_MODEL_KERNELS_EDITED_ATTENTION_H_
 #define HEED_MODEL_KERNELS_EDITED_ATTENTION_H_
 
@@ -9,6 +9,7 @@
 
 #include "absl/types/span.h"
 #include "model/kernels/backend.h"
+#include "model/kernels/row_kernels.h"
 
 namespace heed {
 
@@ -41,7 +42,8 @@ inline double SlopeOver(double slope, int64_t distance) {
 
 // Computes the edited rows of all slices: their outputs, and the watched ones' weights for their
 // sinks.
-void AttendEdited(const AttentionShape& shape, absl::Span<const AttentionSlice> slices);
+void AttendEdited(const RowKernels& kernels, const AttentionShape& shape,
+                  absl::Span<const AttentionSlice> slices);
 
 }  // namespace heed
 

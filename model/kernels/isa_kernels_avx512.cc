@@ -1,11 +1,16 @@
 #include "model/kernels/vector_avx512.h"
 
 #include "model/kernels/isa_kernels_impl.h"
+#include "model/kernels/row_kernels_impl.h"
 
 namespace heed {
 
 const IsaKernels& Avx512Kernels() {
   return kKernels;
+}
+
+const RowKernels& Avx512RowKernels() {
+  return kRowKernels;
 }
 
 }  // namespace heed

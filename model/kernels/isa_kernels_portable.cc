@@ -1,11 +1,16 @@
 #include "model/kernels/vector_portable.h"
 
 #include "model/kernels/isa_kernels_impl.h"
+#include "model/kernels/row_kernels_impl.h"
 
 namespace heed {
 
 const IsaKernels& PortableKernels() {
   return kKernels;
+}
+
+const RowKernels& PortableRowKernels() {
+  return kRowKernels;
 }
 
 }  // namespace heed

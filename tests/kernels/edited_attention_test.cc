@@ -45,33 +45,40 @@ std::vector<AttentionShape> Shapes() {
   return shapes;
 }
 
-TEST(EditedAttentionTest, EditedRowsEqualTheScalarTwinAndOthersKeepTheirBits) {
+// Of one shape and length, all heads but the second edited.
+void ExpectTheTwin(const Backend* backend, const AttentionShape& shape, int64_t length) {
   const std::vector<int> heads = AllHeads(4), edited_heads = {0, 2, 3};
+  const std::vector<int64_t> queries = AllQueries(length);
   const MixedEditor editor;
-  for (const AttentionShape& shape : Shapes()) {
-    for (int64_t length : {1, 9, 50}) {
-      const std::vector<int64_t> queries = AllQueries(length);
-      Sequence plain(shape, length, 1), fast(shape, length, 1), twin(shape, length, 1);
-      RecordingSink plain_rows, fast_rows, twin_rows;
-      plain.Run(DefaultBackend(), 0, length, {heads, queries}, &plain_rows);
-      fast.RunEdited(DefaultBackend(), 0, length, {edited_heads, queries}, &editor,
-                     {heads, queries}, &fast_rows);
-      twin.RunEdited(ReferenceBackend(), 0, length, {edited_heads, queries}, &editor,
-                     {heads, queries}, &twin_rows);
-      EXPECT_LT(MaxDifference(fast.output.values, twin.output.values), 4e-6);
-      ASSERT_EQ(fast_rows.rows.size(), static_cast<size_t>(4 * length));
-      for (const auto& [at, row] : fast_rows.rows) {
-        const auto& [head, query] = at;
-        const bool is_edited = head != 1 && editor.Edits(head, query);
-        EXPECT_LT(MaxDifference(row, twin_rows.rows[at]), 2e-6);
-        EXPECT_EQ(row.size(), twin_rows.rows[at].size());
-        const auto out = [&](Sequence& s) {
-          return absl::MakeConstSpan(s.output.ref().Row(query))
-              .subspan(head * shape.head_dim, shape.head_dim);
-        };
-        const bool is_same = row == plain_rows.rows[at] && SameBits(out(plain), out(fast));
-        EXPECT_TRUE(is_edited || is_same) << "head " << head << ", query " << query;
-      }
+  Sequence plain(shape, length, 1), fast(shape, length, 1), twin(shape, length, 1);
+  RecordingSink plain_rows, fast_rows, twin_rows;
+  plain.Run(backend, 0, length, {heads, queries}, &plain_rows);
+  fast.RunEdited(backend, 0, length, {edited_heads, queries}, &editor, {heads, queries},
+                 &fast_rows);
+  twin.RunEdited(ReferenceBackend(), 0, length, {edited_heads, queries}, &editor, {heads, queries},
+                 &twin_rows);
+  EXPECT_LT(MaxDifference(fast.output.values, twin.output.values), 4e-6) << backend->name();
+  ASSERT_EQ(fast_rows.rows.size(), static_cast<size_t>(4 * length));
+  for (const auto& [at, row] : fast_rows.rows) {
+    const auto& [head, query] = at;
+    const bool is_edited = head != 1 && editor.Edits(head, query);
+    ASSERT_EQ(row.size(), twin_rows.rows[at].size());
+    EXPECT_LT(MaxDifference(row, twin_rows.rows[at]), 2e-6) << backend->name();
+    const auto out = [&, h = head, q = query](Sequence& s) {
+      return absl::MakeConstSpan(s.output.ref().Row(q)).subspan(h * shape.head_dim, shape.head_dim);
+    };
+    const bool is_same = row == plain_rows.rows[at] && SameBits(out(plain), out(fast));
+    EXPECT_TRUE(is_edited || is_same) << "head " << head << ", query " << query;
+  }
+}
+
+TEST(EditedAttentionTest, EditedRowsEqualTheScalarTwinAndOthersKeepTheirBits) {
+  for (const Backend* backend : FastBackends()) {
+    for (const AttentionShape& shape : Shapes()) {
+      for (int64_t length : {1, 37}) ExpectTheTwin(backend, shape, length);
+    }
+    for (int head_dim : {1, 64, 100}) {
+      ExpectTheTwin(backend, {4, 2, head_dim, 0.1f, true}, 130);
     }
   }
 }
@@ -110,7 +117,9 @@ class FixedScores : public AttentionRowEditor {
 TEST(EditedAttentionTest, RowsWithoutKeysAreZerosAndInfiniteScoresShareEqually) {
   const std::vector<int> heads = {0};
   const std::vector<int64_t> queries = {2};
-  for (const Backend* backend : {DefaultBackend(), ReferenceBackend()}) {
+  std::vector<const Backend*> backends = FastBackends();
+  backends.push_back(ReferenceBackend());
+  for (const Backend* backend : backends) {
     for (const auto& [scores, want] :
          std::vector<std::pair<std::vector<float>, std::vector<float>>>{
              {{-kInfinity, -kInfinity, -kInfinity}, {0, 0, 0}},
