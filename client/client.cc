@@ -48,6 +48,7 @@ class Client::Impl {
  public:
   Impl(std::shared_ptr<grpc::Channel> channel, const ClientOptions& options)
       : options(options),
+        channel(channel),
         models(channel),
         predictions(channel),
         inspections(channel),
@@ -68,6 +69,7 @@ class Client::Impl {
   }
 
   const ClientOptions options;
+  const std::shared_ptr<grpc::Channel> channel;
   v1::ModelService::Stub models;
   v1::PredictionService::Stub predictions;
   v1::InspectionService::Stub inspections;
@@ -88,6 +90,14 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const std::string& targe
 
 Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Client::~Client() = default;
+
+std::shared_ptr<grpc::Channel> Client::channel() const {
+  return impl_->channel;
+}
+
+const ClientOptions& Client::options() const {
+  return impl_->options;
+}
 
 absl::StatusOr<std::vector<ModelInfo>> Client::ListModels(const CallOptions& options) {
   auto response = impl_->Run(impl_->models, &v1::ModelService::Stub::ListModels,

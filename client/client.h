@@ -27,6 +27,10 @@
 #include "client/error.h"
 #include "client/types.h"
 
+namespace grpc {
+class Channel;
+}  // namespace grpc
+
 namespace heed {
 inline namespace client {
 
@@ -124,6 +128,10 @@ class Client {
   absl::StatusOr<Serving> Health(absl::string_view service = "", const CallOptions& options = {});
 
  private:
+  friend class Inspector;
+  std::shared_ptr<grpc::Channel> channel() const;
+  const ClientOptions& options() const;
+
   class Impl;
   explicit Client(std::shared_ptr<Impl> impl);
 

@@ -213,6 +213,12 @@ absl::StatusOr<AttentionStream::Selection> AttentionStream::Resolve(const Reques
   return selection;
 }
 
+absl::StatusOr<int64_t> AttentionStream::AnswerBytes(const Request& request,
+                                                     const ModelConfig& config, int64_t n_tokens) {
+  HEED_ASSIGN_OR_RETURN(const Selection selection, Resolve(request, config, n_tokens));
+  return TotalBytes(request.selection(), selection, config);
+}
+
 int64_t AttentionStream::RowBytes(const v1::AttentionSelection& wire, const Selection& selection) {
   switch (wire.encoding_case()) {
     case Encoding::kTopK:

@@ -33,6 +33,10 @@ class AttentionStream {
                                                                  ReadableRun* run);
   absl::StatusOr<bool> Next(Response* out);
 
+  // Of the tiles of a request that passed the checks; an upper bound with a threshold.
+  static absl::StatusOr<int64_t> AnswerBytes(const Request& request, const ModelConfig& config,
+                                             int64_t n_tokens);
+
  private:
   // The selection with nothing left open.
   struct Selection {

@@ -49,7 +49,7 @@ struct ServerConfig {
   int64_t trace_memory_mib = 1024;  // of all traces together
   int64_t trace_client_mib = 512;   // of one client's
   absl::Duration trace_ttl = absl::Minutes(10);
-  int64_t inspect_threads = 1;
+  int64_t inspect_threads = 2;
 
   absl::Duration drain_timeout = absl::Seconds(10);
   absl::Duration stall_timeout =

@@ -254,12 +254,15 @@ absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& requ
     HEED_RETURN_IF_ERROR(CheckAttentionOfSteps(*resolved.job.attention, prompt_length,
                                                resolved.job.max_tokens, limits));
   }
-  resolved.intervention_count = request.interventions_size();
+  resolved.interventions = interventions;
   HEED_ASSIGN_OR_RETURN(resolved.edits,
                         MakeInterventionSet("interventions", interventions, config,
                                             {.prompt_tokens = prompt_length,
                                              .appended_tokens = resolved.job.max_tokens - 1}));
   resolved.keep_trace = request.has_keep_trace();
+  if (resolved.keep_trace) {
+    resolved.source_bytes = PatchSourceBytes(request.interventions(), traces);
+  }
   if (request.keep_trace().keep_residual()) resolved.sites = StreamSites(config);
   return resolved;
 }
@@ -269,7 +272,7 @@ void FillGenerateStart(const ResolvedGenerate& resolved, const ServedModel& mode
   FillIdentity(model, out->mutable_model());
   FillPromptInfo(resolved.prompt, model, out->mutable_prompt());
   if (resolved.seed.has_value()) out->set_seed(*resolved.seed);
-  FillEditProvenance(model, resolved.intervention_count, resolved.edits.get(),
+  FillEditProvenance(model, static_cast<int>(resolved.interventions.size()), resolved.edits.get(),
                      out->mutable_provenance());
 }
 

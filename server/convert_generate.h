@@ -23,9 +23,10 @@ struct ResolvedGenerate {
   ResolvedPrompt prompt;
   GenerateJob job;
   std::optional<int64_t> seed;  // to report; absent when greedy
-  int intervention_count = 0;
+  std::vector<Intervention> interventions;
   std::shared_ptr<InterventionSet> edits;  // null: none
   bool keep_trace = false;
+  int64_t source_bytes = 0;  // held by the traces that patches come from
   SiteSet sites;  // that the trace keeps besides those of every trace
   absl::Duration trace_ttl;
 };

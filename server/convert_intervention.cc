@@ -133,6 +133,7 @@ class EditReader {
       violations_->Add(Path("patch_site.trace_id"), "is empty; name a trace");
     }
     if (!site.has_value() || wire.trace_id().empty()) return absl::OkStatus();
+    if (traces_ == nullptr) return absl::OkStatus();
     HEED_ASSIGN_OR_RETURN(const TraceStore::Found found, traces_->Find(wire.trace_id()));
     out->edit = PatchSite{*site, found.run->trace, ReadSpans(wire.source_positions())};
     return absl::OkStatus();

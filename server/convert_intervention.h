@@ -31,7 +31,8 @@ std::vector<float> ReadVector(absl::string_view field, const v1::Tensor& tensor,
 std::vector<PositionSpan> ReadSpans(const google::protobuf::RepeatedPtrField<v1::Span>& spans);
 
 // What the wire says, without looking at the prompt; `field` is the list's own path. NOT_FOUND for
-// a trace that a patch names; everything else goes to `violations`, and InterventionSet::Create
+// a trace that a patch names, unless `traces` is null: then no traces are looked up, and the result
+// is only for its violations. Everything else goes to `violations`, and InterventionSet::Create
 // checks the rest.
 absl::StatusOr<std::vector<Intervention>> ReadInterventions(absl::string_view field,
                                                             const WireInterventions& wire,

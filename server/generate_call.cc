@@ -82,13 +82,15 @@ absl::Status GenerateCall::PrepareTrace(const ResolvedGenerate& resolved) {
   const ModelConfig& config = model_->model->config();
   const int64_t tokens = resolved.prompt.size() + resolved.job.max_tokens - 1;
   Keeping keeping;
-  HEED_ASSIGN_OR_RETURN(keeping.memory, context_.traces->Reserve(
-                                            client_, TraceBytes(config, resolved.sites, tokens)));
+  HEED_ASSIGN_OR_RETURN(
+      keeping.memory, context_.traces->Reserve(client_, TraceBytes(config, resolved.sites, tokens) +
+                                                            resolved.source_bytes));
   HEED_ASSIGN_OR_RETURN(keeping.recorder, TraceRecorder::Create(config, resolved.sites, tokens));
   keeping.ttl = resolved.trace_ttl;
   keeping.run = std::make_unique<TracedRun>();
   keeping.run->prompt = resolved.prompt;
-  keeping.run->intervention_count = resolved.intervention_count;
+  keeping.run->interventions = resolved.interventions;
+  keeping.run->held_bytes = resolved.source_bytes;
   keeping.run->counterfactual_mask =
       resolved.edits != nullptr && resolved.edits->counterfactual_mask();
   keeping_ = std::move(keeping);
@@ -108,9 +110,10 @@ void GenerateCall::KeepTrace(v1::TraceInfo* out) {
   prompt.ids.resize(size);
   prompt.offsets.resize(size);
   keeping_->run->trace = keeping_->recorder->Finish(prompt.ids, edits_);
+  keeping_->run->held_bytes += keeping_->run->trace->bytes();
   const std::shared_ptr<const TracedRun> run = std::move(keeping_->run);
   const TraceFacts facts = context_.traces->Keep(std::move(keeping_->memory), run, model_,
-                                                 run->trace->bytes(), keeping_->ttl);
+                                                 run->held_bytes, keeping_->ttl);
   FillTraceInfo(facts, *run, out);
 }
 

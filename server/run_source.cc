@@ -30,6 +30,7 @@ class TraceTask final : public SequenceTask {
   void OnDone(const absl::Status& status, const EngineTimings& timings) override {
     if (!status.ok()) return done_(status);
     traced_->trace = recorder_->Finish(traced_->prompt.ids, edits_);
+    traced_->held_bytes += traced_->trace->bytes();
     run_.run = std::move(traced_);
     run_.timings = timings;
     done_(std::move(run_));
@@ -43,18 +44,22 @@ class TraceTask final : public SequenceTask {
   const RunCallback done_;
 };
 
+}  // namespace
+
 absl::StatusOr<ReadableRun> FindRun(const ServiceContext& context, const RunInput& input,
                                     const RunChecks& checks) {
   HEED_ASSIGN_OR_RETURN(TraceStore::Found found, context.traces->Find(input.trace_id));
   Violations violations;
-  if (input.has_prompt) violations.Add("prompt", "is set beside trace_id; give one of the two");
+  if (input.has_prompt)
+    violations.Add(input.prefix + "prompt", "is set beside trace_id; give one of the two");
   if (!input.interventions->empty()) {
-    violations.Add("interventions",
+    violations.Add(input.prefix + "interventions",
                    "are set beside trace_id; a trace has those that it was opened with");
   }
   if (!input.model.empty() && input.model != found.model->name) {
-    violations.Add("model", absl::StrCat("is \"", input.model, "\", and the trace is of \"",
-                                         found.model->name, "\"; leave it out"));
+    violations.Add(input.prefix + "model",
+                   absl::StrCat("is \"", input.model, "\", and the trace is of \"",
+                                found.model->name, "\"; leave it out"));
   }
   checks.fields(*found.model, &violations);
   HEED_RETURN_IF_ERROR(violations.ToStatus());
@@ -67,13 +72,12 @@ absl::StatusOr<ReadableRun> FindRun(const ServiceContext& context, const RunInpu
   return run;
 }
 
-}  // namespace
-
 absl::Status StartRun(const ServiceContext& context, const RunInput& input, const RunChecks& checks,
                       const std::string& client, const std::shared_ptr<StopSignal>& stop,
                       RunCallback done) {
   if (!input.trace_id.empty()) {
     HEED_ASSIGN_OR_RETURN(ReadableRun run, FindRun(context, input, checks));
+    run.client = client;
     done(std::move(run));
     return absl::OkStatus();
   }
@@ -87,26 +91,42 @@ absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput
   HEED_ASSIGN_OR_RETURN(plan.model, context.registry->Find(input.model));
   const ModelConfig& config = plan.model->model->config();
   Violations violations;
-  CheckPrompt(*input.prompt, *plan.model, context.limits, &violations);
+  CheckPrompt(*input.prompt, *plan.model, context.limits, &violations, input.prefix + "prompt");
   plan.sites = checks.fields(*plan.model, &violations);
-  HEED_ASSIGN_OR_RETURN(plan.interventions, ReadInterventions("interventions", *input.interventions,
-                                                              config, context.traces, &violations));
+  HEED_ASSIGN_OR_RETURN(plan.interventions,
+                        ReadInterventions(input.prefix + "interventions", *input.interventions,
+                                          config, context.traces, &violations));
   HEED_RETURN_IF_ERROR(violations.ToStatus());
-  HEED_ASSIGN_OR_RETURN(plan.prompt, ResolvePrompt(*input.prompt, *plan.model, /*room=*/0));
+  HEED_ASSIGN_OR_RETURN(
+      plan.prompt, ResolvePrompt(*input.prompt, *plan.model, /*room=*/0, input.prefix + "prompt"));
   HEED_RETURN_IF_ERROR(checks.length(config, plan.prompt.size()));
-  HEED_ASSIGN_OR_RETURN(plan.edits, MakeInterventionSet("interventions", plan.interventions, config,
-                                                        {.prompt_tokens = plan.prompt.size()}));
+  HEED_ASSIGN_OR_RETURN(
+      plan.edits, MakeInterventionSet(input.prefix + "interventions", plan.interventions, config,
+                                      {.prompt_tokens = plan.prompt.size()}));
+  plan.source_bytes = PatchSourceBytes(*input.interventions, context.traces);
   return plan;
 }
 
+int64_t PatchSourceBytes(const WireInterventions& interventions, TraceStore* traces) {
+  int64_t bytes = 0;
+  for (const v1::Intervention& intervention : interventions) {
+    if (!intervention.has_patch_site()) continue;
+    const auto found = traces->Find(intervention.patch_site().trace_id());
+    if (found.ok()) bytes += found->run->held_bytes;
+  }
+  return bytes;
+}
+
 absl::Status SubmitRun(const ServiceContext& context, PlannedRun plan, const std::string& client,
-                       const std::shared_ptr<StopSignal>& stop, RunCallback done) {
+                       const std::shared_ptr<StopSignal>& stop, RunCallback done,
+                       bool continues_call) {
   const ModelConfig& config = plan.model->model->config();
   ReadableRun run;
   run.model = plan.model;
   run.traces = context.traces;
+  run.client = client;
   run.tokenize_time = plan.prompt.tokenize_time;
-  run.reserved_bytes = TraceBytes(config, plan.sites, plan.prompt.size());
+  run.reserved_bytes = TraceBytes(config, plan.sites, plan.prompt.size()) + plan.source_bytes;
   HEED_ASSIGN_OR_RETURN(TraceStore::Reservation memory,
                         context.traces->Reserve(client, run.reserved_bytes));
   run.memory = std::make_shared<TraceStore::Reservation>(std::move(memory));
@@ -118,10 +138,12 @@ absl::Status SubmitRun(const ServiceContext& context, PlannedRun plan, const std
   engine.prompt = plan.prompt.ids;
   engine.plan.observer = recorder.get();
   engine.plan.editor = plan.edits.get();
+  engine.continues_call = continues_call;
   engine.stop = stop;
   auto traced = std::make_unique<TracedRun>();
   traced->prompt = std::move(plan.prompt);
-  traced->intervention_count = static_cast<int>(plan.interventions.size());
+  traced->held_bytes = plan.source_bytes;
+  traced->interventions = std::move(plan.interventions);
   traced->counterfactual_mask = plan.edits != nullptr && plan.edits->counterfactual_mask();
   engine.whole_prompt = plan.edits != nullptr && plan.edits->needs_whole_prompt();
   engine.task = std::make_unique<TraceTask>(std::move(run), std::move(traced), std::move(recorder),
@@ -143,7 +165,7 @@ void FillEditProvenance(const ServedModel& model, int intervention_count,
 
 void FillProvenance(const ReadableRun& run, v1::Provenance* out) {
   FillModelProvenance(*run.model, out);
-  out->set_intervention_count(run.run->intervention_count);
+  out->set_intervention_count(static_cast<int>(run.run->interventions.size()));
   out->set_counterfactual_mask(run.run->counterfactual_mask);
   out->set_trace_id(run.trace_id);
 }

@@ -29,6 +29,7 @@ struct RunInput {
   bool has_prompt = false;
   const WireInterventions* interventions = nullptr;
   std::string trace_id;
+  std::string prefix;  // of the fields' paths: "a."
 };
 
 // What the rest of the request has to say.
@@ -42,8 +43,14 @@ struct RunChecks {
 
 template <typename Request>
 RunInput RunInputOf(const Request& request) {
-  return {request.model(), &request.prompt(), request.has_prompt(), &request.interventions(),
-          request.trace_id()};
+  return {request.model(),          &request.prompt(),  request.has_prompt(),
+          &request.interventions(), request.trace_id(), ""};
+}
+
+// It has neither trace_id nor any other input.
+inline RunInput RunInputOf(const v1::OpenTraceRequest& request) {
+  return {
+      request.model(), &request.prompt(), request.has_prompt(), &request.interventions(), "", ""};
 }
 
 struct ReadableRun {
@@ -51,6 +58,7 @@ struct ReadableRun {
   std::shared_ptr<const TracedRun> run;
   std::string trace_id;  // empty: the run is this call's own
   TraceStore* traces = nullptr;
+  std::string client;
   // The memory of this call's own run.
   std::shared_ptr<TraceStore::Reservation> memory;
   int64_t reserved_bytes = 0;
@@ -66,6 +74,10 @@ absl::Status StartRun(const ServiceContext& context, const RunInput& input, cons
                       const std::string& client, const std::shared_ptr<StopSignal>& stop,
                       RunCallback done);
 
+// A trace, validated as StartRun does.
+absl::StatusOr<ReadableRun> FindRun(const ServiceContext& context, const RunInput& input,
+                                    const RunChecks& checks);
+
 // A run that was validated.
 struct PlannedRun {
   std::shared_ptr<const ServedModel> model;
@@ -73,6 +85,7 @@ struct PlannedRun {
   std::vector<Intervention> interventions;
   std::shared_ptr<InterventionSet> edits;  // null: none
   SiteSet sites;
+  int64_t source_bytes = 0;  // held by the traces that patches come from
 };
 
 // FAILED_PRECONDITION and OUT_OF_RANGE as ResolvePrompt and InterventionSet::Create. The input has
@@ -80,9 +93,13 @@ struct PlannedRun {
 absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput& input,
                                    const RunChecks& checks);
 
-// RESOURCE_EXHAUSTED (TRACE_QUOTA), and as Scheduler::Submit.
+// RESOURCE_EXHAUSTED (TRACE_QUOTA), and as Scheduler::Submit, to which `continues_call` goes.
 absl::Status SubmitRun(const ServiceContext& context, PlannedRun plan, const std::string& client,
-                       const std::shared_ptr<StopSignal>& stop, RunCallback done);
+                       const std::shared_ptr<StopSignal>& stop, RunCallback done,
+                       bool continues_call = false);
+
+// Bytes of the traces that patches among the interventions take their rows from, and keep alive.
+int64_t PatchSourceBytes(const WireInterventions& interventions, TraceStore* traces);
 
 // Model and format.
 void FillModelProvenance(const ServedModel& model, v1::Provenance* out);

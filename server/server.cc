@@ -13,6 +13,7 @@
 #include "model/base/status_macros.h"
 #include "server/byte_budget.h"
 #include "server/embedding_service.h"
+#include "server/experiment_service.h"
 #include "server/inspection_service.h"
 #include "server/model_service.h"
 #include "server/prediction_service.h"
@@ -109,6 +110,7 @@ class Server::Impl {
         model_service_(context_),
         prediction_service_(context_),
         inspection_service_(context_),
+        experiment_service_(context_),
         embedding_service_(context_) {}
 
   absl::Status Listen(const ServerConfig& config) {
@@ -119,6 +121,7 @@ class Server::Impl {
     builder.RegisterService(&model_service_);
     builder.RegisterService(&prediction_service_);
     builder.RegisterService(&inspection_service_);
+    builder.RegisterService(&experiment_service_);
     builder.RegisterService(&embedding_service_);
     SetChannelArguments(config, &builder);
     server_ = builder.BuildAndStart();
@@ -154,7 +157,8 @@ class Server::Impl {
     health->SetServingStatus(serving);
     for (absl::string_view service :
          {v1::ModelService::service_full_name(), v1::PredictionService::service_full_name(),
-          v1::InspectionService::service_full_name(), v1::EmbeddingService::service_full_name()}) {
+          v1::InspectionService::service_full_name(), v1::ExperimentService::service_full_name(),
+          v1::EmbeddingService::service_full_name()}) {
       health->SetServingStatus(std::string(service), serving);
     }
   }
@@ -171,6 +175,7 @@ class Server::Impl {
   ModelServiceHandler model_service_;
   PredictionServiceHandler prediction_service_;
   InspectionServiceHandler inspection_service_;
+  ExperimentServiceHandler experiment_service_;
   EmbeddingServiceHandler embedding_service_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;

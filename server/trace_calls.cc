@@ -11,15 +11,6 @@
 #include "server/convert_prompt.h"
 
 namespace heed {
-namespace {
-
-// OpenTraceRequest has neither trace_id nor any other input.
-RunInput InputOf(const v1::OpenTraceRequest& request) {
-  return {request.model(), &request.prompt(), request.has_prompt(), &request.interventions(), ""};
-}
-
-}  // namespace
-
 SiteSet StreamSites(const ModelConfig& config) {
   SiteSet sites = {Site::kResidual};
   const SiteSet for_attribution = SitesForAttribution(config);
@@ -52,15 +43,16 @@ absl::Status OpenTraceCall::Submit(const grpc::ByteBuffer& request_bytes) {
       return Respond(*std::move(*shared));
     });
   };
-  return StartRun(context(), InputOf(request), {fields, length}, client(), stop(), std::move(done));
+  return StartRun(context(), RunInputOf(request), {fields, length}, client(), stop(),
+                  std::move(done));
 }
 
 absl::StatusOr<grpc::ByteBuffer> OpenTraceCall::Respond(ReadableRun run) const {
   HEED_RETURN_IF_ERROR(stop()->Check());
   v1::OpenTraceResponse response;
   FillPromptInfo(run.run->prompt, *run.model, response.mutable_prompt());
-  const TraceFacts facts = context().traces->Keep(std::move(*run.memory), run.run, run.model,
-                                                  run.run->trace->bytes(), ttl_);
+  const TraceFacts facts =
+      context().traces->Keep(std::move(*run.memory), run.run, run.model, run.run->held_bytes, ttl_);
   run.trace_id = facts.id;
   FillProvenance(run, response.mutable_provenance());
   FillTraceInfo(facts, *run.run, response.mutable_trace());

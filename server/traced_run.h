@@ -3,6 +3,7 @@
 #define HEED_SERVER_TRACED_RUN_H_
 
 #include <memory>
+#include <vector>
 
 #include "model/inspect/intervention.h"
 #include "model/inspect/trace.h"
@@ -15,8 +16,10 @@ struct TracedRun {
   // Of a generation: prompt and answer.
   ResolvedPrompt prompt;
   std::shared_ptr<const Trace> trace;
-  int intervention_count = 0;
+  std::vector<Intervention> interventions;  // that it was made under
   bool counterfactual_mask = false;
+  // Of the trace, and of the traces that its patches keep alive.
+  int64_t held_bytes = 0;
 };
 
 }  // namespace heed
