@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -174,6 +175,46 @@ TEST(SchedulerTest, DecodingGoesOnWhileALongPromptIsRead) {
   }
   EXPECT_EQ(reading->chunks.size(), 7u);
   EXPECT_THAT(reading->chunks[0], Pair(0, 8));
+}
+
+// Sixteen that decode, in one pass, and the pieces of four prompts that fill each step to its last
+// token.
+TEST(SchedulerTest, PiecesOfPromptsFillTheStepsOfManyThatDecode) {
+  const FakeServed model = ServeFake(/*pool_pages=*/256);
+  Scheduler scheduler({.max_step_tokens = 64, .prefill_chunk_tokens = 40});
+  std::vector<std::shared_ptr<FakeCall>> calls;
+  model.fake->Hold();
+  for (int i = 0; i < 16; ++i) {
+    calls.push_back(MakeCall(1, 60, i));
+    ASSERT_TRUE(scheduler.Submit(MakeRequest(calls.back(), model)).ok());
+  }
+  model.fake->AwaitHeld();
+  std::vector<std::shared_ptr<FakeCall>> prompts;
+  model.fake->SetHook([&](absl::Span<const SequenceSlice>) {
+    while (prompts.size() < 4) {
+      prompts.push_back(MakeCall(200, 0, 20 + static_cast<int64_t>(prompts.size())));
+      EXPECT_TRUE(scheduler.Submit(MakeRequest(prompts.back(), model)).ok());
+    }
+    return absl::OkStatus();
+  });
+  model.fake->Release();
+  for (const auto& call : calls) EXPECT_TRUE(call->Wait().ok()) << call->status;
+  for (const auto& call : prompts) EXPECT_TRUE(call->Wait().ok()) << call->status;
+  int64_t full_steps = 0;
+  for (const BatchRecord& batch : model.fake->batches()) {
+    const auto is_decode = [](const SliceRecord& slice) {
+      return slice.begin > 0 && slice.tokens.size() == 1;
+    };
+    int64_t tokens = 0;
+    for (const SliceRecord& slice : batch) tokens += slice.tokens.size();
+    if (tokens < 64) continue;
+    EXPECT_EQ(tokens, 64);
+    EXPECT_EQ(std::count_if(batch.begin(), batch.end(), is_decode), 16);
+    ++full_steps;
+  }
+  // 48 tokens of prompts each, until the last prompt is left alone with its 40 a step.
+  EXPECT_EQ(full_steps, 14);
+  EXPECT_EQ(scheduler.stats().generated_tokens, 16 * 60);
 }
 
 TEST(SchedulerTest, DecodesThatDoNotFitAStepTakeTurns) {
