@@ -90,16 +90,8 @@ class EditedRuns::FinalRows : public ForwardObserver {
 absl::StatusOr<EditedCell> MakeCell(const BaseRun& base,
                                     absl::Span<const Intervention> interventions,
                                     const ModelConfig& config, absl::string_view field) {
-  const EditedRun run{.prompt_tokens = base.trace->size()};
-  HEED_ASSIGN_OR_RETURN(std::shared_ptr<InterventionSet> own,
-                        InterventionSet::Create(interventions, config, run, field));
-  EditedCell cell{own, own->first_layer(), own->first_position(), !own->empty()};
-  if (base.interventions.empty()) return cell;
-  std::vector<Intervention> both = base.interventions;
-  both.insert(both.end(), interventions.begin(), interventions.end());
-  HEED_ASSIGN_OR_RETURN(cell.edits, InterventionSet::Create(both, config, run, field));
-  if (cell.edits->needs_whole_prompt()) cell.first_position = 0;
-  return cell;
+  return InterventionSet::Create(interventions, config, {.prompt_tokens = base.trace->size()},
+                                 field, base.interventions);
 }
 
 EditedRuns::EditedRuns(const LanguageModel* model, KvPool* pool, BaseRun base, MetricReader metrics,
@@ -142,9 +134,9 @@ EditedRuns::Start EditedRuns::StartOf(const EditedCell& cell) const {
     if (editor != nullptr && editor->EditsSite(Site::kResidual, layer)) return false;
     return CanResume(config()) && base_.trace->Has(Site::kResidual, layer);
   };
-  int layer = std::min(cell.first_layer, config().n_layers);
+  int layer = std::min(cell->first_layer(), config().n_layers);
   while (layer > 0 && !can_start(layer)) --layer;
-  return {layer, cell.first_position};
+  return {layer, cell->first_position()};
 }
 
 int64_t EditedRuns::MaxBatch(const EditedCell& cell) const {
@@ -152,7 +144,7 @@ int64_t EditedRuns::MaxBatch(const EditedCell& cell) const {
 }
 
 bool EditedRuns::StartTogether(const EditedCell& a, const EditedCell& b) const {
-  return a.differs && b.differs && StartOf(a) == StartOf(b);
+  return a->differs() && b->differs() && StartOf(a) == StartOf(b);
 }
 
 // As many as the pool has room for.
@@ -190,7 +182,7 @@ absl::Status EditedRuns::Forward(absl::Span<const EditedCell> cells, const Start
   std::vector<ForwardPlan> plans(cells.size());
   std::vector<SequenceSlice> slices(cells.size());
   for (size_t i = 0; i < cells.size(); ++i) {
-    plans[i] = {&rows[i], cells[i].edits.get()};
+    plans[i] = {&rows[i], cells[i].get()};
     SequenceSlice& slice = slices[i];
     slice.tokens = absl::MakeConstSpan(base_.trace->tokens()).subspan(start.position);
     slice.cache = caches[i].get();
@@ -241,7 +233,7 @@ void EditedRuns::ReadCells(absl::Span<const EditedCell> cells, int64_t first_cel
   ReadLogits(rows, [&](const FinalRow& row, absl::Span<const float> logits) {
     if (row.position == metrics_.positions().front()) {
       result = {.values = std::vector<double>(metrics_.size())};
-      result.counterfactual_mask = cells[row.cell].edits->counterfactual_mask();
+      result.counterfactual_mask = cells[row.cell]->counterfactual_mask();
     }
     const int64_t cell = first_cell + row.cell;
     if (result.status.ok() && !AllFinite(logits)) {
@@ -265,7 +257,7 @@ absl::StatusOr<int64_t> EditedRuns::RunNext(absl::Span<const EditedCell> cells, 
                                             Workspace* workspace, CellSink& sink) {
   HEED_RETURN_IF_ERROR(CheckStop());
   std::vector<FinalRow> rows;
-  if (!cells.front().differs) {
+  if (!cells.front()->differs()) {
     AppendFinalRows(0, nullptr, &rows);
     ReadCells(cells, first_cell, rows, sink);
     return 1;

@@ -32,13 +32,8 @@ struct BaseRun {
   int64_t prompt_tokens = 0;  // SequenceSlice's; 0: all of the trace
 };
 
-// One edited run.
-struct EditedCell {
-  std::shared_ptr<InterventionSet> edits;  // with the base's
-  int first_layer = 0;                     // where it begins to differ from the base's
-  int64_t first_position = 0;
-  bool differs = false;  // false: nothing is edited but what the base edits
-};
+// One edited run: a set over the base's interventions.
+using EditedCell = std::shared_ptr<InterventionSet>;
 
 // Errors as InterventionSet::Create.
 absl::StatusOr<EditedCell> MakeCell(const BaseRun& base,

@@ -66,8 +66,10 @@ double Length(const std::vector<float>& vector, const std::vector<ColumnRange>& 
 
 }  // namespace
 
-void InterventionBuilder::Add(const Intervention& intervention, const std::string& path) {
+void InterventionBuilder::Add(const Intervention& intervention, const std::string& path,
+                              bool is_base) {
   path_ = path;
+  is_base_ = is_base;
   edit_ = absl::StrCat(path, ".", EditName(intervention));
   const int64_t problems = errors_.count();
   const std::optional<Site> site = SiteOf(intervention);
@@ -211,7 +213,7 @@ void InterventionBuilder::AddSiteEdits(const Intervention& intervention, Site si
     edit->positions = place.positions;
     edit->columns = Columns(site, place.heads);
     if (!FillSiteEdit(intervention, site, layer, *edit)) return;
-    Touch(layer, edit->positions.first());
+    Touch(layer, edit->positions.first(), is_base_);
     set_->sites_[{site, layer}].push_back(std::move(edit));
   }
 }
@@ -292,8 +294,10 @@ bool InterventionBuilder::FillPatchRows(SiteEdit::Patch patch, SiteEdit& edit) {
   return true;
 }
 
-void InterventionBuilder::Touch(int layer, int64_t position) {
-  set_->first_position_ = set_->empty() ? position : std::min(set_->first_position_, position);
+void InterventionBuilder::Touch(int layer, int64_t position, bool is_base) {
+  set_->empty_ = false;
+  if (is_base) return;
+  set_->first_position_ = set_->differs() ? std::min(set_->first_position_, position) : position;
   set_->first_layer_ = std::min(set_->first_layer_, layer);
 }
 
@@ -307,10 +311,13 @@ absl::Status InterventionBuilder::CheckWholePrompt() const {
 
 absl::StatusOr<std::shared_ptr<InterventionSet>> InterventionSet::Create(
     absl::Span<const Intervention> interventions, const ModelConfig& config, EditedRun run,
-    absl::string_view field) {
+    absl::string_view field, absl::Span<const Intervention> base) {
   InterventionBuilder builder(config, run);
+  for (size_t i = 0; i < base.size(); ++i) {
+    builder.Add(base[i], absl::StrCat("base[", i, "]"), /*is_base=*/true);
+  }
   for (size_t i = 0; i < interventions.size(); ++i) {
-    builder.Add(interventions[i], absl::StrCat(field, "[", i, "]"));
+    builder.Add(interventions[i], absl::StrCat(field, "[", i, "]"), /*is_base=*/false);
   }
   return builder.Finish();
 }

@@ -26,8 +26,8 @@ class InterventionBuilder {
   InterventionBuilder(const ModelConfig& config, EditedRun run)
       : config_(config), run_(run), set_(new InterventionSet(config, run)) {}
 
-  // Appends one intervention. `path` is its field's.
-  void Add(const Intervention& intervention, const std::string& path);
+  // Appends one intervention; those of the base first. `path` is its field's.
+  void Add(const Intervention& intervention, const std::string& path, bool is_base);
   absl::StatusOr<std::shared_ptr<InterventionSet>> Finish();
 
  private:
@@ -53,7 +53,8 @@ class InterventionBuilder {
   void CheckValues(const Intervention& intervention, std::optional<Site> site,
                    const std::vector<int>& heads);
   bool IsNull(const Intervention& intervention, const Place& place) const;
-  void Touch(int layer, int64_t position);
+  // Something is edited there, and first of all there.
+  void Touch(int layer, int64_t position, bool is_base);
   absl::Status CheckWholePrompt() const;
 
   // Edits of sites.
@@ -69,14 +70,18 @@ class InterventionBuilder {
                          std::shared_ptr<const AttentionEdit> edit);
   // Divided by their sum where asked for. Nothing, with an error, where they are no weights.
   std::optional<AttentionEdit::Weights> ReadWeights(const SetWeights& set);
-  // Which rows of a layer its edits may make a difference to.
+  // The rows of a layer that its edits may make a difference to.
+  struct TouchedRows {
+    std::vector<bool> heads, queries;
+  };
   void FinishAttention(int layer);
-  // The last edit of a row's mask counts.
-  void FillMasks(int layer);
+  // By row; the last edit of it counts. Nothing where there is none.
+  std::vector<AttentionMask> MasksOf(int layer, bool base_only) const;
   // Under one of the masks that rows of the layer have.
   bool MayMeetKeys(const AttentionEdit& edit, int layer, int64_t query) const;
+  void NoteEdit(const AttentionEdit& edit, int layer, TouchedRows* touched);
   // The rows whose masks show or hide keys.
-  void NoteMasks(int layer, std::vector<bool>* heads, std::vector<bool>* queries);
+  void NoteMasks(int layer, TouchedRows* touched);
   void CheckWeights();
   bool CheckRow(const PendingWeights& pending, int layer, int head, int64_t query);
 
@@ -84,6 +89,7 @@ class InterventionBuilder {
   const EditedRun run_;
   std::shared_ptr<InterventionSet> set_;
   std::string path_, edit_;  // of the current intervention and its edit
+  bool is_base_ = false;
   std::string mask_edit_, whole_prompt_edit_;
   std::vector<PendingWeights> weights_;
   SelectionErrors errors_;

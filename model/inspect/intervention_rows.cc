@@ -11,6 +11,7 @@ namespace heed {
 
 void InterventionBuilder::AddAttentionEdit(const Intervention& intervention, const Place& place) {
   auto edit = std::make_shared<AttentionEdit>();
+  edit->is_base = is_base_;
   edit->heads.resize(config_.n_heads);
   for (int head : place.heads) edit->heads[head] = true;
   edit->queries = place.positions;
@@ -74,40 +75,43 @@ std::optional<AttentionEdit::Weights> InterventionBuilder::ReadWeights(const Set
 void InterventionBuilder::FinishAttention(int layer) {
   InterventionSet::LayerAttention& edited = set_->attention_[layer];
   if (edited.edits.empty()) return;
-  FillMasks(layer);
-  std::vector<bool> heads(config_.n_heads), queries(set_->positions());
-  for (const auto& edit : edited.edits) {
-    if (std::holds_alternative<AttentionMask>(edit->op)) continue;
-    bool any = false;
-    for (int64_t query = 0; query < set_->positions(); ++query) {
-      if (!edit->queries.Contains(query) || !MayMeetKeys(*edit, layer, query)) continue;
-      any = queries[query] = true;
-    }
-    for (int head = 0; any && head < config_.n_heads; ++head) {
-      if (edit->heads[head]) heads[head] = true;
-    }
-  }
-  NoteMasks(layer, &heads, &queries);
+  edited.masks = MasksOf(layer, /*base_only=*/false);
+  TouchedRows touched{std::vector<bool>(config_.n_heads), std::vector<bool>(set_->positions())};
+  for (const auto& edit : edited.edits) NoteEdit(*edit, layer, &touched);
+  NoteMasks(layer, &touched);
   for (int head = 0; head < config_.n_heads; ++head) {
-    if (heads[head]) edited.heads.push_back(head);
+    if (touched.heads[head]) edited.heads.push_back(head);
   }
   for (int64_t query = 0; query < set_->positions(); ++query) {
-    if (queries[query]) edited.queries.push_back(query);
+    if (touched.queries[query]) edited.queries.push_back(query);
   }
-  if (!edited.queries.empty()) Touch(layer, edited.queries.front());
 }
 
-void InterventionBuilder::FillMasks(int layer) {
-  InterventionSet::LayerAttention& edited = set_->attention_[layer];
-  for (const auto& edit : edited.edits) {
+std::vector<AttentionMask> InterventionBuilder::MasksOf(int layer, bool base_only) const {
+  std::vector<AttentionMask> masks;
+  for (const auto& edit : set_->attention_[layer].edits) {
     const auto* const mask = std::get_if<AttentionMask>(&edit->op);
-    if (mask == nullptr) continue;
-    edited.masks.resize(config_.n_heads * set_->positions(), AttentionMask::kOwn);
+    if (mask == nullptr || (base_only && !edit->is_base)) continue;
+    masks.resize(config_.n_heads * set_->positions(), AttentionMask::kOwn);
     for (int head = 0; head < config_.n_heads; ++head) {
       for (int64_t query = 0; query < set_->positions(); ++query) {
-        if (edit->Touches(head, query)) edited.masks[head * set_->positions() + query] = *mask;
+        if (edit->Touches(head, query)) masks[head * set_->positions() + query] = *mask;
       }
     }
+  }
+  return masks;
+}
+
+void InterventionBuilder::NoteEdit(const AttentionEdit& edit, int layer, TouchedRows* touched) {
+  if (std::holds_alternative<AttentionMask>(edit.op)) return;
+  bool any = false;
+  for (int64_t query = 0; query < set_->positions(); ++query) {
+    if (!edit.queries.Contains(query) || !MayMeetKeys(edit, layer, query)) continue;
+    if (!any) Touch(layer, query, edit.is_base);
+    any = touched->queries[query] = true;
+  }
+  for (int head = 0; any && head < config_.n_heads; ++head) {
+    if (edit.heads[head]) touched->heads[head] = true;
   }
 }
 
@@ -121,17 +125,25 @@ bool InterventionBuilder::MayMeetKeys(const AttentionEdit& edit, int layer, int6
          (!set_->attention_[layer].masks.empty() && meets(AttentionMask::kBidirectional));
 }
 
-void InterventionBuilder::NoteMasks(int layer, std::vector<bool>* heads,
-                                    std::vector<bool>* queries) {
-  if (set_->attention_[layer].masks.empty()) return;
+void InterventionBuilder::NoteMasks(int layer, TouchedRows* touched) {
+  const auto& masks = set_->attention_[layer].masks;
+  if (masks.empty()) return;
+  const std::vector<AttentionMask> base = MasksOf(layer, /*base_only=*/true);
+  const auto sees = [&](AttentionMask mask, int64_t query) {
+    const RowKeys keys = set_->KeysOf(layer, mask, query);
+    return std::pair(keys.begin, keys.end);
+  };
   for (int head = 0; head < config_.n_heads; ++head) {
     for (int64_t query = 0; query < set_->positions(); ++query) {
-      const RowKeys own = set_->KeysOf(layer, AttentionMask::kOwn, query);
-      const RowKeys seen = set_->KeysOf(layer, set_->MaskOf(layer, head, query), query);
-      if (own.begin == seen.begin && own.end == seen.end) continue;
-      (*heads)[head] = (*queries)[query] = true;
+      const int64_t row = head * set_->positions() + query;
+      const auto own = sees(AttentionMask::kOwn, query), seen = sees(masks[row], query);
+      const auto by_base = base.empty() ? own : sees(base[row], query);
+      if (seen != by_base) Touch(layer, query, /*is_base=*/false);
+      if (seen == own) continue;
+      if (seen == by_base) Touch(layer, query, /*is_base=*/true);
+      touched->heads[head] = touched->queries[query] = true;
       set_->counterfactual_mask_ = true;
-      if (seen.end <= own.end) continue;
+      if (seen.second <= own.second) continue;
       set_->needs_whole_prompt_ = true;
       whole_prompt_edit_ = mask_edit_;
     }

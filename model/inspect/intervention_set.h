@@ -56,16 +56,18 @@ class InterventionSet final : public ForwardEditor {
   // "interventions[2].set_weights.weights[3]". INVALID_ARGUMENT for what no run could take;
   // FAILED_PRECONDITION for a site that the model or the source lacks and for edits that need the
   // whole sequence in one call where tokens may follow; OUT_OF_RANGE for positions past the prompt.
+  // `base`, which is valid, applies first.
   static absl::StatusOr<std::shared_ptr<InterventionSet>> Create(
       absl::Span<const Intervention> interventions, const ModelConfig& config, EditedRun run,
-      absl::string_view field = "interventions");
+      absl::string_view field = "interventions", absl::Span<const Intervention> base = {});
 
-  bool empty() const { return first_layer_ > n_layers(); }
-  // The first layer whose computation differs from that of the unedited run; n_layers when only
-  // what leaves the last layer does; n_layers + 1 when nothing does.
+  // Nothing is edited, by the base neither.
+  bool empty() const { return empty_; }
+  // Whether a run differs from one under the base alone: from which layer on, n_layers when only
+  // what leaves the last one does; and from which position on, in every layer, which is 0 for a
+  // model that is not causal.
+  bool differs() const { return first_layer_ <= n_layers(); }
   int first_layer() const { return first_layer_; }
-  // Rows before this position are as in the unedited run, in every layer. 0 for a model that is not
-  // causal.
   int64_t first_position() const { return first_position_; }
   // The prompt must run in one call, from position 0 on.
   bool needs_whole_prompt() const { return needs_whole_prompt_; }
@@ -99,6 +101,7 @@ class InterventionSet final : public ForwardEditor {
   std::vector<AttentionShape> shapes_;  // by layer: the facts of the mask
   std::map<std::pair<Site, int>, std::vector<std::shared_ptr<const SiteEdit>>> sites_;
   std::vector<LayerAttention> attention_;  // by layer
+  bool empty_ = true;
   int first_layer_ = 0;
   int64_t first_position_ = 0;
   bool needs_whole_prompt_ = false;

@@ -130,6 +130,9 @@ std::vector<std::vector<Intervention>> ManySets(const ModelConfig& config) {
     sets.push_back({Edit(ReplaceMask{.causal = !config.causal}, {layer})});
   }
   sets.push_back({Edit(ScaleSite{Site::kResidual, 0.5}, {-1})});
+  // Keys that a causal row sees under another mask only.
+  sets.push_back({Edit(KnockOut{}, {0}, {}, {{2, 5}}, {{-3, -1}})});
+  sets.push_back({Edit(ReplaceMask{config.causal}, {0}, {1}, {{4, 9}})});
   return sets;
 }
 
@@ -165,7 +168,7 @@ void ExpectTheBitsOfWholeRuns(Bench& bench, const std::vector<Intervention>& bas
       ASSERT_EQ((sink.logits[{i, position}]), std::vector<float>(want, want + config.vocab_size))
           << "set " << i << ", position " << position;
     }
-    EXPECT_EQ(sink.cells[i].counterfactual_mask, cells[i].edits->counterfactual_mask());
+    EXPECT_EQ(sink.cells[i].counterfactual_mask, cells[i]->counterfactual_mask());
   }
   for (int i : {0, 1}) {  // nothing was edited
     EXPECT_EQ(sink.cells[i].values, runs.base_values());
@@ -192,6 +195,8 @@ TEST(EditedRunsTest, SoItIsOverAnEditedBaseAndWithoutItsStreamAndInSmallBatches)
         Edit(ScaleScores{0.5}, {0}), Edit(ScaleSite{Site::kResidual, 1.5}, {-1})};
     ExpectTheBitsOfWholeRuns(bench, base, {Site::kResidual}, {});
     ExpectTheBitsOfWholeRuns(bench, base, {}, {});
+    ExpectTheBitsOfWholeRuns(bench, {Edit(ReplaceMask{!bench.config().causal}, {0})},
+                             {Site::kResidual}, {});
     ExpectTheBitsOfWholeRuns(bench, {}, {Site::kResidual}, {.max_batch_tokens = 1});
   }
 }
