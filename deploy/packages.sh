@@ -19,6 +19,7 @@ packages=(
   libpcre2-dev                                    # the tokenizers' pre-tokenizer patterns
   libutf8proc-dev                                 # Unicode normalisation and character widths
   libspdlog-dev                                   # the server's log
+  libxxhash-dev                                   # XXH3 of packed copies of weights
   libssl-dev                                      # SHA-256 of the checkpoints; gRPC's own TLS
 )
 test_packages=(

@@ -218,6 +218,11 @@ const std::vector<Flag>& Flags() {
        "GGUF files in 8 or 4 bits as they are, everything else f32. Of one model or of all; repeat "
        "it for more. Default auto.",
        SetWeights},
+      {"pack-cache", "DIR",
+       "Keeps a copy of each model's weights there, in the layout they are computed with, so that "
+       "the next start is faster. It is made anew when the model has changed or the copy is "
+       "damaged. Default: none.",
+       Text(&ServerConfig::pack_cache)},
       {"threads", "N", "Threads that compute; 0: as many as quota and affinity allow. Default 0.",
        Integer(&ServerConfig::threads, 0, 1024)},
       {"kv-cache-mib", "N", "Memory for keys and values, of each model. Default 256.",

@@ -36,7 +36,8 @@ struct ServerConfig {
   // How weights are held: of models by name, and of all others.
   std::map<std::string, WeightFormat> weights_by_model;
   WeightFormat weights = WeightFormat::kAsStored;
-  int threads = 0;  // of the engine; 0: what quota and affinity allow
+  std::string pack_cache;  // the folder of packed copies of models' weights; empty: none
+  int threads = 0;         // of the engine; 0: what quota and affinity allow
 
   int64_t kv_cache_mib = 256;  // of each model
   int64_t max_prompt_bytes = int64_t{1} << 20;

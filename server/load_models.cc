@@ -1,10 +1,13 @@
 #include "server/load_models.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "model/base/status_macros.h"
 #include "server/describe_model.h"
 #include "server/find_models.h"
@@ -59,19 +62,62 @@ void AddNote(const ServedModel& model, const ModelSource& source, std::vector<st
                                 source.folder, ": ", SomeNames(unused)));
 }
 
+// Between two lines of one model's log, and what is too quick to be told of.
+constexpr absl::Duration kLogInterval = absl::Seconds(2);
+constexpr absl::Duration kQuick = absl::Seconds(1);
+
 }  // namespace
 
-LoadOptions LoadOptionsOf(const ServerConfig& config) {
-  return {.kv_cache_bytes = config.kv_cache_mib << 20, .weights = config.weights};
+LoadLog::LoadLog(absl::string_view model, const std::function<void(absl::string_view)>& write,
+                 const Clock& now)
+    : model_(model), write_(write), now_(now), start_(now()), last_(start_) {}
+
+void LoadLog::Progress(absl::string_view stage, int64_t done, int64_t total) {
+  const absl::Time now = now_();
+  if (now - last_ < kLogInterval || total == 0) return;
+  last_ = now;
+  const bool is_bytes = stage == "checking";
+  write_(absl::StrFormat(
+      "%s %s: %d %% of %.*f %s", stage, model_,
+      static_cast<int64_t>(100.0 * static_cast<double>(done) / static_cast<double>(total)),
+      is_bytes ? 1 : 0, static_cast<double>(total) / (is_bytes ? 1e9 : 1e6),
+      is_bytes ? "GB" : "M parameters"));
 }
 
-absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config) {
+void LoadLog::Finish(int64_t bytes, const LoadReport& report) {
+  const absl::Duration took = now_() - start_;
+  if (took < kQuick) return;
+  const double seconds = absl::ToDoubleSeconds(took);
+  write_(absl::StrFormat("loaded %s in %.1f s: %.2f GB of weights at %.2f GB/s%s", model_, seconds,
+                         static_cast<double>(bytes) / 1e9,
+                         static_cast<double>(bytes) / 1e9 / seconds,
+                         report.from_packed_copy   ? ", from the packed copy"
+                         : report.made_packed_copy ? "; the next start has a packed copy"
+                                                   : ""));
+}
+
+LoadOptions LoadOptionsOf(const ServerConfig& config) {
+  return {.kv_cache_bytes = config.kv_cache_mib << 20,
+          .weights = config.weights,
+          .pack_cache = config.pack_cache};
+}
+
+absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config,
+                                        const std::function<void(absl::string_view)>& log) {
+  static const LoadLog::Clock& clock = *new LoadLog::Clock(absl::Now);
   LoadedModels loaded;
   HEED_ASSIGN_OR_RETURN(const std::vector<ModelSource> sources,
                         ChooseModels(config, &loaded.warnings));
   LoadOptions options = LoadOptionsOf(config);
   for (const ModelSource& source : sources) {
     options.weights = config.weights_of(source.name);
+    std::optional<LoadLog> load_log;
+    if (log) {
+      load_log.emplace(source.name, log, clock);
+      options.progress = [&](absl::string_view stage, int64_t done, int64_t total) {
+        load_log->Progress(stage, done, total);
+      };
+    }
     absl::StatusOr<std::shared_ptr<const ServedModel>> model =
         LoadServedModel(source.name, source.folder, options);
     if (!model.ok()) {
@@ -80,6 +126,7 @@ absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config) {
       loaded.warnings.push_back(absl::StrCat(status.message(), "; starting without it"));
       continue;
     }
+    if (load_log) load_log->Finish((*model)->model->weight_bytes(), (*model)->report);
     for (const std::string& warning : (*model)->warnings) {
       loaded.warnings.push_back(absl::StrCat(source.name, " ", warning));
     }

@@ -98,7 +98,7 @@ int Serve(ServerConfig config) {
   const CpuFacts cpu = DetectCpu();
   if (config.threads == 0) config.threads = cpu.threads;
   omp_set_num_threads(config.threads);  // of this thread, which packs the weights
-  const absl::StatusOr<LoadedModels> loaded = LoadModels(config);
+  const absl::StatusOr<LoadedModels> loaded = LoadModels(config, LogInfo);
   if (!loaded.ok()) return Fail(kExitFailed, loaded.status().message());
   for (const std::string& warning : loaded->warnings) LogWarning(warning);
   for (const std::string& note : loaded->notes) LogInfo(note);

@@ -1,8 +1,10 @@
 #include "server/registry.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -10,9 +12,11 @@
 #include "absl/strings/str_join.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
+#include "model/checkpoint/sha256.h"
 #include "model/kernels/backend.h"
 #include "model/tokenizer/gguf_tokenizer.h"
 #include "model/tokenizer/tokenizer_folder.h"
+#include "model/transformer/pack_file.h"
 #include "model/transformer/required_tensors.h"
 #include "server/catch_exceptions.h"
 #include "server/nearest_name.h"
@@ -123,10 +127,41 @@ absl::StatusOr<PoolingConfig> ChoosePooling(const std::string& folder,
   return pooling.value_or(PoolingConfig{config.causal ? PoolingKind::kLast : PoolingKind::kMean});
 }
 
+// One for each model, by where it is and how it is held. Empty without a folder for them.
+std::string PackedCopyPath(absl::string_view name, const std::string& path,
+                           const LoadOptions& options) {
+  if (options.pack_cache.empty()) return "";
+  std::error_code error;
+  const std::filesystem::path where = std::filesystem::weakly_canonical(path, error);
+  Sha256 sha256;
+  sha256.Update(
+      absl::StrCat(error ? path : where.string(), "\n", static_cast<int>(options.weights)));
+  return absl::StrCat(options.pack_cache, "/", name, "-", sha256.Finish().substr(0, 16),
+                      ".heedpack");
+}
+
+// What a packed copy remembers of the checkpoint spares reading all of that once more.
+OpenOptions OpenOptionsFor(const std::string& packed_copy, const LoadOptions& options) {
+  OpenOptions open;
+  if (options.progress) {
+    open.progress = [&options](int64_t done, int64_t total) {
+      options.progress("checking", done, total);
+    };
+  }
+  if (packed_copy.empty()) return open;
+  const absl::StatusOr<PackIdentity> identity = ReadPackIdentity(packed_copy);
+  if (!identity.ok()) return open;
+  open.known_stamp = identity->stamp;
+  open.known_digest = identity->digest;
+  return open;
+}
+
 absl::StatusOr<std::shared_ptr<const ServedModel>> Load(absl::string_view name,
                                                         const std::string& folder,
                                                         const LoadOptions& options) {
-  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, OpenCheckpoint(folder));
+  const std::string packed_copy = PackedCopyPath(name, folder, options);
+  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
+                        OpenCheckpoint(folder, OpenOptionsFor(packed_copy, options)));
   auto served = std::make_shared<ServedModel>();
   served->name = std::string(name);
   served->digest = checkpoint->digest();
@@ -134,9 +169,16 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> Load(absl::string_view name,
   HEED_ASSIGN_OR_RETURN(served->tokenizer, ReadTokenizer(*checkpoint));
   const PoolPlan pool(checkpoint->config(), options.kv_cache_bytes);
   HEED_RETURN_IF_ERROR(pool.Check());
-  HEED_ASSIGN_OR_RETURN(served->model, LoadLanguageModel(*checkpoint, DefaultBackend(),
-                                                         {.max_context = pool.max_context(),
-                                                          .weights = options.weights}));
+  LanguageModelOptions load{.max_context = pool.max_context(),
+                            .weights = options.weights,
+                            .packed_copy = packed_copy,
+                            .report = &served->report};
+  if (options.progress) {
+    load.progress = [&options](int64_t done, int64_t total) {
+      options.progress("loading", done, total);
+    };
+  }
+  HEED_ASSIGN_OR_RETURN(served->model, LoadLanguageModel(*checkpoint, DefaultBackend(), load));
   served->warnings = served->model->notes();
   if (!pool.Warning().empty()) served->warnings.push_back(pool.Warning());
   const ModelConfig& config = served->model->config();

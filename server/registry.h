@@ -2,6 +2,8 @@
 #ifndef HEED_SERVER_REGISTRY_H_
 #define HEED_SERVER_REGISTRY_H_
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +31,7 @@ struct ServedModel {
   std::unique_ptr<const LanguageModel> model;
   std::unique_ptr<KvPool> kv_pool;
   PoolingConfig pooling;  // how the vectors of a text's tokens become one unless a call says so
+  LoadReport report;
   // For the log: that the pool has no room for the checkpoint's whole context window, and what the
   // model's notes say. Each goes on after the model's name.
   std::vector<std::string> warnings;
@@ -55,6 +58,12 @@ struct LoadOptions {
   // Of this model's pool. A context window that needs more is served as far as this goes.
   int64_t kv_cache_bytes = int64_t{256} << 20;
   WeightFormat weights = WeightFormat::kAsStored;
+  // A folder for packed copies of weights (LanguageModelOptions::packed_copy); empty: none are
+  // kept.
+  std::string pack_cache;
+  // Told how far loading is, on the calling thread; `stage` is "checking", which is of bytes, or
+  // "loading", of parameters. May be empty.
+  std::function<void(absl::string_view stage, int64_t done, int64_t total)> progress;
 };
 
 // Opens, validates and packs the checkpoint at `folder`, which may be a GGUF file as well.

@@ -5,11 +5,15 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <new>
 
 #include "absl/types/span.h"
 
 namespace heed {
+
+// At least `bytes` bytes aligned to 64, to be given to std::free. Large ones lie in huge pages
+// where the system has them, as far as they fill them: that spares most of the page faults of
+// filling them, and address translation while computing. Throws std::bad_alloc.
+void* AllocateAligned(int64_t bytes);
 
 // Owns `size` floats aligned to 64 bytes. The values are indeterminate until written. Move-only.
 class AlignedBuffer {
@@ -17,7 +21,9 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   // Throws std::bad_alloc when the memory is not to be had; callers at a folder's edge turn that
   // into a status.
-  explicit AlignedBuffer(int64_t size) : data_(Allocate(size)), size_(size) {}
+  explicit AlignedBuffer(int64_t size)
+      : data_(static_cast<float*>(AllocateAligned(size * static_cast<int64_t>(sizeof(float))))),
+        size_(size) {}
 
   float* data() { return data_.get(); }
   const float* data() const { return data_.get(); }
@@ -34,15 +40,6 @@ class AlignedBuffer {
   struct Free {
     void operator()(float* p) const { std::free(p); }
   };
-
-  static float* Allocate(int64_t size) {
-    constexpr size_t kAlignment = 64;
-    const size_t bytes =
-        (static_cast<size_t>(size) * sizeof(float) + kAlignment - 1) & ~(kAlignment - 1);
-    void* p = std::aligned_alloc(kAlignment, bytes == 0 ? kAlignment : bytes);
-    if (p == nullptr) throw std::bad_alloc();
-    return static_cast<float*>(p);
-  }
 
   std::unique_ptr<float, Free> data_;
   int64_t size_ = 0;

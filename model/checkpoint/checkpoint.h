@@ -4,6 +4,7 @@
 #define HEED_MODEL_CHECKPOINT_CHECKPOINT_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -46,6 +47,17 @@ struct TensorInfo {
   std::vector<int64_t> shape;  // outermost first
 };
 
+// Consecutive rows of a tensor: what is left of it at one place of its outermost dimension. Each
+// value of a vector is a row; a scalar is one.
+struct RowRange {
+  int64_t first = 0;
+  int64_t count = 0;
+
+  static RowRange All(absl::Span<const int64_t> shape) {
+    return {0, shape.empty() ? 1 : shape.front()};
+  }
+};
+
 // Names are the checkpoint's own, less the base-model prefix ("transformer.", "model.", "bert.")
 // that the same model has in one repository and lacks in another, and with LayerNorm.gamma/beta
 // read as LayerNorm.weight/bias. A GGUF file's tensors have the names that a Hugging Face folder of
@@ -65,20 +77,32 @@ class Checkpoint {
   // What ReadF32 would say of a tensor of exactly `shape`, but for its values, which are not read.
   virtual absl::Status Check(absl::string_view name, absl::Span<const int64_t> shape) const = 0;
 
-  // Reads a tensor of exactly `shape` into `out` (product of shape elements), converted to f32.
-  // NOT_FOUND when it is missing, INVALID_ARGUMENT when its shape or dtype is not what is asked,
-  // DATA_LOSS when the file changed under us or a value is NaN or infinite.
-  virtual absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
-                               absl::Span<float> out) const = 0;
+  // Reads some rows of a tensor of exactly `shape` into `out`, which has room for just those,
+  // converted to f32. NOT_FOUND when it is missing, INVALID_ARGUMENT when its shape or dtype is not
+  // what is asked or it has no such rows, DATA_LOSS when the file changed under us or a value is
+  // NaN or infinite.
+  virtual absl::Status ReadRows(absl::string_view name, absl::Span<const int64_t> shape,
+                                RowRange rows, absl::Span<float> out) const = 0;
 
-  // Reads a tensor's bytes as they are stored, row after row: whole blocks, for those who can
-  // compute with them. `out` has exactly the size that dtype and shape give. Errors as ReadF32, but
-  // nothing is looked at for being finite.
-  virtual absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const = 0;
+  // The same with all of the tensor.
+  absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
+                       absl::Span<float> out) const {
+    return ReadRows(name, shape, RowRange::All(shape), out);
+  }
+
+  // Reads some rows' bytes as they are stored: whole blocks, for those who can compute with them.
+  // `out` has exactly the size that dtype and shape give. Errors as ReadRows, but nothing is looked
+  // at for being finite.
+  virtual absl::Status ReadStoredRows(absl::string_view name, RowRange rows,
+                                      absl::Span<char> out) const = 0;
 
   // "sha256:" and 64 hexadecimal digits over names and bytes of all files that were used; empty
   // when it was opened without.
   virtual const std::string& digest() const = 0;
+
+  // Changes whenever one of the files is written to or replaced, as far as the file system tells:
+  // 64 hexadecimal digits over names, sizes, times of change and where they lie on the disk.
+  virtual const std::string& stamp() const = 0;
 
   // Storage type of most parameters.
   virtual DType dtype() const = 0;
@@ -101,6 +125,10 @@ class Checkpoint {
 
 struct OpenOptions {
   bool compute_digest = true;  // which reads all bytes of all files
+  // The digest of the files that have this stamp, from an earlier time; empty: not known.
+  std::string known_stamp, known_digest;
+  // Told how many of the files' bytes are in the digest; may be empty.
+  std::function<void(int64_t done, int64_t total)> progress;
 };
 
 // Where a checkpoint is, and in which format.

@@ -38,6 +38,12 @@ absl::Status CheckRegular(absl::string_view name, const struct stat& status) {
       absl::StrCat(name, ": is ", KindName(status.st_mode), "; it must be a regular file"));
 }
 
+std::string StampOf(absl::string_view name, const struct stat& status) {
+  return absl::StrCat(name, absl::string_view("\0", 1), status.st_size, " ", status.st_dev, " ",
+                      status.st_ino, " ", status.st_mtim.tv_sec, ".", status.st_mtim.tv_nsec, " ",
+                      status.st_ctim.tv_sec, ".", status.st_ctim.tv_nsec, "\n");
+}
+
 }  // namespace
 
 bool PathExists(const std::string& path) {
@@ -64,7 +70,11 @@ absl::StatusOr<std::unique_ptr<File>> File::Open(const std::string& path, absl::
 }
 
 File::File(int descriptor, absl::string_view name, const struct stat& status)
-    : descriptor_(descriptor), name_(name), size_(status.st_size), modified_(status.st_mtim) {}
+    : descriptor_(descriptor),
+      name_(name),
+      size_(status.st_size),
+      modified_(status.st_mtim),
+      stamp_(StampOf(name, status)) {}
 
 File::~File() {
   close(descriptor_);

@@ -35,6 +35,9 @@ class File {
 
   const std::string& name() const { return name_; }
   int64_t size() const { return size_; }  // bytes, when it was opened
+  // What changes when the file is written to or another takes its place: name, size, times of
+  // change and place on the disk, as they were when it was opened.
+  const std::string& stamp() const { return stamp_; }
 
   // Fills `out` from `offset`, which must lie inside the file, as must the end. DATA_LOSS when the
   // file has become shorter.
@@ -53,6 +56,7 @@ class File {
   const std::string name_;
   const int64_t size_;
   const struct timespec modified_;
+  const std::string stamp_;
 };
 
 }  // namespace heed

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/json.h"
 #include "model/base/status_macros.h"
@@ -75,10 +76,12 @@ class GgufCheckpoint final : public Checkpoint {
   const ModelConfig& config() const override { return config_.model; }
   const TensorInfo* Find(absl::string_view name) const override;
   absl::Status Check(absl::string_view name, absl::Span<const int64_t> shape) const override;
-  absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
-                       absl::Span<float> out) const override;
-  absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const override;
-  const std::string& digest() const override { return digest_; }
+  absl::Status ReadRows(absl::string_view name, absl::Span<const int64_t> shape, RowRange rows,
+                        absl::Span<float> out) const override;
+  absl::Status ReadStoredRows(absl::string_view name, RowRange rows,
+                              absl::Span<char> out) const override;
+  const std::string& digest() const override { return identity_.digest; }
+  const std::string& stamp() const override { return identity_.stamp; }
   DType dtype() const override { return dtype_; }
   const std::string& tokenizer_json() const override { return no_tokenizer_json_; }
   const GgufTokenizerFacts* gguf_tokenizer() const override {
@@ -94,14 +97,14 @@ class GgufCheckpoint final : public Checkpoint {
   absl::Status RefuseOtherTensors() const;
   void ChooseDType();
   absl::StatusOr<const Entry*> FindEntry(absl::string_view name) const;
-  absl::Status ReadValues(const Entry& entry, absl::Span<float> out) const;
+  absl::Status ReadValues(const Entry& entry, int64_t begin, absl::Span<float> out) const;
 
   const GgufFiles files_;
   GgufConfig config_;
   absl::flat_hash_map<std::string, Entry> tensors_;  // by canonical name
   std::optional<GgufTokenizerFacts> tokenizer_;
   const std::string no_tokenizer_json_;
-  std::string digest_;
+  FileIdentity identity_;
   DType dtype_ = DType::kOther;
 };
 
@@ -114,10 +117,9 @@ absl::Status GgufCheckpoint::Open(const OpenOptions& options) {
   HEED_RETURN_IF_ERROR(RefuseOtherTensors());
   HEED_ASSIGN_OR_RETURN(tokenizer_, ReadGgufTokenizer(files_.metadata(), config_.model.vocab_size));
   ChooseDType();
-  if (!options.compute_digest) return absl::OkStatus();
   std::vector<const File*> files;
   for (size_t part = 0; part < files_.part_count(); ++part) files.push_back(&files_.file(part));
-  HEED_ASSIGN_OR_RETURN(digest_, DigestFiles(std::move(files)));
+  HEED_ASSIGN_OR_RETURN(identity_, IdentifyFiles(std::move(files), options));
   return absl::OkStatus();
 }
 
@@ -233,51 +235,66 @@ absl::Status GgufCheckpoint::Check(absl::string_view name, absl::Span<const int6
                                         ShapeToString(shape)));
 }
 
-absl::Status GgufCheckpoint::ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
-                                     absl::Span<float> out) const {
-  HEED_RETURN_IF_ERROR(Check(name, shape));
-  HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name));
-  if (static_cast<int64_t>(out.size()) != ElementCount(shape)) {
-    return absl::InvalidArgumentError(absl::StrCat(Where(*entry), " has ", ElementCount(shape),
-                                                   " values, but there is room for ", out.size()));
+// Calls read(first row in the file, piece of out) for runs of rows that are together in the file
+// too.
+template <typename T>
+absl::Status ForEachRun(const Entry& entry, RowRange rows, absl::Span<T> out,
+                        absl::FunctionRef<absl::Status(int64_t first, absl::Span<T> out)> read) {
+  const int64_t row_count = RowRange::All(entry.info.shape).count;
+  const int64_t row_size =
+      rows.count == 0 ? 0 : static_cast<int64_t>(out.size()) / std::max<int64_t>(rows.count, 1);
+  for (int64_t done = 0; done < rows.count;) {
+    const GgufRowRun run = FindRows(entry.order, row_count, rows.first + done);
+    const int64_t count = std::min(run.count, rows.count - done);
+    HEED_RETURN_IF_ERROR(read(run.first, out.subspan(static_cast<size_t>(done * row_size),
+                                                     static_cast<size_t>(count * row_size))));
+    done += count;
   }
-  HEED_RETURN_IF_ERROR(ReadValues(*entry, out));
-  RestoreRowOrder(entry->order,
-                  absl::MakeSpan(reinterpret_cast<char*>(out.data()), sizeof(float) * out.size()));
-  return entry->file->CheckUnchanged();
+  return entry.file->CheckUnchanged();
 }
 
-// In the file's order.
-absl::Status GgufCheckpoint::ReadValues(const Entry& entry, absl::Span<float> out) const {
+absl::Status GgufCheckpoint::ReadRows(absl::string_view name, absl::Span<const int64_t> shape,
+                                      RowRange rows, absl::Span<float> out) const {
+  HEED_RETURN_IF_ERROR(Check(name, shape));
+  HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name));
+  const int64_t row_values = RowValues(shape);
+  HEED_RETURN_IF_ERROR(CheckRows(Where(*entry), shape, rows, row_values, out.size(), "values"));
+  return ForEachRun<float>(*entry, rows, out, [&](int64_t first, absl::Span<float> run) {
+    return ReadValues(*entry, first * row_values, run);
+  });
+}
+
+// Values from number `begin` on, in the file's order.
+absl::Status GgufCheckpoint::ReadValues(const Entry& entry, int64_t begin,
+                                        absl::Span<float> out) const {
+  const BlockFormat& format = *entry.format;
   const auto count = static_cast<int64_t>(out.size());
-  std::string blocks(static_cast<size_t>(entry.format->ByteCount(std::min(count, kChunk))), '\0');
+  std::string blocks(static_cast<size_t>(format.ByteCount(std::min(count, kChunk))), '\0');
   for (int64_t first = 0; first < count; first += kChunk) {
     const absl::Span<float> chunk = out.subspan(static_cast<size_t>(first), kChunk);
-    const auto bytes =
-        static_cast<size_t>(entry.format->ByteCount(static_cast<int64_t>(chunk.size())));
-    HEED_RETURN_IF_ERROR(entry.file->Read(entry.offset + entry.format->ByteCount(first),
+    const auto bytes = static_cast<size_t>(format.ByteCount(static_cast<int64_t>(chunk.size())));
+    HEED_RETURN_IF_ERROR(entry.file->Read(entry.offset + format.ByteCount(begin + first),
                                           absl::MakeSpan(blocks.data(), bytes)));
-    entry.format->dequantize(blocks.data(), chunk);
+    format.dequantize(blocks.data(), chunk);
     const int64_t bad = FindNonFinite(chunk);
     if (bad < 0) continue;
     HEED_RETURN_IF_ERROR(entry.file->CheckUnchanged());
     return CheckpointDataLoss(absl::StrCat(Where(entry), " is ", chunk[static_cast<size_t>(bad)],
-                                           " at value ", first + bad,
+                                           " at value ", begin + first + bad,
                                            "; every value must be finite"));
   }
   return absl::OkStatus();
 }
 
-absl::Status GgufCheckpoint::ReadStored(absl::string_view name, absl::Span<char> out) const {
+absl::Status GgufCheckpoint::ReadStoredRows(absl::string_view name, RowRange rows,
+                                            absl::Span<char> out) const {
   HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name));
-  const int64_t bytes = entry->format->ByteCount(ElementCount(entry->info.shape));
-  if (static_cast<int64_t>(out.size()) != bytes) {
-    return absl::InvalidArgumentError(absl::StrCat(Where(*entry), " takes ", bytes,
-                                                   " bytes, but there is room for ", out.size()));
-  }
-  HEED_RETURN_IF_ERROR(entry->file->Read(entry->offset, out));
-  RestoreRowOrder(entry->order, out);
-  return entry->file->CheckUnchanged();
+  const int64_t row_bytes = entry->format->ByteCount(RowValues(entry->info.shape));
+  HEED_RETURN_IF_ERROR(
+      CheckRows(Where(*entry), entry->info.shape, rows, row_bytes, out.size(), "bytes"));
+  return ForEachRun<char>(*entry, rows, out, [&](int64_t first, absl::Span<char> run) {
+    return entry->file->Read(entry->offset + first * row_bytes, run);
+  });
 }
 
 }  // namespace

@@ -4,8 +4,6 @@
 
 #include <cstdint>
 
-#include "absl/types/span.h"
-
 namespace heed {
 
 // The file holds the rows as [groups, outer, inner, run] and canonical are [groups, inner, outer,
@@ -21,13 +19,17 @@ struct GgufRowOrder {
   }
   // All queries, all keys, all values, for [query | key | value] of each head in turn.
   static GgufRowOrder QueriesKeysValues(int64_t n_heads) { return {1, 3, n_heads}; }
-
-  bool moves_rows() const { return outer > 1 && inner > 1; }
 };
 
-// `rows` holds whole rows, the same number of bytes for each, of which there are a multiple of
-// groups * outer * inner.
-void RestoreRowOrder(const GgufRowOrder& order, absl::Span<char> rows);
+// Rows that follow one another in both orders.
+struct GgufRowRun {
+  int64_t first = 0;  // in the file
+  int64_t count = 0;
+};
+
+// Where the file has the canonical row `row` of `row_count`, a multiple of groups * outer * inner,
+// and how many canonical rows from there on follow it.
+GgufRowRun FindRows(const GgufRowOrder& order, int64_t row_count, int64_t row);
 
 }  // namespace heed
 

@@ -53,10 +53,12 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   const ModelConfig& config() const override { return config_; }
   const TensorInfo* Find(absl::string_view name) const override;
   absl::Status Check(absl::string_view name, absl::Span<const int64_t> shape) const override;
-  absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
-                       absl::Span<float> out) const override;
-  absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const override;
-  const std::string& digest() const override { return digest_; }
+  absl::Status ReadRows(absl::string_view name, absl::Span<const int64_t> shape, RowRange rows,
+                        absl::Span<float> out) const override;
+  absl::Status ReadStoredRows(absl::string_view name, RowRange rows,
+                              absl::Span<char> out) const override;
+  const std::string& digest() const override { return identity_.digest; }
+  const std::string& stamp() const override { return identity_.stamp; }
   DType dtype() const override { return dtype_; }
   const std::string& tokenizer_json() const override { return tokenizer_json_; }
   const std::map<std::string, std::string>& tokenizer_files() const override {
@@ -87,7 +89,7 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   absl::flat_hash_map<std::string, Entry> tensors_;  // by canonical name
   std::string tokenizer_json_;
   std::map<std::string, std::string> tokenizer_files_;
-  std::string digest_;
+  FileIdentity identity_;
   DType dtype_ = DType::kOther;
 };
 
@@ -98,10 +100,9 @@ absl::Status HuggingFaceCheckpoint::Open(const OpenOptions& options) {
   HEED_RETURN_IF_ERROR(CheckParameterCount());
   HEED_RETURN_IF_ERROR(ReadTokenizer());
   ChooseDType();
-  if (!options.compute_digest) return absl::OkStatus();
   std::vector<const File*> files;
   for (const auto& file : files_) files.push_back(file.get());
-  HEED_ASSIGN_OR_RETURN(digest_, DigestFiles(std::move(files)));
+  HEED_ASSIGN_OR_RETURN(identity_, IdentifyFiles(std::move(files), options));
   return absl::OkStatus();
 }
 
@@ -260,24 +261,25 @@ absl::Status HuggingFaceCheckpoint::Check(absl::string_view name,
   return CheckTensor(*entry->file, entry->stored, shape);
 }
 
-absl::Status HuggingFaceCheckpoint::ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
-                                            absl::Span<float> out) const {
+absl::Status HuggingFaceCheckpoint::ReadRows(absl::string_view name,
+                                             absl::Span<const int64_t> shape, RowRange rows,
+                                             absl::Span<float> out) const {
   HEED_ASSIGN_OR_RETURN(const Entry* entry, FindEntry(name, shape));
-  return ReadTensorF32(*entry->file, entry->stored, shape, out);
+  return ReadTensorRows(*entry->file, entry->stored, shape, rows, out);
 }
 
-absl::Status HuggingFaceCheckpoint::ReadStored(absl::string_view name, absl::Span<char> out) const {
+absl::Status HuggingFaceCheckpoint::ReadStoredRows(absl::string_view name, RowRange rows,
+                                                   absl::Span<char> out) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) {
     return CheckpointNotFound(absl::StrCat(weights_name_, ": has no tensor ", Quoted(name)));
   }
   const auto& [stored, file] = found->second;
-  if (static_cast<int64_t>(out.size()) != stored.bytes) {
-    return absl::InvalidArgumentError(absl::StrCat(file->name(), ": tensor ", Quoted(stored.name),
-                                                   " takes ", stored.bytes,
-                                                   " bytes, but there is room for ", out.size()));
-  }
-  HEED_RETURN_IF_ERROR(file->Read(stored.offset, out));
+  const int64_t row_count = RowRange::All(stored.info.shape).count;
+  const int64_t row_bytes = row_count == 0 ? 0 : stored.bytes / row_count;
+  HEED_RETURN_IF_ERROR(CheckRows(absl::StrCat(file->name(), ": tensor ", Quoted(stored.name)),
+                                 stored.info.shape, rows, row_bytes, out.size(), "bytes"));
+  HEED_RETURN_IF_ERROR(file->Read(stored.offset + rows.first * row_bytes, out));
   return file->CheckUnchanged();
 }
 

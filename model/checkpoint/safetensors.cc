@@ -193,6 +193,24 @@ int64_t ElementCount(absl::Span<const int64_t> shape) {
   return count;
 }
 
+int64_t RowValues(absl::Span<const int64_t> shape) {
+  return shape.empty() ? 1 : ElementCount(shape.subspan(1));
+}
+
+absl::Status CheckRows(absl::string_view where, absl::Span<const int64_t> shape, RowRange rows,
+                       int64_t row_size, size_t room, absl::string_view unit) {
+  const int64_t row_count = RowRange::All(shape).count;
+  if (rows.first < 0 || rows.count < 0 || rows.first > row_count - rows.count) {
+    return absl::InvalidArgumentError(absl::StrCat(where, " has ", row_count,
+                                                   " rows; there are no ", rows.count, " from row ",
+                                                   rows.first, " on"));
+  }
+  const int64_t size = rows.count * row_size;
+  if (static_cast<int64_t>(room) == size) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(rows.count, " rows of ", where, " take ", size,
+                                                 " ", unit, ", but there is room for ", room));
+}
+
 absl::StatusOr<std::vector<StoredTensor>> ParseSafetensorsHeader(absl::string_view name,
                                                                  absl::string_view header,
                                                                  int64_t data_bytes) {

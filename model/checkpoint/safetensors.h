@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -38,6 +39,14 @@ std::string ShapeToString(absl::Span<const int64_t> shape);
 
 // Product of `shape`, whose dimensions are not negative; -1 when it does not fit.
 int64_t ElementCount(absl::Span<const int64_t> shape);
+
+// Values of one row of `shape`, which is that of a file's tensor.
+int64_t RowValues(absl::Span<const int64_t> shape);
+
+// INVALID_ARGUMENT, naming `where`, unless a tensor of `shape` has these rows and `room` is for
+// exactly `row_size` of each; `unit` says what is counted: "values", "bytes".
+absl::Status CheckRows(absl::string_view where, absl::Span<const int64_t> shape, RowRange rows,
+                       int64_t row_size, size_t room, absl::string_view unit);
 
 // The tensors of the file, in the order of their bytes, which follow one another without a gap from
 // the end of the header to the end of the file. INVALID_ARGUMENT when anything about the header or

@@ -64,24 +64,23 @@ absl::Status CheckTensor(const File& file, const StoredTensor& tensor,
                                         "; it must be F32, F16 or BF16"));
 }
 
-absl::Status ReadTensorF32(const File& file, const StoredTensor& tensor,
-                           absl::Span<const int64_t> shape, absl::Span<float> out) {
+absl::Status ReadTensorRows(const File& file, const StoredTensor& tensor,
+                            absl::Span<const int64_t> shape, RowRange rows, absl::Span<float> out) {
   HEED_RETURN_IF_ERROR(CheckTensor(file, tensor, shape));
+  const int64_t row_values = RowValues(shape);
+  HEED_RETURN_IF_ERROR(
+      CheckRows(Where(file, tensor), shape, rows, row_values, out.size(), "values"));
+  const int64_t begin = rows.first * row_values;
   const auto count = static_cast<int64_t>(out.size());
-  if (count != ElementCount(shape)) {
-    return absl::InvalidArgumentError(absl::StrCat(Where(file, tensor), " has ",
-                                                   ElementCount(shape),
-                                                   " values, but there is room for ", count));
-  }
   std::vector<char> scratch(static_cast<size_t>(2 * std::min(count, kChunk)));
   for (int64_t first = 0; first < count; first += kChunk) {
     const absl::Span<float> chunk = out.subspan(static_cast<size_t>(first), kChunk);
-    HEED_RETURN_IF_ERROR(ReadChunk(file, tensor, first, absl::MakeSpan(scratch), chunk));
+    HEED_RETURN_IF_ERROR(ReadChunk(file, tensor, begin + first, absl::MakeSpan(scratch), chunk));
     const int64_t bad = FindNonFinite(chunk);
     if (bad < 0) continue;
     HEED_RETURN_IF_ERROR(file.CheckUnchanged());
     return CheckpointDataLoss(absl::StrCat(Where(file, tensor), " is ", chunk[bad], " at ",
-                                           PositionToString(shape, first + bad),
+                                           PositionToString(shape, begin + first + bad),
                                            "; every value must be finite"));
   }
   return file.CheckUnchanged();

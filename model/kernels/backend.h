@@ -7,10 +7,14 @@
 #ifndef HEED_MODEL_KERNELS_BACKEND_H_
 #define HEED_MODEL_KERNELS_BACKEND_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "model/base/cpu.h"
@@ -18,6 +22,17 @@
 #include "model/base/matrix.h"
 
 namespace heed {
+
+// What a packed layer is, but for its values.
+struct LinearForm {
+  int64_t rows = 0;   // output features
+  int64_t cols = 0;   // input features
+  int bits = 32;      // of a weight: 32 (f32), 8 or 4
+  int64_t group = 0;  // 8 and 4 bits: weights that share a scale; those of a file's blocks, or more
+  bool has_bias = false;
+
+  bool operator==(const LinearForm&) const = default;
+};
 
 // y = x W^T + b with W [out_features, in_features] packed once and held once.
 class Linear {
@@ -27,6 +42,12 @@ class Linear {
   virtual int64_t in_features() const = 0;
   virtual int64_t out_features() const = 0;
   virtual int64_t weight_bytes() const = 0;
+
+  // Weights, scales and bias as they lie in memory: what another layer of this form, from
+  // Backend::NewLinear, must have copied into its own to be this one. The same number of spans, of
+  // the same sizes, for every layer of the form.
+  virtual const LinearForm& form() const = 0;
+  virtual std::vector<absl::Span<char>> storage() = 0;
 
   enum class Write { kOverwrite, kAccumulate };
   // y [rows, out_features] = or += x [rows, in_features] W^T + b. Views with gaps between rows may
@@ -38,17 +59,41 @@ class Linear {
   virtual void CopyWeightRow(int64_t row, absl::Span<float> out) const = 0;
 };
 
-// A matrix in the blocks of a GGUF file (ggml's Q8_0 and Q4_0): each row in runs of 32 values, of
-// which a block holds a half-precision scale d and then, with 8 bits, 32 signed bytes q for d * q;
-// with 4 bits, 16 bytes whose low halves are the first 16 values and whose high halves the others,
-// each d * (q - 8).
-struct BlockMatrix {
+// Rows of a weight [rows, cols] that come as they are asked for, so that they need not all be in
+// memory at once. `read` fills `out`, whole rows, with those from `first` on; it is called from
+// several threads at once.
+struct WeightRows {
+  int64_t rows = 0;  // output features
+  int64_t cols = 0;  // input features
+  std::function<absl::Status(int64_t first, absl::Span<float> out)> read;
+};
+
+// WeightRows::read of a weight that is in memory.
+class RowsInMemory {
+ public:
+  explicit RowsInMemory(ConstMatrixRef weight) : weight_(weight) {}
+  absl::Status operator()(int64_t first, absl::Span<float> out) const {
+    for (size_t done = 0; done < out.size(); done += weight_.cols, ++first) {
+      std::copy_n(weight_.Row(first).data(), weight_.cols, out.data() + done);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const ConstMatrixRef weight_;
+};
+
+// Rows in the blocks of a GGUF file (ggml's Q8_0 and Q4_0), that come in the same way: each row in
+// runs of 32 values, of which a block holds a half-precision scale d and then, with 8 bits, 32
+// signed bytes q for d * q; with 4 bits, 16 bytes whose low halves are the first 16 values and
+// whose high halves the others, each d * (q - 8).
+struct BlockRows {
   static constexpr int64_t kBlockValues = 32;
 
   int bits = 8;      // or 4
   int64_t rows = 0;  // output features
   int64_t cols = 0;  // input features, a multiple of 32
-  absl::Span<const char> blocks;
+  std::function<absl::Status(int64_t first, absl::Span<char> out)> read;
 
   static int64_t BlockBytes(int bits) { return 2 + kBlockValues * bits / 8; }
   int64_t row_bytes() const { return cols / kBlockValues * BlockBytes(bits); }
@@ -135,22 +180,35 @@ class Backend {
 
   virtual std::string name() const = 0;
 
-  // `weight` [out, in]; `bias` [out] or empty. INTERNAL when the library refuses the shape.
+  // `bias` [out] or empty. INTERNAL when the library refuses the shape; else errors of `weight`.
   virtual absl::StatusOr<std::unique_ptr<Linear>> PackLinear(
-      ConstMatrixRef weight, absl::Span<const float> bias) const = 0;
+      const WeightRows& weight, absl::Span<const float> bias) const = 0;
+
+  // The same with a weight that is in memory.
+  absl::StatusOr<std::unique_ptr<Linear>> PackMatrix(ConstMatrixRef weight,
+                                                     absl::Span<const float> bias) const {
+    return PackLinear({weight.rows, weight.cols, RowsInMemory(weight)}, bias);
+  }
 
   // The same with the weights rounded to `bits` (8 or 4). `relative_error`, if not null, receives
   // the mean of min(1, |rounded - weight| / |weight|) over the weights that are not 0.
-  // INVALID_ARGUMENT for a weight that is not
-  // finite.
-  virtual absl::StatusOr<std::unique_ptr<Linear>> PackRounded(ConstMatrixRef weight,
+  // INVALID_ARGUMENT for a weight that is not finite.
+  virtual absl::StatusOr<std::unique_ptr<Linear>> PackRounded(const WeightRows& weight,
                                                               absl::Span<const float> bias,
                                                               int bits,
                                                               double* relative_error) const = 0;
 
   // The same with the very weights of `blocks`. INVALID_ARGUMENT for a scale that is not finite.
   virtual absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(
-      const BlockMatrix& blocks, absl::Span<const float> bias) const = 0;
+      const BlockRows& blocks, absl::Span<const float> bias) const = 0;
+
+  // A layer whose storage() has yet to be filled. INVALID_ARGUMENT for a form that no layer of this
+  // backend has, RESOURCE_EXHAUSTED when there is no room for it.
+  virtual absl::StatusOr<std::unique_ptr<Linear>> NewLinear(const LinearForm& form) const = 0;
+
+  // Names all that the storage of a layer depends on besides its form and values. What was kept
+  // under one name is worth nothing under another.
+  virtual std::string packing() const = 0;
 
   // y = norm(x), [rows, width] each; y may be x. LayerNorm: (x - mean) / sqrt(var + eps) * w + b.
   // RMSNorm: x / sqrt(mean(x^2) + eps) * w.

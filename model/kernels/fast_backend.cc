@@ -11,6 +11,7 @@
 #include "model/base/cpu.h"
 #include "model/kernels/backend.h"
 #include "model/kernels/edited_attention.h"
+#include "model/kernels/int_matrix.h"
 #include "model/kernels/isa_kernels.h"
 #include "model/kernels/linear_onednn.h"
 #include "model/kernels/linear_quantized.h"
@@ -112,21 +113,31 @@ class FastBackend : public Backend {
     return absl::StrCat(DescribeOneDnn(), ", ", IsaName(isa_), " kernels");
   }
 
-  absl::StatusOr<std::unique_ptr<Linear>> PackLinear(ConstMatrixRef weight,
+  absl::StatusOr<std::unique_ptr<Linear>> PackLinear(const WeightRows& weight,
                                                      absl::Span<const float> bias) const override {
     return PackOneDnnLinear(weight, bias);
   }
 
-  absl::StatusOr<std::unique_ptr<Linear>> PackRounded(ConstMatrixRef weight,
+  absl::StatusOr<std::unique_ptr<Linear>> PackRounded(const WeightRows& weight,
                                                       absl::Span<const float> bias, int bits,
                                                       double* relative_error) const override {
     const QuantizedFormat format{.bits = bits, .group = RoundedGroup(bits)};
     return PackQuantizedLinear(weight, bias, format, IntKernelsFor(isa_), relative_error);
   }
 
-  absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(const BlockMatrix& blocks,
+  absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(const BlockRows& blocks,
                                                      absl::Span<const float> bias) const override {
     return PackBlockLinear(blocks, bias, IntKernelsFor(isa_));
+  }
+
+  absl::StatusOr<std::unique_ptr<Linear>> NewLinear(const LinearForm& form) const override {
+    return form.bits == 32 ? NewOneDnnLinear(form) : NewQuantizedLinear(form, IntKernelsFor(isa_));
+  }
+
+  // The instruction set is in what oneDNN says of itself too, but not one that was forced.
+  std::string packing() const override {
+    static const std::string& one_dnn = *new std::string(DescribeOneDnn());
+    return absl::StrCat(one_dnn, ", ", IsaName(isa_), ", integers ", kIntStorageVersion);
   }
 
   void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,

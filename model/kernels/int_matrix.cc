@@ -3,45 +3,64 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <new>
 
+#include "absl/base/casts.h"
 #include "absl/strings/str_cat.h"
+#include "model/base/aligned_buffer.h"
+#include "model/base/status_macros.h"
 #include "model/kernels/half.h"
 #include "model/kernels/parallel.h"
+#include "model/kernels/weight_strips.h"
 
 namespace heed {
 namespace {
 
-uint8_t* Allocate(int64_t size) {
-  auto* const p = static_cast<uint8_t*>(std::aligned_alloc(64, CeilDiv(size, 64) * 64));
-  if (p == nullptr) throw std::bad_alloc();
-  return p;
+constexpr float kLargestHalf = 65504;
+
+// Until weights are seen that it does not suit: of them, amounts from 2e-6 to 2000 keep their full
+// precision.
+float UsualUnit(int bits) {
+  return std::ldexp(1.0f, bits == 8 ? -12 : -8);
 }
 
-float LargestOf(absl::Span<const float> weights) {
-  float largest = 0;
-  for (float w : weights) {
-    if (std::fabs(w) > std::fabs(largest)) largest = w;
-  }
-  return largest;
-}
-
-// The scale that brings the largest weight to the end of the range: for 4 bits to -8, which has no
-// positive counterpart, so the scale takes the sign.
+// What brings a largest weight to the end of the range: for 4 bits to -8, which has no positive
+// counterpart, so the scale takes the sign.
 float GroupScale(float largest, int bits) {
   return bits == 8 ? std::fabs(largest) / 127 : largest / -8;
 }
 
-// The values of one block without their scale, as unsigned numbers.
-void ReadBlock(const char* block, int bits, int* q) {
-  constexpr int64_t kHalf = BlockMatrix::kBlockValues / 2;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(block + 2);
-  for (int64_t i = 0; i < BlockMatrix::kBlockValues; ++i) {
-    if (bits == 8) {
-      q[i] = static_cast<int8_t>(bytes[i]) + 128;
-    } else {
-      q[i] = i < kHalf ? bytes[i] & 15 : bytes[i - kHalf] >> 4;
-    }
+// The weight with the largest amount, the first of several; not finite if one of them is not.
+float LargestOf(absl::Span<const float> weights) {
+  constexpr uint32_t kAmount = 0x7fffffff;
+  uint32_t most = 0;
+  for (float weight : weights) {
+    const uint32_t amount = absl::bit_cast<uint32_t>(weight) & kAmount;
+    most = amount > most ? amount : most;  // NaN is above infinity, and that above all others
+  }
+  for (float weight : weights) {
+    if ((absl::bit_cast<uint32_t>(weight) & kAmount) == most) return weight;
+  }
+  return 0;
+}
+
+uint32_t LoadWord(const void* from) {
+  uint32_t word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+// The values of a block without their scale, as unsigned numbers.
+void ReadBlock(const char* block, int bits, uint8_t* q) {
+  const char* bytes = block + sizeof(uint16_t);
+  if (bits == 8) {
+    for (int64_t i = 0; i < BlockRows::kBlockValues; ++i)
+      q[i] = static_cast<uint8_t>(bytes[i] ^ 128);
+    return;
+  }
+  constexpr int64_t kHalf = BlockRows::kBlockValues / 2;
+  for (int64_t i = 0; i < kHalf; ++i) {
+    q[i] = static_cast<uint8_t>(bytes[i]) & 15;
+    q[i + kHalf] = static_cast<uint8_t>(bytes[i]) >> 4;
   }
 }
 
@@ -55,7 +74,8 @@ IntMatrix::IntMatrix(int64_t rows, int64_t cols, int bits, int64_t group)
       n_groups_(CeilDiv(cols, group_)),
       n_panels_(CeilDiv(rows, kPanelCols)),
       panel_bytes_(n_groups_ * group_ * kPanelCols * bits / 8),
-      weights_(Allocate(n_panels_ * panel_bytes_ + kIntPaddingBytes)),
+      unit_(UsualUnit(bits)),
+      weights_(static_cast<uint8_t*>(AllocateAligned(n_panels_ * panel_bytes_ + kIntPaddingBytes))),
       scales_(n_panels_ * n_groups_ * kPanelCols) {
   const int zeros = bits == 8 ? zero() : zero() | zero() << 4;
   ParallelFor(n_panels_, true, [&](int64_t p) {
@@ -75,91 +95,135 @@ uint8_t* IntMatrix::Place(int64_t row, int64_t step) const {
          (steps_before * kPanelCols + row % kPanelCols) * kDotWidth;
 }
 
-void IntMatrix::SetGroup(int64_t row, int64_t g, const int* q) {
-  const int64_t first = g * group_ / kDotWidth;
-  for (int64_t step = 0; step < group_ / kDotWidth; ++step, q += kDotWidth) {
-    uint8_t* const place = Place(row, first + step);
-    const bool is_high = bits_ == 4 && (first + step) % 2 == 1;
-    for (int64_t i = 0; i < kDotWidth; ++i) {
-      const int kept = bits_ == 8 ? 0 : place[i] & (is_high ? 0x0f : 0xf0);
-      place[i] = static_cast<uint8_t>(kept | q[i] << (is_high ? 4 : 0));
+void IntMatrix::SetGroup(int64_t row, int64_t g, const uint8_t* q) {
+  const int64_t first = g * group_ / kDotWidth, steps = group_ / kDotWidth;
+  if (bits_ == 8) {
+    for (int64_t step = 0; step < steps; ++step) {
+      std::memcpy(Place(row, first + step), q + step * kDotWidth, kDotWidth);
     }
+    return;
+  }
+  for (int64_t step = 0; step < steps; step += 2) {
+    const uint32_t low = LoadWord(q + step * kDotWidth),
+                   high = LoadWord(q + (step + 1) * kDotWidth);
+    const uint32_t both = low | high << 4;
+    std::memcpy(Place(row, first + step), &both, sizeof both);
   }
 }
 
-void IntMatrix::FindUnit(ConstMatrixRef weight) {
-  float largest = 0;
-  for (int64_t r = 0; r < rows_; ++r) {
-    for (float w : weight.Row(r)) largest = std::max(largest, std::fabs(w));
-  }
-  if (largest > 0) unit_ = std::ldexp(1.0f, std::ilogb(largest / (bits_ == 8 ? 127.0f : 8.0f)));
+bool IntMatrix::SuitsUnit(float largest) const {
+  const float scale = std::fabs(GroupScale(largest, bits_)) / unit_;
+  return largest == 0 || (scale >= 0x1p-10f && scale <= 0x1p15f);
 }
 
-IntMatrix::Error IntMatrix::RoundGroup(absl::Span<const float> weights, int64_t row, int64_t g) {
-  const float largest = LargestOf(weights);
-  const uint16_t half = FloatToHalf(GroupScale(largest, bits_) / unit_);
-  const float scale = HalfToFloat(half) * unit_;
-  scales_[ScaleIndex(row / kPanelCols, g, row % kPanelCols)] = half;
-  const int least = bits_ == 8 ? -127 : -8, most = bits_ == 8 ? 127 : 7;
-  std::vector<int> q(group_, zero());
-  Error error;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    const int rounded =
-        scale == 0 ? 0 : std::clamp(static_cast<int>(std::lrint(weights[i] / scale)), least, most);
-    q[i] = rounded + zero();
-    if (weights[i] == 0) continue;
-    error.sum += std::min(1.0f, std::fabs(scale * static_cast<float>(rounded) / weights[i] - 1));
-    error.count += 1;
+absl::StatusOr<double> IntMatrix::SetRounded(const WeightRows& weight) {
+  HEED_ASSIGN_OR_RETURN(Rounding all, RoundAll(weight));
+  if (!SuitsUnit(all.largest)) {
+    unit_ = std::ldexp(1.0f, std::ilogb(all.largest / (bits_ == 8 ? 127.0f : 8.0f)));
+    HEED_ASSIGN_OR_RETURN(all, RoundAll(weight));
   }
-  SetGroup(row, g, q.data());
-  return error;
+  return all.count > 0 ? all.error / static_cast<double>(all.count) : 0;
 }
 
-double IntMatrix::SetRounded(ConstMatrixRef weight) {
-  FindUnit(weight);
-  std::vector<Error> errors(n_panels_);
-  ParallelFor(n_panels_, true, [&](int64_t panel) {
-    const int64_t end = std::min(rows_, (panel + 1) * kPanelCols);
-    for (int64_t row = panel * kPanelCols; row < end; ++row) {
-      for (int64_t g = 0; g < n_groups_; ++g) {
-        const int64_t begin = g * group_, count = std::min(group_, cols_ - begin);
-        const Error error = RoundGroup(weight.Row(row).subspan(begin, count), row, g);
-        errors[panel].sum += error.sum;
-        errors[panel].count += error.count;
+absl::StatusOr<IntMatrix::Rounding> IntMatrix::RoundAll(const WeightRows& weight) {
+  std::vector<Rounding> strips(n_panels_);
+  HEED_RETURN_IF_ERROR(
+      ForEachStrip(weight, kPanelCols, [&](int64_t first, ConstMatrixRef rows) -> absl::Status {
+        return RoundStrip(first, rows, strips[first / kPanelCols]);
+      }));
+  Rounding all;
+  for (const Rounding& strip : strips) {
+    all.error += strip.error;
+    all.count += strip.count;
+    all.largest = std::max(all.largest, strip.largest);
+  }
+  return all;
+}
+
+// Group by group, so that the part of the panel which the rows share stays in the cache.
+absl::Status IntMatrix::RoundStrip(int64_t first, ConstMatrixRef rows, Rounding& result) {
+  std::vector<uint8_t> q(group_, static_cast<uint8_t>(zero()));
+  for (int64_t g = 0; g < n_groups_; ++g) {
+    const int64_t begin = g * group_, count = std::min(group_, cols_ - begin);
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      const absl::Span<const float> weights = rows.Row(r).subspan(begin, count);
+      const float largest = LargestOf(weights);
+      if (!std::isfinite(largest)) {
+        const int64_t k = begin + (&*std::find_if(weights.begin(), weights.end(), [](float w) {
+                            return !std::isfinite(w);
+                          }) - weights.data());
+        return absl::InvalidArgumentError(absl::StrCat("the weight at [", first + r, ", ", k,
+                                                       "] is ", rows.Row(r)[k],
+                                                       "; only finite weights can be quantised"));
       }
+      const Rounding group = RoundGroup(weights, largest, first + r, g, q.data());
+      result.error += group.error;
+      result.count += group.count;
+      result.largest = std::max(result.largest, std::fabs(largest));
     }
-  });
-  Error all;
-  for (const Error& error : errors) all.sum += error.sum, all.count += error.count;
-  return all.count > 0 ? all.sum / all.count : 0;
-}
-
-absl::Status IntMatrix::SetBlocks(const BlockMatrix& blocks) {
-  const int64_t block_bytes = BlockMatrix::BlockBytes(bits_);
-  std::vector<absl::Status> statuses(n_panels_);
-  ParallelFor(n_panels_, true, [&](int64_t panel) {
-    const int64_t end = std::min(rows_, (panel + 1) * kPanelCols);
-    for (int64_t row = panel * kPanelCols; row < end; ++row) {
-      const char* block = blocks.blocks.data() + row * blocks.row_bytes();
-      for (int64_t g = 0; g < n_groups_; ++g, block += block_bytes) {
-        uint16_t half = 0;
-        std::memcpy(&half, block, sizeof half);
-        if (!std::isfinite(HalfToFloat(half))) {
-          statuses[panel] = absl::InvalidArgumentError(
-              absl::StrCat("the scale of block ", g, " in row ", row, " is ", HalfToFloat(half)));
-          return;
-        }
-        scales_[ScaleIndex(panel, g, row % kPanelCols)] = half;
-        int q[BlockMatrix::kBlockValues];
-        ReadBlock(block, bits_, q);
-        SetGroup(row, g, q);
-      }
-    }
-  });
-  for (absl::Status& status : statuses) {
-    if (!status.ok()) return std::move(status);
   }
   return absl::OkStatus();
+}
+
+IntMatrix::Rounding IntMatrix::RoundGroup(absl::Span<const float> weights, float largest,
+                                          int64_t row, int64_t g, uint8_t* q) {
+  // Adding it leaves no place for a fraction: rounds to the nearest integer, ties to even.
+  constexpr float kRounder = 0x1.8p23f;
+  const float wanted = GroupScale(largest, bits_) / unit_;
+  const uint16_t half = FloatToHalf(std::clamp(wanted, -kLargestHalf, kLargestHalf));
+  const float scale = HalfToFloat(half) * unit_;
+  scales_[ScaleIndex(row / kPanelCols, g, row % kPanelCols)] = half;
+  const float divisor = scale == 0 ? HUGE_VALF : scale;
+  const float least = bits_ == 8 ? -127 : -8, most = bits_ == 8 ? 127 : 7;
+  const int zero = this->zero();
+  const auto n = static_cast<int64_t>(weights.size());
+  const float* const w = weights.data();
+  float error = 0;
+  int32_t count = 0;
+#pragma omp simd reduction(+ : error, count)
+  for (int64_t i = 0; i < n; ++i) {
+    float rounded = (w[i] / divisor + kRounder) - kRounder;
+    rounded = rounded < least ? least : rounded;
+    rounded = rounded > most ? most : rounded;
+    q[i] = static_cast<uint8_t>(static_cast<int32_t>(rounded) + zero);
+    const float amount = std::fabs(w[i]);
+    const float lost = std::fabs(scale * rounded - w[i]) / (amount > 0 ? amount : 1.0f);
+    error += lost < 1 ? lost : 1.0f;
+    count += amount > 0 ? 1 : 0;
+  }
+  SetGroup(row, g, q);
+  return {.error = error, .count = count};
+}
+
+absl::Status IntMatrix::SetBlocks(const BlockRows& blocks) {
+  const int64_t block_bytes = BlockRows::BlockBytes(bits_);
+  unit_ = 1;
+  return ForEachStrip(
+      blocks, kPanelCols, [&](int64_t first, absl::Span<const char> rows) -> absl::Status {
+        const auto count = static_cast<int64_t>(rows.size()) / blocks.row_bytes();
+        for (int64_t g = 0; g < n_groups_; ++g) {
+          for (int64_t r = 0; r < count; ++r) {
+            const char* const block = rows.data() + r * blocks.row_bytes() + g * block_bytes;
+            uint16_t half = 0;
+            std::memcpy(&half, block, sizeof half);
+            if (!std::isfinite(HalfToFloat(half))) {
+              return absl::InvalidArgumentError(absl::StrCat("the scale of block ", g, " in row ",
+                                                             first + r, " is ", HalfToFloat(half)));
+            }
+            scales_[ScaleIndex(first / kPanelCols, g, r)] = half;
+            uint8_t q[BlockRows::kBlockValues];
+            ReadBlock(block, bits_, q);
+            SetGroup(first + r, g, q);
+          }
+        }
+        return absl::OkStatus();
+      });
+}
+
+std::vector<absl::Span<char>> IntMatrix::storage() {
+  return {{reinterpret_cast<char*>(weights_.get()), static_cast<size_t>(n_panels_ * panel_bytes_)},
+          {reinterpret_cast<char*>(scales_.data()), scales_.size() * sizeof(uint16_t)},
+          {reinterpret_cast<char*>(&unit_), sizeof unit_}};
 }
 
 void IntMatrix::CopyRow(int64_t row, absl::Span<float> out) const {

@@ -9,12 +9,16 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "model/base/matrix.h"
 #include "model/kernels/backend.h"
 #include "model/kernels/int_kernels.h"
 
 namespace heed {
+
+// Part of Backend::packing: to be raised when what IntMatrix::storage holds changes its meaning.
+inline constexpr int kIntStorageVersion = 1;
 
 inline int64_t CeilDiv(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -42,14 +46,17 @@ class IntMatrix {
   const uint16_t* scales(int64_t p) const { return scales_.data() + ScaleIndex(p, 0, 0); }
   float unit() const { return unit_; }
 
-  // Rounds `weight` [rows, cols], finite. Returns the mean of min(1, |rounded - weight| / |weight|)
-  // over the weights that are not 0: near 1 where a few are so large that the others round to
-  // nothing.
-  double SetRounded(ConstMatrixRef weight);
+  // Rounds `weight` [rows, cols]; INVALID_ARGUMENT for a value that is not finite, naming its
+  // place. Returns the mean of min(1, |rounded - weight| / |weight|) over the weights that are not
+  // 0: near 1 where a few are so large that the others round to nothing.
+  absl::StatusOr<double> SetRounded(const WeightRows& weight);
 
   // The very weights of `blocks`, of the same shape and bits; the matrix has groups of
-  // BlockMatrix::kBlockValues. INVALID_ARGUMENT for a scale that is not finite, naming its place.
-  absl::Status SetBlocks(const BlockMatrix& blocks);
+  // BlockRows::kBlockValues. INVALID_ARGUMENT for a scale that is not finite, naming its place.
+  absl::Status SetBlocks(const BlockRows& blocks);
+
+  // All that it consists of, as Linear::storage says.
+  std::vector<absl::Span<char>> storage();
 
   // Row `row` as it is held.
   void CopyRow(int64_t row, absl::Span<float> out) const;
@@ -58,24 +65,29 @@ class IntMatrix {
   struct Free {
     void operator()(uint8_t* p) const { std::free(p); }
   };
-  struct Error {
-    double sum = 0, count = 0;
+  // What became of some weights.
+  struct Rounding {
+    double error = 0;   // the sum of min(1, |rounded - weight| / |weight|)
+    int64_t count = 0;  // of weights that are not 0
+    float largest = 0;  // of their amounts
   };
 
   int64_t ScaleIndex(int64_t panel, int64_t group, int64_t col) const {
     return (panel * n_groups_ + group) * kPanelCols + col;
   }
   uint8_t* Place(int64_t row, int64_t step) const;
-  void SetGroup(int64_t row, int64_t g, const int* q);
-  void FindUnit(ConstMatrixRef weight);
-  Error RoundGroup(absl::Span<const float> weights, int64_t row, int64_t g);
+  void SetGroup(int64_t row, int64_t g, const uint8_t* q);
+  bool SuitsUnit(float largest) const;
+  absl::StatusOr<Rounding> RoundAll(const WeightRows& weight);
+  absl::Status RoundStrip(int64_t first, ConstMatrixRef rows, Rounding& result);
+  Rounding RoundGroup(absl::Span<const float> weights, float largest, int64_t row, int64_t g,
+                      uint8_t* q);
 
   const int64_t rows_, cols_;
   const int bits_;
   const int64_t group_, n_groups_, n_panels_, panel_bytes_;
-  // Scales are kept divided by a power of two that brings the largest near 1: half precision has
-  // little room for small ones.
-  float unit_ = 1;
+  // Scales are kept divided by a power of two: half precision has little room for small ones.
+  float unit_;
   std::unique_ptr<uint8_t, Free> weights_;
   std::vector<uint16_t> scales_;  // [n_panels, n_groups, kPanelCols]
 };

@@ -18,6 +18,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "model/base/aligned_buffer.h"
+#include "model/base/status_macros.h"
+#include "model/kernels/weight_strips.h"
 
 namespace heed {
 namespace {
@@ -46,6 +49,12 @@ constexpr int64_t kProbeRows = 128;
 
 // Multiply-adds below which waking a team costs more than it saves: about 10 us of one core's work.
 constexpr int64_t kTeamWork = 512 * 1024;
+
+// Rows that are read at a time, and what is packed of them at a time: few rows, because those of
+// some widths all compete for the same lines of a cache.
+constexpr int64_t kFillRows = 64;
+constexpr int64_t kTileRows = 8;
+constexpr int64_t kTileCols = 16;
 
 // Runs what it encloses on the calling thread alone when `alone` is set. oneDNN asks OpenMP for its
 // team both when it plans and when it executes.
@@ -87,76 +96,89 @@ dnnl::matmul::primitive_desc MakeDescriptor(const memory::desc& src, const memor
 #endif
 }
 
-// Where element (k, n) of a packed [K, N] weight lies, from the blocked layout's description.
-class BlockedIndex {
- public:
-  explicit BlockedIndex(const memory::desc& desc) {
+// Where element (k, n) of a packed [K, N] weight lies: at k[k] + n[n], whatever blocks the layout
+// has, since each cuts up one of the two.
+struct PackedOffsets {
+  std::vector<int64_t> k, n;
+
+  PackedOffsets(const memory::desc& desc, int64_t in, int64_t out) : k(in), n(out) {
 #if DNNL_VERSION_MAJOR >= 3
     const memory::dims strides = desc.get_strides();
-    const memory::dims blocks = desc.get_inner_blks();
+    const memory::dims sizes = desc.get_inner_blks();
     const memory::dims dims = desc.get_inner_idxs();
-    for (size_t i = 0; i < blocks.size(); ++i)
-      inner_.push_back({static_cast<int>(dims[i]), blocks[i]});
-    offset0_ = desc.get_submemory_offset();
+    const int64_t offset0 = desc.get_submemory_offset();
+    const auto count = static_cast<int>(sizes.size());
 #else
     const auto& blocking = desc.data.format_desc.blocking;
     const int64_t* strides = blocking.strides;
-    for (int i = 0; i < blocking.inner_nblks; ++i) {
-      inner_.push_back({static_cast<int>(blocking.inner_idxs[i]), blocking.inner_blks[i]});
-    }
-    offset0_ = desc.data.offset0;
+    const int64_t* sizes = blocking.inner_blks;
+    const int64_t* dims = blocking.inner_idxs;
+    const int64_t offset0 = desc.data.offset0;
+    const int count = blocking.inner_nblks;
 #endif
-    for (int d = 0; d < 2; ++d) stride_[d] = strides[d];
+    const auto fill = [&](int dim, std::vector<int64_t>& offsets) {
+      for (size_t i = 0; i < offsets.size(); ++i) {
+        auto rest = static_cast<int64_t>(i);
+        int64_t block_stride = 1;
+        for (int block = count - 1; block >= 0; --block) {  // innermost first
+          if (dims[block] == dim) {
+            offsets[i] += rest % sizes[block] * block_stride;
+            rest /= sizes[block];
+          }
+          block_stride *= sizes[block];
+        }
+        offsets[i] += rest * strides[dim];
+      }
+    };
+    fill(0, k);
+    fill(1, n);
+    for (int64_t& offset : n) offset += offset0;
   }
-
-  int64_t Offset(int64_t k, int64_t n) const {
-    int64_t rest[2] = {k, n};
-    int64_t offset = offset0_;
-    int64_t block_stride = 1;
-    for (auto block = inner_.rbegin(); block != inner_.rend(); ++block) {
-      offset += rest[block->dim] % block->size * block_stride;
-      rest[block->dim] /= block->size;
-      block_stride *= block->size;
-    }
-    return offset + rest[0] * stride_[0] + rest[1] * stride_[1];
-  }
-
- private:
-  struct InnerBlock {
-    int dim;
-    int64_t size;
-  };
-  std::vector<InnerBlock> inner_;  // outermost first
-  int64_t stride_[2] = {0, 0};
-  int64_t offset0_ = 0;
 };
 
 class OneDnnLinear : public Linear {
  public:
-  OneDnnLinear(ConstMatrixRef weight, absl::Span<const float> bias)
-      : in_(weight.cols),
-        out_(weight.rows),
+  // Its memory has yet to be filled.
+  explicit OneDnnLinear(const LinearForm& form)
+      : form_(form),
+        in_(form.cols),
+        out_(form.rows),
         bias_desc_({1, out_}, memory::data_type::f32, memory::format_tag::ab),
-        has_bias_(!bias.empty()),
         weight_desc_(ProbeLayout()),
-        weight_(weight_desc_, CpuEngine()),
-        index_(weight_desc_),
+        storage_(static_cast<int64_t>(weight_desc_.get_size() / sizeof(float))),
+        weight_(weight_desc_, CpuEngine(), storage_.data()),
+        offsets_(weight_desc_, in_, out_),
         any_rows_(absl::StartsWith(implementation(), "brg")) {
-    const memory::desc given({in_, out_}, memory::data_type::f32, memory::dims{1, weight.stride});
-    memory source(given, CpuEngine(), const_cast<float*>(weight.data));
-    dnnl::stream stream(CpuEngine());
-    dnnl::reorder(source, weight_).execute(stream, source, weight_);
-    stream.wait();
-    if (has_bias_) {
-      bias_ = memory(bias_desc_, CpuEngine());
-      std::copy(bias.begin(), bias.end(), static_cast<float*>(bias_.get_data_handle()));
+    if (form.has_bias) bias_ = memory(bias_desc_, CpuEngine());
+  }
+
+  absl::Status Fill(const WeightRows& weight, absl::Span<const float> bias) {
+    // What fills up blocks must be 0.
+    const auto values = static_cast<size_t>(in_ * out_) * sizeof(float);
+    if (weight_desc_.get_size() > values) {
+      std::memset(weight_.get_data_handle(), 0, weight_desc_.get_size());
     }
+    std::copy(bias.begin(), bias.end(), Bias());
+    return ForEachStrip(weight, kFillRows, [this](int64_t first, ConstMatrixRef rows) {
+      FillStrip(first, rows);
+      return absl::OkStatus();
+    });
+  }
+
+  const LinearForm& form() const override { return form_; }
+  std::vector<absl::Span<char>> storage() override {
+    std::vector<absl::Span<char>> spans = {
+        {static_cast<char*>(weight_.get_data_handle()), weight_desc_.get_size()}};
+    if (form_.has_bias) {
+      spans.push_back({reinterpret_cast<char*>(Bias()), static_cast<size_t>(out_) * sizeof(float)});
+    }
+    return spans;
   }
 
   int64_t in_features() const override { return in_; }
   int64_t out_features() const override { return out_; }
   int64_t weight_bytes() const override {
-    return static_cast<int64_t>(weight_desc_.get_size()) + (has_bias_ ? out_ * int64_t{4} : 0);
+    return static_cast<int64_t>(weight_desc_.get_size()) + (form_.has_bias ? out_ * int64_t{4} : 0);
   }
 
   void Apply(ConstMatrixRef x, MatrixRef y, Write write) const override {
@@ -174,7 +196,8 @@ class OneDnnLinear : public Linear {
 
   void CopyWeightRow(int64_t row, absl::Span<float> out) const override {
     const float* packed = static_cast<const float*>(weight_.get_data_handle());
-    for (int64_t k = 0; k < in_; ++k) out[k] = packed[index_.Offset(k, row)];
+    packed += offsets_.n[row];
+    for (int64_t k = 0; k < in_; ++k) out[k] = packed[offsets_.k[k]];
   }
 
   std::string implementation() const {
@@ -183,6 +206,29 @@ class OneDnnLinear : public Linear {
 
  private:
   using Key = std::tuple<int64_t, int64_t, int64_t, Write>;  // rows, x stride, y stride
+
+  float* Bias() const {
+    return form_.has_bias ? static_cast<float*>(bias_.get_data_handle()) : nullptr;
+  }
+
+  void FillStrip(int64_t first, ConstMatrixRef rows) {
+    for (int64_t k = 0; k < in_; k += kTileCols) {
+      for (int64_t r = 0; r < rows.rows; r += kTileRows) {
+        FillTile(first, rows, r, std::min(rows.rows, r + kTileRows), k,
+                 std::min(in_, k + kTileCols));
+      }
+    }
+  }
+
+  void FillTile(int64_t first, ConstMatrixRef rows, int64_t r0, int64_t r1, int64_t k0,
+                int64_t k1) {
+    auto* const packed = static_cast<float*>(weight_.get_data_handle());
+    const int64_t* const n = offsets_.n.data() + first;
+    for (int64_t k = k0; k < k1; ++k) {
+      float* const to = packed + offsets_.k[k];
+      for (int64_t r = r0; r < r1; ++r) to[n[r]] = rows.data[r * rows.stride + k];
+    }
+  }
 
   // Rows of the next primitive when `left` rows are to be done; more than there are: some are to be
   // repeated.
@@ -210,8 +256,9 @@ class OneDnnLinear : public Linear {
       ops.append_sum(1.0f);
       attr.set_post_ops(ops);
     }
-    return MakeDescriptor(Strided(rows, in_, x_stride), weight, has_bias_ ? &bias_desc_ : nullptr,
-                          Strided(rows, out_, y_stride), attr);
+    return MakeDescriptor(Strided(rows, in_, x_stride), weight,
+                          form_.has_bias ? &bias_desc_ : nullptr, Strided(rows, out_, y_stride),
+                          attr);
   }
 
   const Plan& PlanFor(const Key& key) const ABSL_LOCKS_EXCLUDED(mutex_) {
@@ -237,7 +284,7 @@ class OneDnnLinear : public Linear {
         {DNNL_ARG_WEIGHTS, weight_},
         {DNNL_ARG_DST, memory(plan.dst, CpuEngine(), y.data)},
         {DNNL_ARG_SCRATCHPAD, memory(plan.scratch, CpuEngine(), aligned)}};
-    if (has_bias_) args.insert({DNNL_ARG_BIAS, bias_});
+    if (form_.has_bias) args.insert({DNNL_ARG_BIAS, bias_});
     dnnl::stream stream(CpuEngine());
     plan.primitive.execute(stream, args);
     stream.wait();
@@ -255,37 +302,51 @@ class OneDnnLinear : public Linear {
     for (int64_t r = 0; r < x.rows; ++r) std::copy_n(out.data() + r * out_, out_, y.Row(r).data());
   }
 
+  const LinearForm form_;
   const int64_t in_;
   const int64_t out_;
   const memory::desc bias_desc_;
-  const bool has_bias_;
   const memory::desc weight_desc_;  // packed
-  memory weight_;
+  AlignedBuffer storage_;
+  memory weight_;  // in storage_
   memory bias_;
-  const BlockedIndex index_;
+  const PackedOffsets offsets_;
   const bool any_rows_;  // a row's bits do not depend on how many are computed together
   mutable absl::Mutex mutex_;
   mutable std::map<Key, Plan> plans_ ABSL_GUARDED_BY(mutex_);  // entries never move or go
 };
 
+absl::StatusOr<std::unique_ptr<OneDnnLinear>> NewOneDnn(const LinearForm& form) {
+  try {
+    return std::make_unique<OneDnnLinear>(form);
+  } catch (const dnnl::error& e) {
+    const std::string message = absl::StrCat("oneDNN cannot pack a linear layer of ", form.rows,
+                                             " x ", form.cols, ": ", e.what());
+    return e.status == dnnl_out_of_memory ? absl::ResourceExhaustedError(message)
+                                          : absl::InternalError(message);
+  }
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Linear>> PackOneDnnLinear(ConstMatrixRef weight,
+absl::StatusOr<std::unique_ptr<Linear>> PackOneDnnLinear(const WeightRows& weight,
                                                          absl::Span<const float> bias) {
-  try {
-    return std::make_unique<OneDnnLinear>(weight, bias);
-  } catch (const dnnl::error& e) {
-    return absl::InternalError(absl::StrCat("oneDNN cannot pack a linear layer of ", weight.rows,
-                                            " x ", weight.cols, ": ", e.what()));
-  }
+  HEED_ASSIGN_OR_RETURN(
+      auto linear,
+      NewOneDnn({.rows = weight.rows, .cols = weight.cols, .has_bias = !bias.empty()}));
+  HEED_RETURN_IF_ERROR(linear->Fill(weight, bias));
+  return linear;
+}
+
+absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form) {
+  return NewOneDnn(form);
 }
 
 std::string DescribeOneDnn() {
   const dnnl_version_t* version = dnnl_version();
-  const std::vector<float> zeros(256 * 256, 0.0f);
   std::string implementation = "unusable";
   try {
-    implementation = OneDnnLinear({zeros.data(), 256, 256}, {}).implementation();
+    implementation = OneDnnLinear({.rows = 256, .cols = 256}).implementation();
   } catch (const dnnl::error&) {
   }
   return absl::StrCat("oneDNN ", version->major, ".", version->minor, ".", version->patch, " ",

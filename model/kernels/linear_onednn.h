@@ -6,15 +6,17 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "model/base/matrix.h"
 #include "model/kernels/backend.h"
 
 namespace heed {
 
 // Packs `weight` [out, in] into the layout that oneDNN likes best on this machine. `bias` [out] or
 // empty. oneDNN runs on the calling thread's OpenMP team.
-absl::StatusOr<std::unique_ptr<Linear>> PackOneDnnLinear(ConstMatrixRef weight,
+absl::StatusOr<std::unique_ptr<Linear>> PackOneDnnLinear(const WeightRows& weight,
                                                          absl::Span<const float> bias);
+
+// As Backend::NewLinear, for 32 bits.
+absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form);
 
 // The library's version and the implementation it chose for a typical layer, for logs:
 // "oneDNN 2.6.3 brg:avx512_core".

@@ -70,14 +70,34 @@ class QuantizedLinear : public Linear {
       : weight_(std::move(weight)),
         kernels_(*kernels),
         bias_(weight_.n_panels() * kPanelCols),
+        form_{.rows = weight_.rows(),
+              .cols = weight_.cols(),
+              .bits = weight_.bits(),
+              .group = weight_.group(),
+              .has_bias = !bias.empty()},
         x_stride_((CeilDiv(weight_.n_groups() * weight_.group(), 64) | 1) * 64) {
     std::copy(bias.begin(), bias.end(), bias_.begin());
+  }
+
+  // Its storage has yet to be filled.
+  QuantizedLinear(const LinearForm& form, const IntKernels* kernels)
+      : QuantizedLinear(IntMatrix(form.rows, form.cols, form.bits, form.group), {}, kernels) {
+    form_.has_bias = form.has_bias;
   }
 
   int64_t in_features() const override { return weight_.cols(); }
   int64_t out_features() const override { return weight_.rows(); }
   int64_t weight_bytes() const override {
     return weight_.bytes() + static_cast<int64_t>(bias_.size() * sizeof(float));
+  }
+
+  const LinearForm& form() const override { return form_; }
+  std::vector<absl::Span<char>> storage() override {
+    std::vector<absl::Span<char>> spans = weight_.storage();
+    if (form_.has_bias) {
+      spans.push_back({reinterpret_cast<char*>(bias_.data()), bias_.size() * sizeof(float)});
+    }
+    return spans;
   }
 
   void Apply(ConstMatrixRef x, MatrixRef y, Write write) const override {
@@ -240,46 +260,45 @@ class QuantizedLinear : public Linear {
     return unpacked;
   }
 
-  const IntMatrix weight_;
+  IntMatrix weight_;
   const IntKernels& kernels_;
   std::vector<float> bias_;  // [n_panels * kPanelCols]
+  LinearForm form_;
   // Of the rows of activations: odd multiples of 64 bytes, so that rows do not compete for the same
   // few sets of a cache.
   const int64_t x_stride_;
 };
 
-absl::Status CheckFinite(ConstMatrixRef weight) {
-  for (int64_t r = 0; r < weight.rows; ++r) {
-    for (int64_t k = 0; k < weight.cols; ++k) {
-      if (std::isfinite(weight.Row(r)[k])) continue;
-      return absl::InvalidArgumentError(absl::StrCat("the weight at [", r, ", ", k, "] is ",
-                                                     weight.Row(r)[k],
-                                                     "; only finite weights can be quantised"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(ConstMatrixRef weight,
+absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(const WeightRows& weight,
                                                             absl::Span<const float> bias,
                                                             const QuantizedFormat& format,
                                                             const IntKernels* kernels,
                                                             double* relative_error) {
-  HEED_RETURN_IF_ERROR(CheckFinite(weight));
   IntMatrix rounded(weight.rows, weight.cols, format.bits, format.group);
-  const double error = rounded.SetRounded(weight);
+  HEED_ASSIGN_OR_RETURN(const double error, rounded.SetRounded(weight));
   if (relative_error != nullptr) *relative_error = error;
   return std::make_unique<QuantizedLinear>(std::move(rounded), bias, kernels);
 }
 
-absl::StatusOr<std::unique_ptr<Linear>> PackBlockLinear(const BlockMatrix& blocks,
+absl::StatusOr<std::unique_ptr<Linear>> PackBlockLinear(const BlockRows& blocks,
                                                         absl::Span<const float> bias,
                                                         const IntKernels* kernels) {
-  IntMatrix weight(blocks.rows, blocks.cols, blocks.bits, BlockMatrix::kBlockValues);
+  IntMatrix weight(blocks.rows, blocks.cols, blocks.bits, BlockRows::kBlockValues);
   HEED_RETURN_IF_ERROR(weight.SetBlocks(blocks));
   return std::make_unique<QuantizedLinear>(std::move(weight), bias, kernels);
+}
+
+absl::StatusOr<std::unique_ptr<Linear>> NewQuantizedLinear(const LinearForm& form,
+                                                           const IntKernels* kernels) {
+  if ((form.bits != 8 && form.bits != 4) || form.rows < 1 || form.cols < 1 || form.group < 16 ||
+      form.group % 16 != 0 || form.group > kMostGroup) {
+    return absl::InvalidArgumentError(absl::StrCat("no linear layer has ", form.rows, " x ",
+                                                   form.cols, " weights of ", form.bits,
+                                                   " bits in groups of ", form.group));
+  }
+  return std::make_unique<QuantizedLinear>(form, kernels);
 }
 
 const IntKernels* IntKernelsFor(Isa isa) {

@@ -8,7 +8,6 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "model/base/cpu.h"
-#include "model/base/matrix.h"
 #include "model/kernels/backend.h"
 #include "model/kernels/int_kernels.h"
 
@@ -18,8 +17,9 @@ namespace heed {
 // features of an output feature. 8 bits: w = scale * q, q in [-127, 127]. 4 bits: q in [-8, 7].
 struct QuantizedFormat {
   int bits = 8;
-  int64_t group = 128;  // a multiple of 16, at most 65536
+  int64_t group = 128;  // a multiple of 16, at most kMostGroup
 };
+inline constexpr int64_t kMostGroup = 65536;
 
 // The group that weights of `bits` are rounded in unless a file says otherwise.
 constexpr int64_t RoundedGroup(int bits) {
@@ -33,7 +33,7 @@ constexpr int64_t RoundedGroup(int bits) {
 // The layer's rows are exact functions of the rounded weights and of activations rounded to 8 bits
 // with one scale for each group of a row: products are summed in 32-bit integers within a group,
 // and the groups in order.
-absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(ConstMatrixRef weight,
+absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(const WeightRows& weight,
                                                             absl::Span<const float> bias,
                                                             const QuantizedFormat& format,
                                                             const IntKernels* kernels,
@@ -41,9 +41,13 @@ absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(ConstMatrixRef weigh
 
 // The same with the very weights and scales of `blocks`. INVALID_ARGUMENT for a scale that is not
 // finite, naming its place.
-absl::StatusOr<std::unique_ptr<Linear>> PackBlockLinear(const BlockMatrix& blocks,
+absl::StatusOr<std::unique_ptr<Linear>> PackBlockLinear(const BlockRows& blocks,
                                                         absl::Span<const float> bias,
                                                         const IntKernels* kernels);
+
+// As Backend::NewLinear, for 8 and 4 bits.
+absl::StatusOr<std::unique_ptr<Linear>> NewQuantizedLinear(const LinearForm& form,
+                                                           const IntKernels* kernels);
 
 // The best kernels for this machine of those that `isa` has. They live for ever.
 const IntKernels* IntKernelsFor(Isa isa);

@@ -7,8 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "model/base/status_macros.h"
 #include "model/kernels/backend.h"
 #include "model/kernels/edited_attention.h"
+#include "model/kernels/int_matrix.h"
 #include "model/kernels/linear_quantized.h"
 
 namespace heed {
@@ -16,11 +19,22 @@ namespace {
 
 class ReferenceLinear : public Linear {
  public:
-  ReferenceLinear(ConstMatrixRef weight, absl::Span<const float> bias)
-      : in_(weight.cols), out_(weight.rows), bias_(bias.begin(), bias.end()) {
-    for (int64_t r = 0; r < weight.rows; ++r) {
-      weight_.insert(weight_.end(), weight.Row(r).begin(), weight.Row(r).end());
-    }
+  explicit ReferenceLinear(const LinearForm& form)
+      : form_(form),
+        in_(form.cols),
+        out_(form.rows),
+        weight_(in_ * out_),
+        bias_(form.has_bias ? out_ : 0) {}
+
+  absl::Status Fill(const WeightRows& weight, absl::Span<const float> bias) {
+    std::copy(bias.begin(), bias.end(), bias_.begin());
+    return weight.read(0, absl::MakeSpan(weight_));
+  }
+
+  const LinearForm& form() const override { return form_; }
+  std::vector<absl::Span<char>> storage() override {
+    return {{reinterpret_cast<char*>(weight_.data()), weight_.size() * sizeof(float)},
+            {reinterpret_cast<char*>(bias_.data()), bias_.size() * sizeof(float)}};
   }
 
   int64_t in_features() const override { return in_; }
@@ -45,10 +59,11 @@ class ReferenceLinear : public Linear {
   }
 
  private:
+  const LinearForm form_;
   const int64_t in_;
   const int64_t out_;
   std::vector<float> weight_;  // [out, in]
-  const std::vector<float> bias_;
+  std::vector<float> bias_;
 };
 
 double Act(Activation activation, double x) {
@@ -166,21 +181,33 @@ class ScalarBackend : public Backend {
  public:
   std::string name() const override { return "scalar reference"; }
 
-  absl::StatusOr<std::unique_ptr<Linear>> PackLinear(ConstMatrixRef weight,
+  absl::StatusOr<std::unique_ptr<Linear>> PackLinear(const WeightRows& weight,
                                                      absl::Span<const float> bias) const override {
-    return std::make_unique<ReferenceLinear>(weight, bias);
+    auto linear = std::make_unique<ReferenceLinear>(
+        LinearForm{.rows = weight.rows, .cols = weight.cols, .has_bias = !bias.empty()});
+    HEED_RETURN_IF_ERROR(linear->Fill(weight, bias));
+    return linear;
   }
 
-  absl::StatusOr<std::unique_ptr<Linear>> PackRounded(ConstMatrixRef weight,
+  absl::StatusOr<std::unique_ptr<Linear>> PackRounded(const WeightRows& weight,
                                                       absl::Span<const float> bias, int bits,
                                                       double* relative_error) const override {
     const QuantizedFormat format{.bits = bits, .group = RoundedGroup(bits)};
     return PackQuantizedLinear(weight, bias, format, &PortableIntKernels(), relative_error);
   }
 
-  absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(const BlockMatrix& blocks,
+  absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(const BlockRows& blocks,
                                                      absl::Span<const float> bias) const override {
     return PackBlockLinear(blocks, bias, &PortableIntKernels());
+  }
+
+  absl::StatusOr<std::unique_ptr<Linear>> NewLinear(const LinearForm& form) const override {
+    if (form.bits != 32) return NewQuantizedLinear(form, &PortableIntKernels());
+    return std::make_unique<ReferenceLinear>(form);
+  }
+
+  std::string packing() const override {
+    return absl::StrCat("reference, integers ", kIntStorageVersion);
   }
 
   void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,

@@ -3,6 +3,7 @@
 #define HEED_MODEL_TRANSFORMER_LANGUAGE_MODEL_H_
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -86,11 +87,26 @@ class LanguageModel {
                                Workspace* workspace) const = 0;
 };
 
+// How a model was loaded.
+struct LoadReport {
+  bool from_packed_copy = false;
+  bool made_packed_copy = false;
+};
+
 struct LanguageModelOptions {
   // The model's context window is the checkpoint's, but at most this.
   int64_t max_context = std::numeric_limits<int64_t>::max();
   // Models of the architecture "heed_mixing" are f32 always: they are small, and say so exactly.
   WeightFormat weights = WeightFormat::kF32;
+  // The path of a packed copy of the linear layers, for the next time. It is taken if it is of this
+  // very checkpoint, format and machine; if it is not, or damaged, or there is none, it is made,
+  // and a note says so or why it could not be. Empty, or a checkpoint without a digest: there is
+  // none. Mixing models have none either.
+  std::string packed_copy;
+  // Told how many of the parameters have been loaded, on the calling thread; begins anew when a
+  // packed copy turns out to be damaged. May be empty.
+  std::function<void(int64_t done, int64_t total)> progress;
+  LoadReport* report = nullptr;  // may be null
 };
 
 // Reads and packs all weights; the checkpoint is not needed afterwards, `backend` must outlive the

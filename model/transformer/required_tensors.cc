@@ -155,8 +155,8 @@ Held HowHeld(TensorUse use, DType stored, WeightFormat format) {
       break;
   }
   if (stored == DType::kF32 || stored == DType::kF16 || stored == DType::kBF16) return {};
-  if (stored == DType::kQ8_0) return {8, BlockMatrix::kBlockValues};
-  return stored == DType::kQ4_0 ? Held{4, BlockMatrix::kBlockValues} : rounded(8);
+  if (stored == DType::kQ8_0) return {8, BlockRows::kBlockValues};
+  return stored == DType::kQ4_0 ? Held{4, BlockRows::kBlockValues} : rounded(8);
 }
 
 int64_t RoundUp(int64_t value, int64_t to) {

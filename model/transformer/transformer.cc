@@ -401,8 +401,7 @@ ModelParts Transformer::FindParts() const {
 
 absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadTransformer(
     const Checkpoint& checkpoint, const Backend* backend, const LanguageModelOptions& options) {
-  HEED_ASSIGN_OR_RETURN(TransformerWeights weights,
-                        LoadWeights(checkpoint, *backend, options.weights));
+  HEED_ASSIGN_OR_RETURN(TransformerWeights weights, LoadWeights(checkpoint, *backend, options));
   ModelConfig config = checkpoint.config();
   config.context_window = std::min(config.context_window, options.max_context);
   return std::make_unique<const Transformer>(std::move(config), std::move(weights), backend);

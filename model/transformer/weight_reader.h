@@ -3,9 +3,11 @@
 #define HEED_MODEL_TRANSFORMER_WEIGHT_READER_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -14,6 +16,8 @@
 #include "model/base/aligned_buffer.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/kernels/backend.h"
+#include "model/transformer/layer_source.h"
+#include "model/transformer/pack_file.h"
 
 namespace heed {
 
@@ -33,13 +37,27 @@ struct LookupTable {
   void CopyRow(int64_t row, absl::Span<float> out) const;
 };
 
-// Errors are those of Checkpoint::ReadF32.
+// How a WeightReader goes about it.
+struct WeightReaderOptions {
+  WeightFormat format = WeightFormat::kF32;
+  bool input_major = false;  // linear weights are stored [in, out]
+
+  // Where packed layers come from instead, and where they are added; null: nowhere. Both outlive
+  // the reader.
+  PackReader* packed = nullptr;
+  PackWriter* copy = nullptr;
+
+  // Told how many parameters have been read so far, on the reader's thread; may be empty.
+  std::function<void(int64_t parameters)> progress;
+};
+
+// Reads layers in strips, so that hardly more than what is packed of them is in memory. Errors are
+// those of Checkpoint::ReadF32, and of a packed copy.
 class WeightReader {
  public:
-  // `input_major`: linear weights are stored [in, out].
   WeightReader(const Checkpoint& checkpoint, const Backend& backend,
-               WeightFormat format = WeightFormat::kF32, bool input_major = false)
-      : checkpoint_(checkpoint), backend_(backend), format_(format), input_major_(input_major) {}
+               WeightReaderOptions options = {})
+      : checkpoint_(checkpoint), backend_(backend), options_(std::move(options)) {}
 
   // A table or vector that stays as it is.
   absl::StatusOr<AlignedBuffer> Table(const std::string& name, std::vector<int64_t> shape);
@@ -74,38 +92,30 @@ class WeightReader {
   enum class Form { kF32, kRounded8, kRounded4, kBlocks8, kBlocks4 };
   static int BitsOf(Form form);
 
-  // Rows as they are stored.
-  struct BlockRows {
-    BlockRows(int bits, int64_t rows, int64_t cols)
-        : matrix{.bits = bits, .rows = rows, .cols = cols, .blocks = {}},
-          bytes(rows * matrix.row_bytes()) {
-      matrix.blocks = bytes;
-    }
-    BlockMatrix matrix;
-    std::vector<char> bytes;
+  // A layer to be made.
+  struct Request {
+    LayerSource source;
+    std::vector<std::string> bias_names;  // a tensor for each of the source's, or none
+    bool is_embedding = false;
   };
-
-  absl::Status Read(const std::string& name, absl::Span<const int64_t> shape,
-                    absl::Span<float> out);
-  absl::Status ReadRows(const std::string& name, int64_t rows, int64_t in, absl::Span<float> out);
-  Form FormOf(absl::Span<const std::string> names, bool is_embedding) const;
-  absl::Status ReadBlocks(const std::string& name, int64_t rows, int64_t first, BlockRows& out);
-  absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(const std::string& name,
-                                                     const BlockRows& blocks, Form form,
+  absl::Status ReadTable(const std::string& name, absl::Span<const int64_t> shape,
+                         absl::Span<float> out) const;
+  Form FormOf(const Request& request) const;
+  absl::StatusOr<std::unique_ptr<Linear>> Make(Request request);
+  absl::StatusOr<std::unique_ptr<Linear>> TakePacked(const Request& request, Form& form,
+                                                     double& lost);
+  absl::StatusOr<std::unique_ptr<Linear>> Pack(Request& request, Form& form, double& lost);
+  absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(const LayerSource& source, Form form,
                                                      absl::Span<const float> bias);
-  absl::StatusOr<std::unique_ptr<Linear>> PackF32(const std::string& name,
-                                                  const AlignedBuffer& weight, int64_t rows,
-                                                  int64_t in, Form form,
-                                                  absl::Span<const float> bias);
-  absl::StatusOr<std::unique_ptr<Linear>> PackWell(const std::string& name, ConstMatrixRef weight,
-                                                   Form& form, absl::Span<const float> bias);
-  void NoteBits(const std::string& name, int bits, int wanted_bits, double error);
+  absl::StatusOr<std::unique_ptr<Linear>> PackWell(const LayerSource& source, Form& form,
+                                                   absl::Span<const float> bias, double& lost);
+  void NoteBits(const std::string& name, int bits, int wanted_bits, double lost);
   void Count(const Linear& linear, Form form);
+  void CountRead(int64_t parameters);
 
   const Checkpoint& checkpoint_;
   const Backend& backend_;
-  const WeightFormat format_;
-  const bool input_major_;
+  const WeightReaderOptions options_;
   std::map<Form, int64_t> weights_in_;  // how many weights of linear layers are held in each form
   std::vector<std::string> notes_;
   int64_t parameter_count_ = 0;

@@ -7,7 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "model/base/status_macros.h"
+#include "model/checkpoint/safetensors.h"
 #include "model/transformer/architectures.h"
+#include "model/transformer/pack_file.h"
+#include "model/transformer/required_tensors.h"
 #include "model/transformer/weight_reader.h"
 
 namespace heed {
@@ -15,10 +18,9 @@ namespace {
 
 class WeightLoader {
  public:
-  WeightLoader(const Checkpoint& checkpoint, const Backend& backend, WeightFormat format,
-               const TensorNames& names)
-      : reader_(checkpoint, backend, format,
-                names.input_major && !checkpoint.config().output_major),
+  WeightLoader(const Checkpoint& checkpoint, const Backend& backend, const TensorNames& names,
+               WeightReaderOptions options)
+      : reader_(checkpoint, backend, std::move(options)),
         names_(names),
         config_(checkpoint.config()) {}
 
@@ -174,16 +176,86 @@ class WeightLoader {
   int64_t group_ = 0;  // of the layers that are being read
 };
 
+// Part of a packed copy's identity: to be raised when other layers are made of the same checkpoint.
+constexpr int kLayersVersion = 1;
+
+// A model's weights from its checkpoint, or as far as possible from a packed copy.
+class PackedLoader {
+ public:
+  PackedLoader(const Checkpoint& checkpoint, const Backend& backend, const TensorNames& names,
+               const LanguageModelOptions& options)
+      : checkpoint_(checkpoint),
+        backend_(backend),
+        names_(names),
+        options_(options),
+        path_(checkpoint.digest().empty() ? "" : options.packed_copy),
+        identity_{checkpoint.stamp(), checkpoint.digest(),
+                  absl::StrCat("layers ", kLayersVersion, ", format ",
+                               static_cast<int>(options.weights), ", ", backend.packing())} {}
+
+  absl::StatusOr<TransformerWeights> Load() {
+    if (path_.empty()) return LoadFrom(nullptr, nullptr);
+    absl::StatusOr<TransformerWeights> packed = LoadPacked();
+    if (packed.ok()) {
+      if (options_.report != nullptr) options_.report->from_packed_copy = true;
+      return packed;
+    }
+    auto copy = PackWriter::Create(path_, identity_);
+    HEED_ASSIGN_OR_RETURN(TransformerWeights weights,
+                          LoadFrom(nullptr, copy.ok() ? copy->get() : nullptr));
+    if (!absl::IsNotFound(packed.status())) {
+      weights.notes.push_back(absl::StrCat("was packed anew: ", packed.status().message()));
+    }
+    const absl::Status made = copy.ok() ? (*copy)->Finish() : copy.status();
+    if (made.ok()) {
+      if (options_.report != nullptr) options_.report->made_packed_copy = true;
+    } else {
+      weights.notes.push_back(absl::StrCat("has no packed copy: ", made.message()));
+    }
+    return weights;
+  }
+
+ private:
+  absl::StatusOr<TransformerWeights> LoadPacked() const {
+    HEED_ASSIGN_OR_RETURN(const auto reader, PackReader::Open(path_, identity_));
+    HEED_ASSIGN_OR_RETURN(TransformerWeights weights, LoadFrom(reader.get(), nullptr));
+    HEED_RETURN_IF_ERROR(reader->Finish());
+    return weights;
+  }
+
+  absl::StatusOr<TransformerWeights> LoadFrom(PackReader* packed, PackWriter* copy) const {
+    WeightReaderOptions options{
+        .format = options_.weights,
+        .input_major = names_.input_major && !checkpoint_.config().output_major,
+        .packed = packed,
+        .copy = copy};
+    if (options_.progress) {
+      HEED_ASSIGN_OR_RETURN(const auto tensors, RequiredTensors(checkpoint_.config()));
+      int64_t total = 0;
+      for (const RequiredTensor& tensor : tensors) total += ElementCount(tensor.shape);
+      options.progress = [this, total](int64_t done) { options_.progress(done, total); };
+    }
+    return WeightLoader(checkpoint_, backend_, names_, std::move(options)).Load();
+  }
+
+  const Checkpoint& checkpoint_;
+  const Backend& backend_;
+  const TensorNames& names_;
+  const LanguageModelOptions& options_;
+  const std::string path_;
+  const PackIdentity identity_;
+};
+
 }  // namespace
 
 absl::StatusOr<TransformerWeights> LoadWeights(const Checkpoint& checkpoint, const Backend& backend,
-                                               WeightFormat format) {
+                                               const LanguageModelOptions& options) {
   const TensorNames* names = FindTensorNames(checkpoint.config().architecture);
   if (names == nullptr) {
     return absl::UnimplementedError(absl::StrCat("heed cannot run the architecture \"",
                                                  checkpoint.config().architecture, "\""));
   }
-  return WeightLoader(checkpoint, backend, format, *names).Load();
+  return PackedLoader(checkpoint, backend, *names, options).Load();
 }
 
 }  // namespace heed

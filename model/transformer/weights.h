@@ -12,6 +12,7 @@
 #include "model/base/aligned_buffer.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/kernels/backend.h"
+#include "model/transformer/language_model.h"
 #include "model/transformer/weight_reader.h"
 
 namespace heed {
@@ -67,7 +68,7 @@ struct TransformerWeights {
 // Errors as Checkpoint::ReadF32; UNIMPLEMENTED for an architecture without a row in
 // architectures.h.
 absl::StatusOr<TransformerWeights> LoadWeights(const Checkpoint& checkpoint, const Backend& backend,
-                                               WeightFormat format);
+                                               const LanguageModelOptions& options);
 
 }  // namespace heed
 

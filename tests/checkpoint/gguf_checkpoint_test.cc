@@ -12,6 +12,7 @@
 #include "model/checkpoint/checkpoint.h"
 #include "tests/checkpoint/checkpoint_builder.h"
 #include "tests/checkpoint/gguf_builder.h"
+#include "tests/checkpoint/row_ranges.h"
 #include "tests/checkpoint/status_matchers.h"
 
 namespace heed {
@@ -99,9 +100,21 @@ TEST_F(GgufCheckpointTest, StoredBytesAreInTheSameOrder) {
     const std::vector<float> want = Read(*checkpoint, name, shape);
     std::vector<float> got(want.size());
     const absl::Span<char> bytes(reinterpret_cast<char*>(got.data()), 4 * got.size());
-    EXPECT_THAT(checkpoint->ReadStored(name, bytes), IsOk());
+    const RowRange all = RowRange::All(shape);
+    EXPECT_THAT(checkpoint->ReadStoredRows(name, all, bytes), IsOk());
     EXPECT_THAT(got, ElementsAreArray(want));
-    EXPECT_THAT(checkpoint->ReadStored(name, bytes.subspan(1)), IsError(kInvalid, "there is room"));
+    EXPECT_THAT(checkpoint->ReadStoredRows(name, all, bytes.subspan(1)),
+                IsError(kInvalid, "there is room"));
+  }
+}
+
+// Rows that the file has in another order, and rows that it has in that of the model.
+TEST_F(GgufCheckpointTest, AnyRowsAreThoseOfTheWholeTensor) {
+  const auto checkpoint = OpenOrDie(TinyGguf("llama"));
+  ASSERT_NE(checkpoint, nullptr);
+  for (const char* name : {"layers.1.self_attn.q_proj.weight", "layers.1.mlp.up_proj.weight",
+                           "layers.0.input_layernorm.weight"}) {
+    ExpectAnyRowsAreThoseOfTheWhole(*checkpoint, name);
   }
 }
 
@@ -224,7 +237,7 @@ TEST_F(GgufCheckpointTest, WrongQuestionsAreRefused) {
       checkpoint->ReadF32("wte.weight", {8, 11}, out),
       IsError(kInvalid, "m.gguf: tensor \"token_embd.weight\" has shape [11, 8], expected"));
   EXPECT_THAT(checkpoint->ReadF32("wte.weight", {11, 8}, out.subspan(1)),
-              IsError(kInvalid, "has 88 values, but there is room for 87"));
+              IsError(kInvalid, "take 88 values, but there is room for 87"));
   EXPECT_THAT(checkpoint->ReadF32("wxe.weight", {11, 8}, out),
               IsError(kNotFound, "m.gguf: has no tensor for \"wxe.weight\""));
 }

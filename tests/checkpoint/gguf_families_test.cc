@@ -432,8 +432,9 @@ TEST_F(GgufFamiliesTest, FusedProjectionsAreTheSame) {
         const std::vector<float> want = Read(*separate, name);
         EXPECT_EQ(Read(*fused, name), want) << architecture << " " << name;
         std::vector<float> stored(want.size());
-        EXPECT_THAT(fused->ReadStored(name, absl::MakeSpan(reinterpret_cast<char*>(stored.data()),
-                                                           4 * stored.size())),
+        EXPECT_THAT(fused->ReadStoredRows(
+                        name, RowRange::All(fused->Find(name)->shape),
+                        absl::MakeSpan(reinterpret_cast<char*>(stored.data()), 4 * stored.size())),
                     IsOk());
         EXPECT_EQ(stored, want) << architecture << " " << name;
       }

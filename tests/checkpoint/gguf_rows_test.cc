@@ -7,10 +7,15 @@
 namespace heed {
 namespace {
 
-// `rows` after it has been put in order.
-std::string Restored(const GgufRowOrder& order, std::string rows) {
-  RestoreRowOrder(order, absl::MakeSpan(rows.data(), rows.size()));
-  return rows;
+// `rows` of a file in the order of the model, put together from runs.
+std::string Restored(const GgufRowOrder& order, const std::string& rows) {
+  const auto count = static_cast<int64_t>(rows.size());
+  std::string restored;
+  while (static_cast<int64_t>(restored.size()) < count) {
+    const GgufRowRun run = FindRows(order, count, static_cast<int64_t>(restored.size()));
+    restored += rows.substr(static_cast<size_t>(run.first), static_cast<size_t>(run.count));
+  }
+  return restored;
 }
 
 TEST(GgufRowsTest, NothingMovesByDefault) {

@@ -15,6 +15,7 @@
 #include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/tensor_names.h"
 #include "tests/checkpoint/checkpoint_builder.h"
+#include "tests/checkpoint/row_ranges.h"
 #include "tests/checkpoint/status_matchers.h"
 
 namespace heed {
@@ -226,8 +227,17 @@ TEST(ReadF32Test, RoomMustBeThatOfTheShape) {
   for (const size_t room : {0, 7, 9}) {
     std::vector<float> values(room);
     EXPECT_THAT((*checkpoint)->ReadF32("ln_f.bias", {8}, absl::MakeSpan(values)),
-                IsError(kInvalid, "has 8 values, but there is room for"));
+                IsError(kInvalid, "take 8 values, but there is room for"));
   }
+}
+
+TEST(ReadRowsTest, AnyRowsAreThoseOfTheWholeTensor) {
+  const TestFolder folder;
+  WriteTinyModel(folder, "gpt2");
+  const auto checkpoint = OpenHuggingFaceFolder(folder.path());
+  ASSERT_THAT(checkpoint, IsOk());
+  ExpectAnyRowsAreThoseOfTheWhole(**checkpoint, "h.1.attn.c_attn.weight");
+  ExpectAnyRowsAreThoseOfTheWhole(**checkpoint, "ln_f.bias");
 }
 
 TEST(ReadF32Test, OtherTypesAreRefusedByName) {

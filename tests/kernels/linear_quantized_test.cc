@@ -37,7 +37,8 @@ std::vector<NamedKernels> KernelsOfThisMachine() {
 
 std::unique_ptr<Linear> Pack(const Matrix& weight, absl::Span<const float> bias,
                              const QuantizedFormat& format, const IntKernels* kernels) {
-  auto linear = PackQuantizedLinear(weight.ref(), bias, format, kernels);
+  auto linear = PackQuantizedLinear(
+      {weight.ref().rows, weight.ref().cols, RowsInMemory(weight.ref())}, bias, format, kernels);
   EXPECT_TRUE(linear.ok()) << linear.status();
   return *std::move(linear);
 }
@@ -181,26 +182,28 @@ TEST(LinearQuantizedTest, ExtremeWeightsKeepTheirScale) {
 
 TEST(LinearQuantizedTest, TheErrorOfRoundingIsThatOfATypicalWeight) {
   Matrix weight = RandomMatrix(64, 256, 1);
+  const auto error_of = [](const Matrix& of, int bits) {
+    double error = 0;
+    EXPECT_TRUE(PackQuantizedLinear({64, 256, RowsInMemory(of.ref())}, {}, {bits, 64},
+                                    &PortableIntKernels(), &error)
+                    .ok());
+    return error;
+  };
   for (int bits : {8, 4}) {
-    double error = 0, spiked_error = 0;
-    ASSERT_TRUE(
-        PackQuantizedLinear(weight.ref(), {}, {bits, 64}, &PortableIntKernels(), &error).ok());
+    const double error = error_of(weight, bits);
     EXPECT_GT(error, bits == 8 ? 0.005 : 0.08);
     EXPECT_LT(error, bits == 8 ? 0.06 : 0.4);
     Matrix spiked = weight;
     for (int64_t i = 0; i < 64 * 256; i += 16) spiked.values[i] = 1e4;
-    ASSERT_TRUE(
-        PackQuantizedLinear(spiked.ref(), {}, {bits, 64}, &PortableIntKernels(), &spiked_error)
-            .ok());
-    EXPECT_NEAR(spiked_error, 15.0 / 16, 0.01);
+    EXPECT_NEAR(error_of(spiked, bits), 15.0 / 16, 0.01);
   }
 }
 
 // Two rows of two blocks each, of known numbers.
-BlockMatrix Blocks(int bits, std::vector<char>& bytes) {
+std::vector<char> Blocks(int bits) {
   constexpr int64_t kBlocks = 4;
-  const int64_t block_bytes = BlockMatrix::BlockBytes(bits);
-  bytes.assign(kBlocks * block_bytes, 0);
+  const int64_t block_bytes = BlockRows::BlockBytes(bits);
+  std::vector<char> bytes(kBlocks * block_bytes);
   for (int64_t b = 0; b < kBlocks; ++b) {
     const uint16_t scale = FloatToHalf(0.25f * static_cast<float>(b + 1));
     std::memcpy(&bytes[b * block_bytes], &scale, sizeof scale);
@@ -208,41 +211,49 @@ BlockMatrix Blocks(int bits, std::vector<char>& bytes) {
       bytes[b * block_bytes + i] = static_cast<char>(37 * i + 11 * b - 128);
     }
   }
-  return {.bits = bits, .rows = 2, .cols = 64, .blocks = bytes};
+  return bytes;
+}
+
+absl::StatusOr<std::unique_ptr<Linear>> PackBytes(int bits, const std::vector<char>& bytes) {
+  const int64_t row_bytes = 2 * BlockRows::BlockBytes(bits);
+  return PackBlockLinear({bits, 2, 64,
+                          [&](int64_t first, absl::Span<char> out) {
+                            std::copy_n(bytes.data() + first * row_bytes, out.size(), out.data());
+                            return absl::OkStatus();
+                          }},
+                         {}, &PortableIntKernels());
 }
 
 // What ggml's formats say of a block's value i.
-float BlockValue(const BlockMatrix& matrix, int64_t row, int64_t i) {
-  const int64_t block_bytes = BlockMatrix::BlockBytes(matrix.bits), b = row * 2 + i / 32;
-  const char* const block = matrix.blocks.data() + b * block_bytes;
+float BlockValue(int bits, const std::vector<char>& bytes, int64_t row, int64_t i) {
+  const int64_t b = row * 2 + i / 32;
+  const char* const block = bytes.data() + b * BlockRows::BlockBytes(bits);
   const float scale = 0.25f * static_cast<float>(b + 1);
   const int64_t at = i % 32;
-  if (matrix.bits == 8) return scale * static_cast<float>(static_cast<int8_t>(block[2 + at]));
+  if (bits == 8) return scale * static_cast<float>(static_cast<int8_t>(block[2 + at]));
   const auto both = static_cast<uint8_t>(block[2 + at % 16]);
   return scale * static_cast<float>((at < 16 ? both & 15 : both >> 4) - 8);
 }
 
 TEST(LinearQuantizedTest, BlocksKeepTheirValues) {
   for (int bits : {8, 4}) {
-    std::vector<char> bytes;
-    const BlockMatrix blocks = Blocks(bits, bytes);
-    const auto layer = PackBlockLinear(blocks, {}, &PortableIntKernels());
+    const std::vector<char> bytes = Blocks(bits);
+    const auto layer = PackBytes(bits, bytes);
     ASSERT_TRUE(layer.ok()) << layer.status();
     std::vector<float> row(64);
     for (int64_t r = 0; r < 2; ++r) {
       (*layer)->CopyWeightRow(r, absl::MakeSpan(row));
       for (int64_t i = 0; i < 64; ++i)
-        EXPECT_EQ(row[i], BlockValue(blocks, r, i)) << r << ", " << i;
+        EXPECT_EQ(row[i], BlockValue(bits, bytes, r, i)) << r << ", " << i;
     }
   }
 }
 
 TEST(LinearQuantizedTest, RefusesBlocksWithoutAFiniteScale) {
-  std::vector<char> bytes;
-  const BlockMatrix blocks = Blocks(8, bytes);
+  std::vector<char> bytes = Blocks(8);
   const uint16_t infinity = 0x7c00;
-  std::memcpy(&bytes[3 * BlockMatrix::BlockBytes(8)], &infinity, sizeof infinity);
-  const absl::Status status = PackBlockLinear(blocks, {}, &PortableIntKernels()).status();
+  std::memcpy(&bytes[3 * BlockRows::BlockBytes(8)], &infinity, sizeof infinity);
+  const absl::Status status = PackBytes(8, bytes).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), testing::HasSubstr("block 1 in row 1 is inf"));
 }
@@ -287,7 +298,8 @@ TEST(LinearQuantizedTest, ActivationsThatAreNotFiniteSpoilTheirRowAndNoOther) {
 TEST(LinearQuantizedTest, RefusesWeightsThatAreNotFinite) {
   Matrix weight = RandomMatrix(4, 20, 1);
   weight.values[2 * 20 + 7] = std::numeric_limits<float>::infinity();
-  const auto layer = PackQuantizedLinear(weight.ref(), {}, {8, 32}, &PortableIntKernels());
+  const auto layer =
+      PackQuantizedLinear({4, 20, RowsInMemory(weight.ref())}, {}, {8, 32}, &PortableIntKernels());
   EXPECT_EQ(layer.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(layer.status().message()), testing::HasSubstr("[2, 7] is inf"));
 }

@@ -11,7 +11,7 @@ namespace {
 
 std::unique_ptr<Linear> Pack(const Backend* backend, const Matrix& weight,
                              absl::Span<const float> bias) {
-  auto linear = backend->PackLinear(weight.ref(), bias);
+  auto linear = backend->PackMatrix(weight.ref(), bias);
   EXPECT_TRUE(linear.ok()) << linear.status();
   return std::move(linear).value();
 }

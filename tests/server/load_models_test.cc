@@ -156,5 +156,71 @@ TEST_F(LoadModelsTest, AModelOfTheFolderCannotHaveTheNameOfAGivenOne) {
                     HasSubstr((dir / "whole").string())));
 }
 
+// A log of a model's loading on a clock of its own.
+class LoadLogTest : public testing::Test {
+ protected:
+  std::vector<std::string> lines_;
+  absl::Time time_ = absl::UnixEpoch();
+  const std::function<void(absl::string_view)> write_ = [this](absl::string_view line) {
+    lines_.emplace_back(line);
+  };
+  const LoadLog::Clock clock_ = [this] { return time_; };
+};
+
+TEST_F(LoadLogTest, NothingIsSaidOfAQuickModel) {
+  LoadLog log("tiny", write_, clock_);
+  time_ += absl::Milliseconds(900);
+  log.Progress("loading", 1, 2);
+  log.Finish(1000, {});
+  EXPECT_THAT(lines_, IsEmpty());
+}
+
+TEST_F(LoadLogTest, ASlowModelIsToldOfEveryTwoSecondsAndAtTheEnd) {
+  LoadLog log("large", write_, clock_);
+  for (int64_t tenths = 1; tenths <= 45; ++tenths) {
+    time_ += absl::Milliseconds(100);
+    log.Progress(tenths < 20 ? "checking" : "loading", tenths * 100000000, 4500000000);
+  }
+  log.Finish(9000000000, {.made_packed_copy = true});
+  EXPECT_THAT(lines_,
+              ElementsAre("loading large: 44 % of 4500 M parameters",
+                          "loading large: 88 % of 4500 M parameters",
+                          "loaded large in 4.5 s: 9.00 GB of weights at 2.00 GB/s; the next start "
+                          "has a packed copy"));
+}
+
+TEST_F(LoadLogTest, CheckingIsOfBytes) {
+  LoadLog log("large", write_, clock_);
+  time_ += absl::Seconds(3);
+  log.Progress("checking", 500000000, 4500000000);
+  log.Finish(3000000000, {.from_packed_copy = true});
+  EXPECT_THAT(lines_, ElementsAre("checking large: 11 % of 4.5 GB",
+                                  "loaded large in 3.0 s: 3.00 GB of weights at 1.00 GB/s, from "
+                                  "the packed copy"));
+}
+
+// A server that starts again finds the copy, and one whose checkpoint has changed makes another.
+TEST_F(LoadModelsTest, PackedCopiesAreFoundAgainAndFollowTheCheckpoint) {
+  const TestFolder copies;
+  config_.models = {{"whole", whole_.path()}};
+  config_.pack_cache = copies.File("packed");
+  const auto report = [&] {
+    const auto loaded = LoadModels(config_);
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_THAT(loaded->warnings.size(), testing::Le(1));
+    return loaded->registry.models().front()->report;
+  };
+  EXPECT_TRUE(report().made_packed_copy);
+  EXPECT_TRUE(report().from_packed_copy);
+  config_.models.front().name = "other";
+  EXPECT_TRUE(report().made_packed_copy);
+  config_.models.front().name = "whole";
+  std::vector<TestTensor> tensors = TinyTensors("llama");
+  tensors.front() = RandomTensor(tensors.front().name, "F32", {11, 8}, 77);
+  WriteWeights(whole_, tensors);
+  EXPECT_TRUE(report().made_packed_copy);
+  EXPECT_TRUE(report().from_packed_copy);
+}
+
 }  // namespace
 }  // namespace heed

@@ -18,14 +18,16 @@ class ForwardingCheckpoint : public Checkpoint {
   absl::Status Check(absl::string_view name, absl::Span<const int64_t> shape) const override {
     return checkpoint_.Check(name, shape);
   }
-  absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
-                       absl::Span<float> out) const override {
-    return checkpoint_.ReadF32(name, shape, out);
+  absl::Status ReadRows(absl::string_view name, absl::Span<const int64_t> shape, RowRange rows,
+                        absl::Span<float> out) const override {
+    return checkpoint_.ReadRows(name, shape, rows, out);
   }
-  absl::Status ReadStored(absl::string_view name, absl::Span<char> out) const override {
-    return checkpoint_.ReadStored(name, out);
+  absl::Status ReadStoredRows(absl::string_view name, RowRange rows,
+                              absl::Span<char> out) const override {
+    return checkpoint_.ReadStoredRows(name, rows, out);
   }
   const std::string& digest() const override { return checkpoint_.digest(); }
+  const std::string& stamp() const override { return checkpoint_.stamp(); }
   DType dtype() const override { return checkpoint_.dtype(); }
   const std::string& tokenizer_json() const override { return checkpoint_.tokenizer_json(); }
 

@@ -99,7 +99,7 @@ class Head {
     const std::vector<float> weight = Read(name + ".weight", {out, width});
     const std::vector<float> bias =
         bias_name.empty() ? std::vector<float>() : Read(bias_name, {out});
-    const auto linear = ReferenceBackend()->PackLinear({weight.data(), out, width}, bias);
+    const auto linear = ReferenceBackend()->PackMatrix({weight.data(), out, width}, bias);
     std::vector<float> y(Rows(x) * out);
     (*linear)->Apply({x.data(), Rows(x), width}, {y.data(), Rows(x), out});
     return y;

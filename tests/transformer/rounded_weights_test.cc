@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/tokenizer/tokenizer.h"
+#include "tests/checkpoint/checkpoint_builder.h"
 #include "tests/transformer/forwarding_checkpoint.h"
 #include "tests/transformer/model_testing.h"
 
@@ -162,9 +163,9 @@ class SpikedCheckpoint final : public ForwardingCheckpoint {
   SpikedCheckpoint(const Checkpoint& checkpoint, std::string name)
       : ForwardingCheckpoint(checkpoint), name_(std::move(name)) {}
 
-  absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
-                       absl::Span<float> out) const override {
-    const absl::Status status = ForwardingCheckpoint::ReadF32(name, shape, out);
+  absl::Status ReadRows(absl::string_view name, absl::Span<const int64_t> shape, RowRange rows,
+                        absl::Span<float> out) const override {
+    const absl::Status status = ForwardingCheckpoint::ReadRows(name, shape, rows, out);
     if (status.ok() && name == name_) {
       for (size_t i = 0; i < out.size(); i += 32) out[i] = 40 * (i % 64 == 0 ? 1 : -1);
     }
@@ -175,11 +176,12 @@ class SpikedCheckpoint final : public ForwardingCheckpoint {
   const std::string name_;
 };
 
-std::unique_ptr<const LanguageModel> LoadSpiked(const std::string& tensor, WeightFormat weights) {
+std::unique_ptr<const LanguageModel> LoadSpiked(const std::string& tensor, WeightFormat weights,
+                                                const std::string& packed_copy = "") {
   const auto checkpoint = OpenCheckpoint(GoldenFolder("llama-gqa-f32"));
   EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
   auto model = LoadLanguageModel(SpikedCheckpoint(**checkpoint, tensor), DefaultBackend(),
-                                 {.weights = weights});
+                                 {.weights = weights, .packed_copy = packed_copy});
   EXPECT_TRUE(model.ok()) << model.status();
   return *std::move(model);
 }
@@ -191,6 +193,10 @@ TEST(RoundedWeightsTest, ALayerThatWouldLoseTooMuchIsHeldInMoreBits) {
     EXPECT_THAT(model->notes(),
                 ElementsAre(HasSubstr(absl::StrCat("holds ", kTensor, " in 32 bits: "))));
     EXPECT_EQ(model->compute_dtype(), weights == WeightFormat::kInt8 ? "INT8" : "INT4");
+    const TestFolder folder;
+    for (int time = 0; time < 2; ++time) {
+      EXPECT_EQ(LoadSpiked(kTensor, weights, folder.File("copy"))->notes(), model->notes());
+    }
   }
   EXPECT_THAT(LoadSpiked("no.such.tensor", WeightFormat::kInt4)->notes(), IsEmpty());
 }
