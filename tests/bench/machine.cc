@@ -266,6 +266,10 @@ int64_t ResidentBytes() {
   return KilobytesField("/proc/self/status", "VmRSS:") * 1024;
 }
 
+int64_t PeakResidentBytes() {
+  return KilobytesField("/proc/self/status", "VmHWM:") * 1024;
+}
+
 int64_t AvailableBytes() {
   return KilobytesField("/proc/meminfo", "MemAvailable:") * 1024;
 }

@@ -22,8 +22,9 @@ enum class Arithmetic {
 // each.
 std::vector<double> MeasureMultiplyAdds(Arithmetic arithmetic, double seconds, int repetitions);
 
-int64_t ResidentBytes();   // of this process
-int64_t AvailableBytes();  // that the machine could still give out
+int64_t ResidentBytes();      // of this process
+int64_t PeakResidentBytes();  // the most that this process ever had
+int64_t AvailableBytes();     // that the machine could still give out
 
 }  // namespace heed::bench
 

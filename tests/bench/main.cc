@@ -25,6 +25,7 @@
 #include "model/transformer/language_model.h"
 #include "server/config.h"
 #include "tests/bench/engine_bench.h"
+#include "tests/bench/load_bench.h"
 #include "tests/bench/local_server.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/measure.h"
@@ -108,18 +109,13 @@ std::string Describe(const Checkpoint& checkpoint, const LanguageModel& model) {
 }
 
 absl::Status BenchModel(const Settings& settings, Report* report) {
-  const int64_t resident_before = ResidentBytes();
-  HEED_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint, OpenCheckpoint(settings.folder));
-  HEED_ASSIGN_OR_RETURN(
-      const std::unique_ptr<const LanguageModel> model,
-      LoadLanguageModel(*checkpoint, DefaultBackend(), {.weights = settings.weights}));
-  report->model = Describe(*checkpoint, *model);
-  checkpoint.reset();
-  const double loaded = static_cast<double>(ResidentBytes() - resident_before) / 1e6;
-  const double packed = static_cast<double>(model->weight_bytes()) / 1e6;
-  Append({Summarise("memory: packed weights", "MB", {packed}),
-          Summarise("memory: more resident once loaded", "MB", {loaded})},
-         report);
+  Announce("loading");
+  HEED_ASSIGN_OR_RETURN(LoadedModel loaded,
+                        BenchLoad(settings.folder, settings.weights, settings.repetitions));
+  const std::unique_ptr<const LanguageModel> model = std::move(loaded.model);
+  report->model = Describe(*loaded.checkpoint, *model);
+  loaded.checkpoint.reset();
+  Append(std::move(loaded.measurements), report);
   const Roof roof = MeasureRoof(settings, *model, report);
   Announce("the engine");
   HEED_ASSIGN_OR_RETURN(std::vector<Measurement> engine,
