@@ -242,9 +242,9 @@ class Backend {
                                int64_t first_position, KvPages pages) const = 0;
 
   // output = softmax(scale * q k^T) v for every slice and head, the scores changed as the shape
-  // says, and edited rows as their editor does besides. Watched rows go to the slice's sink: the
-  // very weights that multiply the values. Rows that nobody watches exist only in per-thread
-  // scratch.
+  // says, and edited rows as their editor does besides. Watched rows go to the slice's sink: made
+  // again from the same scores, their maximum and their sum, they cost what is asked for, and are
+  // the weights that multiplied the values but for the last digit. No other row exists as a whole.
   virtual void Attend(const AttentionShape& shape,
                       absl::Span<const AttentionSlice> slices) const = 0;
 };

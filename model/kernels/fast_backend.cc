@@ -53,41 +53,66 @@ ActivationCode CodeOf(Activation activation) {
   return ActivationCode::kRelu;
 }
 
-// One tile of attention work: some rows of one head of one slice.
+// One tile of attention work: some query positions of one slice, with some of the heads that share
+// keys and values.
 struct Tile {
   const AttentionSlice* slice;
-  int head;
-  int64_t row;
-  int64_t rows;
+  int64_t head;  // the first
+  int64_t heads;
+  int64_t row;  // of the slice's queries
+  int64_t positions;
 };
 
+// Those with the most keys come first, so that no thread is left with one at the end.
 void MakeTiles(const AttentionShape& shape, absl::Span<const AttentionSlice> slices,
                std::vector<Tile>& tiles) {
+  const int64_t group = shape.n_heads / shape.n_kv_heads;
+  const int64_t heads = std::min(group, kMaxTileRows);
+  const int64_t positions = kMaxTileRows / heads;
   tiles.clear();
   for (const AttentionSlice& slice : slices) {
-    for (int head = 0; head < shape.n_heads; ++head) {
-      for (int64_t row = 0; row < slice.query.rows; row += kMaxTileRows) {
-        tiles.push_back({&slice, head, row, std::min(kMaxTileRows, slice.query.rows - row)});
+    for (int64_t end = slice.query.rows; end > 0; end -= positions) {
+      const int64_t row = std::max<int64_t>(0, end - positions);
+      for (int64_t kv_head = 0; kv_head < shape.n_kv_heads; ++kv_head) {
+        for (int64_t h = 0; h < group; h += heads) {
+          tiles.push_back(
+              {&slice, kv_head * group + h, std::min(heads, group - h), row, end - row});
+        }
       }
     }
   }
 }
 
-// Hands the watched rows of a finished tile to the slice's sink.
-void Report(const Tile& tile, const AttentionTileArgs& args, bool causal) {
+// The rows of one head that are watched, in a finished tile, to the slice's sink.
+void ReportHead(const Tile& tile, const AttentionTileArgs& args, const IsaKernels& kernels,
+                int64_t h, bool causal) {
   const AttentionRows& watched = tile.slice->watched;
-  if (watched.empty() || !std::binary_search(watched.heads.begin(), watched.heads.end(), tile.head))
-    return;
+  const int head = static_cast<int>(tile.head + h);
   const int64_t first = tile.slice->first_position + tile.row;
+  thread_local AlignedBuffer weights;
+  weights.Grow((args.key_limit + kPageTokens - 1) / kPageTokens * kPageTokens);
   auto query = std::lower_bound(watched.queries.begin(), watched.queries.end(), first);
-  for (; query != watched.queries.end() && *query < first + tile.rows; ++query) {
-    if (IsEdited(*tile.slice, tile.head, *query)) continue;
-    const int64_t r = *query - first;
-    float* const weights = args.weights + r * args.weights_stride;
-    const int64_t end = KeyEnd(args, r), reported = causal ? end : args.key_limit;
-    std::fill_n(weights, FirstKey(args, r), 0.0f);
-    std::fill_n(weights + end, reported - end, 0.0f);
-    tile.slice->sink->OnRow(tile.head, *query, {weights, static_cast<size_t>(reported)});
+  for (; query != watched.queries.end() && *query < first + tile.positions; ++query) {
+    if (IsEdited(*tile.slice, head, *query)) continue;
+    const int64_t p = *query - first;
+    const int64_t begin = FirstKey(args, p), end = KeyEnd(args, p);
+    const int64_t reported = causal ? end : args.key_limit;
+    kernels.attention_weights(args, p * args.heads + h, weights.data());
+    std::fill_n(weights.data(), begin, 0.0f);
+    std::fill_n(weights.data() + end, reported - end, 0.0f);
+    tile.slice->sink->OnRow(head, *query, {weights.data(), static_cast<size_t>(reported)});
+  }
+}
+
+void Report(const Tile& tile, const AttentionTileArgs& args, const IsaKernels& kernels,
+            bool causal) {
+  const AttentionRows& watched = tile.slice->watched;
+  if (watched.empty()) return;
+  for (int64_t h = 0; h < tile.heads; ++h) {
+    const int head = static_cast<int>(tile.head + h);
+    if (std::binary_search(watched.heads.begin(), watched.heads.end(), head)) {
+      ReportHead(tile, args, kernels, h, causal);
+    }
   }
 }
 
@@ -254,32 +279,30 @@ class FastBackend : public Backend {
 
   void RunTile(const AttentionShape& shape, const Tile& tile) const {
     const AttentionSlice& slice = *tile.slice;
-    const int64_t keys = slice.first_position + slice.query.rows;
-    const int64_t stride = (keys + kPageTokens - 1) / kPageTokens * kPageTokens;
     thread_local AlignedBuffer scratch;
-    scratch.Grow(stride * kMaxTileRows);
-
+    scratch.Grow(AttentionScratchFloats(shape.head_dim));
     const int64_t kv_head = tile.head / (shape.n_heads / shape.n_kv_heads);
     const int64_t head_floats = shape.head_dim * kPageTokens;
+    const int64_t offset = tile.head * shape.head_dim;
     AttentionTileArgs args;
-    args.query = slice.query.Row(tile.row).data() + int64_t{tile.head} * shape.head_dim;
+    args.query = slice.query.Row(tile.row).data() + offset;
     args.query_stride = slice.query.stride;
-    args.output = slice.output.Row(tile.row).data() + int64_t{tile.head} * shape.head_dim;
+    args.output = slice.output.Row(tile.row).data() + offset;
     args.output_stride = slice.output.stride;
     args.pages = slice.pages.data();
     args.key_offset = kv_head * head_floats;
     args.value_offset = (shape.n_kv_heads + kv_head) * head_floats;
-    args.rows = tile.rows;
+    args.positions = tile.positions;
+    args.heads = tile.heads;
     args.query_position = slice.first_position + tile.row;
-    SetVisibleKeys(shape, keys, args);
+    SetVisibleKeys(shape, slice.first_position + slice.query.rows, args);
     args.head_dim = shape.head_dim;
     args.scale = shape.scale;
     args.soft_cap = shape.soft_cap;
-    args.slope = shape.slopes.empty() ? 0.0f : shape.slopes[tile.head];
-    args.weights = scratch.data();
-    args.weights_stride = stride;
+    args.slopes = shape.slopes.empty() ? nullptr : shape.slopes.data() + tile.head;
+    args.scratch = scratch.data();
     kernels_.attention_tile(args);
-    Report(tile, args, shape.causal);
+    Report(tile, args, kernels_, shape.causal);
   }
 
   const Isa isa_;

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "model/kernels/isa_kernels.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 constexpr int64_t kLanes = 16;  // of F32x16, and tokens of a page
 
-// Sum and maximum of the lanes, as a fixed tree.
+// Sum of the lanes, as a fixed tree.
 inline float ReduceAdd(F32x16 v) {
   float lane[kLanes];
   v.Store(lane);
@@ -24,14 +25,6 @@ inline float ReduceAdd(F32x16 v) {
     for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
   }
   return lane[0];
-}
-
-inline float ReduceMax(F32x16 v) {
-  float lane[kLanes];
-  v.Store(lane);
-  float max = lane[0];
-  for (int i = 1; i < kLanes; ++i) max = lane[i] > max ? lane[i] : max;
-  return max;
 }
 
 // e^x within 2 units in the last place for x in [-87.3, 88]; below that, e^-87.3, the smallest
@@ -53,6 +46,12 @@ inline F32x16 Exp(F32x16 x) {
   p = MulAdd(p, r, F32x16::Broadcast(1.0f));
   p = MulAdd(p, r, F32x16::Broadcast(1.0f));
   return p * Pow2(n);
+}
+
+inline float Exp(float x) {
+  float lanes[kLanes];
+  Exp(F32x16::Broadcast(x)).Store(lanes);
+  return lanes[0];
 }
 
 // Accurate in relative terms on both sides: e^-|x| never overflows.
@@ -216,49 +215,90 @@ void RotateKernel(float* x, const float* cos, const float* sin, int64_t half) {
   }
 }
 
-// Scaled scores of kRows queries against kPages pages from `page` on, into args.weights.
+// Registers that hold sums, of the most rows and of fewer: F32x16s for each of kRows rows.
+template <int kRows>
+constexpr int VectorsPerRow() {
+  return kRows * 4 <= kSumVectors ? 4 : kRows * 2 <= kSumVectors ? 2 : 1;
+}
+
+// What lies in a tile's scratch.
+struct AttentionScratch {
+  int64_t padded_dim;
+  float* query;   // [rows / kRowBlock, head_dim, kRowBlock], scaled
+  float* mixed;   // [rows, padded_dim]: values weighted by e^(score - max)
+  float* sums;    // [rows, kLanes]: of e^(score - max), in parts
+  float* max;     // [rows]: the largest score so far
+  float* scores;  // [kRowBlock, kKeyTile], then e^(score - max)
+
+  explicit AttentionScratch(const AttentionTileArgs& args)
+      : padded_dim((args.head_dim + kLanes - 1) / kLanes * kLanes),
+        query(args.scratch),
+        mixed(query + kMaxTileRows * padded_dim),
+        sums(mixed + kMaxTileRows * padded_dim),
+        max(sums + kMaxTileRows * kLanes),
+        scores(max + kMaxTileRows * kLanes) {}
+};
+
+inline const float* QueryOf(const AttentionTileArgs& args, int64_t r) {
+  return args.query + r / args.heads * args.query_stride + r % args.heads * args.head_dim;
+}
+
+void BeginTile(const AttentionTileArgs& args, const AttentionScratch& scratch, int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r) {  // rows lie far apart: ask for all of them at once
+    const float* const query = QueryOf(args, r);
+    for (int64_t d = 0; d < args.head_dim; d += kLanes) __builtin_prefetch(query + d);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* const query = QueryOf(args, r);
+    float* const packed = scratch.query + r / kRowBlock * kRowBlock * args.head_dim + r % kRowBlock;
+    for (int64_t d = 0; d < args.head_dim; ++d) packed[d * kRowBlock] = query[d] * args.scale;
+    scratch.max[r] = -INFINITY;
+  }
+  memset(scratch.mixed, 0, rows * scratch.padded_dim * sizeof(float));
+  memset(scratch.sums, 0, rows * kLanes * sizeof(float));
+}
+
+// Scores of kRows queries, packed in kRowBlock columns, against kPages pages; row r's to scores + r
+// * kKeyTile.
 template <int kRows, int kPages>
-void ScoreBlock(const AttentionTileArgs& args, int64_t row, int64_t page) {
+void ScoreBlock(const AttentionTileArgs& args, const float* query, int64_t page, float* scores) {
   F32x16 sum[kRows][kPages];
-  for (int r = 0; r < kRows; ++r) {
-    for (int p = 0; p < kPages; ++p) sum[r][p] = F32x16::Broadcast(0.0f);
+  const float* keys[kPages];
+#pragma GCC unroll 8
+  for (int p = 0; p < kPages; ++p) {
+    keys[p] = args.pages[page + p] + args.key_offset;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sum[r][p] = F32x16::Broadcast(0.0f);
   }
-  for (int64_t d = 0; d < args.head_dim; ++d) {
-    F32x16 keys[kPages];
-    for (int p = 0; p < kPages; ++p)
-      keys[p] = F32x16::Load(args.pages[page + p] + args.key_offset + d * kLanes);
+  for (int64_t d = 0; d < args.head_dim; ++d, query += kRowBlock) {
+    F32x16 key[kPages];
+#pragma GCC unroll 8
+    for (int p = 0; p < kPages; ++p) key[p] = F32x16::Load(keys[p] + d * kLanes);
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const F32x16 q = F32x16::Broadcast(args.query[(row + r) * args.query_stride + d]);
-      for (int p = 0; p < kPages; ++p) sum[r][p] = MulAdd(q, keys[p], sum[r][p]);
+      const F32x16 q = F32x16::Broadcast(query[r]);
+#pragma GCC unroll 8
+      for (int p = 0; p < kPages; ++p) sum[r][p] = MulAdd(q, key[p], sum[r][p]);
     }
   }
-  const F32x16 scale = F32x16::Broadcast(args.scale);
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    for (int p = 0; p < kPages; ++p) {
-      (sum[r][p] * scale)
-          .Store(args.weights + (row + r) * args.weights_stride + (page + p) * kLanes);
-    }
+#pragma GCC unroll 8
+    for (int p = 0; p < kPages; ++p) sum[r][p].Store(scores + r * kKeyTile + p * kLanes);
   }
 }
 
-template <int kRows, int kPages>
-void Score(const AttentionTileArgs& args, int64_t row, int64_t page, int64_t page_end) {
-  for (; page + kPages <= page_end; page += kPages) ScoreBlock<kRows, kPages>(args, row, page);
-  if constexpr (kPages > 1) {
-    for (; page < page_end; ++page) ScoreBlock<kRows, 1>(args, row, page);
+// The same of the pages [page, page_end).
+template <int kRows>
+void Score(const AttentionTileArgs& args, const float* query, int64_t page, int64_t page_end,
+           float* scores) {
+  constexpr int kPages = VectorsPerRow<kRows>();
+  for (; page + kPages <= page_end; page += kPages, scores += kPages * kLanes) {
+    ScoreBlock<kRows, kPages>(args, query, page, scores);
   }
-}
-
-// Calls fn(j, is_partial) for each page that holds some of the keys [begin, end), j its first key.
-template <typename Fn>
-inline void ForEachPage(int64_t begin, int64_t end, const Fn& fn) {
-  int64_t j = begin / kLanes * kLanes;
-  if (j < begin) {
-    fn(j, true);
-    j += kLanes;
+  for (; page < page_end; ++page, scores += kLanes) {
+    ScoreBlock<kRows, 1>(args, query, page, scores);
   }
-  for (; j + kLanes <= end; j += kLanes) fn(j, false);
-  if (j < end) fn(j, true);
 }
 
 // The page at `j` with `fill` in the lanes outside [begin, end).
@@ -266,124 +306,235 @@ inline F32x16 KeepBetween(F32x16 page, int64_t j, int64_t begin, int64_t end, fl
   return KeepFrom(KeepFirst(page, end - j, fill), begin - j, fill);
 }
 
-// The soft cap and the slope over the pages of the scores [begin, end) of row r. A pass of their
-// own, because few models have one.
-void BendScores(const AttentionTileArgs& args, int64_t r, int64_t begin, int64_t end) {
+// The soft cap and the slope over the scores of the keys [begin, end), multiples of kLanes, of row
+// r. A pass of their own, because few models have one.
+void BendScores(const AttentionTileArgs& args, int64_t r, int64_t begin, int64_t end,
+                float* scores) {
   static const float kIndex[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  float* weights = args.weights + r * args.weights_stride;
-  const F32x16 slope = F32x16::Broadcast(args.slope);
-  for (int64_t j = begin / kLanes * kLanes; j < end; j += kLanes) {
-    F32x16 scores = F32x16::Load(weights + j);
-    if (args.soft_cap != 0) scores = Capped(scores, args.soft_cap);
-    if (args.slope != 0) {
-      const float distance = static_cast<float>(j - (args.query_position + r));
-      scores = MulAdd(slope, F32x16::Load(kIndex) + F32x16::Broadcast(distance), scores);
+  const float slope = args.slopes != nullptr ? args.slopes[r % args.heads] : 0.0f;
+  if (args.soft_cap == 0 && slope == 0) return;
+  for (int64_t j = begin; j < end; j += kLanes, scores += kLanes) {
+    F32x16 bent = F32x16::Load(scores);
+    if (args.soft_cap != 0) bent = Capped(bent, args.soft_cap);
+    if (slope != 0) {
+      const float distance = static_cast<float>(j - (args.query_position + r / args.heads));
+      bent = MulAdd(F32x16::Broadcast(slope), F32x16::Load(kIndex) + F32x16::Broadcast(distance),
+                    bent);
     }
-    scores.Store(weights + j);
+    bent.Store(scores);
   }
-}
-
-// Softmax over the scores [begin, end) of a row; the rest of their pages becomes exactly 0.
-void SoftmaxRow(float* weights, int64_t begin, int64_t end) {
-  F32x16 max = F32x16::Broadcast(-INFINITY);
-  ForEachPage(begin, end, [&](int64_t j, bool is_partial) {
-    F32x16 scores = F32x16::Load(weights + j);
-    if (is_partial) scores = KeepBetween(scores, j, begin, end, -INFINITY);
-    max = Max(max, scores);
-  });
-  const F32x16 shift = F32x16::Broadcast(ReduceMax(max));
-  F32x16 sum = F32x16::Broadcast(0.0f);
-  ForEachPage(begin, end, [&](int64_t j, bool is_partial) {
-    F32x16 scores = F32x16::Load(weights + j) - shift;
-    // What lies outside may be no number that Exp can take.
-    if (is_partial) scores = KeepBetween(scores, j, begin, end, 0.0f);
-    F32x16 e = Exp(scores);
-    if (is_partial) e = KeepBetween(e, j, begin, end, 0.0f);
-    e.Store(weights + j);
-    sum = sum + e;
-  });
-  const F32x16 norm = F32x16::Broadcast(1.0f / ReduceAdd(sum));
-  ForEachPage(begin, end,
-              [&](int64_t j, bool) { (F32x16::Load(weights + j) * norm).Store(weights + j); });
 }
 
 struct KeyRange {
   int64_t begin, end;
 };
 
-// Columns [d, d + 16 kBlocks) of the weighted sum of values for kRows rows, keys in ascending
-// order. kPartial: the one block has only `lanes` columns.
-template <int kRows, int kBlocks, bool kPartial>
-void MixBlock(const AttentionTileArgs& args, int64_t row, KeyRange keys, int64_t d, int64_t lanes) {
-  F32x16 sum[kRows][kBlocks];
-  for (int r = 0; r < kRows; ++r) {
-    for (int b = 0; b < kBlocks; ++b) sum[r][b] = F32x16::Broadcast(0.0f);
+inline KeyRange Intersect(KeyRange a, KeyRange b) {
+  return {a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
+}
+
+// Multiples of kLanes around a range.
+inline KeyRange WholePages(KeyRange keys) {
+  return {keys.begin / kLanes * kLanes, (keys.end + kLanes - 1) / kLanes * kLanes};
+}
+
+inline KeyRange KeysOf(const AttentionTileArgs& args, int64_t r) {
+  return {FirstKey(args, r / args.heads), KeyEnd(args, r / args.heads)};
+}
+
+// The largest of `max` and a row's scores of the keys `seen`, which lie in `pages`.
+inline float LargestScore(float max, KeyRange seen, KeyRange pages, const float* scores) {
+  F32x16 most = F32x16::Broadcast(max);
+  const bool is_whole = seen.begin == pages.begin && seen.end == pages.end;
+  for (int64_t j = pages.begin; j < pages.end; j += kLanes, scores += kLanes) {
+    F32x16 some = F32x16::Load(scores);
+    if (!is_whole) some = KeepBetween(some, j, seen.begin, seen.end, -INFINITY);
+    most = Max(most, some);
   }
-  const uint64_t end = keys.end;  // unsigned: a key's page is a shift, its place a mask
-  for (uint64_t j = keys.begin; j < end; ++j) {
+  return ReduceMax(most);
+}
+
+// Scores become e^(score - shift), and 0 for those of keys that are not `seen`; returns sum +
+// these.
+inline F32x16 Exponentials(F32x16 sum, float shift, KeyRange seen, KeyRange pages, float* scores) {
+  const F32x16 shifts = F32x16::Broadcast(shift);
+  if (seen.end - seen.begin == kKeyTile) {  // the usual case, four at a time
+    F32x16 e[kKeyTile / kLanes];
+#pragma GCC unroll 4
+    for (int i = 0; i < kKeyTile / kLanes; ++i) {
+      e[i] = Exp(F32x16::Load(scores + i * kLanes) - shifts);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kKeyTile / kLanes; ++i) {
+      e[i].Store(scores + i * kLanes);
+      sum = sum + e[i];
+    }
+    return sum;
+  }
+  for (int64_t j = pages.begin; j < pages.end; j += kLanes, scores += kLanes) {
+    // What lies outside may be no number that Exp can take.
+    const F32x16 some = KeepBetween(F32x16::Load(scores) - shifts, j, seen.begin, seen.end, 0.0f);
+    const F32x16 e = KeepBetween(Exp(some), j, seen.begin, seen.end, 0.0f);
+    e.Store(scores);
+    sum = sum + e;
+  }
+  return sum;
+}
+
+// Takes a row's scores of the keys `pages`, multiples of kLanes, into its sums, and makes weights
+// of them. Returns what scales its earlier sums.
+float TakeScores(const AttentionTileArgs& args, const AttentionScratch& scratch, int64_t r,
+                 KeyRange pages, float* scores) {
+  const KeyRange seen = Intersect(KeysOf(args, r), pages);
+  if (seen.begin >= seen.end) {
+    memset(scores, 0, (pages.end - pages.begin) * sizeof(float));
+    return 1.0f;
+  }
+  BendScores(args, r, pages.begin, pages.end, scores);
+  const float max = LargestScore(scratch.max[r], seen, pages, scores);
+  const float rescale = max == scratch.max[r] ? 1.0f : Exp(scratch.max[r] - max);
+  scratch.max[r] = max;
+  float* const sums = scratch.sums + r * kLanes;
+  const F32x16 rescaled = F32x16::Load(sums) * F32x16::Broadcast(rescale);
+  Exponentials(rescaled, max, seen, pages, scores).Store(sums);
+  return rescale;
+}
+
+// What MixBlock adds up: the weights of row r's keys from `keys.begin` on at weights + r *
+// kKeyTile.
+struct MixArgs {
+  KeyRange keys;
+  const float* weights;
+  const float* rescale;  // [rows]
+  float* mixed;          // [rows, padded_dim]
+  int64_t padded_dim;
+};
+
+// Columns [d, d + 16 kVectors) of mixed * rescale + the weighted sum of values for kRows rows, keys
+// in ascending order. kPartial: the one vector has only `lanes` columns.
+template <int kRows, int kVectors, bool kPartial>
+void MixBlock(const AttentionTileArgs& args, const MixArgs& mix, int64_t d, int64_t lanes) {
+  F32x16 sum[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const F32x16 rescale = F32x16::Broadcast(mix.rescale[r]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      sum[r][v] = F32x16::Load(mix.mixed + r * mix.padded_dim + d + v * kLanes) * rescale;
+    }
+  }
+  const float* weights = mix.weights;
+  for (int64_t j = mix.keys.begin; j < mix.keys.end;) {
+    const int64_t page_end = (j / kLanes + 1) * kLanes;
+    const int64_t end = page_end < mix.keys.end ? page_end : mix.keys.end;
     const float* value =
-        args.pages[j / kLanes] + args.value_offset + (j % kLanes) * args.head_dim + d;
-    F32x16 v[kBlocks];
-    for (int b = 0; b < kBlocks; ++b) {
-      v[b] = kPartial ? F32x16::LoadPartial(value, lanes) : F32x16::Load(value + b * kLanes);
-    }
-    for (int r = 0; r < kRows; ++r) {
-      const F32x16 w = F32x16::Broadcast(args.weights[(row + r) * args.weights_stride + j]);
-      for (int b = 0; b < kBlocks; ++b) sum[r][b] = MulAdd(w, v[b], sum[r][b]);
-    }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    float* out = args.output + (row + r) * args.output_stride + d;
-    for (int b = 0; b < kBlocks; ++b) {
-      if (kPartial) {
-        sum[r][b].StorePartial(out, lanes);
-      } else {
-        sum[r][b].Store(out + b * kLanes);
+        args.pages[j / kLanes] + args.value_offset + j % kLanes * args.head_dim + d;
+    for (; j < end; ++j, ++weights, value += args.head_dim) {
+      F32x16 some[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        some[v] = kPartial ? F32x16::LoadPartial(value, lanes) : F32x16::Load(value + v * kLanes);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const F32x16 weight = F32x16::Broadcast(weights[r * kKeyTile]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = MulAdd(weight, some[v], sum[r][v]);
       }
     }
   }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      sum[r][v].Store(mix.mixed + r * mix.padded_dim + d + v * kLanes);
+    }
+  }
 }
 
-template <int kRows, int kBlocks>
-void Mix(const AttentionTileArgs& args, int64_t row, KeyRange keys) {
+template <int kRows>
+void Mix(const AttentionTileArgs& args, const MixArgs& mix) {
+  constexpr int kVectors = VectorsPerRow<kRows>();
   int64_t d = 0;
-  for (; d + kBlocks * kLanes <= args.head_dim; d += kBlocks * kLanes) {
-    MixBlock<kRows, kBlocks, false>(args, row, keys, d, 0);
+  for (; d + kVectors * kLanes <= args.head_dim; d += kVectors * kLanes) {
+    MixBlock<kRows, kVectors, false>(args, mix, d, 0);
   }
-  for (; d + kLanes <= args.head_dim; d += kLanes) MixBlock<kRows, 1, false>(args, row, keys, d, 0);
-  if (d < args.head_dim) MixBlock<kRows, 1, true>(args, row, keys, d, args.head_dim - d);
+  for (; d + kLanes <= args.head_dim; d += kLanes) MixBlock<kRows, 1, false>(args, mix, d, 0);
+  if (d < args.head_dim) MixBlock<kRows, 1, true>(args, mix, d, args.head_dim - d);
 }
 
-// A row's weights outside what it sees are exactly 0, so the rows of one block all run over the
-// keys of all of them: adding 0 * v changes no bit of a finite sum.
-template <int kRows, int kPages, int kBlocks>
-void TileRows(const AttentionTileArgs& args, int64_t row) {
-  const KeyRange keys = {FirstKey(args, row), KeyEnd(args, row + kRows - 1)};
-  const int64_t page = keys.begin / kLanes;
-  const int64_t page_end = (keys.end + kLanes - 1) / kLanes;
-  Score<kRows, kPages>(args, row, page, page_end);
-  for (int64_t r = row; r < row + kRows; ++r) {
-    float* weights = args.weights + r * args.weights_stride;
-    const int64_t begin = FirstKey(args, r), end = KeyEnd(args, r);
-    if (args.soft_cap != 0 || args.slope != 0) BendScores(args, r, begin, end);
-    SoftmaxRow(weights, begin, end);
-    for (int64_t j = page * kLanes; j < begin / kLanes * kLanes; ++j) weights[j] = 0.0f;
-    const int64_t own_end = (end + kLanes - 1) / kLanes * kLanes;
-    for (int64_t j = own_end; j < page_end * kLanes; ++j) weights[j] = 0.0f;
+// Rows [row, row + kRows) of one block take the keys [begin, begin + kKeyTile). A row's weights
+// outside what it sees are exactly 0, so that all run over the keys of all of them: adding 0 * v
+// changes no bit of a finite sum.
+template <int kRows>
+void TakeKeys(const AttentionTileArgs& args, const AttentionScratch& scratch, int64_t row,
+              int64_t begin) {
+  const KeyRange all = {KeysOf(args, row).begin, KeysOf(args, row + kRows - 1).end};
+  const KeyRange keys = Intersect(all, {begin, begin + kKeyTile});
+  if (keys.begin >= keys.end) return;
+  const KeyRange pages = WholePages(keys);
+  Score<kRows>(args, scratch.query + row * args.head_dim, pages.begin / kLanes, pages.end / kLanes,
+               scratch.scores);
+  float rescale[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    rescale[r] = TakeScores(args, scratch, row + r, pages, scratch.scores + int64_t{r} * kKeyTile);
   }
-  Mix<kRows, kBlocks>(args, row, keys);
+  Mix<kRows>(args, {keys, scratch.scores + (keys.begin - pages.begin), rescale,
+                    scratch.mixed + row * scratch.padded_dim, scratch.padded_dim});
 }
 
+void FinishTile(const AttentionTileArgs& args, const AttentionScratch& scratch, int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const F32x16 norm =
+        F32x16::Broadcast(1.0f / ReduceAdd(F32x16::Load(scratch.sums + r * kLanes)));
+    float* const output =
+        args.output + r / args.heads * args.output_stride + r % args.heads * args.head_dim;
+    for (int64_t d = 0; d < args.head_dim; d += kLanes) {
+      const F32x16 mixed = F32x16::Load(scratch.mixed + r * scratch.padded_dim + d) * norm;
+      const int64_t left = args.head_dim - d;
+      mixed.StorePartial(output + d, left < kLanes ? left : kLanes);
+    }
+  }
+}
+
+// Online softmax (Milakov and Gimelshein 2018, arXiv 1805.02867) over tiles of keys, which all rows
+// take while they are near (Dao et al. 2022, arXiv 2205.14135).
 void AttentionTileKernel(const AttentionTileArgs& args) {
-  int64_t row = 0;
-  for (; row + 8 <= args.rows; row += 8) TileRows<8, 1, 2>(args, row);
-  for (; row + 4 <= args.rows; row += 4) TileRows<4, 2, 2>(args, row);
-  for (; row < args.rows; ++row) TileRows<1, 4, 4>(args, row);
+  using Function = void (*)(const AttentionTileArgs&, const AttentionScratch&, int64_t, int64_t);
+  static constexpr Function kTakeKeys[kRowBlock] = {TakeKeys<1>, TakeKeys<2>, TakeKeys<3>,
+                                                    TakeKeys<4>, TakeKeys<5>, TakeKeys<6>};
+  const AttentionScratch scratch(args);
+  const int64_t rows = args.positions * args.heads;
+  BeginTile(args, scratch, rows);
+  const int64_t end = KeysOf(args, rows - 1).end;
+  for (int64_t j = KeysOf(args, 0).begin / kKeyTile * kKeyTile; j < end; j += kKeyTile) {
+    for (int64_t row = 0; row < rows; row += kRowBlock) {
+      const int64_t left = rows - row, count = left < kRowBlock ? left : kRowBlock;
+      kTakeKeys[count - 1](args, scratch, row, j);
+    }
+  }
+  FinishTile(args, scratch, rows);
 }
 
-constexpr IsaKernels kKernels = {LayerNormKernel,     RmsNormKernel, ActivateKernel,
-                                 ActivateGatedKernel, SoftCapKernel, RotateKernel,
-                                 AttentionTileKernel};
+void AttentionWeightsKernel(const AttentionTileArgs& args, int64_t r, float* weights) {
+  const AttentionScratch scratch(args);
+  const KeyRange keys = KeysOf(args, r), pages = WholePages(keys);
+  const float* const query =
+      scratch.query + r / kRowBlock * kRowBlock * args.head_dim + r % kRowBlock;
+  Score<1>(args, query, pages.begin / kLanes, pages.end / kLanes, weights + pages.begin);
+  BendScores(args, r, pages.begin, pages.end, weights + pages.begin);
+  const F32x16 shift = F32x16::Broadcast(scratch.max[r]);
+  const F32x16 norm = F32x16::Broadcast(1.0f / ReduceAdd(F32x16::Load(scratch.sums + r * kLanes)));
+  for (int64_t j = pages.begin; j < pages.end; j += kLanes) {
+    const F32x16 some =
+        KeepBetween(F32x16::Load(weights + j) - shift, j, keys.begin, keys.end, 0.0f);
+    (Exp(some) * norm).Store(weights + j);
+  }
+}
+
+constexpr IsaKernels kKernels = {LayerNormKernel,     RmsNormKernel,         ActivateKernel,
+                                 ActivateGatedKernel, SoftCapKernel,         RotateKernel,
+                                 AttentionTileKernel, AttentionWeightsKernel};
 
 }  // namespace
 }  // namespace heed

@@ -15,6 +15,9 @@ inline __m256i FirstLanes(int64_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(clamped), index);
 }
 
+// F32x16s whose sums stay in registers.
+constexpr int kSumVectors = 6;
+
 struct F32x16 {
   __m256 lo, hi;
 
@@ -86,6 +89,13 @@ inline F32x16 KeepFrom(F32x16 a, int64_t n, float fill) {
   const __m256 other = _mm256_set1_ps(fill);
   return {_mm256_blendv_ps(a.lo, other, _mm256_castsi256_ps(FirstLanes(n))),
           _mm256_blendv_ps(a.hi, other, _mm256_castsi256_ps(FirstLanes(n - 8)))};
+}
+
+inline float ReduceMax(F32x16 a) {
+  const __m256 eight = _mm256_max_ps(a.lo, a.hi);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
 }  // namespace

@@ -13,6 +13,9 @@ inline __mmask16 FirstLanes(int64_t n) {
                  : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1u);
 }
 
+// F32x16s whose sums stay in registers.
+constexpr int kSumVectors = 24;
+
 struct F32x16 {
   __m512 v;
 
@@ -69,6 +72,10 @@ inline F32x16 KeepFirst(F32x16 a, int64_t n, float fill) {
 }
 inline F32x16 KeepFrom(F32x16 a, int64_t n, float fill) {
   return {_mm512_mask_mov_ps(a.v, FirstLanes(n), _mm512_set1_ps(fill))};
+}
+
+inline float ReduceMax(F32x16 a) {
+  return _mm512_reduce_max_ps(a.v);
 }
 
 }  // namespace

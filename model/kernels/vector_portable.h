@@ -9,6 +9,9 @@
 namespace heed {
 namespace {
 
+// F32x16s whose sums stay in registers.
+constexpr int kSumVectors = 1;
+
 struct F32x16 {
   float lane[16];
 
@@ -105,6 +108,11 @@ inline F32x16 KeepFirst(const F32x16& a, int64_t n, float fill) {
 inline F32x16 KeepFrom(const F32x16& a, int64_t n, float fill) {
   HEED_LANEWISE(v, i < n ? fill : a.lane[i]);
   return v;
+}
+inline float ReduceMax(const F32x16& a) {
+  float max = a.lane[0];
+  for (int i = 1; i < 16; ++i) max = a.lane[i] > max ? a.lane[i] : max;
+  return max;
 }
 
 #undef HEED_LANEWISE
