@@ -188,7 +188,7 @@ absl::StatusOr<std::unique_ptr<ExperimentBench>> ExperimentBench::Create(
   const ModelConfig& config = model.config();
   const int64_t n_tokens = run.run->trace->size();
   std::unique_ptr<ExperimentBench> bench(new ExperimentBench);
-  bench->base_ = {run.run->trace, run.run->interventions, n_tokens};
+  bench->base_ = run.run->trace;
   HEED_ASSIGN_OR_RETURN(MetricReader reader,
                         MetricReader::Create(metrics, run.run->trace->tokens(), config, field));
   HEED_ASSIGN_OR_RETURN(bench->memory_,
@@ -249,7 +249,7 @@ absl::Status InterveneMethod::Answer(const Request& request, const ReadableRun& 
         const std::vector<Intervention> interventions,
         ReadInterventions(SetField(i), request.sets(i).interventions(), config, run.traces, &none));
     HEED_ASSIGN_OR_RETURN(EditedCell cell,
-                          MakeCell(bench->base(), interventions, config, SetField(i)));
+                          MakeCell(*bench->base(), interventions, config, SetField(i)));
     cells.push_back(std::move(cell));
     response->add_results()->set_name(request.sets(i).name());
   }

@@ -45,12 +45,12 @@ class ExperimentBench {
 
   EditedRuns& runs() { return *runs_; }
   Workspace* workspace() { return workspace_.get(); }
-  const BaseRun& base() const { return base_; }
+  const std::shared_ptr<const Trace>& base() const { return base_; }
 
  private:
   ExperimentBench() = default;
 
-  BaseRun base_;
+  std::shared_ptr<const Trace> base_;
   TraceStore::Reservation memory_;
   std::unique_ptr<KvPool> pool_;
   std::unique_ptr<Workspace> workspace_;

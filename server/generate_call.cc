@@ -87,6 +87,7 @@ absl::Status GenerateCall::PrepareTrace(const ResolvedGenerate& resolved) {
                                                             resolved.source_bytes));
   HEED_ASSIGN_OR_RETURN(keeping.recorder, TraceRecorder::Create(config, resolved.sites, tokens));
   keeping.ttl = resolved.trace_ttl;
+  keeping.prompt_tokens = resolved.prompt.size();
   keeping.run = std::make_unique<TracedRun>();
   keeping.run->prompt = resolved.prompt;
   keeping.run->interventions = resolved.interventions;
@@ -109,7 +110,7 @@ void GenerateCall::KeepTrace(v1::TraceInfo* out) {
   const int64_t size = keeping_->recorder->positions();
   prompt.ids.resize(size);
   prompt.offsets.resize(size);
-  keeping_->run->trace = keeping_->recorder->Finish(prompt.ids, edits_);
+  keeping_->run->trace = keeping_->recorder->Finish(prompt.ids, edits_, keeping_->prompt_tokens);
   keeping_->run->held_bytes += keeping_->run->trace->bytes();
   const std::shared_ptr<const TracedRun> run = std::move(keeping_->run);
   const TraceFacts facts = context_.traces->Keep(std::move(keeping_->memory), run, model_,

@@ -42,6 +42,7 @@ class GenerateCall final : public StreamCall {
     std::unique_ptr<TracedRun> run;
     TraceStore::Reservation memory;
     absl::Duration ttl;
+    int64_t prompt_tokens = 0;
   };
 
   // Takes the memory of the trace, if there is to be one.

@@ -87,19 +87,22 @@ class EditedRuns::FinalRows : public ForwardObserver {
   std::vector<float> rows_;  // [positions, width]
 };
 
-absl::StatusOr<EditedCell> MakeCell(const BaseRun& base,
-                                    absl::Span<const Intervention> interventions,
+absl::StatusOr<EditedCell> MakeCell(const Trace& base, absl::Span<const Intervention> interventions,
                                     const ModelConfig& config, absl::string_view field) {
-  return InterventionSet::Create(interventions, config, {.prompt_tokens = base.trace->size()},
-                                 field, base.interventions);
+  const auto* const edits = dynamic_cast<const InterventionSet*>(base.editor());
+  if (base.editor() != nullptr && edits == nullptr) {
+    return absl::InternalError("a trace was edited by what is no set of interventions");
+  }
+  return InterventionSet::Create(interventions, config, {.prompt_tokens = base.size()}, field,
+                                 edits);
 }
 
-EditedRuns::EditedRuns(const LanguageModel* model, KvPool* pool, BaseRun base, MetricReader metrics,
-                       const StopSignal* stop, EditedRunsOptions options)
+EditedRuns::EditedRuns(const LanguageModel* model, KvPool* pool, std::shared_ptr<const Trace> base,
+                       MetricReader metrics, const StopSignal* stop, EditedRunsOptions options)
     : model_(*model),
       pool_(pool),
       base_(std::move(base)),
-      final_stream_(base_.trace->SiteRows(Site::kResidual, model_.config().n_layers)),
+      final_stream_(base_->SiteRows(Site::kResidual, model_.config().n_layers)),
       metrics_(std::move(metrics)),
       stop_(stop),
       options_(options) {}
@@ -129,10 +132,10 @@ absl::Status EditedRuns::ReadBase(CellSink* sink) {
 // The stream of a layer whose entry the base edits holds that edit already, and would be edited
 // again.
 EditedRuns::Start EditedRuns::StartOf(const EditedCell& cell) const {
-  const ForwardEditor* const editor = base_.trace->editor();
+  const ForwardEditor* const editor = base_->editor();
   const auto can_start = [&](int layer) {
     if (editor != nullptr && editor->EditsSite(Site::kResidual, layer)) return false;
-    return CanResume(config()) && base_.trace->Has(Site::kResidual, layer);
+    return CanResume(config()) && base_->Has(Site::kResidual, layer);
   };
   int layer = std::min(cell->first_layer(), config().n_layers);
   while (layer > 0 && !can_start(layer)) --layer;
@@ -168,8 +171,8 @@ void EditedRuns::FillCache(const Start& start, KvCache* cache) const {
   for (int layer = start.layer; layer < config().n_layers; ++layer) {
     cache->LayerPages(layer, &pages);
     model_.parts().backend->StoreKeysValues(
-        base_.trace->SiteRows(Site::kKey, layer).Rows(0, start.position),
-        base_.trace->SiteRows(Site::kValue, layer).Rows(0, start.position), config().head_dim,
+        base_->SiteRows(Site::kKey, layer).Rows(0, start.position),
+        base_->SiteRows(Site::kValue, layer).Rows(0, start.position), config().head_dim,
         /*first_position=*/0, pages);
   }
   cache->Commit(start.position);
@@ -184,15 +187,15 @@ absl::Status EditedRuns::Forward(absl::Span<const EditedCell> cells, const Start
   for (size_t i = 0; i < cells.size(); ++i) {
     plans[i] = {&rows[i], cells[i].get()};
     SequenceSlice& slice = slices[i];
-    slice.tokens = absl::MakeConstSpan(base_.trace->tokens()).subspan(start.position);
+    slice.tokens = absl::MakeConstSpan(base_->tokens()).subspan(start.position);
     slice.cache = caches[i].get();
     slice.plan = &plans[i];
     slice.stop = stop_;
-    slice.prompt_tokens = base_.prompt_tokens == 0 ? size() : base_.prompt_tokens;
+    slice.prompt_tokens = base_->prompt_tokens();
     slice.first_layer = start.layer;
     if (start.layer == 0) continue;
-    slice.residual = base_.trace->SiteRows(Site::kResidual, start.layer)
-                         .Rows(start.position, size() - start.position);
+    slice.residual =
+        base_->SiteRows(Site::kResidual, start.layer).Rows(start.position, size() - start.position);
   }
   HEED_RETURN_IF_ERROR(model_.Forward(absl::MakeSpan(slices), MatrixRef(), workspace));
   return CheckStop();

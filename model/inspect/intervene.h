@@ -22,22 +22,12 @@
 
 namespace heed {
 
-// The base of a comparison: a run that is over. Edited runs start at the first layer and position
-// that they change, from its stream, if its trace has kept that (Site::kResidual), and from its
-// keys and values.
-struct BaseRun {
-  std::shared_ptr<const Trace> trace;
-  // What the trace was made under; edited runs are under these first.
-  std::vector<Intervention> interventions;
-  int64_t prompt_tokens = 0;  // SequenceSlice's; 0: all of the trace
-};
-
-// One edited run: a set over the base's interventions.
+// One edited run: a set over what the base was edited with.
 using EditedCell = std::shared_ptr<InterventionSet>;
 
-// Errors as InterventionSet::Create.
-absl::StatusOr<EditedCell> MakeCell(const BaseRun& base,
-                                    absl::Span<const Intervention> interventions,
+// Errors as InterventionSet::Create; positions are those of the whole trace, which must have been
+// edited with an InterventionSet if at all.
+absl::StatusOr<EditedCell> MakeCell(const Trace& base, absl::Span<const Intervention> interventions,
                                     const ModelConfig& config,
                                     absl::string_view field = "interventions");
 
@@ -67,12 +57,16 @@ struct EditedRunsOptions {
   int64_t max_batch_tokens = 512;
 };
 
+// Edited runs start at the first layer and position that they change: from the base's stream, if
+// its trace has kept that at every layer (Site::kResidual), and from its keys and values.
+//
 // Not thread-safe. What is borrowed must outlive this.
 class EditedRuns {
  public:
-  // The model is the trace's; `pool` is one of its caches. `stop` may be null.
-  EditedRuns(const LanguageModel* model, KvPool* pool, BaseRun base, MetricReader metrics,
-             const StopSignal* stop = nullptr, EditedRunsOptions options = {});
+  // The model is the base's; `pool` is one of its caches. `stop` may be null.
+  EditedRuns(const LanguageModel* model, KvPool* pool, std::shared_ptr<const Trace> base,
+             MetricReader metrics, const StopSignal* stop = nullptr,
+             EditedRunsOptions options = {});
 
   // Reads the base's metrics; before any cell. FAILED_PRECONDITION when the base's logits are no
   // numbers.
@@ -94,7 +88,7 @@ class EditedRuns {
   bool StartTogether(const EditedCell& a, const EditedCell& b) const;
 
   const ModelConfig& config() const { return model_.config(); }
-  int64_t size() const { return base_.trace->size(); }
+  int64_t size() const { return base_->size(); }
 
  private:
   struct Start {
@@ -128,7 +122,7 @@ class EditedRuns {
 
   const LanguageModel& model_;
   KvPool* const pool_;
-  const BaseRun base_;
+  const std::shared_ptr<const Trace> base_;
   ConstMatrixRef final_stream_;  // the base's, [tokens, width]
   MetricReader metrics_;
   const StopSignal* const stop_;

@@ -66,10 +66,23 @@ double Length(const std::vector<float>& vector, const std::vector<ColumnRange>& 
 
 }  // namespace
 
-void InterventionBuilder::Add(const Intervention& intervention, const std::string& path,
-                              bool is_base) {
+InterventionBuilder::InterventionBuilder(const ModelConfig& config, EditedRun run,
+                                         const InterventionSet* base)
+    : config_(config), run_(run), set_(new InterventionSet(config, run)) {
+  if (base == nullptr) return;
+  set_->sites_ = base->sites_;
+  set_->empty_ = base->empty_;
+  set_->needs_whole_prompt_ = base->needs_whole_prompt_;
+  set_->counterfactual_mask_ = base->counterfactual_mask_;
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    InterventionSet::LayerAttention& own = set_->attention_[layer];
+    own.edits = base->attention_[layer].edits;
+    own.base_edits = own.edits.size();
+  }
+}
+
+void InterventionBuilder::Add(const Intervention& intervention, const std::string& path) {
   path_ = path;
-  is_base_ = is_base;
   edit_ = absl::StrCat(path, ".", EditName(intervention));
   const int64_t problems = errors_.count();
   const std::optional<Site> site = SiteOf(intervention);
@@ -213,7 +226,7 @@ void InterventionBuilder::AddSiteEdits(const Intervention& intervention, Site si
     edit->positions = place.positions;
     edit->columns = Columns(site, place.heads);
     if (!FillSiteEdit(intervention, site, layer, *edit)) return;
-    Touch(layer, edit->positions.first(), is_base_);
+    Touch(layer, edit->positions.first());
     set_->sites_[{site, layer}].push_back(std::move(edit));
   }
 }
@@ -294,11 +307,10 @@ bool InterventionBuilder::FillPatchRows(SiteEdit::Patch patch, SiteEdit& edit) {
   return true;
 }
 
-void InterventionBuilder::Touch(int layer, int64_t position, bool is_base) {
-  set_->empty_ = false;
-  if (is_base) return;
+void InterventionBuilder::Touch(int layer, int64_t position) {
   set_->first_position_ = set_->differs() ? std::min(set_->first_position_, position) : position;
   set_->first_layer_ = std::min(set_->first_layer_, layer);
+  set_->empty_ = false;
 }
 
 absl::Status InterventionBuilder::CheckWholePrompt() const {
@@ -311,13 +323,10 @@ absl::Status InterventionBuilder::CheckWholePrompt() const {
 
 absl::StatusOr<std::shared_ptr<InterventionSet>> InterventionSet::Create(
     absl::Span<const Intervention> interventions, const ModelConfig& config, EditedRun run,
-    absl::string_view field, absl::Span<const Intervention> base) {
-  InterventionBuilder builder(config, run);
-  for (size_t i = 0; i < base.size(); ++i) {
-    builder.Add(base[i], absl::StrCat("base[", i, "]"), /*is_base=*/true);
-  }
+    absl::string_view field, const InterventionSet* base) {
+  InterventionBuilder builder(config, run, base);
   for (size_t i = 0; i < interventions.size(); ++i) {
-    builder.Add(interventions[i], absl::StrCat(field, "[", i, "]"), /*is_base=*/false);
+    builder.Add(interventions[i], absl::StrCat(field, "[", i, "]"));
   }
   return builder.Finish();
 }

@@ -23,11 +23,11 @@ namespace heed {
 // names it all.
 class InterventionBuilder {
  public:
-  InterventionBuilder(const ModelConfig& config, EditedRun run)
-      : config_(config), run_(run), set_(new InterventionSet(config, run)) {}
+  // `base` may be null.
+  InterventionBuilder(const ModelConfig& config, EditedRun run, const InterventionSet* base);
 
-  // Appends one intervention; those of the base first. `path` is its field's.
-  void Add(const Intervention& intervention, const std::string& path, bool is_base);
+  // Appends one intervention. `path` is its field's.
+  void Add(const Intervention& intervention, const std::string& path);
   absl::StatusOr<std::shared_ptr<InterventionSet>> Finish();
 
  private:
@@ -53,8 +53,8 @@ class InterventionBuilder {
   void CheckValues(const Intervention& intervention, std::optional<Site> site,
                    const std::vector<int>& heads);
   bool IsNull(const Intervention& intervention, const Place& place) const;
-  // Something is edited there, and first of all there.
-  void Touch(int layer, int64_t position, bool is_base);
+  // Something is edited there that the base does not edit.
+  void Touch(int layer, int64_t position);
   absl::Status CheckWholePrompt() const;
 
   // Edits of sites.
@@ -79,7 +79,7 @@ class InterventionBuilder {
   std::vector<AttentionMask> MasksOf(int layer, bool base_only) const;
   // Under one of the masks that rows of the layer have.
   bool MayMeetKeys(const AttentionEdit& edit, int layer, int64_t query) const;
-  void NoteEdit(const AttentionEdit& edit, int layer, TouchedRows* touched);
+  void NoteEdit(const AttentionEdit& edit, int layer, bool is_base, TouchedRows* touched);
   // The rows whose masks show or hide keys.
   void NoteMasks(int layer, TouchedRows* touched);
   void CheckWeights();
@@ -89,7 +89,6 @@ class InterventionBuilder {
   const EditedRun run_;
   std::shared_ptr<InterventionSet> set_;
   std::string path_, edit_;  // of the current intervention and its edit
-  bool is_base_ = false;
   std::string mask_edit_, whole_prompt_edit_;
   std::vector<PendingWeights> weights_;
   SelectionErrors errors_;

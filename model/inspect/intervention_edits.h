@@ -49,7 +49,6 @@ struct AttentionEdit {
     std::vector<float> weights;  // of sum 1; 0 past its end
   };
 
-  bool is_base = false;     // of the set's base
   std::vector<bool> heads;  // [n_heads]
   PositionSet queries, keys;
   std::variant<ScaleScores, AddToScores, KnockOut, Weights, WeightPreset, AttentionMask> op;

@@ -11,7 +11,6 @@ namespace heed {
 
 void InterventionBuilder::AddAttentionEdit(const Intervention& intervention, const Place& place) {
   auto edit = std::make_shared<AttentionEdit>();
-  edit->is_base = is_base_;
   edit->heads.resize(config_.n_heads);
   for (int head : place.heads) edit->heads[head] = true;
   edit->queries = place.positions;
@@ -77,7 +76,9 @@ void InterventionBuilder::FinishAttention(int layer) {
   if (edited.edits.empty()) return;
   edited.masks = MasksOf(layer, /*base_only=*/false);
   TouchedRows touched{std::vector<bool>(config_.n_heads), std::vector<bool>(set_->positions())};
-  for (const auto& edit : edited.edits) NoteEdit(*edit, layer, &touched);
+  for (size_t i = 0; i < edited.edits.size(); ++i) {
+    NoteEdit(*edited.edits[i], layer, /*is_base=*/i < edited.base_edits, &touched);
+  }
   NoteMasks(layer, &touched);
   for (int head = 0; head < config_.n_heads; ++head) {
     if (touched.heads[head]) edited.heads.push_back(head);
@@ -89,9 +90,11 @@ void InterventionBuilder::FinishAttention(int layer) {
 
 std::vector<AttentionMask> InterventionBuilder::MasksOf(int layer, bool base_only) const {
   std::vector<AttentionMask> masks;
-  for (const auto& edit : set_->attention_[layer].edits) {
+  const InterventionSet::LayerAttention& edited = set_->attention_[layer];
+  const size_t count = base_only ? edited.base_edits : edited.edits.size();
+  for (const auto& edit : absl::MakeConstSpan(edited.edits).subspan(0, count)) {
     const auto* const mask = std::get_if<AttentionMask>(&edit->op);
-    if (mask == nullptr || (base_only && !edit->is_base)) continue;
+    if (mask == nullptr) continue;
     masks.resize(config_.n_heads * set_->positions(), AttentionMask::kOwn);
     for (int head = 0; head < config_.n_heads; ++head) {
       for (int64_t query = 0; query < set_->positions(); ++query) {
@@ -102,12 +105,13 @@ std::vector<AttentionMask> InterventionBuilder::MasksOf(int layer, bool base_onl
   return masks;
 }
 
-void InterventionBuilder::NoteEdit(const AttentionEdit& edit, int layer, TouchedRows* touched) {
+void InterventionBuilder::NoteEdit(const AttentionEdit& edit, int layer, bool is_base,
+                                   TouchedRows* touched) {
   if (std::holds_alternative<AttentionMask>(edit.op)) return;
   bool any = false;
   for (int64_t query = 0; query < set_->positions(); ++query) {
     if (!edit.queries.Contains(query) || !MayMeetKeys(edit, layer, query)) continue;
-    if (!any) Touch(layer, query, edit.is_base);
+    if (!any && !is_base) Touch(layer, query);
     any = touched->queries[query] = true;
   }
   for (int head = 0; any && head < config_.n_heads; ++head) {
@@ -138,9 +142,8 @@ void InterventionBuilder::NoteMasks(int layer, TouchedRows* touched) {
       const int64_t row = head * set_->positions() + query;
       const auto own = sees(AttentionMask::kOwn, query), seen = sees(masks[row], query);
       const auto by_base = base.empty() ? own : sees(base[row], query);
-      if (seen != by_base) Touch(layer, query, /*is_base=*/false);
+      if (seen != by_base) Touch(layer, query);
       if (seen == own) continue;
-      if (seen == by_base) Touch(layer, query, /*is_base=*/true);
       touched->heads[head] = touched->queries[query] = true;
       set_->counterfactual_mask_ = true;
       if (seen.second <= own.second) continue;

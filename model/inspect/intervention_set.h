@@ -56,10 +56,11 @@ class InterventionSet final : public ForwardEditor {
   // "interventions[2].set_weights.weights[3]". INVALID_ARGUMENT for what no run could take;
   // FAILED_PRECONDITION for a site that the model or the source lacks and for edits that need the
   // whole sequence in one call where tokens may follow; OUT_OF_RANGE for positions past the prompt.
-  // `base`, which is valid, applies first.
+  // What `base` edits, if it is not null, applies first; it may be of a run whose prompt is the
+  // beginning of this one's.
   static absl::StatusOr<std::shared_ptr<InterventionSet>> Create(
       absl::Span<const Intervention> interventions, const ModelConfig& config, EditedRun run,
-      absl::string_view field = "interventions", absl::Span<const Intervention> base = {});
+      absl::string_view field = "interventions", const InterventionSet* base = nullptr);
 
   // Nothing is edited, by the base neither.
   bool empty() const { return empty_; }
@@ -87,6 +88,7 @@ class InterventionSet final : public ForwardEditor {
   // The edits of one layer's attention, in order, and the rows that they may touch.
   struct LayerAttention {
     std::vector<std::shared_ptr<const AttentionEdit>> edits;
+    size_t base_edits = 0;             // the first of them
     std::vector<int> heads;            // ascending
     std::vector<int64_t> queries;      // ascending
     std::vector<AttentionMask> masks;  // [n_heads, positions]; empty: all rows have their own

@@ -142,14 +142,14 @@ class GridReader {
 
 }  // namespace
 
-absl::StatusOr<Sweep> Sweep::Create(SweepGrid grid, const BaseRun& base, const ModelConfig& config,
-                                    absl::string_view field) {
-  GridReader reader(config, base.trace->size(), field);
+absl::StatusOr<Sweep> Sweep::Create(SweepGrid grid, std::shared_ptr<const Trace> base,
+                                    const ModelConfig& config, absl::string_view field) {
+  GridReader reader(config, base->size(), field);
   Sweep sweep;
   sweep.edit_ = std::visit([&](const auto& kind) { return reader(kind); }, grid);
   HEED_RETURN_IF_ERROR(reader.status());
   sweep.axes_ = reader.TakeAxes();
-  sweep.base_ = &base;
+  sweep.base_ = std::move(base);
   sweep.config_ = &config;
   sweep.field_ = std::string(field);
   // What a site or a trace lacks, it lacks in every cell.

@@ -64,13 +64,13 @@ struct SweepAxes {
   int64_t cells() const { return static_cast<int64_t>(rows.size() * columns.size()); }
 };
 
-// A validated grid over a base. Immutable; what is borrowed must outlive it.
+// A validated grid over a base. Immutable; the config is borrowed.
 class Sweep {
  public:
   // Errors as InterventionSet::Create, with paths that begin with `field`, as in
   // "head_ablation.heads[1]"; INVALID_ARGUMENT also for betas out of range and for runs of
   // different length.
-  static absl::StatusOr<Sweep> Create(SweepGrid grid, const BaseRun& base,
+  static absl::StatusOr<Sweep> Create(SweepGrid grid, std::shared_ptr<const Trace> base,
                                       const ModelConfig& config, absl::string_view field);
 
   const SweepAxes& axes() const { return axes_; }
@@ -80,7 +80,7 @@ class Sweep {
  private:
   Sweep() = default;
 
-  const BaseRun* base_ = nullptr;
+  std::shared_ptr<const Trace> base_;
   const ModelConfig* config_ = nullptr;
   std::string field_;
   SweepAxes axes_;

@@ -82,10 +82,12 @@ void TraceRecorder::OnSite(Site site, int layer, int64_t first_position, ConstMa
 }
 
 std::shared_ptr<const Trace> TraceRecorder::Finish(absl::Span<const TokenId> tokens,
-                                                   std::shared_ptr<ForwardEditor> editor) {
+                                                   std::shared_ptr<ForwardEditor> editor,
+                                                   int64_t prompt_tokens) {
   const std::shared_ptr<Trace> trace = std::move(trace_);
   const int64_t size = std::min(positions_, static_cast<int64_t>(tokens.size()));
   trace->tokens_.assign(tokens.begin(), tokens.begin() + size);
+  trace->prompt_tokens_ = prompt_tokens == 0 ? size : prompt_tokens;
   trace->editor_ = std::move(editor);
   if (size == max_tokens_) return trace;
   for (SiteRowStore& store : trace->stores_) {

@@ -52,6 +52,9 @@ class Trace final : public SiteSource {
   // Of the positions that were run; of a generation all but its last token.
   const std::vector<TokenId>& tokens() const { return tokens_; }
   int64_t size() const { return static_cast<int64_t>(tokens_.size()); }
+  // How many of them the sequence began with, SequenceSlice::prompt_tokens; the others were
+  // generated.
+  int64_t prompt_tokens() const { return prompt_tokens_; }
   // Memory that it holds.
   int64_t bytes() const;
 
@@ -72,6 +75,7 @@ class Trace final : public SiteSource {
   }
 
   std::vector<TokenId> tokens_;
+  int64_t prompt_tokens_ = 0;
   std::vector<SiteRowStore> stores_;  // [n_layers + 1, kSiteCount]
   std::shared_ptr<ForwardEditor> editor_;
 };
@@ -97,9 +101,10 @@ class TraceRecorder final : public ForwardObserver {
   int64_t positions() const { return positions_; }
 
   // The trace of `tokens`, of which the recorded positions are kept; once. `editor` is what the run
-  // was edited with.
+  // was edited with; `prompt_tokens` 0: all tokens.
   std::shared_ptr<const Trace> Finish(absl::Span<const TokenId> tokens,
-                                      std::shared_ptr<ForwardEditor> editor = nullptr);
+                                      std::shared_ptr<ForwardEditor> editor = nullptr,
+                                      int64_t prompt_tokens = 0);
 
  private:
   TraceRecorder(const ModelConfig& config, SiteSet sites, int64_t max_tokens);

@@ -71,11 +71,11 @@ class Bench {
     return ids;
   }
 
-  BaseRun Base(std::vector<Intervention> edits = {}, SiteSet sites = {Site::kResidual},
-               int step = 37) const {
+  std::shared_ptr<const Trace> Base(const std::vector<Intervention>& edits = {},
+                                    SiteSet sites = {Site::kResidual}, int step = 37) const {
     auto set = InterventionSet::Create(edits, config(), {kTokens});
     EXPECT_TRUE(set.ok()) << set.status();
-    return {TraceOf(*model_, Tokens(step), sites, *set), std::move(edits)};
+    return TraceOf(*model_, Tokens(step), sites, *set);
   }
 
   // The logits of every position, [kTokens, vocab_size], of a run of its own.
@@ -85,9 +85,9 @@ class Bench {
     return Runner(model_.get(), nullptr, set->get()).Append(Tokens(step));
   }
 
-  EditedRuns Runs(BaseRun base, std::vector<Metric> metrics, EditedRunsOptions options = {},
-                  const StopSignal* stop = nullptr) {
-    auto reader = MetricReader::Create(metrics, base.trace->tokens(), config());
+  EditedRuns Runs(std::shared_ptr<const Trace> base, std::vector<Metric> metrics,
+                  EditedRunsOptions options = {}, const StopSignal* stop = nullptr) {
+    auto reader = MetricReader::Create(metrics, base->tokens(), config());
     EXPECT_TRUE(reader.ok()) << reader.status();
     return EditedRuns(&counting, &pool, std::move(base), *std::move(reader), stop, options);
   }
@@ -149,13 +149,13 @@ void ExpectTheBitsOfWholeRuns(Bench& bench, const std::vector<Intervention>& bas
   const auto sets = ManySets(config);
   const std::vector<Metric> metrics = {{.kind = Metric::Kind::kLogit, .position = -1},
                                        {.kind = Metric::Kind::kKlFromBase, .position = 7}};
-  const BaseRun base = bench.Base(base_edits, sites);
+  const auto base = bench.Base(base_edits, sites);
   EditedRuns runs = bench.Runs(base, metrics, options);
   KeepingSink sink;
   ASSERT_TRUE(runs.ReadBase(&sink).ok());
   std::vector<EditedCell> cells;
   for (const auto& set : sets) {
-    const auto cell = MakeCell(base, set, config);
+    const auto cell = MakeCell(*base, set, config);
     ASSERT_TRUE(cell.ok()) << cell.status();
     cells.push_back(*cell);
   }
@@ -203,19 +203,19 @@ TEST(EditedRunsTest, SoItIsOverAnEditedBaseAndWithoutItsStreamAndInSmallBatches)
 
 TEST(EditedRunsTest, ManyCellsRunTogetherAndOnlyWhatTheyChange) {
   Bench bench("llama-gqa-f32");  // 3 layers
-  const BaseRun base = bench.Base();
+  const auto base = bench.Base();
   EditedRuns runs = bench.Runs(base, {Metric()}, {.max_batch_tokens = 4 * kTokens});
   ASSERT_TRUE(runs.ReadBase().ok());
   std::vector<EditedCell> cells;
   for (int head : {0, 1, 2, 3}) {
     cells.push_back(
-        *MakeCell(base, {Edit(ScaleSite{Site::kMixed, 0}, {2}, {head})}, bench.config()));
+        *MakeCell(*base, {Edit(ScaleSite{Site::kMixed, 0}, {2}, {head})}, bench.config()));
   }
   KeepingSink sink;
   ASSERT_TRUE(runs.RunAll(cells, bench.workspace.get(), sink).ok());
   EXPECT_EQ(bench.counting.calls, 1);
   EXPECT_EQ(bench.counting.layer_rows, 4 * kTokens);  // one layer each
-  cells = {*MakeCell(base, {Edit(ScaleScores{2}, {1}, {}, {{-3}})}, bench.config())};
+  cells = {*MakeCell(*base, {Edit(ScaleScores{2}, {1}, {}, {{-3}})}, bench.config())};
   ASSERT_EQ(runs.RunNext(cells, 9, bench.workspace.get(), sink).value(), 1);
   EXPECT_EQ(bench.counting.layer_rows, 4 * kTokens + 2 * 3);
   EXPECT_EQ(sink.cells.count(9), 1u);
@@ -225,7 +225,7 @@ TEST(EditedRunsTest, ManyCellsRunTogetherAndOnlyWhatTheyChange) {
 TEST(SweepTest, AllHeadsCostLittleMoreThanHalfOfAsManyRuns) {
   for (const char* name : {"gpt2-f32", "modernbert-f16"}) {
     Bench bench(name);
-    const BaseRun base = bench.Base();
+    const auto base = bench.Base();
     EditedRuns runs = bench.Runs(base, {Metric()});
     ASSERT_TRUE(runs.ReadBase().ok());
     const auto sweep = Sweep::Create(HeadAblation{}, base, bench.config(), "head_ablation");
@@ -242,7 +242,8 @@ TEST(SweepTest, AllHeadsCostLittleMoreThanHalfOfAsManyRuns) {
 }
 
 // Each cell of a grid is the run of its one edit.
-void ExpectCells(Bench& bench, const BaseRun& base, SweepGrid grid, const SweepAxes& want,
+void ExpectCells(Bench& bench, const std::shared_ptr<const Trace>& base, SweepGrid grid,
+                 const SweepAxes& want,
                  const std::function<Intervention(int row, int column)>& edit) {
   const auto sweep = Sweep::Create(std::move(grid), base, bench.config(), "grid");
   ASSERT_TRUE(sweep.ok()) << sweep.status();
@@ -272,8 +273,8 @@ TEST(SweepTest, CellsAreTheRunsOfTheirEdits) {
   for (const char* name : {"gpt2-f32", "bert-f32"}) {
     SCOPED_TRACE(name);
     Bench bench(name);  // 2 layers, 4 heads
-    const BaseRun base = bench.Base();
-    const BaseRun clean = bench.Base({}, {Site::kMixed, Site::kMlpOut}, /*step=*/11);
+    const auto base = bench.Base();
+    const auto clean = bench.Base({}, {Site::kMixed, Site::kMlpOut}, /*step=*/11);
     ExpectCells(bench, base, HeadAblation{{}, {-1, 1}, true}, {"layer", "head", {0, 1}, {1, 3}},
                 [](int row, int column) { return Edit(MeanSite{}, {row}, {column == 0 ? 1 : 3}); });
     ExpectCells(bench, base, EdgeKnockOut{{1}, {0, 2}, {{-2, -1}}, {{0, 2}, {5, 6}}},
@@ -282,14 +283,14 @@ TEST(SweepTest, CellsAreTheRunsOfTheirEdits) {
                   return Edit(KnockOut{}, {1}, {0, 2}, {{12, 13}}, {{key, key + 1}});
                 });
     ExpectCells(
-        bench, base, ActivationPatching{clean.trace, Site::kMlpOut, {}, {{3, 5}}},
+        bench, base, ActivationPatching{clean, Site::kMlpOut, {}, {{3, 5}}},
         {"layer", "position", {0, 1}, {3, 4}}, [&](int row, int column) {
-          return Edit(PatchSite{Site::kMlpOut, clean.trace}, {row}, {}, {{3 + column, 4 + column}});
+          return Edit(PatchSite{Site::kMlpOut, clean}, {row}, {}, {{3 + column, 4 + column}});
         });
-    ActivationPatching by_head{clean.trace, Site::kMixed, {0}};
+    ActivationPatching by_head{clean, Site::kMixed, {0}};
     by_head.by_head = true;
     ExpectCells(bench, base, by_head, {"layer", "head", {0}, {0, 1, 2, 3}}, [&](int, int column) {
-      return Edit(PatchSite{Site::kMixed, clean.trace}, {0}, {column});
+      return Edit(PatchSite{Site::kMixed, clean}, {0}, {column});
     });
     ExpectCells(bench, base, FocusDial{{1}, {}, {}, {0, 1, 2.5}}, {"beta", "", {0, 1, 2.5}, {0}},
                 [](int row, int) { return Edit(ScaleScores{row == 2 ? 2.5 : row}, {1}); });
@@ -298,9 +299,9 @@ TEST(SweepTest, CellsAreTheRunsOfTheirEdits) {
 
 TEST(SweepTest, ErrorsNameTheFieldAndWhatIsRight) {
   Bench bench("gpt2-f32");
-  const BaseRun base = bench.Base();
+  const auto base = bench.Base();
   const auto short_run = TraceOf(bench.counting, {1, 2, 3}, {Site::kMlpOut});
-  ActivationPatching headless{base.trace, Site::kMlpOut};
+  ActivationPatching headless{base, Site::kMlpOut};
   headless.heads = {0};
   const std::vector<std::pair<SweepGrid, std::string>> cases = {
       {HeadAblation{.layers = {2}}, "grid.layers[0]: is 2; must be in [-2, 1]"},
@@ -311,7 +312,7 @@ TEST(SweepTest, ErrorsNameTheFieldAndWhatIsRight) {
       {ActivationPatching{}, "grid.clean: is missing"},
       {ActivationPatching{short_run, Site::kMlpOut}, "grid.clean: has 3 tokens"},
       {headless, "mlp_out has no heads"},
-      {ActivationPatching{base.trace, Site::kMlpOut}, "did not keep"}};
+      {ActivationPatching{base, Site::kMlpOut}, "did not keep"}};
   for (const auto& [grid, message] : cases) {
     const auto sweep = Sweep::Create(grid, base, bench.config(), "grid");
     EXPECT_THAT(std::string(sweep.status().message()), HasSubstr(message));
@@ -320,11 +321,11 @@ TEST(SweepTest, ErrorsNameTheFieldAndWhatIsRight) {
 
 TEST(EditedRunsTest, AStopSignalEndsThem) {
   Bench bench("gpt2-f32");
-  const BaseRun base = bench.Base();
+  const auto base = bench.Base();
   StopSignal stop;
   EditedRuns runs = bench.Runs(base, {Metric()}, {}, &stop);
   ASSERT_TRUE(runs.ReadBase().ok());
-  const auto cell = MakeCell(base, {Edit(ScaleScores{2})}, bench.config());
+  const auto cell = MakeCell(*base, {Edit(ScaleScores{2})}, bench.config());
   KeepingSink sink;
   stop.Cancel();
   EXPECT_EQ(runs.RunAll({*cell}, bench.workspace.get(), sink).code(), absl::StatusCode::kCancelled);
@@ -333,12 +334,12 @@ TEST(EditedRunsTest, AStopSignalEndsThem) {
 
 TEST(EditedRunsTest, APoolTooSmallForAllTakesFewerAtATimeAndForOneRefuses) {
   Bench bench("gpt2-f32");
-  const BaseRun base = bench.Base();
-  const std::vector<EditedCell> cells(5, *MakeCell(base, {Edit(ScaleScores{2})}, bench.config()));
+  const auto base = bench.Base();
+  const std::vector<EditedCell> cells(5, *MakeCell(*base, {Edit(ScaleScores{2})}, bench.config()));
   for (int64_t pages : {1, 2}) {
     KvPool pool(KvLayout::For(bench.config()), pages * PagesFor(kTokens));
     EditedRuns runs(&bench.counting, &pool, base,
-                    *MetricReader::Create({Metric()}, base.trace->tokens(), bench.config()));
+                    *MetricReader::Create({Metric()}, base->tokens(), bench.config()));
     ASSERT_TRUE(runs.ReadBase().ok());
     bench.counting.calls = 0;
     KeepingSink sink;
@@ -354,14 +355,14 @@ TEST(EditedRunsTest, APoolTooSmallForAllTakesFewerAtATimeAndForOneRefuses) {
 
 TEST(EditedRunsTest, EditsThatMakeNoNumbersSpoilTheirOwnCellOnly) {
   Bench bench("gpt2-f32");
-  const BaseRun base = bench.Base();
+  const auto base = bench.Base();
   EditedRuns runs = bench.Runs(base, {Metric()});
   ASSERT_TRUE(runs.ReadBase().ok());
   const std::vector<float> huge(bench.config().width, 3e38f);
   std::vector<EditedCell> cells;
   for (double scale : {1000.0, 1e-39}) {
     cells.push_back(
-        *MakeCell(base, {Edit(AddVector{Site::kMlpOut, huge, scale}, {1})}, bench.config()));
+        *MakeCell(*base, {Edit(AddVector{Site::kMlpOut, huge, scale}, {1})}, bench.config()));
   }
   KeepingSink sink;
   ASSERT_TRUE(runs.RunAll(cells, bench.workspace.get(), sink).ok());

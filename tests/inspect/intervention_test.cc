@@ -205,11 +205,11 @@ TEST(InterventionTest, ASetKnowsWhereItBegins) {
   EXPECT_EQ(at({Edit(AddToScores{3}, {0}, {}, {{5}}, {{2, 3}}), Edit(KnockOut{}, {1})}),
             std::pair(0, int64_t{0}));
   // Over a base only what is another's.
+  const auto base = MakeSet({Edit(ScaleScores{2}, {0})}, llama->config());
   const auto over = InterventionSet::Create({Edit(KnockOut{}, {2}, {}, {{7}})}, llama->config(),
-                                            {kTokens}, "", {Edit(ScaleScores{2}, {0})});
+                                            {kTokens}, "", base.get());
   EXPECT_EQ(std::pair((*over)->first_layer(), (*over)->first_position()), std::pair(2, int64_t{7}));
-  const auto base_alone =
-      InterventionSet::Create({}, llama->config(), {kTokens}, "", {Edit(ScaleScores{2}, {0})});
+  const auto base_alone = InterventionSet::Create({}, llama->config(), {kTokens}, "", base.get());
   EXPECT_TRUE(!(*base_alone)->differs() && !(*base_alone)->empty());
   const auto bert = LoadGolden("bert-f32", DefaultBackend());
   EXPECT_EQ(MakeSet({Edit(ScaleScores{2}, {1}, {}, {{5}})}, bert->config())->first_position(), 0);
