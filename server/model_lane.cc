@@ -101,8 +101,8 @@ void ModelLane::DeliverSlice(size_t index, ConstMatrixRef logits) {
   const SequenceList::iterator sequence = runnable_[planned.sequence];
   if (slices_[index].stopped) return End(live_, sequence, sequence->StopReason());
   if (sequence->in_prompt()) counters_->prompt_tokens += planned.end - planned.begin;
-  const absl::Status status =
-      CatchExceptions([&] { return sequence->Deliver(planned, logits, workspace_.get()); });
+  const absl::Status status = CatchExceptions(
+      [&] { return sequence->Deliver(planned, slices_[index], logits, workspace_.get()); });
   if (sequence->has_next_token()) ++counters_->generated_tokens;
   if (!status.ok() || sequence->complete()) End(live_, sequence, status);
 }

@@ -52,8 +52,8 @@ class SequenceTask {
   // vocab_size], all finite, valid during the call. Returns the token to append, which only the
   // last prompt position and later ones may, or nullopt to append none: the sequence ends when its
   // prompt is done and nothing was appended. An error ends it with that error. Not called for rows
-  // with a NaN or an infinity: those end the sequence with INTERNAL (NONFINITE_LOGITS), which names
-  // the layer that they come from.
+  // with a NaN or an infinity: those, and hidden states that have one, end the sequence with
+  // INTERNAL (NONFINITE_LOGITS, NONFINITE_STATES), which names the layer that they come from.
   virtual absl::StatusOr<std::optional<TokenId>> OnLogits(absl::Span<const int64_t> positions,
                                                           ConstMatrixRef logits) = 0;
 

@@ -5,25 +5,26 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/base/error.h"
+#include "model/base/finite.h"
 #include "model/base/status_macros.h"
 #include "model/inspect/nonfinite_finder.h"
 
 namespace heed {
 namespace {
 
-// Where a pass stopped being finite, to go on after "from ".
+// What has made the first numbers that are none, to go on after "from ".
 std::string Describe(const std::optional<NonfiniteFinder::Place>& place) {
   if (!place.has_value()) return "the final norm or the unembedding";
-  const std::string at = absl::StrCat(" at position ", place->position);
   if (place->site != Site::kResidual) {
-    return absl::StrCat("layer ", place->layer, " (", SiteName(place->site), ")", at);
+    return absl::StrCat("layer ", place->layer, " (", SiteName(place->site), ")");
   }
   // The stream that enters a layer is what the layer before has made.
-  if (place->layer > 0) return absl::StrCat("layer ", place->layer - 1, " (its sum)", at);
-  return absl::StrCat("the embedding", at);
+  return place->layer > 0 ? absl::StrCat("layer ", place->layer - 1, " (its sum)")
+                          : "the embedding";
 }
 
 }  // namespace
@@ -112,11 +113,11 @@ SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::T
   return slice;
 }
 
-absl::Status Sequence::Deliver(const PlannedSlice& planned, ConstMatrixRef logits,
-                               Workspace* workspace) {
+absl::Status Sequence::Deliver(const PlannedSlice& planned, const SequenceSlice& slice,
+                               ConstMatrixRef logits, Workspace* workspace) {
   const bool was_in_prompt = in_prompt();
   position_ = planned.end;
-  HEED_RETURN_IF_ERROR(CheckFinite(planned, logits, workspace));
+  HEED_RETURN_IF_ERROR(CheckFinite(planned, slice, logits, workspace));
   SharePages();
   if (was_in_prompt) {
     next_logits_ += planned.logits_rows;
@@ -128,19 +129,31 @@ absl::Status Sequence::Deliver(const PlannedSlice& planned, ConstMatrixRef logit
   return token.has_value() ? Append(*token) : absl::OkStatus();
 }
 
-absl::Status Sequence::CheckFinite(const PlannedSlice& planned, ConstMatrixRef logits,
-                                   Workspace* workspace) {
-  int64_t row = 0;
-  while (row < logits.rows && AllFinite(logits.Row(row))) ++row;
-  if (row == logits.rows) return absl::OkStatus();
+absl::Status Sequence::CheckFinite(const PlannedSlice& planned, const SequenceSlice& slice,
+                                   ConstMatrixRef logits, Workspace* workspace) {
+  if (slice.nonfinite_row >= 0) {
+    return Nonfinite(planned, "states", planned.begin + slice.nonfinite_row, workspace);
+  }
+  for (int64_t r = 0; r < logits.rows; ++r) {
+    if (!AllFinite(logits.Row(r))) return Nonfinite(planned, "logits", positions_[r], workspace);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Sequence::Nonfinite(const PlannedSlice& planned, absl::string_view what,
+                                 int64_t position, Workspace* workspace) {
   NonfiniteFinder finder;
   HEED_RETURN_IF_ERROR(RunAgain(planned, &finder, workspace));
-  const std::string position = absl::StrCat(positions_[row]), origin = Describe(finder.place());
-  return MakeError(absl::StatusCode::kInternal, "NONFINITE_LOGITS",
-                   absl::StrCat("the model's logits at position ", position,
-                                " hold NaN or infinite values, which come from ", origin,
-                                "; its weights overflow on this input"),
-                   {{"position", position}, {"origin", origin}});
+  if (finder.place().has_value()) position = finder.place()->position;
+  const bool is_edited = request_.plan.editor != nullptr;
+  const std::string origin = Describe(finder.place());
+  return MakeError(is_edited ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kInternal,
+                   absl::StrCat("NONFINITE_", absl::AsciiStrToUpper(what)),
+                   absl::StrCat("the model's ", what, " hold NaN or infinite values at position ",
+                                position, ", from ", origin, " on; ",
+                                is_edited ? "smaller edits may keep them in range"
+                                          : "its weights overflow on this input"),
+                   {{"position", absl::StrCat(position)}, {"origin", origin}});
 }
 
 // The slice that has run, alone, for another observer.

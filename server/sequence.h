@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "model/base/matrix.h"
 #include "model/transformer/kv_cache.h"
@@ -56,9 +57,11 @@ class Sequence {
   SequenceSlice Begin(const PlannedSlice& planned, int64_t step, absl::Time now);
 
   // The slice that was begun has run. `logits` are its rows, [planned.logits_rows, vocab_size]. An
-  // error ends the sequence: INTERNAL (NONFINITE_LOGITS), for which the slice is run again in
-  // `workspace` to find the layer, INTERNAL (BAD_TASK_TOKEN), or what the task returned.
-  absl::Status Deliver(const PlannedSlice& planned, ConstMatrixRef logits, Workspace* workspace);
+  // error ends the sequence: INTERNAL (NONFINITE_STATES or NONFINITE_LOGITS; INVALID_ARGUMENT for a
+  // sequence with edits), for which the slice is run again in `workspace` to find the layer,
+  // INTERNAL (BAD_TASK_TOKEN), or what the task returned.
+  absl::Status Deliver(const PlannedSlice& planned, const SequenceSlice& slice,
+                       ConstMatrixRef logits, Workspace* workspace);
 
   // A token was appended and waits to be run.
   bool has_next_token() const { return !in_prompt() && !complete(); }
@@ -75,8 +78,10 @@ class Sequence {
  private:
   int64_t FirstNeededPosition() const;
   void SharePages();
-  absl::Status CheckFinite(const PlannedSlice& planned, ConstMatrixRef logits,
-                           Workspace* workspace);
+  absl::Status CheckFinite(const PlannedSlice& planned, const SequenceSlice& slice,
+                           ConstMatrixRef logits, Workspace* workspace);
+  absl::Status Nonfinite(const PlannedSlice& planned, absl::string_view what, int64_t position,
+                         Workspace* workspace);
   absl::Status RunAgain(const PlannedSlice& planned, ForwardObserver* observer,
                         Workspace* workspace);
   absl::Status Append(TokenId token);

@@ -2,27 +2,18 @@
 #ifndef HEED_MODEL_INSPECT_NONFINITE_FINDER_H_
 #define HEED_MODEL_INSPECT_NONFINITE_FINDER_H_
 
-#include <bit>
 #include <cstdint>
 #include <optional>
 
 #include "absl/types/span.h"
+#include "model/base/finite.h"
 #include "model/base/matrix.h"
 #include "model/transformer/observer.h"
 #include "model/transformer/site.h"
 
 namespace heed {
 
-// True when no value is a NaN or an infinity. Integer arithmetic, which compilers vectorise without
-// being told to reorder sums.
-inline bool AllFinite(absl::Span<const float> values) {
-  constexpr uint32_t kExponent = 0x7f800000;
-  uint32_t bad = 0;
-  for (float value : values) bad |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
-  return bad == 0;
-}
-
-// Looks at every site. Slow: for a pass whose logits are known to be wrong.
+// Looks at every site. Slow: for a pass that is known to go wrong.
 class NonfiniteFinder final : public ForwardObserver {
  public:
   // The first row that is not finite, in the order in which a pass comes by the sites.

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "model/base/finite.h"
+
 namespace heed {
 namespace {
 
@@ -75,6 +77,7 @@ absl::Status LiveBatch::Start(absl::Span<SequenceSlice> batch, MatrixRef logits)
   first_layer_ = batch.empty() ? 0 : batch.front().first_layer;
   for (SequenceSlice& slice : batch) {
     slice.stopped = false;
+    slice.nonfinite_row = -1;
     live_.push_back({&slice, n_tokens_, logits_row});
     n_tokens_ += static_cast<int64_t>(slice.tokens.size());
     logits_row += static_cast<int64_t>(slice.logits_rows.size());
@@ -171,6 +174,14 @@ std::vector<int64_t> LiveBatch::VisitAddend(
     }
   }
   return changed;
+}
+
+void LiveBatch::FindNonfinite(ConstMatrixRef x) const {
+  for (const LiveSlice& live : live_) {
+    int64_t row = 0;
+    while (row < live.rows() && AllFinite(x.Row(live.row + row))) ++row;
+    live.slice->nonfinite_row = row < live.rows() ? row : -1;
+  }
 }
 
 void LiveBatch::ReportHiddenStates(ConstMatrixRef x, MatrixRef scratch,

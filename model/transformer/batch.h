@@ -75,6 +75,9 @@ class LiveBatch {
       Site site, int layer, ConstMatrixRef x, AlignedBuffer& scratch,
       absl::FunctionRef<void(int64_t first_row, MatrixRef rows)> make) const;
 
+  // Tells each slice which of its rows of x, the stream after the last layer, is not finite.
+  void FindNonfinite(ConstMatrixRef x) const;
+
   // Gives the final hidden states to the observers that want them. `finish` turns rows of x into
   // such states, in place; they are copied to `scratch`, of x's shape, before.
   void ReportHiddenStates(ConstMatrixRef x, MatrixRef scratch,

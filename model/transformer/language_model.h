@@ -54,6 +54,9 @@ struct SequenceSlice {
   // Out: the stop signal ended this slice. Its logits rows are unspecified and its cache is as
   // before.
   bool stopped = false;
+  // Out: the first of `tokens` whose final hidden state, before the final norm, holds a NaN or an
+  // infinity; -1: none does.
+  int64_t nonfinite_row = -1;
 };
 
 // Scratch memory that Forward reuses from call to call. One for each thread that calls Forward.

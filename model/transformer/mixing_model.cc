@@ -125,6 +125,7 @@ class MixingModel : public LanguageModel {
     batch.Visit(Site::kResidual, 1, mixed);
 
     batch.DropStopped({mixed});
+    batch.FindNonfinite(mixed);
     batch.ReportHiddenStates(mixed, x, [](MatrixRef) {});
     AlignedBuffer no_scratch;
     batch.Unembed(mixed, x, logits,

@@ -167,6 +167,7 @@ absl::Status Transformer::Forward(absl::Span<SequenceSlice> batch, MatrixRef log
     RunLayer(pass, layer);
   }
   pass.batch.Visit(Site::kResidual, config_.n_layers, Residual(pass));
+  pass.batch.FindNonfinite(Residual(pass));
   ReportHiddenStates(pass);
   UnembedWanted(pass, logits);
   pass.batch.Commit();

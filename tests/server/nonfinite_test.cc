@@ -1,5 +1,6 @@
 // A model whose weights overflow on one token: the calls that hold it end, the layer is named, and
 // nobody else notices.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -30,19 +31,22 @@ class OverflowingCheckpoint final : public ForwardingCheckpoint {
   OverflowingCheckpoint(const Checkpoint& checkpoint, int layer)
       : ForwardingCheckpoint(checkpoint), mlp_(absl::StrCat("h.", layer, ".mlp.")) {}
 
-  absl::Status ReadF32(absl::string_view name, absl::Span<const int64_t> shape,
-                       absl::Span<float> out) const override {
-    const absl::Status status = ForwardingCheckpoint::ReadF32(name, shape, out);
-    const int64_t width = config().width, units = config().ffn_width;
-    if (absl::EndsWith(name, "wte.weight")) out[kBad * width] = 1e4f;
+  absl::Status ReadRows(absl::string_view name, absl::Span<const int64_t> shape, RowRange rows,
+                        absl::Span<float> out) const override {
+    const absl::Status status = ForwardingCheckpoint::ReadRows(name, shape, rows, out);
+    const int64_t cols = static_cast<int64_t>(out.size()) / rows.count;
+    // The first `count` of a row, if it is among those that were read.
+    const auto set = [&](int64_t row, int64_t count, float value) {
+      const int64_t place = row - rows.first;
+      if (place >= 0 && place < rows.count) std::fill_n(out.begin() + place * cols, count, value);
+    };
+    if (absl::EndsWith(name, "wte.weight")) set(kBad, 1, 1e4f);
     if (absl::EndsWith(name, "ln_2.weight")) out[0] = 1;
     if (absl::EndsWith(name, mlp_ + "c_fc.weight")) {  // [width, units]
-      for (int64_t i = 0; i < width; ++i) out[i * units] = i == 0 ? 1e10f : 0;
+      for (int64_t i = 0; i < config().width; ++i) set(i, 1, i == 0 ? 1e10f : 0);
     }
     if (absl::EndsWith(name, mlp_ + "c_fc.bias")) out[0] = -4e10f;
-    if (absl::EndsWith(name, mlp_ + "c_proj.weight")) {  // [units, width]
-      for (int64_t i = 0; i < width; ++i) out[i] = 1e30f;
-    }
+    if (absl::EndsWith(name, mlp_ + "c_proj.weight")) set(0, cols, 1e30f);  // [units, width]
     return status;
   }
 
@@ -84,9 +88,9 @@ TEST_P(NonfiniteTest, OnlyTheCallThatOverflowsEnds) {
     bad->prompt[17] = kBad;
     Started(scheduler, bad);
     const auto good = Started(scheduler, MakeCall(20, 6));
-    ExpectError(bad->Wait(), absl::StatusCode::kInternal, "NONFINITE_LOGITS");
-    EXPECT_EQ(Metadata(bad->status, "position"), "29");
-    EXPECT_EQ(Metadata(bad->status, "origin"), "layer 0 (mlp_out) at position 17");
+    ExpectError(bad->Wait(), absl::StatusCode::kInternal, "NONFINITE_STATES");
+    EXPECT_EQ(Metadata(bad->status, "position"), "17");
+    EXPECT_EQ(Metadata(bad->status, "origin"), "layer 0 (mlp_out)");
     EXPECT_TRUE(good->Wait().ok()) << good->status;
     EXPECT_EQ(good->logits, alone->logits);
   }
@@ -98,8 +102,41 @@ TEST_P(NonfiniteTest, TheLayerIsNamed) {
   Scheduler scheduler({});
   const auto bad = MakeCall(5, 0);
   bad->prompt[4] = kBad;
-  ExpectError(Started(scheduler, bad)->Wait(), absl::StatusCode::kInternal, "NONFINITE_LOGITS");
-  EXPECT_THAT(bad->status.message(), HasSubstr("layer 1 (mlp_out) at position 4"));
+  ExpectError(Started(scheduler, bad)->Wait(), absl::StatusCode::kInternal, "NONFINITE_STATES");
+  EXPECT_THAT(bad->status.message(), HasSubstr("at position 4, from layer 1 (mlp_out) on"));
+}
+
+// Also where nobody wants logits, and where no other position sees it.
+TEST_P(NonfiniteTest, APromptThatOnlyRunsEndsToo) {
+  ServeOverflowing(/*layer=*/1);
+  Scheduler scheduler({.max_step_tokens = 8});
+  const auto bad = MakeCall(30, 0);
+  bad->prompt[17] = kBad;
+  bad->positions = std::vector<int64_t>{};
+  ExpectError(Started(scheduler, bad)->Wait(), absl::StatusCode::kInternal, "NONFINITE_STATES");
+  EXPECT_EQ(Metadata(bad->status, "origin"), "layer 1 (mlp_out)");
+  EXPECT_EQ(bad->chunks.size(), 2u);
+}
+
+// An edit that is too large is the caller's.
+TEST_P(NonfiniteTest, AnEditedSequenceEndsAsAWrongRequest) {
+  class Overflow : public ForwardEditor {
+    bool EditsSite(Site site, int layer) const override {
+      return site == Site::kResidualMid && layer == 1;
+    }
+    void EditSite(Site, int, int64_t, MatrixRef rows) const override {
+      rows.Row(0)[0] = std::numeric_limits<float>::infinity();
+    }
+  };
+  ServeOverflowing(/*layer=*/0);
+  Scheduler scheduler({});
+  Overflow editor;
+  const auto call = MakeCall(5, 0);
+  EngineRequest request = MakeRequest(call, model_);
+  request.plan.editor = &editor;
+  ASSERT_TRUE(scheduler.Submit(std::move(request)).ok());
+  ExpectError(call->Wait(), absl::StatusCode::kInvalidArgument, "NONFINITE_STATES");
+  EXPECT_EQ(Metadata(call->status, "origin"), "layer 1 (residual_mid)");
 }
 
 // What one prompt makes of a page must not be seen by another that does not hold the bad token.
@@ -110,7 +147,7 @@ TEST_P(NonfiniteTest, SharedPagesCarryNothingOver) {
   EXPECT_TRUE(alone->Wait().ok()) << alone->status;
   const auto bad = MakeCall(40, 4);
   bad->prompt[35] = kBad;
-  ExpectError(Started(scheduler, bad)->Wait(), absl::StatusCode::kInternal, "NONFINITE_LOGITS");
+  ExpectError(Started(scheduler, bad)->Wait(), absl::StatusCode::kInternal, "NONFINITE_STATES");
   const auto warm = Started(scheduler, MakeCall(40, 4));
   EXPECT_TRUE(warm->Wait().ok()) << warm->status;
   EXPECT_EQ(warm->timings.cached_tokens, 32);
