@@ -1,43 +1,34 @@
 #include "model/inspect/attention_tile.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
+
+#include "absl/base/casts.h"
+#include "model/kernels/top_k.h"
 
 namespace heed {
 namespace {
 
-struct KeyWeight {
-  float weight;
-  int32_t key;
-};
-
-// Larger weights first, ties by smaller key. As a heap's order this keeps the last of the kept ones
-// at the front.
-bool Precedes(const KeyWeight& a, const KeyWeight& b) {
-  return a.weight != b.weight ? a.weight > b.weight : a.key < b.key;
+// A number by which larger weights come first and, of equal ones, smaller keys. Bits of numbers
+// that are not negative order as the numbers do.
+uint64_t Ranked(float weight, int32_t key) {
+  return uint64_t{absl::bit_cast<uint32_t>(weight)} << 32 | ~static_cast<uint32_t>(key);
+}
+int32_t KeyOf(uint64_t ranked) {
+  return static_cast<int32_t>(~static_cast<uint32_t>(ranked));
 }
 
-// The k first weights in the order of Precedes, sorted; adds up the others in `dropped`.
-void SelectTopK(absl::Span<const float> weights, int64_t k, std::vector<KeyWeight>& kept,
-                double& dropped) {
-  kept.clear();
-  const int64_t n = static_cast<int64_t>(weights.size());
-  for (int64_t key = 0; key < std::min(k, n); ++key) {
-    kept.push_back({weights[key], static_cast<int32_t>(key)});
+// The first k of them in descending order; the others behind in any.
+void SortFirst(const TopKKernels& kernels, int64_t k, std::vector<uint64_t>& ranked) {
+  constexpr size_t kFew = 64;
+  if (ranked.size() > kFew) {
+    std::partial_sort(ranked.begin(), ranked.begin() + k, ranked.end(), std::greater<uint64_t>());
+    return;
   }
-  std::make_heap(kept.begin(), kept.end(), Precedes);
-  for (int64_t key = k; key < n; ++key) {
-    // A later key of equal weight comes after those that are kept.
-    if (weights[key] <= kept.front().weight) {
-      dropped += weights[key];
-      continue;
-    }
-    dropped += kept.front().weight;
-    std::pop_heap(kept.begin(), kept.end(), Precedes);
-    kept.back() = {weights[key], static_cast<int32_t>(key)};
-    std::push_heap(kept.begin(), kept.end(), Precedes);
-  }
-  std::sort_heap(kept.begin(), kept.end(), Precedes);
+  uint64_t sorted[kFew];
+  kernels.sort(ranked.data(), static_cast<int64_t>(ranked.size()), sorted);
+  std::copy_n(sorted, ranked.size(), ranked.begin());
 }
 
 }  // namespace
@@ -74,14 +65,25 @@ void AttentionTile::StoreDense(int64_t row, absl::Span<const float> weights) {
 }
 
 void AttentionTile::StoreTopK(int64_t row, absl::Span<const float> weights) {
-  thread_local std::vector<KeyWeight> kept;
-  double dropped = 0;
-  SelectTopK(weights, columns_, kept, dropped);
-  kept.resize(columns_, KeyWeight{0.0f, -1});
-  for (int64_t i = 0; i < columns_; ++i) {
-    weights_.data()[row * columns_ + i] = kept[i].weight;
-    keys_[row * columns_ + i] = kept[i].key;
+  const TopKKernels& kernels = BestTopK();
+  thread_local std::vector<int32_t> found;
+  thread_local std::vector<uint64_t> ranked;
+  const int64_t n = static_cast<int64_t>(weights.size());
+  found.resize(n + 16);
+  auto [count, dropped] = kernels.find(weights.data(), n, columns_, found.data());
+  ranked.resize(count);
+  for (int64_t i = 0; i < count; ++i) ranked[i] = Ranked(weights[found[i]], found[i]);
+  const int64_t kept = std::min(count, columns_);
+  SortFirst(kernels, kept, ranked);
+  float* const out = weights_.data() + row * columns_;
+  int32_t* const keys = keys_.data() + row * columns_;
+  for (int64_t i = 0; i < kept; ++i) {
+    keys[i] = KeyOf(ranked[i]);
+    out[i] = weights[keys[i]];
   }
+  for (int64_t i = kept; i < count; ++i) dropped += weights[KeyOf(ranked[i])];
+  std::fill(out + kept, out + columns_, 0.0f);
+  std::fill(keys + kept, keys + columns_, -1);
   dropped_mass_[row] = static_cast<float>(dropped);
 }
 

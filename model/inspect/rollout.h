@@ -29,7 +29,7 @@ std::vector<float> Rollout(const LanguageModel& model, const Trace& trace,
 // For each query the largest flow to each input token through the layers' matrices as capacities,
 // divided by their sum; [queries, size]. RESOURCE_EXHAUSTED (reason FLOW_TOO_LARGE) beyond
 // kMaxFlowTokens tokens.
-inline constexpr int64_t kMaxFlowTokens = 256;
+inline constexpr int64_t kMaxFlowTokens = 128;
 absl::StatusOr<std::vector<float>> Flow(const LanguageModel& model, const Trace& trace,
                                         const RolloutOptions& options);
 

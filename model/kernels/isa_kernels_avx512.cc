@@ -2,6 +2,7 @@
 
 #include "model/kernels/isa_kernels_impl.h"
 #include "model/kernels/row_kernels_impl.h"
+#include "model/kernels/top_k_impl.h"
 
 namespace heed {
 
@@ -11,6 +12,10 @@ const IsaKernels& Avx512Kernels() {
 
 const RowKernels& Avx512RowKernels() {
   return kRowKernels;
+}
+
+const TopKKernels& Avx512TopK() {
+  return kTopK;
 }
 
 }  // namespace heed

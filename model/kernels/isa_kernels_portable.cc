@@ -2,6 +2,7 @@
 
 #include "model/kernels/isa_kernels_impl.h"
 #include "model/kernels/row_kernels_impl.h"
+#include "model/kernels/top_k_impl.h"
 
 namespace heed {
 
@@ -11,6 +12,10 @@ const IsaKernels& PortableKernels() {
 
 const RowKernels& PortableRowKernels() {
   return kRowKernels;
+}
+
+const TopKKernels& PortableTopK() {
+  return kTopK;
 }
 
 }  // namespace heed

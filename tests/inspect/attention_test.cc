@@ -1,14 +1,18 @@
 // Tiles and captures: every row in its place, whatever the order and the pieces it comes in.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <random>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/base/cpu.h"
 #include "model/inspect/attention_capture.h"
 #include "model/inspect/attention_tile.h"
+#include "model/kernels/top_k.h"
 
 namespace heed {
 namespace {
@@ -39,10 +43,11 @@ TEST(AttentionTileTest, TopKKeepsTheLargestTiesBySmallerKey) {
 TEST(AttentionTileTest, TopKEqualsAFullSortOnRandomRows) {
   std::mt19937 random(7);
   for (int round = 0; round < 200; ++round) {
-    const int64_t n = 1 + random() % 40;
+    const int64_t n = 1 + random() % (round % 2 == 0 ? 40 : 400);
     const int64_t k = 1 + random() % 45;
     std::vector<float> weights(n);
-    for (float& weight : weights) weight = static_cast<float>(random() % 6) / 16;  // many ties
+    for (float& weight : weights)
+      weight = static_cast<float>(random() % (1 << random() % 12)) / 4096;  // ties
     AttentionTile tile(0, 0, {n - 1}, n, k);
     tile.StoreRow(0, weights);
     std::vector<int> order(n);
@@ -61,6 +66,49 @@ TEST(AttentionTileTest, TopKEqualsAFullSortOnRandomRows) {
       EXPECT_EQ(tile.weights()[i], weights[order[i]]);
     }
     EXPECT_EQ(tile.dropped_mass()[0], rest);
+  }
+}
+
+// Every instruction set that this machine has finds what a full sort finds, and few besides.
+TEST(TopKTest, CandidatesHoldTheLargestOnEveryInstructionSet) {
+  std::vector<const TopKKernels*> all = {&PortableTopK()};
+#if defined(__x86_64__)
+  if (DetectCpu().isa >= Isa::kAvx2) all.push_back(&Avx2TopK());
+  if (DetectCpu().isa >= Isa::kAvx512) all.push_back(&Avx512TopK());
+#endif
+  std::mt19937 random(11);
+  for (int round = 0; round < 300; ++round) {
+    const int64_t n = 1 + random() % 600, k = 1 + random() % 40;
+    std::vector<float> weights(n);
+    for (float& weight : weights) {
+      weight = std::exp(-static_cast<float>(random() % 4096) / 300) * (random() % 9 == 0 ? 0 : 1);
+    }
+    std::vector<float> sorted = weights;
+    std::sort(sorted.begin(), sorted.end(), std::greater<float>());
+    const float smallest = sorted[std::min(n, k) - 1];
+    for (const TopKKernels* kernels : all) {
+      std::vector<int32_t> keys(n + 16);
+      const auto [count, dropped] = kernels->find(weights.data(), n, k, keys.data());
+      keys.resize(count);
+      std::vector<bool> found(n);
+      for (int32_t key : keys) found[key] = true;
+      double rest = 0;
+      for (int64_t key = 0; key < n; ++key) {
+        if (weights[key] >= smallest) {
+          ASSERT_TRUE(found[key]);
+        }
+        if (!found[key]) rest += weights[key];
+      }
+      EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end()));
+      EXPECT_NEAR(dropped, rest, 1e-12);
+      if (n >= 128 && k <= 32 && smallest > 0) {
+        EXPECT_LE(count, 3 * k + 16);
+      }
+      std::vector<uint64_t> numbers(keys.begin(), keys.end()), ordered(count);
+      std::shuffle(numbers.begin(), numbers.end(), random);
+      kernels->sort(numbers.data(), count, ordered.data());
+      EXPECT_TRUE(std::equal(ordered.rbegin(), ordered.rend(), keys.begin()));
+    }
   }
 }
 
