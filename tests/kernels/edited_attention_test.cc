@@ -139,6 +139,35 @@ TEST(EditedAttentionTest, RowsWithoutKeysAreZerosAndInfiniteScoresShareEqually) 
   }
 }
 
+// Shows rows what comes after them.
+class LookAhead : public AttentionRowEditor {
+ public:
+  AttentionMask MaskOf(int head, int64_t query) const override {
+    return AttentionMask::kBidirectional;
+  }
+  void EditScores(int head, int64_t query, absl::Span<float> scores) const override {}
+  void EditWeights(int head, int64_t query, absl::Span<float> weights) const override {}
+};
+
+TEST(EditedAttentionTest, ALaterKeyIsAsFarAwayAsAnEarlierOne) {
+  const float slope[] = {0.5f};
+  const std::vector<int> heads = {0};
+  const std::vector<int64_t> queries = {2};
+  for (const Backend* backend : {DefaultBackend(), ReferenceBackend()}) {
+    Sequence sequence({1, 1, 4, 1.0f, true, 0, 0, slope}, 7, 1);
+    sequence.query.values.assign(sequence.query.values.size(), 0.0f);
+    RecordingSink sink;
+    const LookAhead editor;
+    sequence.RunEdited(backend, 0, 7, {heads, queries}, &editor, {heads, queries}, &sink);
+    double sum = 0;
+    for (int j = 0; j < 7; ++j) sum += std::exp(-0.5 * std::abs(j - 2));
+    ASSERT_EQ((sink.rows[{0, 2}].size()), 7u);
+    for (int j = 0; j < 7; ++j) {
+      EXPECT_NEAR((sink.rows[{0, 2}][j]), std::exp(-0.5 * std::abs(j - 2)) / sum, 1e-6);
+    }
+  }
+}
+
 // Multiplies all scores.
 class Dial : public AttentionRowEditor {
  public:
