@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/descriptor.h"
+#include "model/base/error.h"
 #include "model/base/status_macros.h"
 #include "server/attention_stream.h"
 #include "server/convert_indices.h"
@@ -176,12 +179,29 @@ absl::Status Estimate(const ServiceContext& context, const v1::EstimateCostReque
   return context.traces->CheckBytes(out->held_bytes());
 }
 
+// The error of a call as that of a request which has the call in the field `call`.
+absl::Status UnderField(const absl::Status& status, absl::string_view call) {
+  ErrorDetails details = GetErrorDetails(status);
+  const std::string prefix = absl::StrCat(call, ".");
+  if (!details.violations.empty()) {
+    for (FieldViolation& violation : details.violations) violation.field.insert(0, prefix);
+    return InvalidFields(std::move(details.violations));
+  }
+  for (auto& [name, value] : details.metadata) {
+    if (name == "field") value.insert(0, prefix);
+  }
+  return MakeError(status.code(), details.reason, status.message(), std::move(details.metadata));
+}
+
 }  // namespace
 
 absl::Status EstimateCost(const ServiceContext& context, const v1::EstimateCostRequest& request,
                           v1::EstimateCostResponse* response) {
   const absl::Status status = Estimate(context, request, response);
-  if (!status.ok() && !absl::IsResourceExhausted(status)) return status;
+  if (!status.ok() && !absl::IsResourceExhausted(status)) {
+    const auto* const call = request.GetDescriptor()->FindFieldByNumber(request.call_case());
+    return call == nullptr ? status : UnderField(status, call->name());
+  }
   response->set_allowed(status.ok());
   response->set_reason(std::string(status.message()));
   return absl::OkStatus();

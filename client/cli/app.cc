@@ -13,9 +13,10 @@ namespace heed::cli {
 namespace {
 
 std::vector<Verb> AllVerbs() {
-  return {ModelsVerb(),  DescribeVerb(), TokenizeVerb(),  DetokenizeVerb(),
-          PredictVerb(), GenerateVerb(), AttentionVerb(), LadderVerb(),
-          EmbedVerb(),   BenchVerb(),    HealthVerb(),    VersionVerb()};
+  return {ModelsVerb(),    DescribeVerb(),  TokenizeVerb(),  DetokenizeVerb(), PredictVerb(),
+          GenerateVerb(),  AttentionVerb(), StatsVerb(),     DetectVerb(),     LensVerb(),
+          AttributeVerb(), ExplainVerb(),   InterveneVerb(), SweepVerb(),      CompareVerb(),
+          LadderVerb(),    EmbedVerb(),     BenchVerb(),     HealthVerb(),     VersionVerb()};
 }
 
 // The place of the verb: the first word that is neither an option nor the value of a global one.

@@ -23,7 +23,7 @@ struct Verb {
   absl::Status (*run)(const Arguments& arguments, Session& session) = nullptr;
 };
 
-// One for each file verb_*.cc.
+// In files verb_*.cc.
 Verb ModelsVerb();
 Verb DescribeVerb();
 Verb TokenizeVerb();
@@ -31,6 +31,14 @@ Verb DetokenizeVerb();
 Verb PredictVerb();
 Verb GenerateVerb();
 Verb AttentionVerb();
+Verb StatsVerb();
+Verb DetectVerb();
+Verb LensVerb();
+Verb AttributeVerb();
+Verb ExplainVerb();
+Verb InterveneVerb();
+Verb SweepVerb();
+Verb CompareVerb();
 Verb LadderVerb();
 Verb EmbedVerb();
 Verb BenchVerb();

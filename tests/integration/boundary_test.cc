@@ -83,7 +83,18 @@ std::vector<Rpc> AllRpcs(RawServer& server, const std::string& model) {
   detect_heads.set_known(v1::HEAD_PATTERN_PREVIOUS_TOKEN);
   auto activations = on_prompt(v1::GetActivationsRequest());
   activations.set_site(v1::SITE_RESIDUAL);
+  auto intervene = on_prompt(v1::InterveneRequest());
+  intervene.add_sets()->add_interventions()->mutable_knock_out();
+  intervene.add_metrics()->mutable_kl_from_base();
+  auto sweep = on_prompt(v1::SweepRequest());
+  sweep.mutable_metric()->mutable_kl_from_base();
+  sweep.mutable_focus_dial()->add_betas(2);
+  v1::CompareRequest compare;
+  *compare.mutable_a() = on_prompt(v1::CompareSide());
+  *compare.mutable_b() = on_prompt(v1::CompareSide());
   v1::InspectionService::Stub* const inspection = server.inspection.get();
+  v1::ExperimentService::Stub* const experiment = server.experiment.get();
+  using Experiment = v1::ExperimentService::Stub;
   using Inspection = v1::InspectionService::Stub;
   return {
       UnaryRpc("OpenTrace", open_trace, inspection, &Inspection::OpenTrace),
@@ -106,6 +117,14 @@ std::vector<Rpc> AllRpcs(RawServer& server, const std::string& model) {
             grpc::ClientContext context;
             return ReadAll(inspection->GetActivations(&context, request));
           }),
+      UnaryRpc("Intervene", intervene, experiment, &Experiment::Intervene),
+      StreamRpc<v1::SweepRequest, v1::SweepResponse>("Sweep", sweep,
+                                                     [experiment](const v1::SweepRequest& request) {
+                                                       grpc::ClientContext context;
+                                                       return ReadAll(
+                                                           experiment->Sweep(&context, request));
+                                                     }),
+      UnaryRpc("Compare", compare, experiment, &Experiment::Compare),
       UnaryRpc("ListModels", v1::ListModelsRequest(), server.models.get(),
                &v1::ModelService::Stub::ListModels),
       UnaryRpc("GetModel", get_model, server.models.get(), &v1::ModelService::Stub::GetModel),

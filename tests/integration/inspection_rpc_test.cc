@@ -794,6 +794,191 @@ TEST_F(InspectionRpcTest, AStreamOfLargeTilesIsReadAtTheClientsPace) {
   EXPECT_EQ(whole.messages.back().end().tile_count(), 12);
 }
 
+using ExperimentStub = v1::ExperimentService::Stub;
+
+class ExperimentRpcTest : public InspectionRpcTest {
+ protected:
+  static v1::InterveneResponse Intervene(const v1::InterveneRequest& request) {
+    v1::InterveneResponse response;
+    const grpc::Status status =
+        Ask(shared_->experiment.get(), &ExperimentStub::Intervene, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response;
+  }
+
+  static Stream<v1::SweepResponse> Sweep(const v1::SweepRequest& request) {
+    grpc::ClientContext context;
+    return ReadAll(shared_->experiment->Sweep(&context, request));
+  }
+};
+
+TEST_F(ExperimentRpcTest, InterveneSaysWhatEachSetDoes) {
+  auto request = OnPrompt<v1::InterveneRequest>();
+  request.add_sets()->set_name("nothing");
+  *request.add_sets()->add_interventions() = CutEdge(1, 8, 2);
+  request.add_sets()->add_interventions()->mutable_scale_site()->set_factor(0);
+  request.add_metrics()->mutable_probability()->set_id(7);
+  request.add_metrics()->mutable_kl_from_base();
+  request.set_top_k(2);
+  const auto answer = Intervene(request);
+  ASSERT_EQ(answer.results_size(), 3);
+  EXPECT_EQ(answer.results(0).name(), "nothing");
+  EXPECT_EQ(answer.results(0).deltas(0), 0);
+  EXPECT_EQ(answer.results(0).values(1), 0);
+  EXPECT_GT(answer.results(1).values(1), 0);
+  // Each is what Predict says under the same edits.
+  for (int set = 0; set < 3; ++set) {
+    auto predict = OnPrompt<v1::PredictRequest>();
+    *predict.mutable_interventions() = request.sets(set).interventions();
+    predict.mutable_candidates()->mutable_ids()->add_ids(7);
+    v1::PredictResponse predicted;
+    ASSERT_TRUE(Predict(*shared_, predict, &predicted).ok());
+    const double probability = predicted.predictions(0).candidates(0).probability();
+    EXPECT_NEAR(answer.results(set).values(0), probability, 1e-7) << set;
+    EXPECT_NEAR(answer.results(set).deltas(0), probability - answer.base().values(0), 1e-7);
+    EXPECT_EQ(answer.results(set).candidates_size(), 2);
+  }
+  // The same from a trace that keeps no stream, where every run starts at the beginning.
+  v1::InterveneRequest traced = request;
+  traced.clear_prompt();
+  traced.clear_model();
+  traced.set_trace_id(Open("llama", /*stream=*/false));
+  const auto again = Intervene(traced);
+  for (int set = 0; set < 3; ++set) {
+    EXPECT_EQ(again.results(set).values(0), answer.results(set).values(0));
+  }
+}
+
+TEST_F(ExperimentRpcTest, SweepCellsAreInterveneResults) {
+  auto request = OnPrompt<v1::SweepRequest>();
+  request.mutable_metric()->mutable_logit()->set_id(7);
+  request.mutable_head_ablation();
+  const auto sweep = Sweep(request);
+  ASSERT_TRUE(sweep.status.ok()) << sweep.status.error_message();
+  const v1::SweepHeader& header = sweep.messages[0].header();
+  EXPECT_THAT(header.rows(), ElementsAre(0, 1, 2));
+  EXPECT_THAT(header.columns(), ElementsAre(0, 1, 2, 3));
+  EXPECT_EQ(header.row_name(), "layer");
+  EXPECT_EQ(header.column_name(), "head");
+  std::vector<double> values(12, 0);
+  int cells = 0;
+  for (const auto& message : sweep.messages) {
+    for (const v1::SweepCell& cell : message.cells().cells()) {
+      values[cell.row() * 4 + cell.column()] = cell.value();
+      EXPECT_NEAR(cell.delta(), cell.value() - header.base(), 1e-9);
+      ++cells;
+    }
+  }
+  EXPECT_EQ(cells, 12);
+  EXPECT_TRUE(sweep.messages.back().has_end());
+  auto one = OnPrompt<v1::InterveneRequest>();
+  v1::Intervention& ablate = *one.add_sets()->add_interventions();
+  ablate.add_layers(1);
+  ablate.add_heads(2);
+  ablate.mutable_scale_site()->set_factor(0);
+  *one.add_metrics() = request.metric();
+  EXPECT_EQ(Intervene(one).results(0).values(0), values[4 + 2]);
+
+  auto patching = OnPrompt<v1::SweepRequest>();
+  patching.mutable_metric()->mutable_kl_from_base();
+  patching.mutable_activation_patching()->set_clean_trace_id(Open());
+  patching.mutable_activation_patching()->add_layers(0);
+  const auto same = Sweep(patching);
+  ASSERT_TRUE(same.status.ok()) << same.status.error_message();
+  for (const v1::SweepCell& cell : same.messages[1].cells().cells()) {
+    EXPECT_EQ(cell.value(), 0);  // its own stream is what it has already
+  }
+  patching.mutable_activation_patching()->set_clean_trace_id(Open("bert"));
+  EXPECT_NE(Sweep(patching).status.error_code(), grpc::OK);
+  patching.mutable_activation_patching()->set_clean_trace_id("gone");
+  EXPECT_EQ(ReasonOf(Sweep(patching).status), "TRACE_NOT_FOUND");
+}
+
+TEST_F(ExperimentRpcTest, CompareFindsWhereTwoRunsPart) {
+  v1::CompareRequest request;
+  *request.mutable_a() = OnPrompt<v1::CompareSide>();
+  request.mutable_b()->set_trace_id(Open("llama", /*stream=*/false));
+  v1::CompareResponse same;
+  grpc::Status status = Ask(shared_->experiment.get(), &ExperimentStub::Compare, request, &same);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(same.pairs_size(), kTokens);
+  EXPECT_FALSE(same.has_first_divergence());
+  for (const v1::AlignedPair& pair : same.pairs()) {
+    EXPECT_TRUE(pair.same_token());
+    EXPECT_EQ(pair.kl(), 0);
+  }
+  EXPECT_THAT(Floats(same.head_divergence()), Each(0));
+  request.mutable_b()->clear_trace_id();
+  *request.mutable_b() = OnPrompt<v1::CompareSide>();
+  request.mutable_b()->mutable_prompt()->mutable_tokens()->set_ids(4, 200);
+  v1::CompareResponse other;
+  status = Ask(shared_->experiment.get(), &ExperimentStub::Compare, request, &other);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(other.pairs_size(), kTokens);
+  for (int i = 0; i < kTokens; ++i) {
+    EXPECT_EQ(other.pairs(i).same_token(), i != 4);
+    EXPECT_EQ(other.pairs(i).kl() > 0, i >= 4) << i;
+  }
+  EXPECT_EQ(other.pairs(8).changes_size(), 5);
+  EXPECT_THAT(other.head_divergence().shape(), ElementsAre(3, 4));
+  request.mutable_b()->mutable_prompt()->mutable_tokens()->set_ids(4, 320);
+  status = Ask(shared_->experiment.get(), &ExperimentStub::Compare, request, &other);
+  EXPECT_THAT(WrongFields(status), ElementsAre("b.prompt.tokens.ids[4]"));
+}
+
+TEST_F(ExperimentRpcTest, EstimatesAreWhatTheCallsTake) {
+  v1::EstimateCostRequest request;
+  *request.mutable_open_trace() = OnPrompt<v1::OpenTraceRequest>();
+  v1::EstimateCostResponse cost;
+  const auto estimate = [&] {
+    return Ask(shared_->experiment.get(), &ExperimentStub::EstimateCost, request, &cost);
+  };
+  ASSERT_TRUE(estimate().ok());
+  EXPECT_TRUE(cost.allowed());
+  EXPECT_GT(cost.flops(), 0);
+  EXPECT_EQ(cost.held_bytes(), Read(&Stub::OpenTrace, request.open_trace()).trace().held_bytes());
+  *request.mutable_get_attention() = OnPrompt<v1::GetAttentionRequest>();
+  request.mutable_get_attention()->mutable_selection()->mutable_lower_triangle();
+  ASSERT_TRUE(estimate().ok());
+  const auto stream = GetAttention(*shared_, request.get_attention());
+  EXPECT_EQ(cost.sent_bytes(), stream.messages[0].header().total_bytes());
+  *request.mutable_sweep() = OnPrompt<v1::SweepRequest>();
+  request.mutable_sweep()->mutable_head_ablation();
+  EXPECT_THAT(WrongFields(estimate()), ElementsAre("sweep.metric"));
+  request.mutable_sweep()->mutable_metric()->mutable_loss();
+  ASSERT_TRUE(estimate().ok());
+  EXPECT_THAT(WrongFields([&] {
+                request.Clear();
+                return estimate();
+              }()),
+              ElementsAre("call"));
+}
+
+TEST_F(ExperimentRpcTest, WrongExperimentsAreNamed) {
+  auto request = OnPrompt<v1::InterveneRequest>();
+  const auto intervene = [&] {
+    v1::InterveneResponse response;
+    return Ask(shared_->experiment.get(), &ExperimentStub::Intervene, request, &response);
+  };
+  EXPECT_THAT(WrongFields(intervene()), ElementsAre("sets", "metrics"));
+  v1::Intervention& edit = *request.add_sets()->add_interventions();
+  edit.mutable_knock_out();
+  edit.add_heads(4);
+  request.add_metrics()->mutable_logit()->set_id(-1);
+  EXPECT_THAT(WrongFields(intervene()), ElementsAre("metrics[0].logit.id"));
+  request.mutable_metrics(0)->mutable_logit()->set_id(1);
+  EXPECT_THAT(WrongFields(intervene()), ElementsAre("sets[0].interventions[0].heads[0]"));
+  request.mutable_metrics(0)->set_position(9);
+  EXPECT_EQ(intervene().error_code(), grpc::OUT_OF_RANGE);
+  auto sweep = OnPrompt<v1::SweepRequest>();
+  EXPECT_THAT(WrongFields(Sweep(sweep).status), ElementsAre("metric", "grid"));
+  sweep.mutable_metric()->mutable_loss();
+  sweep.mutable_focus_dial()->add_betas(-1);
+  EXPECT_THAT(WrongFields(Sweep(sweep).status), ElementsAre("focus_dial.betas[0]"));
+  sweep.mutable_head_ablation()->add_heads(9);
+  EXPECT_THAT(WrongFields(Sweep(sweep).status), ElementsAre("head_ablation.heads[0]"));
+}
+
 TEST(TraceQuotaTest, TwoHundredClientsAtOnceStayWithinIt) {
   ServerConfig config;
   config.trace_client_mib = 1;

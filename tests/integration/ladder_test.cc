@@ -216,5 +216,93 @@ TEST_F(LadderServerTest, APromptTooLongForEveryRungSaysSo) {
   EXPECT_THAT(result.err, HasSubstr("context window exceeded"));
 }
 
+// The verbs about heads, layers and edits, over a golden decoder.
+class InspectVerbsTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    server_ = new ServerProcess({DecoderFlag()});
+    address_ = server_->WaitForAddress();
+  }
+  static void TearDownTestSuite() { delete server_; }
+
+  static cli::CommandResult Run(std::vector<std::string> words) {
+    return RunCommand(address_, std::move(words));
+  }
+
+  // What a verb prints for people, and the JSON of the same.
+  static std::string Text(const std::vector<std::string>& words) {
+    const auto result = Run(words);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  }
+  static google::protobuf::Value Json(std::vector<std::string> words) {
+    words.push_back("--json");
+    bool ok = false;
+    const auto value = testing::ParseJson(Text(words), &ok);
+    EXPECT_TRUE(ok);
+    return value;
+  }
+
+  static inline ServerProcess* server_ = nullptr;
+  static inline std::string address_;
+};
+
+TEST_F(InspectVerbsTest, EveryVerbAnswersForPeopleAndPrograms) {
+  const std::string prompt = "the cat sat and the cat";
+  const std::vector<std::pair<std::vector<std::string>, std::vector<std::string>>> verbs = {
+      {{"stats", prompt, "--stat=first"}, {"layer", "ROW_STATS_V1_MEAN"}},
+      {{"detect", prompt, "--pattern=duplicate"}, {"Best: layer", "TL_MUL"}},
+      {{"lens", prompt}, {"embed", "model", "LOGIT_LENS"}},
+      {{"lens", prompt, "--all", "--ablate=1.2"}, {"after each word", "1 edit"}},
+      {{"attribute", prompt}, {"layer 2 feed-forward", "DIRECT_LOGIT_ATTRIBUTION"}},
+      {{"attribute", prompt, "--by=source"}, {"by the word they read"}},
+      {{"explain", prompt, "--layer=1", "--head=2"}, {"Layer 1 head 2", "q·k"}},
+      {{"intervene", prompt, "--cut=-1->1", "--focus=0", "--bidirectional"},
+       {"cut -1->1", "focus 0", "counterfactual"}},
+      {{"sweep", prompt}, {"by layer and head"}},
+      {{"sweep", prompt, "--grid=edges", "--metric=kl"}, {"by layer and key"}},
+      {{"sweep", prompt, "--grid=focus", "--layer=0"}, {"times beta"}},
+      {{"compare", prompt, "the dog sat and the dog"}, {"A says", "Jensen-Shannon"}}};
+  for (const auto& [words, expected] : verbs) {
+    const std::string text = Text(words);
+    for (const std::string& part : expected) EXPECT_THAT(text, HasSubstr(part)) << words[0];
+    Json(words);
+  }
+}
+
+TEST_F(InspectVerbsTest, NumbersAreThoseOfTheWire) {
+  const auto stats = Json({"stats", "the cat"});
+  EXPECT_EQ(At(stats, "entropy.shape.1").number_value(), 4);
+  EXPECT_EQ(At(stats, "provenance.model.name").string_value(), "decoder");
+  const auto sweep = Json({"sweep", "the cat", "--metric=kl"});
+  const auto cell = At(sweep, "values.1.2");
+  const auto intervene = Json({"intervene", "the cat", "--ablate=1.2"});
+  EXPECT_NEAR(At(intervene, "results.0.values.3").number_value(), cell.number_value(), 1e-6);
+}
+
+TEST_F(InspectVerbsTest, WrongUseIsExplained) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {{"stats", "a", "--stat=speed"}, "is not one of entropy, effective"},
+      {{"detect", "a", "--pattern=nose"}, "is not one of previous, duplicate, induction"},
+      {{"attribute", "a", "--by=day"}, "is not one of component, head, source"},
+      {{"intervene", "a"}, "needs an edit"},
+      {{"intervene", "a", "--cut=a"}, "is no edge"},
+      {{"intervene", "a cat", "--cut=dog->cat"}, "is no token of the prompt"},
+      {{"intervene", "a", "--ablate=x.1"}, "is no head"},
+      {{"intervene", "a", "--focus=big"}, "is not a number"},
+      {{"intervene", "a", "--preset=none"}, "is not one of last-word"},
+      {{"sweep", "a", "--grid=moon"}, "is not one of heads, edges, focus"},
+      {{"sweep", "a", "--metric=joy"}, "is not one of probability"},
+      {{"compare", "a"}, "there is nothing to compare"}};
+  for (const auto& [words, message] : wrong) {
+    const auto result = Run(words);
+    EXPECT_EQ(result.exit_code, 2) << words[0];
+    EXPECT_THAT(result.err, HasSubstr(message));
+  }
+  const auto missing = Run({"intervene", "a cat", "--ablate=9.1"});
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_THAT(missing.err, HasSubstr("layers[0]"));
+}
+
 }  // namespace
 }  // namespace heed

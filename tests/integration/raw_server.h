@@ -16,6 +16,7 @@
 #include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
 #include "heed/v1/embedding.grpc.pb.h"
+#include "heed/v1/experiment.grpc.pb.h"
 #include "heed/v1/inspection.grpc.pb.h"
 #include "heed/v1/model.grpc.pb.h"
 #include "heed/v1/prediction.grpc.pb.h"
@@ -57,6 +58,7 @@ class RawServer {
     prediction = v1::PredictionService::NewStub(channel_);
     inspection = v1::InspectionService::NewStub(channel_);
     embedding = v1::EmbeddingService::NewStub(channel_);
+    experiment = v1::ExperimentService::NewStub(channel_);
   }
 
   Server& server() { return *server_; }
@@ -67,6 +69,7 @@ class RawServer {
   std::unique_ptr<v1::PredictionService::Stub> prediction;
   std::unique_ptr<v1::InspectionService::Stub> inspection;
   std::unique_ptr<v1::EmbeddingService::Stub> embedding;
+  std::unique_ptr<v1::ExperimentService::Stub> experiment;
 
  private:
   std::unique_ptr<Server> server_;

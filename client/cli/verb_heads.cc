@@ -1,0 +1,198 @@
+// heed stats and heed detect: every head at a glance.
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/format.h"
+#include "client/cli/head_grid.h"
+#include "client/cli/inspect_calls.h"
+#include "client/cli/prompt.h"
+#include "client/cli/token_text.h"
+#include "client/cli/verbs.h"
+#include "client/cli/wire_json.h"
+
+namespace heed::cli {
+namespace {
+
+constexpr size_t kBestHeads = 5;
+
+// What the statistics are called, which tensor has them, and what they say.
+struct HeadStat {
+  const char* name;
+  const v1::Tensor& (v1::GetHeadStatsResponse::*tensor)() const;
+  const char* meaning;
+};
+
+const std::vector<HeadStat>& HeadStatNames() {
+  using Response = v1::GetHeadStatsResponse;
+  static const auto* const stats = new std::vector<HeadStat>{
+      {"entropy", &Response::entropy, "entropy of the rows in nats: low is sharp, high diffuse"},
+      {"effective", &Response::effective_tokens, "how many words a row looks at, e^entropy"},
+      {"max", &Response::max_weight, "the largest weight of a row"},
+      {"first", &Response::first_token, "the weight on the first word: the attention sink"},
+      {"self", &Response::self, "the weight on the row's own word"},
+      {"previous", &Response::previous_token, "the weight on the word before"},
+      {"distance", &Response::mean_distance, "how far away a row looks, in words"}};
+  return *stats;
+}
+
+absl::StatusOr<const HeadStat*> ReadStat(const Arguments& arguments) {
+  const std::string name = arguments.String("stat", "entropy");
+  std::string names;
+  for (const HeadStat& stat : HeadStatNames()) {
+    if (name == stat.name) return &stat;
+    absl::StrAppend(&names, names.empty() ? "" : ", ", stat.name);
+  }
+  return UsageError(absl::StrCat("--stat=", name, " is not one of ", names, "."));
+}
+
+template <typename Values>
+std::vector<std::string> Numbered(const Values& values) {
+  std::vector<std::string> names;
+  for (int value : values) names.push_back(absl::StrCat(value));
+  return names;
+}
+
+template <typename Response>
+Grid HeadGrid(const Response& response, const v1::Tensor& values, bool is_signed = false) {
+  return {"layer", Numbered(response.layers()), Numbered(response.heads()), TensorFloats(values),
+          is_signed};
+}
+
+template <typename Request>
+absl::Status FillRequest(const Arguments& arguments, Session& session, Request* request) {
+  request->set_model(session.model());
+  auto prompt = ReadWirePrompt(arguments, session);
+  if (!prompt.ok()) return prompt.status();
+  *request->mutable_prompt() = *std::move(prompt);
+  if (absl::Status s = ReadIndices(arguments, "layer", request->mutable_layers()); !s.ok()) {
+    return s;
+  }
+  return ReadIndices(arguments, "head", request->mutable_heads());
+}
+
+absl::Status RunStats(const Arguments& arguments, Session& session) {
+  const auto stat = ReadStat(arguments);
+  if (!stat.ok()) return stat.status();
+  v1::GetHeadStatsRequest request;
+  if (absl::Status s = FillRequest(arguments, session, &request); !s.ok()) return s;
+  if (absl::Status s = ReadPositions(arguments, "query", request.mutable_queries()); !s.ok()) {
+    return s;
+  }
+  const auto inspector = MakeInspector(session);
+  if (!inspector.ok()) return inspector.status();
+  const auto stats = inspector->GetHeadStats(request, session.call_options());
+  if (!stats.ok()) return stats.status();
+  if (session.json()) {
+    JsonWriter json(session.out());
+    WriteWireMessage(json, *stats);
+    json.EndLine();
+    return absl::OkStatus();
+  }
+  session.out() << Styled(session.terminal(), Emphasis::kBold, (*stat)->name) << ": "
+                << (*stat)->meaning << "; the mean over " << Plural(stats->queries_size(), "row")
+                << ". Columns are heads.\n"
+                << RenderGrid(HeadGrid(*stats, (*stats.*(*stat)->tensor)()), session.terminal());
+  PrintProvenance(stats->provenance(), stats->prompt(), stats->timings(), session);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::HeadPattern> ReadPattern(const Arguments& arguments) {
+  const std::string name = arguments.String("pattern", "induction");
+  if (name == "previous") return v1::HEAD_PATTERN_PREVIOUS_TOKEN;
+  if (name == "duplicate") return v1::HEAD_PATTERN_DUPLICATE_TOKEN;
+  if (name == "induction") return v1::HEAD_PATTERN_INDUCTION;
+  return UsageError(
+      absl::StrCat("--pattern=", name, " is not one of previous, duplicate, induction."));
+}
+
+absl::StatusOr<v1::DetectionScore> ReadScore(const Arguments& arguments) {
+  const std::string name = arguments.String("score", "mul");
+  if (name == "mul") return v1::DETECTION_SCORE_TL_MUL;
+  if (name == "abs") return v1::DETECTION_SCORE_TL_ABS;
+  if (name == "headvis") return v1::DETECTION_SCORE_HEADVIS_V1;
+  return UsageError(absl::StrCat("--score=", name, " is not one of mul, abs, headvis."));
+}
+
+absl::Status RunDetect(const Arguments& arguments, Session& session) {
+  const auto pattern = ReadPattern(arguments);
+  if (!pattern.ok()) return pattern.status();
+  const auto score = ReadScore(arguments);
+  if (!score.ok()) return score.status();
+  v1::DetectHeadsRequest request;
+  if (absl::Status s = FillRequest(arguments, session, &request); !s.ok()) return s;
+  request.set_known(*pattern);
+  request.set_score(*score);
+  request.set_exclude_first_token(arguments.Has("no-first"));
+  request.set_exclude_current_token(arguments.Has("no-self"));
+  const auto inspector = MakeInspector(session);
+  if (!inspector.ok()) return inspector.status();
+  const auto found = inspector->DetectHeads(request, session.call_options());
+  if (!found.ok()) return found.status();
+  if (session.json()) {
+    JsonWriter json(session.out());
+    WriteWireMessage(json, *found);
+    json.EndLine();
+    return absl::OkStatus();
+  }
+  session.out() << "How well each head fits the pattern "
+                << Styled(session.terminal(), Emphasis::kBold,
+                          arguments.String("pattern", "induction"))
+                << ". Columns are heads.\n"
+                << RenderGrid(HeadGrid(*found, found->scores()), session.terminal()) << "Best:";
+  for (size_t i = 0; i < kBestHeads && i < static_cast<size_t>(found->ranked_size()); ++i) {
+    const v1::HeadScore& head = found->ranked(static_cast<int>(i));
+    session.out() << (i == 0 ? " layer " : ", layer ") << head.layer() << " head " << head.head()
+                  << " (" << FormatProbability(head.score()) << ")";
+  }
+  session.out() << "\n";
+  PrintProvenance(found->provenance(), found->prompt(), found->timings(), session);
+  return absl::OkStatus();
+}
+
+std::vector<OptionSpec> With(std::vector<OptionSpec> options, const std::vector<OptionSpec>& more) {
+  options.insert(options.end(), more.begin(), more.end());
+  const std::vector<OptionSpec> prompt = PromptOptions();
+  options.insert(options.end(), prompt.begin(), prompt.end());
+  return options;
+}
+
+}  // namespace
+
+Verb StatsVerb() {
+  return {
+      .name = "stats",
+      .operands = "PROMPT",
+      .max_operands = 1,
+      .summary = "Facts of every head: sharp or diffuse, near or far.",
+      .description =
+          "A grid of layers and heads with one statistic of their attention rows, averaged over "
+          "the prompt; --json has all of them.",
+      .example = "heed stats \"the keys to the cabinet\" --stat=previous",
+      .options = With({{"stat", "NAME",
+                        "entropy, effective, max, first, self, previous or distance; default "
+                        "entropy."},
+                       {"query", "N", "Only these rows; -1 is the last.", true}},
+                      SelectionOptions()),
+      .run = RunStats};
+}
+
+Verb DetectVerb() {
+  return {.name = "detect",
+          .operands = "PROMPT",
+          .max_operands = 1,
+          .summary = "Find heads by what they do: previous word, duplicates, induction.",
+          .description =
+              "Scores every head by how much of its attention lies where a pattern says. Induction "
+              "and duplicates need a prompt in which words repeat. The score's definition stands "
+              "below the grid: TL_MUL and TL_ABS are TransformerLens's, HEADVIS_V1 HeadVis's.",
+          .example = "heed detect \"the cat sat and the cat\" --pattern=induction",
+          .options = With({{"pattern", "NAME", "previous, duplicate or induction (the default)."},
+                           {"score", "NAME", "mul (the default), abs or headvis."},
+                           {"no-first", "", "Leave the first word out."},
+                           {"no-self", "", "Leave each row's own word out."}},
+                          SelectionOptions()),
+          .run = RunDetect};
+}
+
+}  // namespace heed::cli

@@ -1,0 +1,82 @@
+// Grids, curves and the JSON of wire messages.
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "client/cli/head_grid.h"
+#include "client/cli/wire_json.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "heed/v1/inspection.pb.h"
+
+namespace heed::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(GridTest, MarksTheStrongestAndShadesWithoutColours) {
+  const Grid grid{"layer", {"0", "1"}, {"0", "1"}, {0.0f, 0.5f, 1.0f, 0.25f}};
+  EXPECT_EQ(RenderGrid(grid, {}),
+            "layer       0       1\n"
+            "    0       0 ▓   .50\n"
+            "    1 █ *1.00 ▒   .25\n");
+}
+
+TEST(GridTest, TheStrongestOfSignedNumbersIsTheFarthestFromZero) {
+  const Grid grid{"layer", {"0"}, {"0", "1", "2"}, {0.5f, -2.0f, 1.0f}, /*is_signed=*/true};
+  EXPECT_THAT(RenderGrid(grid, {}), HasSubstr("█*-2.00"));
+}
+
+TEST(GridTest, SmallNumbersShareAPowerOfTen) {
+  const Grid grid{"layer", {"0"}, {"0", "1"}, {2e-6f, 1e-6f}};
+  const std::string text = RenderGrid(grid, {});
+  EXPECT_THAT(text, HasSubstr("*2.00"));
+  EXPECT_THAT(text, HasSubstr("multiples of 1e-6"));
+}
+
+TEST(GridTest, ColumnsThatDoNotFitComeBelowAndUnknownCellsAreMarked) {
+  Grid grid{"layer", {"0"}, {}, {}};
+  for (int i = 0; i < 12; ++i) {
+    grid.columns.push_back(std::to_string(i));
+    grid.values.push_back(i == 3 ? std::numeric_limits<float>::quiet_NaN() : 1.0f);
+  }
+  Terminal narrow;
+  narrow.width = 40;
+  const std::string text = RenderGrid(grid, narrow);
+  EXPECT_THAT(text, HasSubstr("?"));
+  EXPECT_THAT(text, HasSubstr("\n\nlayer"));
+  EXPECT_THAT(text, HasSubstr("11"));
+}
+
+TEST(CurveTest, BarsAreInProportion) {
+  const std::string text = RenderCurve({{"0", 0.0}, {"0.5", 1.0}, {"1", -2.0}}, {});
+  EXPECT_THAT(text, HasSubstr("  0           0\n"));
+  EXPECT_THAT(text, HasSubstr("-2  ████████"));
+}
+
+TEST(WireJsonTest, TensorsAreNumbersAndBytesAreLeftOut) {
+  v1::GetHeadStatsResponse message;
+  message.add_layers(2);
+  v1::Tensor& tensor = *message.mutable_entropy();
+  tensor.set_dtype(v1::DATA_TYPE_F32);
+  tensor.add_shape(2);
+  const float values[] = {0.5f, std::numeric_limits<float>::infinity()};
+  tensor.set_data(values, sizeof(values));
+  message.mutable_prompt()->add_tokens()->set_bytes("x");
+  message.mutable_prompt()->set_truncation(v1::TRUNCATION_LEFT);
+  message.mutable_timings()->mutable_compute()->set_nanos(2500000);
+  std::ostringstream out;
+  JsonWriter json(out);
+  WriteWireMessage(json, message);
+  EXPECT_THAT(out.str(), HasSubstr(R"("layers":[2])"));
+  EXPECT_THAT(out.str(), HasSubstr(R"("entropy":{"shape":[2],"values":[0.5,null]})"));
+  EXPECT_THAT(out.str(), HasSubstr(R"("truncation":"TRUNCATION_LEFT")"));
+  EXPECT_THAT(out.str(), HasSubstr(R"("compute":2.5)"));
+  EXPECT_THAT(out.str(), Not(HasSubstr("bytes\":")));
+}
+
+}  // namespace
+}  // namespace heed::cli
