@@ -45,7 +45,8 @@ struct LogitPart {
 struct LogitAttribution {
   std::vector<LogitPart> parts;  // in the order of the forward pass
   double logit = 0;              // what the model gave, before a cap on logits
-  double residual_error = 0;     // logit - sum of the parts
+  double residual_error = 0;     // logit - sum of the parts: of rounding, that of the activations
+                                 // in front of 8- or 4-bit weights too
   bool before_cap = false;       // the model caps its logits
 };
 

@@ -98,6 +98,17 @@ TEST(ReadTest, WeightsAndBlendsHaveTheBitsOfTheForwardPass) {
   });
 }
 
+// Rows of many pages, which the kernels take in several pieces.
+TEST(ReadTest, AndSoOfLongPrompts) {
+  for (const char* name : {"decoder", "encoder"}) {
+    const auto model =
+        LoadFolder(std::string(HEED_SOURCE_DIR) + "/model/zoo/" + name, DefaultBackend());
+    ASSERT_NE(model, nullptr);
+    const int64_t n = std::min<int64_t>(203, model->config().context_window);
+    ExpectBitsOfTheRun(*model, SomeTokens(model->config(), n), nullptr);
+  }
+}
+
 TEST(ReadTest, AndSoOfRoundedWeights) {
   ForEachModel([](const LanguageModel& model,
                   const std::vector<TokenId>& ids) { ExpectBitsOfTheRun(model, ids, nullptr); },
@@ -167,6 +178,22 @@ TEST(ReadTest, RowsSumToOneAndAreExactlyZeroWhereTheyMayNotLook) {
         ASSERT_NEAR(sum, 1, 1e-5);
       }
     }
+  });
+}
+
+TEST(ReadTest, OnlyBidirectionalRowsDependOnLaterTokens) {
+  ForEachModel([](const LanguageModel& model, const std::vector<TokenId>& ids) {
+    const std::vector<TokenId> prefix(ids.begin(), ids.begin() + 13);
+    const auto whole = TraceOf(model, ids, {}), part = TraceOf(model, prefix, {});
+    const int last = model.config().n_layers - 1;
+    const std::vector<int64_t> query = {12};
+    const auto row = [&](const Trace& trace) {
+      auto weights =
+          ReadAll(LayerAttention(model, trace, last), AttentionStage::kWeights, {0}, query);
+      weights.resize(13);
+      return weights;
+    };
+    EXPECT_EQ(row(*whole) == row(*part), model.config().causal);
   });
 }
 
