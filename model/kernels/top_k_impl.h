@@ -78,20 +78,22 @@ int64_t KeysFrom(const float* weights, int64_t n, float bound, int32_t* keys) {
   return count;
 }
 
-// Sum of the weights that do not reach the bound.
+// Sum of the weights that do not reach the bound: runs in single precision, their sums in double.
 double SumBelow(const float* weights, int64_t n, float bound) {
-  constexpr int kLanes = 16;
-  double lanes[kLanes] = {};
-  int64_t key = 0;
-  for (; key + kLanes <= n; key += kLanes) {
-    for (int i = 0; i < kLanes; ++i) {
-      lanes[i] += weights[key + i] >= bound ? 0.0f : weights[key + i];
+  constexpr int64_t kRun = 256;
+  const F32x16 limit = F32x16::Broadcast(bound), zero = F32x16::Broadcast(0.0f);
+  double total = 0;
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t end = n - begin < kRun ? n : begin + kRun;
+    F32x16 sum = zero;
+    for (int64_t key = begin; key < end; key += 16) {
+      const F32x16 some = end - key < 16 ? F32x16::LoadPartial(weights + key, end - key)
+                                         : F32x16::Load(weights + key);
+      sum = sum + IfNegative(some - limit, some, zero);
     }
+    total += ReduceAdd(sum);
   }
-  double sum = 0;
-  for (; key < n; ++key) sum += weights[key] >= bound ? 0.0f : weights[key];
-  for (int i = 0; i < kLanes; ++i) sum += lanes[i];
-  return sum;
+  return total;
 }
 
 TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, int32_t* keys) {

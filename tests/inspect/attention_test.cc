@@ -100,7 +100,7 @@ TEST(TopKTest, CandidatesHoldTheLargestOnEveryInstructionSet) {
         if (!found[key]) rest += weights[key];
       }
       EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end()));
-      EXPECT_NEAR(dropped, rest, 1e-12);
+      EXPECT_NEAR(dropped, rest, 1e-6 * rest);  // summed in single precision, in part
       if (n >= 128 && k <= 32 && smallest > 0) {
         EXPECT_LE(count, 3 * k + 16);
       }
