@@ -77,7 +77,11 @@ struct IntBlockArgs {
   int is_first;      // these groups begin the sums
   int is_last;       // and these finish them
   int accumulate;    // y += instead of y =
-  float* total;      // [kPanelCols / kBlockCols, kIntBlockRows, kBlockCols], aligned to 64 bytes
+  // Weights that will be needed next, to be brought near meanwhile: this many cache lines for each
+  // group and kBlockCols columns. 0: none.
+  const uint8_t* ahead;
+  int64_t ahead_lines;
+  float* total;  // [kPanelCols / kBlockCols, kIntBlockRows, kBlockCols], aligned to 64 bytes
 };
 
 // How far behind the weights that they need kernels may read.

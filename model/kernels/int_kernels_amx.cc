@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t kFullDepth = 64;  // input features of one tile product
 constexpr int64_t kHalfDepth = 32;
 constexpr int64_t kSums = kIntBlockRows * kBlockCols;
+constexpr int64_t kLineBytes = 64;  // of the caches
 
 // Tiles 0 to 3 are sums. The products of full depth are of tiles 4 and 6, those of half of it are
 // of tiles 5 and 7.
@@ -114,6 +115,11 @@ inline __attribute__((always_inline)) void Step(const IntBlockArgs& args, int64_
   constexpr int kStored = (kTile + kSumTiles - kStoreLag) % kSumTiles;
   if (g < args.n_groups) {
     Multiply<kTile>(args, args.w + tile_col * args.n_groups * args.group * kBlockCols, g);
+    const uint8_t* const ahead =
+        args.ahead + (tile_col * args.n_groups + g) * args.ahead_lines * kLineBytes;
+    for (int64_t i = 0; i < args.ahead_lines; ++i) {
+      _mm_prefetch(reinterpret_cast<const char*>(ahead + i * kLineBytes), _MM_HINT_T1);
+    }
   }
   if (g >= kStoreLag && g - kStoreLag < args.n_groups) {
     StoreTile<kStored>(ring[kStored]);

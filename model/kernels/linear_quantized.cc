@@ -24,6 +24,10 @@ constexpr int64_t kBlockFeatures = 1024;
 // cache.
 constexpr int64_t kMaxStripPanels = 4;
 
+// Rows up to which weights come from memory slower than they are used: a panel at a time, with the
+// next bytes on their way.
+constexpr int64_t kStreamingRows = 64;
+
 // Rows for which unpacking 4-bit weights once pays.
 constexpr int64_t kUnpackRows = 4 * kMaxIntTileRows;
 
@@ -108,7 +112,7 @@ class QuantizedLinear : public Linear {
     Round(x, rounded);
     const int64_t work = x.rows * weight_.cols() * weight_.rows();
     const int64_t threads = work < kTeamWork ? 1 : MaxThreads();
-    const int64_t n_strips = CountStrips(threads, rounded.for_blocks);
+    const int64_t n_strips = CountStrips(x.rows, threads, rounded.for_blocks);
     const int64_t n_panels = weight_.n_panels();
     const RoundedRows& shared = rounded;
     ParallelFor(n_strips, threads > 1, [&](int64_t s) {
@@ -158,9 +162,10 @@ class QuantizedLinear : public Linear {
 
   // A strip's weights are read once, so few rows want long ones; with many rows, strips are as
   // short as to share the work out evenly.
-  int64_t CountStrips(int64_t threads, bool for_blocks) const {
+  int64_t CountStrips(int64_t rows, int64_t threads, bool for_blocks) const {
     const int64_t n_panels = weight_.n_panels();
     if (!for_blocks) return std::min(n_panels, threads);
+    if (rows <= kStreamingRows) return n_panels;
     const int64_t panels = std::clamp<int64_t>(n_panels / (4 * threads), 1, kMaxStripPanels);
     return CeilDiv(n_panels, panels);
   }
@@ -209,6 +214,8 @@ class QuantizedLinear : public Linear {
           args.y = y.Row(row).data() + panel * kPanelCols;
           args.cols = ColsOf(panel);
           args.total = totals + (i * row_blocks + b) * kTotals;
+          args.ahead = weight_.panel(panel) + (g + args.n_groups) * GroupBytes();
+          args.ahead_lines = y.rows <= kStreamingRows && b == 0 ? GroupBytes() / 4 / 64 : 0;
           kernels_.block(args);
         }
       }
