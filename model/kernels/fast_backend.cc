@@ -231,21 +231,18 @@ class FastBackend : public Backend {
 
   void StoreKeysValues(ConstMatrixRef keys, ConstMatrixRef values, int head_dim,
                        int64_t first_position, KvPages pages) const override {
-    const int64_t n_kv_heads = keys.cols / head_dim;
-    const int64_t head_floats = head_dim * kPageTokens;
-    for (int64_t r = 0; r < keys.rows; ++r) {
-      const int64_t position = first_position + r;
-      const int64_t token = position % kPageTokens;
-      float* key_page = pages[position / kPageTokens] + token;
-      float* value_page =
-          pages[position / kPageTokens] + n_kv_heads * head_floats + token * head_dim;
-      const float* key = keys.Row(r).data();
-      const float* value = values.Row(r).data();
-      for (int64_t i = 0; i < keys.cols; ++i) key_page[i * kPageTokens] = key[i];
-      for (int64_t h = 0; h < n_kv_heads; ++h) {
-        std::copy_n(value + h * head_dim, head_dim, value_page + h * head_floats);
+    const int64_t end = first_position + keys.rows;
+    const int64_t first_page = first_position / kPageTokens;
+    const int64_t n_pages = (end + kPageTokens - 1) / kPageTokens - first_page;
+    ParallelBlocks(n_pages, Grain(2 * kPageTokens * keys.cols), [&](int64_t from, int64_t to) {
+      for (int64_t p = first_page + from; p < first_page + to; ++p) {
+        const int64_t begin = std::max(first_position, p * kPageTokens);
+        const int64_t count = std::min(end, (p + 1) * kPageTokens) - begin;
+        StorePage(keys.Rows(begin - first_position, count),
+                  values.Rows(begin - first_position, count), head_dim, begin % kPageTokens,
+                  pages[p]);
       }
-    }
+    });
   }
 
   void Attend(const AttentionShape& shape, absl::Span<const AttentionSlice> slices) const override {
@@ -274,6 +271,23 @@ class FastBackend : public Backend {
       kernels_.layer_norm(x, norm.weight.data(), bias, norm.eps, y, n);
     } else {
       kernels_.rms_norm(x, norm.weight.data(), norm.eps, y, n);
+    }
+  }
+
+  // Into one page, from its token `token` on.
+  static void StorePage(ConstMatrixRef keys, ConstMatrixRef values, int head_dim, int64_t token,
+                        float* page) {
+    const int64_t head_floats = head_dim * kPageTokens;
+    for (int64_t i = 0; i < keys.cols; ++i) {
+      float* const lanes = page + i * kPageTokens + token;
+      for (int64_t r = 0; r < keys.rows; ++r) lanes[r] = keys.data[r * keys.stride + i];
+    }
+    float* const value_page = page + keys.cols * kPageTokens + token * head_dim;
+    for (int64_t r = 0; r < values.rows; ++r) {
+      for (int64_t h = 0; h * head_dim < values.cols; ++h) {
+        std::copy_n(values.Row(r).data() + h * head_dim, head_dim,
+                    value_page + h * head_floats + r * head_dim);
+      }
     }
   }
 
