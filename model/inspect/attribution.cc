@@ -144,7 +144,7 @@ class Attribution {
     return result;
   }
 
-  // One head's share in the readout below its layer; `by_source` [size] is filled.
+  // Goes down to what a layer's attention half adds, for BeforeInnerNorm.
   absl::Status ToLayer(int layer) {
     HEED_RETURN_IF_ERROR(CheckHead(model_.parts().head));
     HEED_ASSIGN_OR_RETURN(const std::vector<float> last,
@@ -157,7 +157,7 @@ class Attribution {
     return absl::OkStatus();
   }
 
-  // The readout of what a layer's output projection gives.
+  // The readout in front of the half's inner norm, of what the output projection gives.
   absl::StatusOr<Readout> BeforeInnerNorm(const LayerAttention& attention) {
     Readout inner{readout_.direction, 0};
     if (!attention.half().inside.present()) return inner;

@@ -26,7 +26,7 @@ class Lens {
  public:
   Lens(const LanguageModel& model, const Trace& trace) : model_(model), trace_(trace) {}
 
-  // [positions, vocab_size], valid until the next call.
+  // `logits` [positions, vocab_size].
   void Read(int layer, absl::Span<const int64_t> positions, MatrixRef logits) {
     const int64_t width = model_.config().width;
     rows_.Grow(logits.rows * width);
