@@ -434,6 +434,16 @@ TEST(ReadTest, RolloutRowsSumToOneAndTheIdentityRollsOutToItself) {
   });
 }
 
+TEST(ReadTest, FlowThroughTooManyTokensIsRefused) {
+  const auto model =
+      LoadFolder(std::string(HEED_SOURCE_DIR) + "/model/zoo/decoder", DefaultBackend());
+  const auto trace = TraceOf(*model, SomeTokens(model->config(), kMaxFlowTokens + 1), {});
+  const RolloutOptions options{.layer_begin = 0, .layer_end = 1, .queries = {5}};
+  const absl::Status status = Flow(*model, *trace, options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(GetErrorDetails(status).reason, "FLOW_TOO_LARGE");
+}
+
 // For 0/1 patterns and rows that sum to 1, abs = 2 mul - sum(D) / T.
 TEST(ReadTest, TheTwoDetectionScoresSayTheSame) {
   ForEachModel([](const LanguageModel& model, const std::vector<TokenId>& ids) {
