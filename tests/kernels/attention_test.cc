@@ -134,6 +134,23 @@ TEST(AttentionTest, RowsSumToOne) {
   }
 }
 
+// The steps in which a row takes its keys begin at the same keys, whichever rows are near.
+TEST(AttentionTest, ChunksOfLongWindowsGiveTheSameBits) {
+  for (const Backend* backend : FastBackends()) {
+    const AttentionShape shape{2, 1, 24, 0.2f, true, 90};
+    Sequence whole(shape, 200, 3);
+    whole.Run(backend, 0, 200);
+    for (int64_t chunk : {1, 7, 31}) {
+      Sequence pieces(shape, 200, 3);
+      for (int64_t begin = 0; begin < 200; begin += chunk) {
+        pieces.Run(backend, begin, std::min<int64_t>(200, begin + chunk));
+      }
+      EXPECT_TRUE(SameBits(whole.output.values, pieces.output.values))
+          << backend->name() << ", chunks of " << chunk;
+    }
+  }
+}
+
 TEST(AttentionTest, ChunksGiveTheSameBits) {
   for (const Backend* backend : FastBackends()) {
     for (int64_t window : {0, 1, 2, 15, 16, 17, 33}) {
@@ -218,6 +235,26 @@ TEST(AttentionTest, ManySequencesInOneCallGiveTheSameBits) {
   DefaultBackend()->Attend(shape, slices);
   for (size_t i = 0; i < alone.size(); ++i)
     EXPECT_TRUE(SameBits(alone[i].output.values, together[i].output.values));
+}
+
+// Falcon's 71 heads share one head of keys and values; a tile holds fewer.
+TEST(AttentionTest, AnyNumberOfHeadsSharesKeysAndValues) {
+  for (const Backend* backend : FastBackends()) {
+    for (int n_heads : {1, 5, 47, 48, 49, 71}) {
+      const AttentionShape shape{n_heads, 1, 8, 0.3f, true};
+      Sequence fast(shape, 67, 1), twin(shape, 67, 1);
+      RecordingSink fast_rows, twin_rows;
+      const std::vector<int> heads = {n_heads - 1};
+      const std::vector<int64_t> queries = {0, 63, 64, 66};
+      fast.Run(backend, 0, 67, {heads, queries}, &fast_rows);
+      twin.Run(ReferenceBackend(), 0, 67, {heads, queries}, &twin_rows);
+      EXPECT_LT(MaxDifference(fast.output.values, twin.output.values), 2e-6) << n_heads;
+      ASSERT_EQ(fast_rows.rows.size(), 4u);
+      for (const auto& [at, row] : fast_rows.rows) {
+        EXPECT_LT(MaxDifference(row, twin_rows.rows[at]), 1e-6) << n_heads << " heads";
+      }
+    }
+  }
 }
 
 TEST(AttentionTest, OnlyWatchedRowsAreReportedAndWatchingChangesNothing) {
