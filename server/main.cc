@@ -117,7 +117,10 @@ int Serve(ServerConfig config) {
                        absl::FormatDuration(config.drain_timeout), " to end"));
   const int64_t ended = (*server)->Shutdown(config.drain_timeout);
   if (ended > 0) LogWarning(absl::StrCat(ended, " calls were ended early"));
-  LogInfo("stopped");
+  const SchedulerStats stats = (*server)->stats();
+  LogInfo(absl::StrCat("stopped; ", stats.prompt_tokens, " tokens of prompts were computed, ",
+                       stats.cached_tokens, " came from the prefix cache, ", stats.generated_tokens,
+                       " were generated, in ", stats.steps, " steps"));
   return 0;
 }
 
