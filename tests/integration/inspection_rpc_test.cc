@@ -448,7 +448,7 @@ TEST_F(InspectionRpcTest, PartsOfALogitSumToIt) {
       for (float value : Floats(part.by_source())) by_source += value;
       EXPECT_NEAR(by_source, part.value(), 1e-4);
     }
-    EXPECT_NEAR(sum + attribution.residual_error(), attribution.logit(), 1e-6);
+    EXPECT_NEAR(sum + attribution.residual_error(), attribution.logit(), 1e-9);
     EXPECT_NEAR(attribution.residual_error(), 0, 1e-4);
     if (unit == v1::ATTRIBUTION_UNIT_HEAD) heads = of_heads;
     if (unit == v1::ATTRIBUTION_UNIT_HEAD_AND_SOURCE) {
@@ -580,6 +580,12 @@ TEST_F(InspectionRpcTest, ActivationsComeAsVectorsNormsCosinesAndComponents) {
   ASSERT_EQ(keys.size(), 5u);
   EXPECT_THAT(keys[0].header().heads(), ElementsAre(1));
   EXPECT_THAT(keys[1].block().values().shape(), ElementsAre(1, 12));
+  const auto last_head = Floats(keys[1].block().values());
+  heads.clear_heads();
+  const auto both_heads = Floats(Activations(heads)[1].block().values());
+  EXPECT_EQ(std::vector<float>(both_heads.begin() + 12, both_heads.end()), last_head);
+  heads.mutable_norms();
+  EXPECT_THAT(Activations(heads)[1].block().values().shape(), ElementsAre(1, 2));
 }
 
 TEST_F(InspectionRpcTest, AnEditMovesThePredictionAndNullEditsDoNot) {
@@ -612,6 +618,13 @@ TEST_F(InspectionRpcTest, AnEditMovesThePredictionAndNullEditsDoNot) {
   EXPECT_EQ(trace.provenance().intervention_count(), 1);
   EXPECT_EQ(Map(trace.trace().trace_id(), v1::ATTENTION_STAGE_SOFTMAX, 0, 0),
             Floats(edited[0].weights()));
+  EXPECT_GT(Floats(edited[0].weights())[8 * kTokens + 4], 0);
+  // So do the layers that follow.
+  auto later = OnPrompt<v1::GetAttentionRequest>();
+  *later.add_interventions() = CutEdge(0, 8, 3);
+  later.mutable_selection()->add_layers(2);
+  EXPECT_EQ(Map(trace.trace().trace_id(), v1::ATTENTION_STAGE_SOFTMAX, 2, 0),
+            Floats(Tiles(later)[0].weights()));
 }
 
 TEST_F(InspectionRpcTest, ABidirectionalMaskIsLabelled) {
@@ -627,6 +640,26 @@ TEST_F(InspectionRpcTest, ABidirectionalMaskIsLabelled) {
   auto generate = OnPrompt<v1::GenerateRequest>();
   *generate.add_interventions() = request.interventions(0);
   EXPECT_EQ(Generate(*shared_, generate).status.error_code(), grpc::FAILED_PRECONDITION);
+  // However short the engine's steps are, the prompt runs in one of them.
+  ServerConfig config;
+  config.max_step_tokens = 4;
+  RawServer small(config);
+  const auto again = GetAttention(small, request);
+  ASSERT_TRUE(again.status.ok()) << again.status.error_message();
+  EXPECT_EQ(again.messages[1].tile().weights().data(), stream.messages[1].tile().weights().data());
+  auto open = OnPrompt<v1::OpenTraceRequest>();
+  *open.add_interventions() = request.interventions(0);
+  v1::OpenTraceResponse opened;
+  EXPECT_TRUE(Ask(small.inspection.get(), &Stub::OpenTrace, open, &opened).ok());
+  EXPECT_TRUE(opened.provenance().counterfactual_mask());
+  auto predict = OnPrompt<v1::PredictRequest>();
+  *predict.add_interventions() = request.interventions(0);
+  v1::PredictResponse in_pieces;
+  v1::PredictResponse at_once;
+  EXPECT_TRUE(Predict(small, predict, &in_pieces).ok());
+  EXPECT_TRUE(Predict(*shared_, predict, &at_once).ok());
+  EXPECT_EQ(in_pieces.predictions(0).SerializeAsString(),
+            at_once.predictions(0).SerializeAsString());
 }
 
 TEST_F(InspectionRpcTest, PatchingEverythingGivesTheOtherRun) {
@@ -641,6 +674,12 @@ TEST_F(InspectionRpcTest, PatchingEverythingGivesTheOtherRun) {
   const grpc::Status status = Predict(*shared_, corrupt, &patched);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(patched.predictions(0).SerializeAsString(), clean.predictions(0).SerializeAsString());
+  // What a patched trace keeps alive counts as its own.
+  v1::OpenTraceRequest open;
+  *open.mutable_prompt() = corrupt.prompt();
+  const int64_t own = Read(&Stub::OpenTrace, open).trace().held_bytes();
+  *open.mutable_interventions() = corrupt.interventions();
+  EXPECT_GT(Read(&Stub::OpenTrace, open).trace().held_bytes(), 2 * own);
   patch.set_trace_id("no such trace");
   EXPECT_EQ(ReasonOf(Predict(*shared_, corrupt, &patched)), "TRACE_NOT_FOUND");
   patch.set_trace_id(Open("llama", /*stream=*/false));
@@ -673,6 +712,14 @@ TEST_F(InspectionRpcTest, AGenerationCanBeKeptAndRead) {
   v1::GetAttentionRequest read;
   read.set_trace_id(trace.trace_id());
   read.mutable_selection()->add_layers(1);
+  v1::GetHeadStatsRequest stats;
+  stats.set_trace_id(trace.trace_id());
+  const auto of_trace = Read(&Stub::GetHeadStats, stats).prompt();
+  ASSERT_EQ(of_trace.tokens_size(), rerun.prompt().tokens().ids_size());
+  for (int i = 0; i < of_trace.tokens_size(); ++i) {
+    EXPECT_EQ(of_trace.tokens(i).id(), rerun.prompt().tokens().ids(i));
+  }
+  EXPECT_EQ(kept.messages[1].token().attention_size(), 4);
   const auto traced = Tiles(read);
   const auto again = Tiles(rerun);
   ASSERT_EQ(traced.size(), again.size());
