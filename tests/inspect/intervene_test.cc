@@ -197,6 +197,7 @@ TEST(EditedRunsTest, SoItIsOverAnEditedBaseAndWithoutItsStreamAndInSmallBatches)
     ExpectTheBitsOfWholeRuns(bench, base, {}, {});
     ExpectTheBitsOfWholeRuns(bench, {Edit(ReplaceMask{!bench.config().causal}, {0})},
                              {Site::kResidual}, {});
+    ExpectTheBitsOfWholeRuns(bench, {Edit(MeanSite{}, {1}, {0})}, {Site::kResidual}, {});
     ExpectTheBitsOfWholeRuns(bench, {}, {Site::kResidual}, {.max_batch_tokens = 1});
   }
 }
@@ -381,7 +382,7 @@ TEST(MetricTest, AreWhatTheirNamesSay) {
   const std::vector<TokenId> tokens = {0, 2, 1};
   const std::vector<Metric> metrics = {
       {.kind = Metric::Kind::kLogit, .token = 2},
-      {.kind = Metric::Kind::kLogitDifference, .position = 1, .token = 2, .against = 0},
+      {.kind = Metric::Kind::kLogitDifference, .position = 0, .token = 2, .against = 0},
       {.kind = Metric::Kind::kProbability, .token = 1},
       {.kind = Metric::Kind::kRank, .token = 1},
       {.kind = Metric::Kind::kKlFromBase},
@@ -397,7 +398,7 @@ TEST(MetricTest, AreWhatTheirNamesSay) {
   reader->SetBase(2, rows[1]);
   std::vector<double> values(metrics.size());
   for (int64_t p = 0; p < 3; ++p) reader->Read(p, rows[p], absl::MakeSpan(values));
-  const std::vector<double> want = {ln2, 0, 0.25, 2, 0.25 * ln2, (3 + 2) * ln2 / 2, 3 * ln2};
+  const std::vector<double> want = {ln2, -2 * ln2, 0.25, 2, 0.25 * ln2, (3 + 2) * ln2 / 2, 3 * ln2};
   for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(values[i], want[i], 1e-6) << i;
 }
 

@@ -266,16 +266,19 @@ TEST(InterventionTest, PatchingARunWithItselfLeavesEveryBit) {
 TEST(InterventionTest, UneditedHeadsAndRowsKeepTheirBits) {
   ForEachModel([](const LanguageModel& model) {
     const ModelConfig& config = model.config();
-    const int head = config.n_heads - 1;
+    const int last = config.n_heads - 1;
     AttentionRecorder plain(config), edited(config);
     RunEdited(model, {}, &plain);
-    RunEdited(model, {Edit(ScaleScores{3}, {0}, {head}, {{2, 4}, {9, 10}})}, &edited);
+    RunEdited(model,
+              {Edit(ScaleScores{3}, {0}, {last}, {{2, 4}, {9, 10}}),
+               Edit(ScaleScores{3}, {0}, {0}, {{5, 6}})},
+              &edited);
     for (const auto& [at, row] : plain.rows) {
-      const auto& [layer, h, query] = at;
-      const bool is_edited = layer == 0 && h == head && (query == 2 || query == 3 || query == 9);
-      if (layer == 0) {
-        EXPECT_EQ(edited.rows[at] == row, !is_edited) << query;
-      }
+      const auto& [layer, head, query] = at;
+      const bool is_edited =
+          (head == last && (query == 2 || query == 3 || query == 9)) || (head == 0 && query == 5);
+      EXPECT_TRUE(layer > 0 || (edited.rows[at] == row) == !is_edited)
+          << "head " << head << ", query " << query;
     }
   });
 }
