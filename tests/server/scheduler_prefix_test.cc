@@ -2,6 +2,7 @@
 // answer. The fake's logits say which tokens the pages hold.
 #include <limits>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -224,6 +225,53 @@ TEST_F(SchedulerPrefixTest, PagesAreForgottenWhenOthersNeedThem) {
   ExpectAnswer(*again);
   ExpectAllFree();
 }
+
+// --- With real models ----------------------------------------------------------------------------
+
+using Held = std::pair<std::string, WeightFormat>;
+
+class WarmGenerationTest : public testing::TestWithParam<Held> {};
+
+// Three generations that begin alike, twice over, together and in pieces of many sizes, against the
+// same ones each alone and without a cache.
+TEST_P(WarmGenerationTest, HasTheBitsOfAColdOne) {
+  const auto model = LoadServedModel(
+      "model", std::string(HEED_SOURCE_DIR) + "/tests/golden/models/" + GetParam().first,
+      {.weights = GetParam().second});
+  ASSERT_TRUE(model.ok()) << model.status();
+  const FakeServed served{nullptr, *model};
+  const auto run = [&](Scheduler& scheduler, int64_t prompt_tokens) {
+    const auto call = MakeCall(prompt_tokens, 12);
+    EXPECT_TRUE(scheduler.Submit(MakeRequest(call, served)).ok());
+    return call;
+  };
+  constexpr int64_t kLengths[] = {20, 35, 50};
+  std::vector<std::vector<std::vector<float>>> cold;
+  Scheduler alone({.prefix_cache = false});
+  for (int64_t length : kLengths) {
+    const auto call = run(alone, length);
+    EXPECT_TRUE(call->Wait().ok()) << call->status;
+    cold.push_back(call->logits);
+  }
+  for (int64_t step_tokens : {1, 7, 16, 40, 256}) {
+    Scheduler scheduler({.max_step_tokens = step_tokens, .prefill_chunk_tokens = 11});
+    for (int round = 0; round < 2; ++round) {
+      std::vector<std::shared_ptr<FakeCall>> calls;
+      for (int64_t length : kLengths) calls.push_back(run(scheduler, length));
+      for (size_t i = 0; i < calls.size(); ++i) {
+        EXPECT_TRUE(calls[i]->Wait().ok()) << calls[i]->status;
+        EXPECT_EQ(calls[i]->logits, cold[i]) << step_tokens << " tokens a step, call " << i;
+        if (round == 1) EXPECT_GE(calls[i]->timings.cached_tokens, kLengths[i] / 16 * 16);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, WarmGenerationTest,
+                         testing::Values(Held{"llama-gqa-f32", WeightFormat::kF32},
+                                         Held{"llama-gqa-f32", WeightFormat::kInt8},
+                                         Held{"gemma3-bf16", WeightFormat::kF32},
+                                         Held{"qwen3-bf16", WeightFormat::kInt4}));
 
 }  // namespace
 }  // namespace heed
