@@ -22,7 +22,8 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr int64_t kTokens = 14;
+// Beyond the original context of the model that rotates by length.
+constexpr int64_t kTokens = 20;
 
 // Counts what a model is asked to run.
 class CountingModel : public LanguageModel {
@@ -202,6 +203,29 @@ TEST(EditedRunsTest, SoItIsOverAnEditedBaseAndWithoutItsStreamAndInSmallBatches)
   }
 }
 
+// What was generated rotates by another length than a prompt of as many tokens.
+TEST(EditedRunsTest, AGenerationKeepsTheLengthOfItsPrompt) {
+  Bench bench("rope-dynamic-f16");
+  const std::vector<TokenId> ids = bench.Tokens();
+  const auto run = [&](ForwardObserver* observer, ForwardEditor* editor) {
+    Runner runner(&bench.counting, observer, editor);
+    runner.set_prompt_tokens(8);
+    return runner.Append(ids);
+  };
+  auto recorder = TraceRecorder::Create(bench.config(), {Site::kResidual}, kTokens);
+  run(recorder->get(), nullptr);
+  const auto base = (*recorder)->Finish(ids, nullptr, /*prompt_tokens=*/8);
+  EditedRuns runs = bench.Runs(base, {Metric()});
+  ASSERT_TRUE(runs.ReadBase().ok());
+  const auto cell = MakeCell(*base, {Edit(ScaleScores{3}, {1}, {}, {{10}})}, bench.config());
+  KeepingSink sink;
+  ASSERT_TRUE(runs.RunAll({*cell}, bench.workspace.get(), sink).ok());
+  const std::vector<float> whole = run(nullptr, cell->get());
+  EXPECT_NE(whole, bench.Logits({Edit(ScaleScores{3}, {1}, {}, {{10}})}));
+  EXPECT_EQ((sink.logits[{0, kTokens - 1}]),
+            std::vector<float>(whole.end() - bench.config().vocab_size, whole.end()));
+}
+
 TEST(EditedRunsTest, ManyCellsRunTogetherAndOnlyWhatTheyChange) {
   Bench bench("llama-gqa-f32");  // 3 layers
   const auto base = bench.Base();
@@ -281,7 +305,7 @@ TEST(SweepTest, CellsAreTheRunsOfTheirEdits) {
     ExpectCells(bench, base, EdgeKnockOut{{1}, {0, 2}, {{-2, -1}}, {{0, 2}, {5, 6}}},
                 {"layer", "key", {1}, {0, 1, 5}}, [](int, int column) {
                   const int64_t key = column == 2 ? 5 : column;
-                  return Edit(KnockOut{}, {1}, {0, 2}, {{12, 13}}, {{key, key + 1}});
+                  return Edit(KnockOut{}, {1}, {0, 2}, {{18, 19}}, {{key, key + 1}});
                 });
     ExpectCells(
         bench, base, ActivationPatching{clean, Site::kMlpOut, {}, {{3, 5}}},
@@ -307,7 +331,7 @@ TEST(SweepTest, ErrorsNameTheFieldAndWhatIsRight) {
   const std::vector<std::pair<SweepGrid, std::string>> cases = {
       {HeadAblation{.layers = {2}}, "grid.layers[0]: is 2; must be in [-2, 1]"},
       {HeadAblation{.heads = {4}}, "grid.heads[0]: is 4; must be in [-4, 3]"},
-      {EdgeKnockOut{.keys = {{20}}}, "grid.keys[0].begin is 20; there are 14 tokens"},
+      {EdgeKnockOut{.keys = {{30}}}, "grid.keys[0].begin is 30; there are 20 tokens"},
       {FocusDial{.betas = {1, -1}}, "grid.betas[1]: is -1; must be in [0, 1000]"},
       {FocusDial{}, "grid.betas: are none"},
       {ActivationPatching{}, "grid.clean: is missing"},
