@@ -584,6 +584,7 @@ TEST_F(InspectionRpcTest, ActivationsComeAsVectorsNormsCosinesAndComponents) {
   heads.clear_heads();
   const auto both_heads = Floats(Activations(heads)[1].block().values());
   EXPECT_EQ(std::vector<float>(both_heads.begin() + 12, both_heads.end()), last_head);
+  EXPECT_NE(std::vector<float>(both_heads.begin(), both_heads.begin() + 12), last_head);
   heads.mutable_norms();
   EXPECT_THAT(Activations(heads)[1].block().values().shape(), ElementsAre(1, 2));
 }
@@ -652,6 +653,12 @@ TEST_F(InspectionRpcTest, ABidirectionalMaskIsLabelled) {
   v1::OpenTraceResponse opened;
   EXPECT_TRUE(Ask(small.inspection.get(), &Stub::OpenTrace, open, &opened).ok());
   EXPECT_TRUE(opened.provenance().counterfactual_mask());
+  v1::GetAttentionRequest read;
+  read.set_trace_id(opened.trace().trace_id());
+  read.mutable_selection()->add_layers(2);
+  request.mutable_selection()->set_layers(0, 2);
+  EXPECT_EQ(GetAttention(small, read).messages[1].tile().weights().data(),
+            GetAttention(*shared_, request).messages[1].tile().weights().data());
   auto predict = OnPrompt<v1::PredictRequest>();
   *predict.add_interventions() = request.interventions(0);
   v1::PredictResponse in_pieces;
