@@ -903,6 +903,29 @@ TEST_F(ExperimentRpcTest, InterveneSaysWhatEachSetDoes) {
   }
 }
 
+TEST_F(ExperimentRpcTest, SetsAreOnTopOfTheBasesEdits) {
+  auto request = OnPrompt<v1::InterveneRequest>();
+  *request.add_interventions() = CutEdge(0, 8, 3);
+  *request.add_sets()->add_interventions() = CutEdge(2, 8, 1);
+  request.add_metrics()->mutable_probability()->set_id(7);
+  auto predict = OnPrompt<v1::PredictRequest>();
+  *predict.add_interventions() = CutEdge(0, 8, 3);
+  *predict.add_interventions() = CutEdge(2, 8, 1);
+  predict.mutable_candidates()->mutable_ids()->add_ids(7);
+  v1::PredictResponse predicted;
+  ASSERT_TRUE(Predict(*shared_, predict, &predicted).ok());
+  const double expected = predicted.predictions(0).candidates(0).probability();
+  EXPECT_NEAR(Intervene(request).results(0).values(0), expected, 1e-7);
+  // Without the stream the base is run again, edits and all.
+  v1::OpenTraceRequest open = OnPrompt<v1::OpenTraceRequest>();
+  *open.mutable_interventions() = request.interventions();
+  v1::InterveneRequest traced;
+  traced.set_trace_id(Read(&Stub::OpenTrace, open).trace().trace_id());
+  *traced.mutable_sets() = request.sets();
+  *traced.mutable_metrics() = request.metrics();
+  EXPECT_NEAR(Intervene(traced).results(0).values(0), expected, 1e-7);
+}
+
 TEST_F(ExperimentRpcTest, SweepCellsAreInterveneResults) {
   auto request = OnPrompt<v1::SweepRequest>();
   request.mutable_metric()->mutable_logit()->set_id(7);
