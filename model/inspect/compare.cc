@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
+#include "model/base/finite.h"
 #include "model/base/status_macros.h"
 #include "model/inspect/attention_read.h"
 #include "model/inspect/logit_lens.h"
@@ -83,9 +84,7 @@ std::vector<ProbabilityChange> LargestChanges(const Prediction& a, const Predict
 }
 
 absl::Status CheckFinite(absl::Span<const float> logits, absl::string_view side) {
-  if (std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); })) {
-    return absl::OkStatus();
-  }
+  if (AllFinite(logits)) return absl::OkStatus();
   return MakeError(absl::StatusCode::kFailedPrecondition, "NONFINITE_LOGITS",
                    absl::StrCat("the logits of ", side, " hold a NaN or an infinity"));
 }

@@ -1,12 +1,12 @@
 #include "model/inspect/intervene.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
+#include "model/base/finite.h"
 #include "model/base/status_macros.h"
 #include "model/transformer/model_parts.h"
 
@@ -26,10 +26,6 @@ absl::Status NonfiniteLogits(absl::StatusCode code, absl::string_view whose, int
                    absl::StrCat(whose, " logits at position ", position,
                                 " hold a NaN or an infinity; smaller edits keep them in range"),
                    {{"position", absl::StrCat(position)}});
-}
-
-bool AllFinite(absl::Span<const float> values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
 // Tells another sink about cells under other numbers.

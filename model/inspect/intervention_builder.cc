@@ -11,15 +11,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
+#include "model/base/finite.h"
 #include "model/base/status_macros.h"
 
 namespace heed {
 namespace {
-
-template <typename T>
-bool AllFinite(absl::Span<const T> values) {
-  return std::all_of(values.begin(), values.end(), [](T value) { return std::isfinite(value); });
-}
 
 // The name of an edit's field, as on the wire.
 absl::string_view EditName(const Intervention& intervention) {
