@@ -138,23 +138,29 @@ EditedRuns::Start EditedRuns::StartOf(const EditedCell& cell) const {
   return {layer, cell->first_position()};
 }
 
-int64_t EditedRuns::MaxBatch(const EditedCell& cell) const {
-  return std::max<int64_t>(1, options_.max_batch_tokens / (size() - StartOf(cell).position));
-}
-
-bool EditedRuns::StartTogether(const EditedCell& a, const EditedCell& b) const {
-  return a->differs() && b->differs() && StartOf(a) == StartOf(b);
+int64_t EditedRuns::CountTogether(absl::Span<const EditedCell> cells) const {
+  if (!cells.front()->differs()) return 1;
+  const int layer = StartOf(cells.front()).layer;
+  int64_t count = 0, rows = 0;
+  for (const EditedCell& cell : cells) {
+    if (!cell->differs()) break;
+    const Start start = StartOf(cell);
+    rows += size() - start.position;
+    if (count > 0 && (start.layer != layer || rows > options_.max_batch_tokens)) break;
+    ++count;
+  }
+  return count;
 }
 
 // As many as the pool has room for.
-std::vector<std::unique_ptr<KvCache>> EditedRuns::MakeCaches(const Start& start, int64_t count,
+std::vector<std::unique_ptr<KvCache>> EditedRuns::MakeCaches(absl::Span<const EditedCell> cells,
                                                              absl::Status* status) const {
   std::vector<std::unique_ptr<KvCache>> caches;
-  for (int64_t i = 0; i < count; ++i) {
+  for (const EditedCell& cell : cells) {
     auto cache = std::make_unique<KvCache>(pool_);
     *status = cache->Reserve(size());
     if (!status->ok()) break;
-    FillCache(start, cache.get());
+    FillCache(StartOf(cell), cache.get());
     caches.push_back(std::move(cache));
   }
   return caches;
@@ -174,13 +180,13 @@ void EditedRuns::FillCache(const Start& start, KvCache* cache) const {
   cache->Commit(start.position);
 }
 
-absl::Status EditedRuns::Forward(absl::Span<const EditedCell> cells, const Start& start,
-                                 absl::Span<FinalRows> rows,
+absl::Status EditedRuns::Forward(absl::Span<const EditedCell> cells, absl::Span<FinalRows> rows,
                                  absl::Span<const std::unique_ptr<KvCache>> caches,
                                  Workspace* workspace) {
   std::vector<ForwardPlan> plans(cells.size());
   std::vector<SequenceSlice> slices(cells.size());
   for (size_t i = 0; i < cells.size(); ++i) {
+    const Start start = StartOf(cells[i]);
     plans[i] = {&rows[i], cells[i].get()};
     SequenceSlice& slice = slices[i];
     slice.tokens = absl::MakeConstSpan(base_->tokens()).subspan(start.position);
@@ -261,20 +267,15 @@ absl::StatusOr<int64_t> EditedRuns::RunNext(absl::Span<const EditedCell> cells, 
     ReadCells(cells, first_cell, rows, sink);
     return 1;
   }
-  const Start start = StartOf(cells.front());
-  const auto end = std::find_if(cells.begin(), cells.end(), [&](const EditedCell& cell) {
-    return !StartTogether(cells.front(), cell);
-  });
   absl::Status status;
-  const auto caches =
-      MakeCaches(start, std::min<int64_t>(MaxBatch(cells.front()), end - cells.begin()), &status);
+  const auto caches = MakeCaches(cells.subspan(0, CountTogether(cells)), &status);
   if (caches.empty()) return status;
   const absl::Span<const EditedCell> batch = cells.subspan(0, caches.size());
   std::vector<FinalRows> final_rows;
-  for (size_t i = 0; i < batch.size(); ++i) {
-    final_rows.emplace_back(config(), metrics_.positions(), start.position);
+  for (const EditedCell& cell : batch) {
+    final_rows.emplace_back(config(), metrics_.positions(), StartOf(cell).position);
   }
-  HEED_RETURN_IF_ERROR(Forward(batch, start, absl::MakeSpan(final_rows), caches, workspace));
+  HEED_RETURN_IF_ERROR(Forward(batch, absl::MakeSpan(final_rows), caches, workspace));
   for (size_t i = 0; i < batch.size(); ++i) {
     AppendFinalRows(static_cast<int64_t>(i), &final_rows[i], &rows);
   }

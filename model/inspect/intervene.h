@@ -73,7 +73,7 @@ class EditedRuns {
   absl::Status ReadBase(CellSink* sink = nullptr);
   const std::vector<double>& base_values() const { return base_values_; }
 
-  // Runs the first of `cells`, and with it as many of the next ones as start at the same place and
+  // Runs the first of `cells`, and with it as many of the next ones as start at the same layer and
   // fit in one Forward call. Their numbers, for the sink, count from `first_cell`. Returns how many
   // they were. CANCELLED or DEADLINE_EXCEEDED when the stop signal says so, RESOURCE_EXHAUSTED when
   // the pool has no room for one cell; the sink has not heard of the cells then.
@@ -83,9 +83,8 @@ class EditedRuns {
   // All of them, in the order of where they start. `cells` may be in any order.
   absl::Status RunAll(absl::Span<const EditedCell> cells, Workspace* workspace, CellSink& sink);
 
-  // Cells like this one that RunNext may take at once, and whether it may take both.
-  int64_t MaxBatch(const EditedCell& cell) const;
-  bool StartTogether(const EditedCell& a, const EditedCell& b) const;
+  // How many of the first cells RunNext may take at once: at least one of any.
+  int64_t CountTogether(absl::Span<const EditedCell> cells) const;
 
   const ModelConfig& config() const { return model_.config(); }
   int64_t size() const { return base_->size(); }
@@ -106,11 +105,10 @@ class EditedRuns {
   };
 
   Start StartOf(const EditedCell& cell) const;
-  std::vector<std::unique_ptr<KvCache>> MakeCaches(const Start& start, int64_t count,
+  std::vector<std::unique_ptr<KvCache>> MakeCaches(absl::Span<const EditedCell> cells,
                                                    absl::Status* status) const;
   void FillCache(const Start& start, KvCache* cache) const;
-  absl::Status Forward(absl::Span<const EditedCell> cells, const Start& start,
-                       absl::Span<FinalRows> rows,
+  absl::Status Forward(absl::Span<const EditedCell> cells, absl::Span<FinalRows> rows,
                        absl::Span<const std::unique_ptr<KvCache>> caches, Workspace* workspace);
   // Of a cell, from what its run left or else from the base.
   void AppendFinalRows(int64_t cell, const FinalRows* own, std::vector<FinalRow>* rows) const;

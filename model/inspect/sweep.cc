@@ -168,9 +168,8 @@ absl::StatusOr<int64_t> RunSweep(const Sweep& sweep, int64_t first_cell, EditedR
   std::vector<EditedCell> cells;
   for (int64_t cell = first_cell; cell < sweep.axes().cells(); ++cell) {
     HEED_ASSIGN_OR_RETURN(EditedCell next, sweep.Cell(cell));
-    if (!cells.empty() && !runs.StartTogether(cells.front(), next)) break;
     cells.push_back(std::move(next));
-    if (static_cast<int64_t>(cells.size()) >= runs.MaxBatch(cells.front())) break;
+    if (runs.CountTogether(cells) < static_cast<int64_t>(cells.size())) break;
   }
   if (cells.empty()) return 0;
   return runs.RunNext(cells, first_cell, workspace, sink);
