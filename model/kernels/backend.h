@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "model/base/cpu.h"
 #include "model/base/layer_kinds.h"
@@ -251,6 +252,12 @@ class Backend {
 
 // The fast backend, for this machine's best instruction set. Lives for ever.
 const Backend* DefaultBackend();
+
+// The fast backend that an operator names: "auto" for DefaultBackend(), or "avx512", "avx2" or
+// "portable", which oneDNN is held to as well, in the whole process; so call it once, before
+// anything is computed. INVALID_ARGUMENT for another name, FAILED_PRECONDITION where this machine
+// lacks the instructions or oneDNN has run.
+absl::StatusOr<const Backend*> BackendNamed(absl::string_view isa);
 
 // The fast backend on kernels of one instruction set, which this machine must have (CpuFacts::isa).
 // For tests.

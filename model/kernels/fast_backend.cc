@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/aligned_buffer.h"
 #include "model/base/cpu.h"
+#include "model/base/status_macros.h"
 #include "model/kernels/backend.h"
 #include "model/kernels/edited_attention.h"
 #include "model/kernels/int_matrix.h"
@@ -127,6 +129,14 @@ void SetVisibleKeys(const AttentionShape& shape, int64_t keys, AttentionTileArgs
   if (shape.causal || shape.window == 0) return;
   args.first_visible += shape.window - 1;
   args.window = 2 * shape.window - 1;
+}
+
+absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
+  if (name == "avx512") return Isa::kAvx512;
+  if (name == "avx2") return Isa::kAvx2;
+  if (name == "portable") return Isa::kPortable;
+  return absl::InvalidArgumentError(
+      absl::StrCat("there are no kernels named '", name, "'; say auto, avx512, avx2 or portable"));
 }
 
 class FastBackend : public Backend {
@@ -335,6 +345,18 @@ const Backend* BackendFor(Isa isa) {
   static const Backend* const backends[] = {
       new FastBackend(Isa::kPortable), new FastBackend(Isa::kAvx2), new FastBackend(Isa::kAvx512)};
   return backends[static_cast<int>(isa)];
+}
+
+absl::StatusOr<const Backend*> BackendNamed(absl::string_view isa) {
+  if (isa == "auto") return DefaultBackend();
+  HEED_ASSIGN_OR_RETURN(const Isa chosen, ParseIsa(isa));
+  const CpuFacts facts = DetectCpu();
+  if (chosen > facts.isa) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("this machine has no ", IsaName(chosen), ", only ", facts.Instructions()));
+  }
+  HEED_RETURN_IF_ERROR(LimitOneDnn(chosen));
+  return BackendFor(chosen);
 }
 
 }  // namespace heed

@@ -353,4 +353,12 @@ std::string DescribeOneDnn() {
                       implementation);
 }
 
+absl::Status LimitOneDnn(Isa isa) {
+  if (isa == Isa::kAvx512) return absl::OkStatus();
+  const dnnl::cpu_isa limit = isa == Isa::kAvx2 ? dnnl::cpu_isa::avx2 : dnnl::cpu_isa::sse41;
+  if (dnnl::set_max_cpu_isa(limit) == dnnl::status::success) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "oneDNN has chosen its instructions already; name the kernels before anything runs");
+}
+
 }  // namespace heed

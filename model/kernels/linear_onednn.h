@@ -4,8 +4,10 @@
 
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "model/base/cpu.h"
 #include "model/kernels/backend.h"
 
 namespace heed {
@@ -21,6 +23,9 @@ absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form);
 // The library's version and the implementation it chose for a typical layer, for logs:
 // "oneDNN 2.6.3 brg:avx512_core".
 std::string DescribeOneDnn();
+
+// Holds oneDNN to an instruction set. FAILED_PRECONDITION once it has computed something.
+absl::Status LimitOneDnn(Isa isa);
 
 }  // namespace heed
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "model/checkpoint/checkpoint.h"
+#include "model/kernels/backend.h"
 #include "model/transformer/language_model.h"
 #include "tests/bench/measure.h"
 
@@ -24,7 +25,7 @@ struct LoadedModel {
 // from the system's cache where they are there. To be called before the process has used much
 // memory.
 absl::StatusOr<LoadedModel> BenchLoad(const std::string& path, WeightFormat weights,
-                                      int repetitions);
+                                      const Backend* backend, int repetitions);
 
 }  // namespace heed::bench
 

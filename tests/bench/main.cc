@@ -1,7 +1,7 @@
 // heed-bench: how fast a checkpoint runs on this machine, and how near that is to what the machine
 // can do.
 //
-//   heed-bench PATH [--weights=auto] [--json] [--repetitions=5] [--threads=N]
+//   heed-bench PATH [--weights=auto] [--isa=auto] [--json] [--repetitions=5] [--threads=N]
 //              [--server=HOST:PORT | --engine_only] [--quick]
 #include <omp.h>
 
@@ -37,6 +37,8 @@ ABSL_FLAG(int, threads, 0, "threads of the engine; 0: what quota and affinity al
 ABSL_FLAG(std::string, server, "",
           "measure the calls to the server at host:port; empty: to one in this process");
 ABSL_FLAG(std::string, weights, "auto", "how weights are held: auto, f32, int8 or int4");
+ABSL_FLAG(std::string, isa, "auto",
+          "instructions that the engine is held to: auto, avx512, avx2 or portable");
 ABSL_FLAG(bool, engine_only, false, "measure no calls; for models without a tokenizer");
 ABSL_FLAG(bool, quick, false, "only show that everything runs: the numbers mean little");
 
@@ -47,6 +49,7 @@ struct Settings {
   std::string folder;
   std::string server;
   WeightFormat weights = WeightFormat::kAsStored;
+  const Backend* backend = nullptr;
   bool engine_only = false;
   int repetitions = 5;
   double seconds = 0.3;  // of each look at the machine
@@ -110,8 +113,8 @@ std::string Describe(const Checkpoint& checkpoint, const LanguageModel& model) {
 
 absl::Status BenchModel(const Settings& settings, Report* report) {
   Announce("loading");
-  HEED_ASSIGN_OR_RETURN(LoadedModel loaded,
-                        BenchLoad(settings.folder, settings.weights, settings.repetitions));
+  HEED_ASSIGN_OR_RETURN(LoadedModel loaded, BenchLoad(settings.folder, settings.weights,
+                                                      settings.backend, settings.repetitions));
   const std::unique_ptr<const LanguageModel> model = std::move(loaded.model);
   report->model = Describe(*loaded.checkpoint, *model);
   loaded.checkpoint.reset();
@@ -146,6 +149,7 @@ absl::Status BenchCalls(const Settings& settings, Report* report) {
 absl::StatusOr<Settings> ReadSettings(const std::string& folder) {
   Settings settings;
   HEED_ASSIGN_OR_RETURN(settings.weights, ParseWeightFormat(absl::GetFlag(FLAGS_weights)));
+  HEED_ASSIGN_OR_RETURN(settings.backend, BackendNamed(absl::GetFlag(FLAGS_isa)));
   settings.engine_only = absl::GetFlag(FLAGS_engine_only);
   settings.folder = folder;
   settings.server = absl::GetFlag(FLAGS_server);
@@ -182,11 +186,11 @@ int Main(const std::vector<char*>& arguments) {
   omp_set_num_threads(cpu.threads);
   const absl::StatusOr<Settings> settings = ReadSettings(arguments[1]);
   if (!settings.ok()) {
-    std::cerr << "heed-bench: --weights: " << settings.status().message() << "\n";
+    std::cerr << "heed-bench: " << settings.status().message() << "\n";
     return 2;
   }
   Report report;
-  report.machine = cpu.ToString();
+  report.machine = absl::StrCat(cpu.ToString(), "; ", settings->backend->name());
   absl::Status status = BenchModel(*settings, &report);
   if (status.ok() && !settings->engine_only) status = BenchCalls(*settings, &report);
   if (!status.ok()) {

@@ -2,6 +2,7 @@
 // tiny random checkpoints of each architecture.
 #include <algorithm>
 #include <cmath>
+#include <ostream>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -21,12 +22,27 @@ std::vector<TokenId> InputIds(const GoldenFile& golden) {
   return {ids.begin(), ids.end()};
 }
 
-class GoldenTest : public testing::TestWithParam<std::tuple<std::string, bool>> {
+struct NamedBackend {
+  std::string name;
+  const Backend* backend;
+  friend void PrintTo(const NamedBackend& b, std::ostream* out) { *out << b.name; }
+};
+
+std::vector<NamedBackend> Backends() {
+  return {{"fast", DefaultBackend()}, {"scalar", ReferenceBackend()}};
+}
+
+// The fast backend on the instruction sets that this machine has besides its best.
+std::vector<NamedBackend> LesserBackends() {
+  std::vector<NamedBackend> backends = {{"portable", BackendFor(Isa::kPortable)}};
+  if (DetectCpu().isa > Isa::kAvx2) backends.push_back({"avx2", BackendFor(Isa::kAvx2)});
+  return backends;
+}
+
+class GoldenTest : public testing::TestWithParam<std::tuple<std::string, NamedBackend>> {
  protected:
   const std::string& name() const { return std::get<0>(GetParam()); }
-  const Backend* backend() const {
-    return std::get<1>(GetParam()) ? DefaultBackend() : ReferenceBackend();
-  }
+  const Backend* backend() const { return std::get<1>(GetParam()).backend; }
 
   void ExpectLogits(const std::vector<float>& got, const std::vector<float>& want) {
     ASSERT_EQ(got.size(), want.size());
@@ -107,14 +123,19 @@ TEST_P(GoldenTest, AGrowingSequenceEqualsTheReference) {
   }
 }
 
-std::string TestName(const testing::TestParamInfo<std::tuple<std::string, bool>>& info) {
-  std::string name = std::get<0>(info.param) + (std::get<1>(info.param) ? "_fast" : "_scalar");
+std::string TestName(const testing::TestParamInfo<GoldenTest::ParamType>& info) {
+  std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param).name;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
-                         testing::Combine(testing::ValuesIn(GoldenModels()), testing::Bool()),
+                         testing::Combine(testing::ValuesIn(GoldenModels()),
+                                          testing::ValuesIn(Backends())),
+                         TestName);
+INSTANTIATE_TEST_SUITE_P(OnLesserMachines, GoldenTest,
+                         testing::Combine(testing::Values("gpt2-f32", "llama-gqa-f32", "bert-f32"),
+                                          testing::ValuesIn(LesserBackends())),
                          TestName);
 
 }  // namespace
