@@ -237,6 +237,7 @@ absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& requ
     resolved.trace_ttl = ReadTtl("keep_trace.ttl", request.keep_trace().has_ttl(),
                                  request.keep_trace().ttl(), traces->options(), &violations);
   }
+  resolved.sites = SitesToKeep("keep_trace", request.keep_trace(), config, &violations);
   HEED_ASSIGN_OR_RETURN(
       const std::vector<Intervention> interventions,
       ReadInterventions("interventions", request.interventions(), config, traces, &violations));
@@ -263,7 +264,6 @@ absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& requ
   if (resolved.keep_trace) {
     resolved.source_bytes = PatchSourceBytes(request.interventions(), traces);
   }
-  if (request.keep_trace().keep_residual()) resolved.sites = StreamSites(config);
   return resolved;
 }
 

@@ -79,8 +79,9 @@ void FillRun(const Run& run, v1::EstimateCostResponse* out) {
   out->set_held_bytes(TraceBytes(run.config(), run.sites, run.n_tokens));
 }
 
-SiteSet CheckOpenTrace(const v1::OpenTraceRequest& request, const ServedModel& model, Violations*) {
-  return request.keep().keep_residual() ? StreamSites(model.model->config()) : SiteSet{};
+SiteSet CheckOpenTrace(const v1::OpenTraceRequest& request, const ServedModel& model,
+                       Violations* violations) {
+  return SitesToKeep("keep", request.keep(), model.model->config(), violations);
 }
 
 absl::Status AnyLength(const v1::OpenTraceRequest&, const ModelConfig&, int64_t) {

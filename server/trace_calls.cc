@@ -1,8 +1,11 @@
 #include "server/trace_calls.h"
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
 #include "model/inspect/activations.h"
 #include "model/inspect/attribution.h"
@@ -11,18 +14,18 @@
 #include "server/convert_prompt.h"
 
 namespace heed {
-SiteSet StreamSites(const ModelConfig& config) {
-  SiteSet sites = {Site::kResidual};
-  const SiteSet for_attribution = SitesForAttribution(config);
-  for (Site needed : kAllSites) {
-    if (for_attribution.Has(needed)) sites.Add(needed);
+SiteSet SitesToKeep(absl::string_view field, const v1::KeepTrace& keep, const ModelConfig& config,
+                    Violations* violations) {
+  SiteSet sites;
+  if (keep.keep_residual()) {
+    sites = SitesForAttribution(config);
+    sites.Add(Site::kResidual);
+    if (SitesNeeded(config, Site::kMlpOut).Has(Site::kMlpOut)) sites.Add(Site::kMlpOut);
   }
-  for (Site site : {Site::kResidualMid, Site::kAttentionOut, Site::kMlpOut}) {
-    if (!HasSite(config, site)) continue;
-    const SiteSet for_site = SitesNeeded(config, site);
-    for (Site needed : kAllSites) {
-      if (for_site.Has(needed)) sites.Add(needed);
-    }
+  for (int i = 0; i < keep.sites_size(); ++i) {
+    const std::string path = absl::StrCat(field, ".", Element("sites", i));
+    const std::optional<Site> site = ReadSite(path, keep.sites(i), std::nullopt, violations);
+    if (site.has_value()) sites.Add(*site);
   }
   return sites;
 }
@@ -33,7 +36,7 @@ absl::Status OpenTraceCall::Submit(const grpc::ByteBuffer& request_bytes) {
   const auto fields = [&](const ServedModel& model, Violations* violations) {
     ttl_ = ReadTtl("keep.ttl", request.keep().has_ttl(), request.keep().ttl(),
                    context().traces->options(), violations);
-    return request.keep().keep_residual() ? StreamSites(model.model->config()) : SiteSet{};
+    return SitesToKeep("keep", request.keep(), model.model->config(), violations);
   };
   const auto length = [](const ModelConfig&, int64_t) { return absl::OkStatus(); };
   auto done = [this, self = shared_from_this()](absl::StatusOr<ReadableRun> run) {

@@ -10,8 +10,10 @@
 
 namespace heed {
 
-// Every site that some read of a trace needs, for a trace that keeps the stream.
-SiteSet StreamSites(const ModelConfig& config);
+// The sites that a trace is to keep besides those of every trace: with the stream, every site that
+// some read needs. `field` is the message's own path.
+SiteSet SitesToKeep(absl::string_view field, const v1::KeepTrace& keep, const ModelConfig& config,
+                    Violations* violations);
 
 class OpenTraceCall final : public UnaryCall {
  public:

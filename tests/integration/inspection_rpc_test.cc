@@ -687,6 +687,19 @@ TEST_F(InspectionRpcTest, PatchingEverythingGivesTheOtherRun) {
   const int64_t own = Read(&Stub::OpenTrace, open).trace().held_bytes();
   *open.mutable_interventions() = corrupt.interventions();
   EXPECT_GT(Read(&Stub::OpenTrace, open).trace().held_bytes(), 2 * own);
+  // Other sites are kept on request.
+  auto keeping = OnPrompt<v1::OpenTraceRequest>();
+  keeping.mutable_keep()->add_sites(v1::SITE_MIXED);
+  corrupt.mutable_interventions(0)->add_layers(1);
+  patch.set_site(v1::SITE_MIXED);
+  EXPECT_EQ(Predict(*shared_, corrupt, &patched).error_code(), grpc::FAILED_PRECONDITION);
+  patch.set_trace_id(Read(&Stub::OpenTrace, keeping).trace().trace_id());
+  EXPECT_TRUE(Predict(*shared_, corrupt, &patched).ok());
+  EXPECT_NE(patched.predictions(0).SerializeAsString(), clean.predictions(0).SerializeAsString());
+  keeping.mutable_keep()->add_sites(v1::SITE_UNSPECIFIED);
+  EXPECT_THAT(WrongFields(Refusal(&Stub::OpenTrace, keeping)), ElementsAre("keep.sites[1]"));
+  corrupt.mutable_interventions(0)->clear_layers();
+  patch.set_site(v1::SITE_RESIDUAL);
   patch.set_trace_id("no such trace");
   EXPECT_EQ(ReasonOf(Predict(*shared_, corrupt, &patched)), "TRACE_NOT_FOUND");
   patch.set_trace_id(Open("llama", /*stream=*/false));
