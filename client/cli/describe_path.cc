@@ -16,6 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kServer[] = "heed-server";
+// Where it is from this program's folder: installed, and in a build tree.
+constexpr const char* kPlaces[] = {"heed-server", "../../server/heed-server"};
 
 // The folder of this program; empty when it cannot be told.
 fs::path OwnFolder() {
@@ -42,7 +44,9 @@ absl::Status DescribePath(const std::string& path, bool json) {
   words.push_back(nullptr);
   char* const* arguments = const_cast<char* const*>(words.data());
   const fs::path folder = OwnFolder();
-  if (!folder.empty()) execv((folder / kServer).c_str(), arguments);
+  for (const char* const place : kPlaces) {
+    if (!folder.empty()) execv((folder / place).c_str(), arguments);
+  }
   execvp(kServer, arguments);
   return absl::NotFoundError(absl::StrCat(
       "describing a model on disk takes ", kServer, ", which is neither beside heed",

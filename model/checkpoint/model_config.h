@@ -61,7 +61,8 @@ struct RopeParameters {
 // A family of models is a setting of these facts and a row of tensor names
 // (model/transformer/architectures.h); the forward pass knows no families.
 struct ModelConfig {
-  std::string architecture;  // config.json's model_type, or GGUF's general.architecture
+  // The model_type of config.json, or that which a Hugging Face folder of a GGUF file's model has.
+  std::string architecture;
 
   int n_layers = 0;
   int n_layer_groups = 0;  // neighbouring layers of a group share their weights; 0: none do

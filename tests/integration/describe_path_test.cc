@@ -39,13 +39,15 @@ void Place(const std::string& program, const fs::path& path) {
   if (error) fs::copy_file(program, path);
 }
 
-// A folder with bin/heed, bin/heed-server, models, and alone/heed.
+// A folder with bin/heed, bin/heed-server, models, alone/heed, and the two as a build leaves them.
 class DescribePathTest : public testing::Test {
  protected:
   void SetUp() override {
     Place(HEED_CLI, folder_.File("bin/heed"));
     Place(HEED_SERVER, folder_.File("bin/heed-server"));
     Place(HEED_CLI, folder_.File("alone/heed"));
+    Place(HEED_CLI, folder_.File("build/client/cli/heed"));
+    Place(HEED_SERVER, folder_.File("build/server/heed-server"));
     const std::string goldens = absl::StrCat(HEED_SOURCE_DIR, "/tests/golden/");
     fs::copy(goldens + "models/llama-gqa-f32", folder_.File("here"));
     fs::copy(goldens + "models/llama-gqa-f32", folder_.File("served"));
@@ -100,6 +102,12 @@ TEST_F(DescribePathTest, PathsNeedNoServer) {
     }
   }
   EXPECT_EQ(Run("bin/heed describe ./here").exit_code, 0);
+}
+
+TEST_F(DescribePathTest, TheServerProgramIsFoundInABuildTree) {
+  const Outcome described = Run("build/client/cli/heed describe ./here");
+  EXPECT_EQ(described.exit_code, 0) << described.err;
+  EXPECT_THAT(described.out, StartsWith("format "));
 }
 
 TEST_F(DescribePathTest, WhatIsRefusedOrMissingExitsWithOne) {
