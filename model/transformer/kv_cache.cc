@@ -16,6 +16,10 @@ KvPool::KvPool(const KvLayout& layout, int64_t n_pages) : layout_(layout), n_pag
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+  // A long prompt touches much memory for the first time. Only advice.
+  madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
   memory_ = static_cast<float*>(memory);
 }
 
