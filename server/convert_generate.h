@@ -27,7 +27,7 @@ struct ResolvedGenerate {
   std::shared_ptr<InterventionSet> edits;  // null: none
   bool keep_trace = false;
   int64_t source_bytes = 0;  // held by the traces that patches come from
-  SiteSet sites;  // that the trace keeps besides those of every trace
+  SiteSet sites;             // that the trace keeps besides those of every trace
   absl::Duration trace_ttl;
 };
 

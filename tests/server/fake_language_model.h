@@ -168,7 +168,7 @@ class FakeLanguageModel : public LanguageModel {
 
  private:
   const std::vector<std::string> notes_;  // none
-  const ModelParts parts_;  // none
+  const ModelParts parts_;                // none
 
   void Record(absl::Span<const SequenceSlice> batch) const {
     BatchRecord record;
