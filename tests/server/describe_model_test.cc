@@ -31,7 +31,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-constexpr LoadOptions kSmallCache = {.kv_cache_bytes = int64_t{1} << 20};
+const LoadOptions& kSmallCache = *new LoadOptions{.kv_cache_bytes = int64_t{1} << 20};
 
 ModelDescription Describe(const std::string& path) {
   const auto description = DescribeModel(path, kSmallCache);
