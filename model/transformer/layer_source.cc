@@ -24,11 +24,15 @@ LayerSource::LayerSource(const Checkpoint& checkpoint, std::vector<LayerTensor> 
   for (const LayerTensor& tensor : tensors_) rows_ += tensor.rows;
 }
 
-absl::Status LayerSource::Prepare() {
-  for (const LayerTensor& tensor : tensors_) {
+absl::Status LayerSource::Prepare(absl::Span<const std::string> bias_names) {
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const LayerTensor& tensor = tensors_[i];
     const std::vector<int64_t> shape = input_major_ ? std::vector<int64_t>{in_, tensor.rows}
                                                     : std::vector<int64_t>{tensor.rows, in_};
     HEED_RETURN_IF_ERROR(checkpoint_.Check(tensor.name, shape));
+    if (!bias_names.empty()) {
+      HEED_RETURN_IF_ERROR(checkpoint_.Check(bias_names[i], {tensor.rows}));
+    }
   }
   if (!input_major_) return absl::OkStatus();
   turned_ = AlignedBuffer(rows_ * in_);

@@ -36,8 +36,9 @@ class LayerSource {
   int64_t in() const { return in_; }
   const std::vector<LayerTensor>& tensors() const { return tensors_; }
 
-  // To be called before rows are read. Errors as Checkpoint::ReadRows.
-  absl::Status Prepare();
+  // To be called before rows are read. Checks the tensors in turn, each with its bias, of which
+  // there is one for each or none. Errors as Checkpoint::ReadRows.
+  absl::Status Prepare(absl::Span<const std::string> bias_names);
 
   // Whole rows from `first` on, as f32 or as they are stored. Thread-safe. Errors as
   // Checkpoint::ReadRows.

@@ -119,11 +119,11 @@ class TensorList {
     } else if (config_.embedding_width > 0) {
       AddLinear(names_.output_projection, width, config_.width, false);
     }
+    AddTable(config_.tied_embeddings ? names_.token_embedding : names_.unembedding,
+             config_.vocab_size, width, TensorUse::kEmbedding);
     if (config_.unembedding_bias && !names_.unembedding_bias.empty()) {
       Add(names_.unembedding_bias, ".bias", {config_.vocab_size});
     }
-    AddTable(config_.tied_embeddings ? names_.token_embedding : names_.unembedding,
-             config_.vocab_size, width, TensorUse::kEmbedding);
   }
 
   const ModelConfig& config_;

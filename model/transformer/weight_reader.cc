@@ -136,7 +136,7 @@ absl::StatusOr<std::unique_ptr<Linear>> WeightReader::TakePacked(const Request& 
 absl::StatusOr<std::unique_ptr<Linear>> WeightReader::Pack(Request& request, Form& form,
                                                            double& lost) {
   LayerSource& source = request.source;
-  HEED_RETURN_IF_ERROR(source.Prepare());
+  HEED_RETURN_IF_ERROR(source.Prepare(request.bias_names));
   AlignedBuffer bias(request.bias_names.empty() ? 0 : source.rows());
   if (!request.bias_names.empty()) {
     HEED_RETURN_IF_ERROR(source.ReadVector(request.bias_names, bias.span()));
