@@ -28,6 +28,9 @@ constexpr int64_t kMaxStripPanels = 4;
 // next bytes on their way.
 constexpr int64_t kStreamingRows = 64;
 
+// Rows up to which tiles are faster than a block, which takes as long for few rows as for 16.
+constexpr int64_t kMostTiledRows = 2 * kMaxIntTileRows;
+
 // Rows for which unpacking 4-bit weights once pays.
 constexpr int64_t kUnpackRows = 4 * kMaxIntTileRows;
 
@@ -108,7 +111,7 @@ class QuantizedLinear : public Linear {
     if (x.rows == 0) return;
     thread_local RoundedRows rounded;
     rounded.for_blocks =
-        kernels_.block != nullptr && weight_.group() % 32 == 0 && x.rows > kMaxIntTileRows;
+        kernels_.block != nullptr && weight_.group() % 32 == 0 && x.rows > kMostTiledRows;
     Round(x, rounded);
     const int64_t work = x.rows * weight_.cols() * weight_.rows();
     const int64_t threads = work < kTeamWork ? 1 : MaxThreads();
