@@ -11,33 +11,18 @@
 #include "client/cli/format.h"
 #include "client/cli/prompt.h"
 #include "client/cli/token_text.h"
+#include "client/cli/wire_json.h"
+#include "client/convert.h"
 
 namespace heed::cli {
 namespace {
 
-v1::Truncation TruncationOf(Truncation truncation) {
-  switch (truncation) {
-    case Truncation::kLeft:
-      return v1::TRUNCATION_LEFT;
-    case Truncation::kRight:
-      return v1::TRUNCATION_RIGHT;
-    case Truncation::kRefuse:
-      break;
-  }
-  return v1::TRUNCATION_REFUSE;
-}
-
-v1::Prompt ToWirePrompt(const PromptInput& input) {
-  v1::Prompt prompt;
-  if (input.token_ids.empty()) {
-    prompt.set_text(input.text);
-  } else {
-    prompt.mutable_tokens()->mutable_ids()->Add(input.token_ids.begin(), input.token_ids.end());
-  }
-  if (input.add_special_tokens) prompt.set_add_special_tokens(*input.add_special_tokens);
-  if (input.parse_special_tokens) prompt.set_parse_special_tokens(*input.parse_special_tokens);
-  prompt.set_truncation(TruncationOf(input.truncation));
-  return prompt;
+absl::StatusOr<v1::Prompt> ToWirePrompt(const PromptInput& input) {
+  PredictRequest request;
+  input.ApplyTo(request);
+  const auto wire = ToWire(request);
+  if (!wire.ok()) return wire.status();
+  return wire->prompt();
 }
 
 // Finds words of the prompt by what they say.
@@ -305,6 +290,14 @@ absl::StatusOr<Inspector> MakeInspector(Session& session) {
   const auto client = session.client();
   if (!client.ok()) return client.status();
   return Inspector(**client);
+}
+
+bool PrintedAsJson(const google::protobuf::Message& answer, Session& session) {
+  if (!session.json()) return false;
+  JsonWriter json(session.out());
+  WriteWireMessage(json, answer);
+  json.EndLine();
+  return true;
 }
 
 std::string VisibleWireToken(const v1::Token& token) {

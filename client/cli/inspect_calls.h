@@ -12,6 +12,7 @@
 #include "client/cli/arguments.h"
 #include "client/cli/session.h"
 #include "client/inspector.h"
+#include "google/protobuf/message.h"
 
 namespace heed::cli {
 
@@ -52,6 +53,20 @@ absl::Status ReadTokenChoices(const Arguments& arguments, const std::string& opt
 
 // The client's Inspector.
 absl::StatusOr<Inspector> MakeInspector(Session& session);
+
+// Asks by one of Inspector's methods.
+template <typename Request, typename Response>
+absl::StatusOr<Response> Ask(absl::StatusOr<Response> (Inspector::*method)(const Request&,
+                                                                           const CallOptions&)
+                                 const,
+                             const Request& request, Session& session) {
+  const auto inspector = MakeInspector(session);
+  if (!inspector.ok()) return inspector.status();
+  return ((*inspector).*method)(request, session.call_options());
+}
+
+// With --json, prints an answer as it came on a line; false without.
+bool PrintedAsJson(const google::protobuf::Message& answer, Session& session);
 
 // Tokens of the wire as people read them.
 std::string VisibleWireToken(const v1::Token& token);

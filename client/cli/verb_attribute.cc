@@ -13,7 +13,6 @@
 #include "client/cli/prompt.h"
 #include "client/cli/table.h"
 #include "client/cli/verbs.h"
-#include "client/cli/wire_json.h"
 
 namespace heed::cli {
 namespace {
@@ -93,16 +92,9 @@ absl::Status RunAttribute(const Arguments& arguments, Session& session) {
     if (!token.ok()) return token.status();
     *(request.*choice)() = *std::move(token);
   }
-  const auto inspector = MakeInspector(session);
-  if (!inspector.ok()) return inspector.status();
-  const auto answer = inspector->AttributeLogits(request, session.call_options());
+  const auto answer = Ask(&Inspector::AttributeLogits, request, session);
   if (!answer.ok()) return answer.status();
-  if (session.json()) {
-    JsonWriter json(session.out());
-    WriteWireMessage(json, *answer);
-    json.EndLine();
-    return absl::OkStatus();
-  }
+  if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   const auto tokens = VisibleWireTokens(answer->prompt());
   session.out() << "The logit of "
                 << Styled(session.terminal(), Emphasis::kBold, VisibleWireToken(answer->token()));
@@ -159,16 +151,9 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
       !s.ok()) {
     return s;
   }
-  const auto inspector = MakeInspector(session);
-  if (!inspector.ok()) return inspector.status();
-  const auto row = inspector->ExplainRow(request, session.call_options());
+  const auto row = Ask(&Inspector::ExplainRow, request, session);
   if (!row.ok()) return row.status();
-  if (session.json()) {
-    JsonWriter json(session.out());
-    WriteWireMessage(json, *row);
-    json.EndLine();
-    return absl::OkStatus();
-  }
+  if (PrintedAsJson(*row, session)) return absl::OkStatus();
   const auto tokens = VisibleWireTokens(row->prompt());
   session.out() << "Layer " << row->layer() << " head " << row->head() << ": what "
                 << Styled(session.terminal(), Emphasis::kBold, tokens[row->query()])

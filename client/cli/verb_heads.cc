@@ -9,7 +9,6 @@
 #include "client/cli/prompt.h"
 #include "client/cli/token_text.h"
 #include "client/cli/verbs.h"
-#include "client/cli/wire_json.h"
 
 namespace heed::cli {
 namespace {
@@ -79,16 +78,9 @@ absl::Status RunStats(const Arguments& arguments, Session& session) {
   if (absl::Status s = ReadPositions(arguments, "query", request.mutable_queries()); !s.ok()) {
     return s;
   }
-  const auto inspector = MakeInspector(session);
-  if (!inspector.ok()) return inspector.status();
-  const auto stats = inspector->GetHeadStats(request, session.call_options());
+  const auto stats = Ask(&Inspector::GetHeadStats, request, session);
   if (!stats.ok()) return stats.status();
-  if (session.json()) {
-    JsonWriter json(session.out());
-    WriteWireMessage(json, *stats);
-    json.EndLine();
-    return absl::OkStatus();
-  }
+  if (PrintedAsJson(*stats, session)) return absl::OkStatus();
   session.out() << Styled(session.terminal(), Emphasis::kBold, (*stat)->name) << ": "
                 << (*stat)->meaning << "; the mean over " << Plural(stats->queries_size(), "row")
                 << ". Columns are heads.\n"
@@ -125,16 +117,9 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
   request.set_score(*score);
   request.set_exclude_first_token(arguments.Has("no-first"));
   request.set_exclude_current_token(arguments.Has("no-self"));
-  const auto inspector = MakeInspector(session);
-  if (!inspector.ok()) return inspector.status();
-  const auto found = inspector->DetectHeads(request, session.call_options());
+  const auto found = Ask(&Inspector::DetectHeads, request, session);
   if (!found.ok()) return found.status();
-  if (session.json()) {
-    JsonWriter json(session.out());
-    WriteWireMessage(json, *found);
-    json.EndLine();
-    return absl::OkStatus();
-  }
+  if (PrintedAsJson(*found, session)) return absl::OkStatus();
   session.out() << "How well each head fits the pattern "
                 << Styled(session.terminal(), Emphasis::kBold,
                           arguments.String("pattern", "induction"))

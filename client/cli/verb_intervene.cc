@@ -38,9 +38,7 @@ absl::StatusOr<std::vector<v1::Token>> WordsToWatch(const Arguments& arguments,
       !s.ok()) {
     return s;
   }
-  const auto inspector = MakeInspector(session);
-  if (!inspector.ok()) return inspector.status();
-  const auto lens = inspector->LogitLens(request, session.call_options());
+  const auto lens = Ask(&Inspector::LogitLens, request, session);
   if (!lens.ok()) return lens.status();
   std::vector<v1::Token> tokens;
   const v1::LensCell& cell = lens->cells(0);
@@ -126,16 +124,9 @@ absl::Status RunIntervene(const Arguments& arguments, Session& session) {
   }
   request.add_metrics()->mutable_kl_from_base();
   request.set_top_k(1);
-  const auto inspector = MakeInspector(session);
-  if (!inspector.ok()) return inspector.status();
-  const auto answer = inspector->Intervene(request, session.call_options());
+  const auto answer = Ask(&Inspector::Intervene, request, session);
   if (!answer.ok()) return answer.status();
-  if (session.json()) {
-    JsonWriter json(session.out());
-    WriteWireMessage(json, *answer);
-    json.EndLine();
-    return absl::OkStatus();
-  }
+  if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   PrintIntervene(*answer, *words, session);
   return absl::OkStatus();
 }
@@ -377,16 +368,9 @@ absl::Status RunCompare(const Arguments& arguments, Session& session) {
         "one prompt, one model and no edit: there is nothing to compare.\nGive a second prompt, "
         "--other-model=NAME, or an edit such as --ablate=2.3.");
   }
-  const auto inspector = MakeInspector(session);
-  if (!inspector.ok()) return inspector.status();
-  const auto answer = inspector->Compare(request, session.call_options());
+  const auto answer = Ask(&Inspector::Compare, request, session);
   if (!answer.ok()) return answer.status();
-  if (session.json()) {
-    JsonWriter json(session.out());
-    WriteWireMessage(json, *answer);
-    json.EndLine();
-    return absl::OkStatus();
-  }
+  if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   PrintCompare(*answer, session);
   return absl::OkStatus();
 }

@@ -10,7 +10,6 @@
 #include "client/cli/prompt.h"
 #include "client/cli/table.h"
 #include "client/cli/verbs.h"
-#include "client/cli/wire_json.h"
 
 namespace heed::cli {
 namespace {
@@ -119,23 +118,16 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
   if (!client.ok()) return client.status();
   const auto model = (*client)->GetModel(session.model(), session.call_options());
   if (!model.ok()) return model.status();
-  const auto inspector = MakeInspector(session);
-  if (!inspector.ok()) return inspector.status();
   if (arguments.Has("all")) {
     // Only the server knows how many positions there are.
-    const auto last = inspector->LogitLens(request, session.call_options());
+    const auto last = Ask(&Inspector::LogitLens, request, session);
     if (!last.ok()) return last.status();
     request.clear_positions();
     for (int i = 0; i < last->prompt().tokens_size(); ++i) request.add_positions(i);
   }
-  const auto lens = inspector->LogitLens(request, session.call_options());
+  const auto lens = Ask(&Inspector::LogitLens, request, session);
   if (!lens.ok()) return lens.status();
-  if (session.json()) {
-    JsonWriter json(session.out());
-    WriteWireMessage(json, *lens);
-    json.EndLine();
-    return absl::OkStatus();
-  }
+  if (PrintedAsJson(*lens, session)) return absl::OkStatus();
   if (lens->positions_size() == 1) {
     PrintPosition(*lens, 0, model->layer_count, session);
   } else {
