@@ -14,29 +14,17 @@
 #include "model/inspect/attribution.h"
 #include "model/inspect/decompose.h"
 #include "model/inspect/head_stats.h"
-#include "model/inspect/logit_lens.h"
 #include "model/inspect/rollout.h"
 #include "server/convert_attention.h"
 #include "server/convert_indices.h"
 #include "server/convert_model.h"
 #include "server/convert_predict.h"
+#include "server/read_parts.h"
 #include "server/reply_size.h"
 #include "server/request_limits.h"
 
 namespace heed {
 namespace {
-
-constexpr int64_t kMaxTokensToFollow = 64;
-constexpr int64_t kMaxLensTopK = 100;
-// No candidate takes less on the wire.
-constexpr int64_t kMinCandidateBytes = 24;
-
-const ModelConfig& ConfigOf(const ServedModel& model) {
-  return model.model->config();
-}
-const ModelConfig& ConfigOf(const ReadableRun& run) {
-  return ConfigOf(*run.model);
-}
 
 // One layer or head.
 void CheckIndex(absl::string_view field, int value, int count, Violations* violations) {
@@ -48,43 +36,6 @@ void CheckLayersAndHeads(const Request& request, const ModelConfig& config,
                          Violations* violations) {
   CheckIndices("layers", request.layers(), config.n_layers, violations);
   CheckIndices("heads", request.heads(), config.n_heads, violations);
-}
-
-// RESOURCE_EXHAUSTED (REPLY_TOO_LARGE) for more floats than a reply has room for.
-absl::Status CheckFloats(int64_t count, absl::string_view how_to_ask_for_less) {
-  if (count * 4 <= kMaxReplyTensorBytes) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kResourceExhausted, "REPLY_TOO_LARGE",
-                   absl::StrCat("the answer would hold ", count * 4, " bytes and the limit is ",
-                                kMaxReplyTensorBytes, "; ", how_to_ask_for_less),
-                   {{"requested_bytes", absl::StrCat(count * 4)},
-                    {"limit_bytes", absl::StrCat(kMaxReplyTensorBytes)}});
-}
-
-// The token ids of choices that passed their check.
-template <typename Choices>
-std::vector<TokenId> ResolveTokens(absl::string_view field, const Choices& choices,
-                                   const ServedModel& model, Violations* violations) {
-  std::vector<TokenId> ids;
-  if (!CheckCount(field, choices.size(), kMaxTokensToFollow, violations)) return ids;
-  for (int i = 0; i < choices.size(); ++i) {
-    const auto id = ResolveToken(Element(field, i), choices[i], model, violations);
-    if (id.has_value()) ids.push_back(*id);
-  }
-  return ids;
-}
-
-template <typename Choices>
-std::vector<TokenId> ResolveCheckedTokens(const Choices& choices, const ServedModel& model) {
-  Violations none;
-  return ResolveTokens("tokens", choices, model, &none);
-}
-
-void FillVector(absl::Span<const float> values, v1::Tensor* out) {
-  FillTensor(values, {static_cast<int64_t>(values.size())}, out);
-}
-
-void FillTokenOf(const ReadableRun& run, TokenId id, v1::Token* out) {
-  FillToken(run.model->tokenizer.get(), id, ByteRange{}, out);
 }
 
 template <typename Field>
@@ -119,35 +70,6 @@ DetectionScore ScoreOf(v1::DetectionScore score) {
   }
 }
 
-v1::ComponentKind KindOf(LogitPart::Kind kind) {
-  switch (kind) {
-    case LogitPart::Kind::kEmbedding:
-      return v1::COMPONENT_KIND_EMBEDDING;
-    case LogitPart::Kind::kAttention:
-      return v1::COMPONENT_KIND_ATTENTION;
-    case LogitPart::Kind::kMlp:
-      return v1::COMPONENT_KIND_MLP;
-    case LogitPart::Kind::kHead:
-      return v1::COMPONENT_KIND_HEAD;
-    case LogitPart::Kind::kAttentionBias:
-      return v1::COMPONENT_KIND_ATTENTION_BIAS;
-    case LogitPart::Kind::kFinalBias:
-      return v1::COMPONENT_KIND_FINAL_BIAS;
-  }
-  return v1::COMPONENT_KIND_UNSPECIFIED;
-}
-
-AttributionUnit UnitOf(v1::AttributionUnit unit) {
-  switch (unit) {
-    case v1::ATTRIBUTION_UNIT_HEAD:
-      return AttributionUnit::kHead;
-    case v1::ATTRIBUTION_UNIT_HEAD_AND_SOURCE:
-      return AttributionUnit::kHeadAndSource;
-    default:
-      return AttributionUnit::kComponent;
-  }
-}
-
 Decomposition MethodOf(v1::DecomposeAttentionRequest::Method method) {
   switch (method) {
     case v1::DecomposeAttentionRequest::METHOD_RESIDUAL_NORM:
@@ -159,15 +81,6 @@ Decomposition MethodOf(v1::DecomposeAttentionRequest::Method method) {
     default:
       return Decomposition::kAttentionNorm;
   }
-}
-
-// Adds a violation for a number that is no value of an enum.
-template <typename Enum>
-void CheckEnum(absl::string_view field, Enum value, bool (*is_valid)(int), absl::string_view type,
-               Violations* violations) {
-  if (is_valid(value)) return;
-  violations->Add(field,
-                  absl::StrCat("is ", static_cast<int>(value), "; must be a value of ", type));
 }
 
 std::vector<float> ReadPattern(const v1::Tensor& tensor, int64_t n_tokens, Violations* violations) {
@@ -374,138 +287,6 @@ absl::Status DetectHeadsMethod::Answer(const Request& request, const ReadableRun
              response->mutable_scores());
   for (v1::HeadScore& score : ranked) *response->add_ranked() = std::move(score);
   response->mutable_provenance()->set_definition(DefinitionName(options.score));
-  return absl::OkStatus();
-}
-
-// ---- LogitLens ----------------------------------------------------------------------------------
-
-SiteSet LogitLensMethod::Check(const Request& request, const ServedModel& model,
-                               Violations* violations) {
-  CheckIndices("layers", request.layers(), ConfigOf(model).n_layers + 1, violations);
-  if (request.has_top_k()) {
-    CheckInRange<int64_t>("top_k", request.top_k(), 1,
-                          std::min(kMaxLensTopK, ConfigOf(model).vocab_size), violations);
-  }
-  ResolveTokens("tokens", request.tokens(), model, violations);
-  return {Site::kResidual};
-}
-
-absl::Status LogitLensMethod::CheckLength(const Request& request, const ModelConfig& config,
-                                          int64_t n_tokens) {
-  HEED_ASSIGN_OR_RETURN(
-      const std::vector<int64_t> positions,
-      ResolvePositions("positions", request.positions(), n_tokens, {n_tokens - 1}));
-  const auto layers = ResolveIndices(request.layers(), config.n_layers + 1).size();
-  const int64_t cells = static_cast<int64_t>(layers * positions.size());
-  const int64_t top_k = request.has_top_k() ? request.top_k() : 5;
-  return CheckReplyBytes(cells * (top_k + request.tokens_size()) * kMinCandidateBytes);
-}
-
-absl::Status LogitLensMethod::Answer(const Request& request, const ReadableRun& run,
-                                     const StopSignal& stop, Response* response) {
-  // All layers of these positions at once, since each needs the last one's.
-  constexpr size_t kPositionsAtOnce = 8;
-  const ModelConfig& config = ConfigOf(run);
-  const int64_t n_tokens = run.run->prompt.size();
-  LensOptions options;
-  options.layers = ResolveIndices(request.layers(), config.n_layers + 1);
-  options.top_k = std::min<int64_t>(request.has_top_k() ? request.top_k() : 5, config.vocab_size);
-  options.follow = ResolveCheckedTokens(request.tokens(), *run.model);
-  HEED_ASSIGN_OR_RETURN(
-      const std::vector<int64_t> positions,
-      ResolvePositions("positions", request.positions(), n_tokens, {n_tokens - 1}));
-  std::vector<std::vector<LensCell>> by_layer(options.layers.size());
-  for (size_t begin = 0; begin < positions.size(); begin += kPositionsAtOnce) {
-    HEED_RETURN_IF_ERROR(stop.Check());
-    const size_t end = std::min(begin + kPositionsAtOnce, positions.size());
-    options.positions.assign(positions.begin() + begin, positions.begin() + end);
-    HEED_ASSIGN_OR_RETURN(std::vector<LensCell> cells,
-                          LogitLens(*run.model->model, *run.run->trace, options));
-    for (size_t i = 0; i < cells.size(); ++i) {
-      by_layer[i / (end - begin)].push_back(std::move(cells[i]));
-    }
-  }
-  response->mutable_layers()->Assign(options.layers.begin(), options.layers.end());
-  response->mutable_positions()->Assign(positions.begin(), positions.end());
-  const auto fill = [&](const LensToken& token, v1::Candidate* out) {
-    FillTokenOf(run, token.id, out->mutable_token());
-    out->set_log_probability(token.log_probability);
-    out->set_probability(std::exp(token.log_probability));
-    out->set_rank(static_cast<int32_t>(token.rank));
-  };
-  for (const std::vector<LensCell>& cells : by_layer) {
-    for (const LensCell& cell : cells) {
-      v1::LensCell* const out = response->add_cells();
-      out->set_layer(cell.layer);
-      out->set_position(cell.position);
-      for (const LensToken& token : cell.top) fill(token, out->add_candidates());
-      for (const LensToken& token : cell.followed) fill(token, out->add_followed());
-      out->set_entropy(cell.entropy);
-      out->set_kl_to_final(cell.kl_to_final);
-    }
-  }
-  response->mutable_provenance()->set_definition("LOGIT_LENS");
-  return absl::OkStatus();
-}
-
-// ---- AttributeLogits ----------------------------------------------------------------------------
-
-SiteSet AttributeLogitsMethod::Check(const Request& request, const ServedModel& model,
-                                     Violations* violations) {
-  if (request.has_token()) ResolveToken("token", request.token(), model, violations);
-  if (request.has_against()) ResolveToken("against", request.against(), model, violations);
-  CheckEnum("unit", request.unit(), v1::AttributionUnit_IsValid, "heed.v1.AttributionUnit",
-            violations);
-  return SitesForAttribution(ConfigOf(model));
-}
-
-absl::Status AttributeLogitsMethod::CheckLength(const Request& request, const ModelConfig& config,
-                                                int64_t n_tokens) {
-  if (request.unit() == v1::ATTRIBUTION_UNIT_HEAD_AND_SOURCE) {
-    HEED_RETURN_IF_ERROR(CheckFloats(int64_t{config.n_layers} * config.n_heads * n_tokens,
-                                     "shorten the prompt, or ask by heads"));
-  }
-  return ResolvePosition("position", request.has_position() ? request.position() : -1, n_tokens)
-      .status();
-}
-
-absl::Status AttributeLogitsMethod::Answer(const Request& request, const ReadableRun& run,
-                                           const StopSignal&, Response* response) {
-  const LanguageModel& model = *run.model->model;
-  const Trace& trace = *run.run->trace;
-  Violations none;
-  AttributionRequest asked;
-  HEED_ASSIGN_OR_RETURN(
-      asked.position, ResolvePosition("position", request.has_position() ? request.position() : -1,
-                                      run.run->prompt.size()));
-  if (request.has_token()) {
-    asked.token = ResolveToken("token", request.token(), *run.model, &none).value_or(0);
-  } else {
-    HEED_ASSIGN_OR_RETURN(const std::vector<float> logits,
-                          TraceLogits(model, trace, {asked.position}));
-    asked.token =
-        static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  }
-  if (request.has_against()) {
-    asked.against = ResolveToken("against", request.against(), *run.model, &none);
-  }
-  asked.unit = UnitOf(request.unit());
-  HEED_ASSIGN_OR_RETURN(const LogitAttribution attribution, AttributeLogit(model, trace, asked));
-  response->set_position(asked.position);
-  FillTokenOf(run, asked.token, response->mutable_token());
-  if (asked.against.has_value()) FillTokenOf(run, *asked.against, response->mutable_against());
-  for (const LogitPart& part : attribution.parts) {
-    v1::LogitPart* const out = response->add_parts();
-    out->set_kind(KindOf(part.kind));
-    if (part.layer >= 0) out->set_layer(part.layer);
-    if (part.head >= 0) out->set_head(part.head);
-    out->set_value(part.value);
-    if (!part.by_source.empty()) FillVector(part.by_source, out->mutable_by_source());
-  }
-  response->set_logit(attribution.logit);
-  response->set_residual_error(attribution.residual_error);
-  response->set_before_cap(attribution.before_cap);
-  response->mutable_provenance()->set_definition("DIRECT_LOGIT_ATTRIBUTION");
   return absl::OkStatus();
 }
 
