@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/integration/inspection_fixture.h"
 #include "tests/integration/raw_requests.h"
 #include "tests/integration/raw_server.h"
 
@@ -259,6 +260,39 @@ TEST(CallLifetimeTest, TwoHundredMixedCallsAllEndRight) {
   for (std::thread& client : clients) client.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_TRUE(Eventually([&] { return server.Idle() && server.server().attention_bytes() == 0; }));
+}
+
+TEST(TraceQuotaTest, TwoHundredClientsAtOnceStayWithinIt) {
+  ServerConfig config;
+  config.trace_client_mib = 1;
+  RawServer server(config);
+  auto request = OnPrompt<v1::OpenTraceRequest>();
+  request.mutable_prompt()->mutable_tokens()->clear_ids();
+  for (int i = 0; i < 120; ++i) request.mutable_prompt()->mutable_tokens()->add_ids(i);
+  std::vector<std::thread> clients;
+  std::vector<grpc::Status> statuses(200);
+  std::vector<int64_t> bytes(200);
+  for (int i = 0; i < 200; ++i) {
+    clients.emplace_back([&, i] {
+      v1::OpenTraceResponse response;
+      statuses[i] = Ask(server.inspection.get(), &InspectionStub::OpenTrace, request, &response);
+      bytes[i] = response.trace().held_bytes();
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  int64_t held = 0;
+  int opened = 0;
+  for (int i = 0; i < 200; ++i) {
+    held += bytes[i];
+    if (statuses[i].ok()) {
+      ++opened;
+    } else {
+      EXPECT_EQ(statuses[i].error_code(), grpc::RESOURCE_EXHAUSTED) << statuses[i].error_message();
+    }
+  }
+  EXPECT_GT(opened, 0);
+  EXPECT_LT(opened, 200);
+  EXPECT_LE(held, int64_t{1} << 20);
 }
 
 }  // namespace
