@@ -2,7 +2,7 @@
 #ifndef HEED_CLIENT_CLI_ATTENTION_OUTPUT_H_
 #define HEED_CLIENT_CLI_ATTENTION_OUTPUT_H_
 
-#include "client/cli/html.h"
+#include "client/cli/attention_page.h"
 #include "client/cli/session.h"
 #include "client/types.h"
 

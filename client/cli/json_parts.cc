@@ -64,4 +64,10 @@ void WriteTimings(JsonWriter& json, const Timings& timings) {
   json.EndObject();
 }
 
+void WriteTexts(JsonWriter& json, const std::vector<std::string>& texts) {
+  json.BeginArray();
+  for (const std::string& text : texts) json.String(text);
+  json.EndArray();
+}
+
 }  // namespace heed::cli

@@ -5,6 +5,7 @@
 #define HEED_CLIENT_CLI_JSON_PARTS_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "client/cli/json.h"
@@ -20,6 +21,7 @@ void WritePrompt(JsonWriter& json, const PromptInfo& prompt);
 void WriteCandidate(JsonWriter& json, const Candidate& candidate);
 void WriteCandidates(JsonWriter& json, const std::vector<Candidate>& candidates);
 void WriteTimings(JsonWriter& json, const Timings& timings);
+void WriteTexts(JsonWriter& json, const std::vector<std::string>& texts);
 
 template <typename Range>
 void WriteInts(JsonWriter& json, const Range& values) {

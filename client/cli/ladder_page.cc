@@ -1,27 +1,19 @@
 #include "client/cli/ladder_page.h"
 
-#include <numbers>
-#include <sstream>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/format.h"
-#include "client/cli/html.h"
 #include "client/cli/json_parts.h"
 #include "client/cli/ladder_output.h"
+#include "client/cli/page.h"
 #include "client/cli/report.h"
 #include "client/cli/terminal.h"
 #include "client/cli/token_text.h"
 
 namespace heed::cli {
 namespace {
-
-void WriteTexts(JsonWriter& json, const std::vector<std::string>& texts) {
-  json.BeginArray();
-  for (const std::string& text : texts) json.String(text);
-  json.EndArray();
-}
 
 void WriteLook(JsonWriter& json, const Rung& rung, const Look& look) {
   json.Key("look").BeginObject();
@@ -48,7 +40,7 @@ void WriteAnswer(JsonWriter& json, const Rung& rung, const RungAnswer& answer,
     WriteTexts(json, VisibleTokens(answer.result.prompt.tokens));
     json.Key("dropped").String(FormatDropped(answer.result.prompt));
     json.Key("position").Int(answer.prediction().position);
-    json.Key("entropy_bits").Number(answer.prediction().entropy / std::numbers::ln2);
+    json.Key("entropy_nats").Number(answer.prediction().entropy);
     json.Key("candidates").BeginArray();
     for (const Candidate& candidate : answer.prediction().candidates) {
       json.BeginObject();
@@ -82,11 +74,11 @@ void WriteRung(JsonWriter& json, const RungReport& report, const std::string& se
   json.EndObject();
 }
 
-std::string PageData(const Ladder& ladder, const std::string& server) {
-  std::ostringstream out;
-  JsonWriter json(out);
-  json.BeginObject();
-  json.Key("version").String(HEED_VERSION);
+}  // namespace
+
+std::string LadderPage(const Ladder& ladder, const std::string& server) {
+  Page page(PageSource{});
+  JsonWriter& json = page.json();
   json.Key("prompts").BeginArray();
   for (const std::string& prompt : ladder.prompts) json.String(SafeText(prompt));
   json.EndArray().Key("rungs").BeginArray();
@@ -96,17 +88,8 @@ std::string PageData(const Ladder& ladder, const std::string& server) {
   json.Key("pieces");
   WriteTexts(json, PieceLines(ladder));
   json.Key("missing").String(MissingLine(ladder));
-  WriteWeightStops(json);
-  json.EndObject();
-  return out.str();
-}
-
-}  // namespace
-
-std::string LadderPage(const Ladder& ladder, const std::string& server) {
   const std::string prompts = SafeText(absl::StrJoin(ladder.prompts, " / "));
-  return FillPage(kLadderPage, absl::StrCat("heed ladder: ", Fit(prompts, 60)),
-                  PageData(ladder, server));
+  return page.Finish(kLadderScript, PageTitle("ladder", {prompts}));
 }
 
 }  // namespace heed::cli

@@ -4,14 +4,9 @@
 
 #include <string>
 
-#include "absl/strings/string_view.h"
 #include "client/cli/ladder.h"
 
 namespace heed::cli {
-
-// The page with its place for data and title still open; client/cli/ladder.html, embedded by the
-// build.
-extern const absl::string_view kLadderPage;
 
 // The whole page. `server` is the address that was asked, for the errors of single rungs;
 // everything from the server is escaped.

@@ -7,10 +7,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/attention_output.h"
-#include "client/cli/format.h"
-#include "client/cli/html.h"
+#include "client/cli/attention_page.h"
 #include "client/cli/npy.h"
 #include "client/cli/output_file.h"
+#include "client/cli/page.h"
 #include "client/cli/progress.h"
 #include "client/cli/prompt.h"
 #include "client/cli/verbs.h"
@@ -84,14 +84,7 @@ absl::Status WriteFiles(const AttentionMaps& maps, const Arguments& arguments, S
     if (!status.ok()) return status;
   }
   if (!arguments.Has("html")) return absl::OkStatus();
-  const std::string page = AttentionPage(maps, FirstView(maps));
-  return WriteOutputFile(
-      session, arguments.String("html"),
-      absl::StrCat(FormatBytes(static_cast<int64_t>(page.size())), ", open it in a browser"),
-      [&](std::ostream& file) {
-        file << page;
-        return absl::OkStatus();
-      });
+  return WritePage(arguments, session, AttentionPage(maps, FirstView(maps)));
 }
 
 absl::Status RunAttention(const Arguments& arguments, Session& session) {
@@ -121,7 +114,7 @@ std::vector<OptionSpec> AttentionOptions() {
       {"query", "N", "Query positions, the rows; -1 is the last; default all.",
        /*repeatable=*/true},
       {"top-k", "K", "List only the K strongest keys of each row."},
-      {"html", "FILE", "Write one self-contained page to open in a browser."},
+      HtmlOption(),
       {"npy", "FILE", "Write the weights as float32 [layers, heads, queries, keys]."},
   };
   for (OptionSpec& option : PromptOptions()) options.push_back(option);
