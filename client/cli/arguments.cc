@@ -52,6 +52,12 @@ int EditDistance(absl::string_view a, absl::string_view b) {
 
 }  // namespace
 
+std::vector<OptionSpec> JoinOptions(std::vector<std::vector<OptionSpec>> tables) {
+  std::vector<OptionSpec> all;
+  for (std::vector<OptionSpec>& table : tables) all.insert(all.end(), table.begin(), table.end());
+  return all;
+}
+
 absl::Status UsageError(absl::string_view message) {
   absl::Status status = absl::InvalidArgumentError(message);
   status.SetPayload(kUsagePayload, absl::Cord());

@@ -24,6 +24,9 @@ struct OptionSpec {
   bool repeatable = false;
 };
 
+// Several tables as one.
+std::vector<OptionSpec> JoinOptions(std::vector<std::vector<OptionSpec>> tables);
+
 // What was given. All getters return a usage error for a value that does not read.
 class Arguments {
  public:

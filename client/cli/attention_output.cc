@@ -78,7 +78,7 @@ std::vector<std::string> OverviewRow(const AttentionMaps& maps, int64_t layer, i
           Styled(terminal, Emphasis::kCyan, Bar(has_key ? row[keys[i]] : 0, kOverviewBar)));
     }
   }
-  cells.push_back(FormatBits(Entropy(row)));
+  cells.push_back(FormatNats(Entropy(row)));
   cells.push_back(shown_below ? "← below" : "");
   return cells;
 }

@@ -77,7 +77,7 @@ HeadChoice ChooseHead(const AttentionMaps& maps) {
   }
   if (strongest.key < 0) {
     sharpest.choice.reason =
-        absl::StrCat("its last row is the most decided (", FormatBits(sharpest.entropy), ")");
+        absl::StrCat("its last row is the most decided (", FormatNats(sharpest.entropy), ")");
     return sharpest.choice;
   }
   strongest.choice.reason =

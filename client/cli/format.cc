@@ -1,7 +1,6 @@
 #include "client/cli/format.h"
 
 #include <cmath>
-#include <numbers>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -43,8 +42,8 @@ std::string FormatWeight(double weight) {
   return absl::StrFormat("%.2f", weight).substr(1);
 }
 
-std::string FormatBits(double entropy_in_nats) {
-  return absl::StrFormat("%.1f bits", entropy_in_nats / std::numbers::ln2);
+std::string FormatNats(double nats) {
+  return absl::StrFormat("%.2f nats", nats);
 }
 
 std::string ShortDigest(const std::string& digest) {

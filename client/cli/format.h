@@ -17,7 +17,7 @@ std::string FormatMillis(absl::Duration time);  // 3.4 ms, 1.25 s
 std::string FormatProbability(double p);  // 0.412; 4.1e-05 when the three digits would be lost
 std::string FormatWeight(
     double weight);  // four columns at most: .71, 1.0, .00 when tiny, 0 when exactly zero
-std::string FormatBits(double entropy_in_nats);      // 2.1 bits
+std::string FormatNats(double nats);                 // 1.46 nats
 std::string ShortDigest(const std::string& digest);  // sha256:0123456789ab
 
 // "12 tokens", "1 token".

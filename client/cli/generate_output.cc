@@ -165,7 +165,7 @@ void GenerateOutput::ShowTokenLine(const GeneratedToken& token) {
                    PadLeft(FormatProbability(token.probability), 7));
   if (format_.log_probabilities) {
     absl::StrAppend(&line, "  rank ", PadRight(FormatCount(token.rank), 5), " ",
-                    PadLeft(FormatBits(token.entropy), 10), "  of");
+                    PadLeft(FormatNats(token.entropy), 10), "  of");
     for (const Candidate& candidate : token.alternatives) {
       absl::StrAppend(&line, "  ", VisibleToken(candidate.token), " ",
                       FormatProbability(candidate.probability));

@@ -1,5 +1,5 @@
-// What the verbs about traces and experiments have in common: prompts and edits from the command
-// line to the wire's messages.
+// What the verbs about traces and experiments have in common: prompts from the command line to the
+// wire's messages, calls, and the line below an answer.
 #ifndef HEED_CLIENT_CLI_INSPECT_CALLS_H_
 #define HEED_CLIENT_CLI_INSPECT_CALLS_H_
 
@@ -22,34 +22,10 @@ absl::StatusOr<v1::Prompt> ReadWirePrompt(const Arguments& arguments, Session& s
 absl::StatusOr<v1::Prompt> WirePromptOf(const std::string& text, const Arguments& arguments,
                                         Session& session);
 
-// --layer, --head and --query, for verbs that have them.
+// --layer and --head, for verbs that have them.
 std::vector<OptionSpec> SelectionOptions();
 absl::Status ReadIndices(const Arguments& arguments, const std::string& option,
                          google::protobuf::RepeatedField<int32_t>* out);
-absl::Status ReadPositions(const Arguments& arguments, const std::string& option,
-                           google::protobuf::RepeatedField<int64_t>* out);
-
-// --cut, --ablate, --focus and so on.
-std::vector<OptionSpec> EditOptions();
-// An edit and how it reads.
-struct NamedEdit {
-  std::string name;
-  v1::Intervention edit;
-};
-// One for each time that an option was given, in the order of EditOptions; --layer and --head,
-// where given, say which heads they are for. Words are looked up in the prompt's tokens, which the
-// server is asked for only if some are named.
-absl::StatusOr<std::vector<NamedEdit>> ReadEdits(const Arguments& arguments,
-                                                 const v1::Prompt& prompt, Session& session);
-
-// A token as the command line names it: a number is an id, everything else a text, which after a
-// word is read as the word behind a space where that is a token.
-absl::StatusOr<v1::TokenChoice> ReadTokenChoice(const std::string& text, const v1::Prompt& prompt,
-                                                Session& session);
-// Adds those of an option that may be repeated.
-absl::Status ReadTokenChoices(const Arguments& arguments, const std::string& option,
-                              const v1::Prompt& prompt, Session& session,
-                              google::protobuf::RepeatedPtrField<v1::TokenChoice>* out);
 
 // The client's Inspector.
 absl::StatusOr<Inspector> MakeInspector(Session& session);

@@ -98,15 +98,15 @@ void Printer::WidenFor(const RungReport& report) {
   label_columns_ = std::max(label_columns_, columns);
 }
 
-// "1 average        every word counts the same                     6.1 bits".
+// "1 average        every word counts the same                     4.20 nats".
 void Printer::PrintName(const RungReport& report) {
   std::string line = absl::StrCat(
       Styled(terminal_, Emphasis::kBold, PadRight(RungTitle(report.rung), label_columns_)),
       report.rung.meaning);
   if (!is_two() && report.answers.front().status.ok()) {
-    const std::string bits = FormatBits(report.answers.front().prediction().entropy);
+    const std::string entropy = FormatNats(report.answers.front().prediction().entropy);
     const int room = text_columns() - DisplayWidth(line);
-    line += room > DisplayWidth(bits) + 1 ? PadLeft(bits, room) : absl::StrCat("  ", bits);
+    line += room > DisplayWidth(entropy) + 1 ? PadLeft(entropy, room) : absl::StrCat("  ", entropy);
   }
   out_ << line << "\n";
 }
@@ -212,7 +212,7 @@ void Printer::PrintTwo() {
       const RungAnswer& answer = report.answers[i];
       std::string label = absl::StrCat("  ", std::string(1, kPromptNames[i]));
       if (answer.status.ok())
-        absl::StrAppend(&label, "  ", FormatBits(answer.prediction().entropy));
+        absl::StrAppend(&label, "  ", FormatNats(answer.prediction().entropy));
       PrintExpected(label, answer);
       PrintLookError(answer);
     }

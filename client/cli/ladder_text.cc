@@ -166,8 +166,8 @@ std::string LadderLegend(const Ladder& ladder) {
                     "neighbour and the first.");
   }
   const double vocabulary = std::max(1, ladder.rungs.front().rung.model.vocabulary_size);
-  return absl::StrCat(legend, " bits: the answer's entropy, from 0 (certain) to ",
-                      absl::StrFormat("%.1f", std::log2(vocabulary)), " (any token alike).");
+  return absl::StrCat(legend, " nats: the answer's entropy, from 0 (certain) to ",
+                      absl::StrFormat("%.1f", std::log(vocabulary)), " (any token alike).");
 }
 
 std::string MissingLine(const Ladder& ladder) {

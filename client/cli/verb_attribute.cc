@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/edits.h"
+#include "client/cli/estimate.h"
 #include "client/cli/format.h"
 #include "client/cli/head_grid.h"
 #include "client/cli/inspect_calls.h"
@@ -46,19 +48,6 @@ absl::StatusOr<v1::AttributionUnit> ReadUnit(const Arguments& arguments) {
   return UsageError(absl::StrCat("--by=", name, " is not one of component, head, source."));
 }
 
-template <typename Request>
-absl::Status FillRun(const Arguments& arguments, Session& session, Request* request) {
-  request->set_model(session.model());
-  auto prompt = ReadWirePrompt(arguments, session);
-  if (!prompt.ok()) return prompt.status();
-  *request->mutable_prompt() = *std::move(prompt);
-  // --layer and --head say which row is meant; edits go to all heads.
-  const auto edits = ReadEdits(arguments, request->prompt(), session);
-  if (!edits.ok()) return edits.status();
-  for (const NamedEdit& edit : *edits) *request->add_interventions() = edit.edit;
-  return absl::OkStatus();
-}
-
 // How much each word of the prompt gave through all heads.
 void PrintSources(const v1::AttributeLogitsResponse& answer, Session& session) {
   const auto tokens = VisibleWireTokens(answer.prompt());
@@ -80,18 +69,22 @@ absl::Status RunAttribute(const Arguments& arguments, Session& session) {
   const auto unit = ReadUnit(arguments);
   if (!unit.ok()) return unit.status();
   v1::AttributeLogitsRequest request;
-  if (absl::Status s = FillRun(arguments, session, &request); !s.ok()) return s;
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
+  if (absl::Status s = FillRun(arguments, *source, &request); !s.ok()) return s;
   request.set_unit(*unit);
-  const auto position = arguments.Int("position");
-  if (!position.ok()) return position.status();
-  if (position->has_value()) request.set_position(**position);
+  google::protobuf::RepeatedField<int64_t> position;
+  if (absl::Status s = source->ReadPositions(arguments, "position", &position); !s.ok()) return s;
+  if (position.size() > 1) return UsageError("--position names several places; give one.");
+  if (!position.empty()) request.set_position(position[0]);
   for (const auto& [option, choice] : {std::pair{"token", &Request::mutable_token},
                                        std::pair{"against", &Request::mutable_against}}) {
     if (!arguments.Has(option)) continue;
-    auto token = ReadTokenChoice(arguments.String(option), request.prompt(), session);
+    auto token = source->Choice(arguments.String(option));
     if (!token.ok()) return token.status();
     *(request.*choice)() = *std::move(token);
   }
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::AttributeLogits, request, session);
   if (!answer.ok()) return answer.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
@@ -137,20 +130,19 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
   if (!layer.ok()) return layer.status();
   const auto head = arguments.Int("head", INT32_MIN, INT32_MAX);
   if (!head.ok()) return head.status();
-  const auto query = arguments.Int("query");
-  if (!query.ok()) return query.status();
-  request.set_model(session.model());
-  auto prompt = ReadWirePrompt(arguments, session);
-  if (!prompt.ok()) return prompt.status();
-  *request.mutable_prompt() = *std::move(prompt);
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
+  if (absl::Status s = FillRun(arguments, *source, &request); !s.ok()) return s;
+  google::protobuf::RepeatedField<int64_t> query;
+  if (absl::Status s = source->ReadPositions(arguments, "query", &query); !s.ok()) return s;
+  if (query.size() > 1) return UsageError("--query names several rows; give one.");
   request.set_layer(static_cast<int32_t>(layer->value_or(-1)));
   request.set_head(static_cast<int32_t>(head->value_or(0)));
-  request.set_query(query->value_or(-1));
-  if (absl::Status s =
-          ReadTokenChoices(arguments, "token", request.prompt(), session, request.mutable_tokens());
-      !s.ok()) {
+  request.set_query(query.empty() ? -1 : query[0]);
+  if (absl::Status s = source->ReadChoices(arguments, "token", request.mutable_tokens()); !s.ok()) {
     return s;
   }
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto row = Ask(&Inspector::ExplainRow, request, session);
   if (!row.ok()) return row.status();
   if (PrintedAsJson(*row, session)) return absl::OkStatus();
@@ -187,7 +179,7 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
     }
     table.AddRow(std::move(cells));
   }
-  session.out() << table.Render(session.terminal()) << "Entropy " << FormatBits(row->entropy())
+  session.out() << table.Render(session.terminal()) << "Entropy " << FormatNats(row->entropy())
                 << ".";
   for (const v1::LogitShare& share : row->logit_shares()) {
     session.out() << " The row gives " << absl::StrFormat("%+.4f", share.share())
@@ -205,8 +197,8 @@ Verb AttributeVerb() {
       {"token", "TEXT", "The word whose logit it is; default the most probable one."},
       {"against", "TEXT", "The difference to this word's logit."},
       {"by", "UNIT", "component (the default), head, or source: heads by the word they read."},
-      {"position", "N", "Where it is predicted; default -1, the last."}};
-  for (const auto& more : {EditOptions(), PromptOptions()}) {
+      {"position", "WORD", "Where it is predicted, by word or position; default -1, the last."}};
+  for (const auto& more : {EditOptions(), EditScopeOptions(), RunOptions()}) {
     options.insert(options.end(), more.begin(), more.end());
   }
   return {
@@ -227,10 +219,11 @@ Verb ExplainVerb() {
   std::vector<OptionSpec> options = {
       {"layer", "L", "The layer; default -1, the last."},
       {"head", "H", "The head; default 0."},
-      {"query", "N", "The row; default -1, the last."},
+      {"query", "WORD", "The row, by word or position; default -1, the last."},
       {"token", "TEXT", "Follow the row to this word's logit.", true}};
-  const auto prompt = PromptOptions();
-  options.insert(options.end(), prompt.begin(), prompt.end());
+  for (const auto& more : {EditOptions(), EditScopeOptions(), RunOptions()}) {
+    options.insert(options.end(), more.begin(), more.end());
+  }
   return {
       .name = "explain",
       .operands = "PROMPT",

@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/edits.h"
+#include "client/cli/estimate.h"
 #include "client/cli/format.h"
 #include "client/cli/head_grid.h"
 #include "client/cli/inspect_calls.h"
@@ -59,11 +61,8 @@ Grid HeadGrid(const Response& response, const v1::Tensor& values, bool is_signed
 }
 
 template <typename Request>
-absl::Status FillRequest(const Arguments& arguments, Session& session, Request* request) {
-  request->set_model(session.model());
-  auto prompt = ReadWirePrompt(arguments, session);
-  if (!prompt.ok()) return prompt.status();
-  *request->mutable_prompt() = *std::move(prompt);
+absl::Status FillRequest(const Arguments& arguments, RunSource& source, Request* request) {
+  if (absl::Status s = FillRun(arguments, source, request); !s.ok()) return s;
   if (absl::Status s = ReadIndices(arguments, "layer", request->mutable_layers()); !s.ok()) {
     return s;
   }
@@ -73,11 +72,16 @@ absl::Status FillRequest(const Arguments& arguments, Session& session, Request* 
 absl::Status RunStats(const Arguments& arguments, Session& session) {
   const auto stat = ReadStat(arguments);
   if (!stat.ok()) return stat.status();
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
   v1::GetHeadStatsRequest request;
-  if (absl::Status s = FillRequest(arguments, session, &request); !s.ok()) return s;
-  if (absl::Status s = ReadPositions(arguments, "query", request.mutable_queries()); !s.ok()) {
+  if (absl::Status s = FillRequest(arguments, *source, &request); !s.ok()) return s;
+  if (absl::Status s = source->ReadPositions(arguments, "query", request.mutable_queries());
+      !s.ok()) {
     return s;
   }
+  request.set_per_row(arguments.Has("per-row"));
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto stats = Ask(&Inspector::GetHeadStats, request, session);
   if (!stats.ok()) return stats.status();
   if (PrintedAsJson(*stats, session)) return absl::OkStatus();
@@ -111,12 +115,15 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
   if (!pattern.ok()) return pattern.status();
   const auto score = ReadScore(arguments);
   if (!score.ok()) return score.status();
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
   v1::DetectHeadsRequest request;
-  if (absl::Status s = FillRequest(arguments, session, &request); !s.ok()) return s;
+  if (absl::Status s = FillRequest(arguments, *source, &request); !s.ok()) return s;
   request.set_known(*pattern);
   request.set_score(*score);
   request.set_exclude_first_token(arguments.Has("no-first"));
   request.set_exclude_current_token(arguments.Has("no-self"));
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto found = Ask(&Inspector::DetectHeads, request, session);
   if (!found.ok()) return found.status();
   if (PrintedAsJson(*found, session)) return absl::OkStatus();
@@ -137,8 +144,9 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
 
 std::vector<OptionSpec> With(std::vector<OptionSpec> options, const std::vector<OptionSpec>& more) {
   options.insert(options.end(), more.begin(), more.end());
-  const std::vector<OptionSpec> prompt = PromptOptions();
-  options.insert(options.end(), prompt.begin(), prompt.end());
+  for (const auto& rest : {EditOptions(), EditScopeOptions(), RunOptions()}) {
+    options.insert(options.end(), rest.begin(), rest.end());
+  }
   return options;
 }
 
@@ -154,11 +162,13 @@ Verb StatsVerb() {
           "A grid of layers and heads with one statistic of their attention rows, averaged over "
           "the prompt; --json has all of them.",
       .example = "heed stats \"the keys to the cabinet\" --stat=previous",
-      .options = With({{"stat", "NAME",
-                        "entropy, effective, max, first, self, previous or distance; default "
-                        "entropy."},
-                       {"query", "N", "Only these rows; -1 is the last.", true}},
-                      SelectionOptions()),
+      .options =
+          With({{"stat", "NAME",
+                 "entropy, effective, max, first, self, previous or distance; default "
+                 "entropy."},
+                {"query", "WORD", "Only these rows, by word or position; -1 is the last.", true},
+                {"per-row", "", "Each row's own numbers: a grid of heads and words."}},
+               SelectionOptions()),
       .run = RunStats};
 }
 

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/edits.h"
+#include "client/cli/estimate.h"
 #include "client/cli/format.h"
 #include "client/cli/inspect_calls.h"
 #include "client/cli/prompt.h"
@@ -40,7 +42,7 @@ void PrintPosition(const v1::LogitLensResponse& lens, int index, int last, Sessi
     columns.push_back({"", Align::kRight});
   }
   columns.push_back({"entropy", Align::kRight});
-  columns.push_back({"KL to model", Align::kRight});
+  columns.push_back({"KL to model, nats", Align::kRight});
   for (const v1::Candidate& followed : first.followed()) {
     columns.push_back({VisibleWireToken(followed.token()), Align::kRight});
     columns.push_back({"rank", Align::kRight});
@@ -53,7 +55,7 @@ void PrintPosition(const v1::LogitLensResponse& lens, int index, int last, Sessi
       cells.push_back(LensToken(candidate, kCellColumns));
       cells.push_back(FormatProbability(candidate.probability()));
     }
-    cells.push_back(FormatBits(cell.entropy()));
+    cells.push_back(FormatNats(cell.entropy()));
     cells.push_back(absl::StrFormat("%.3f", cell.kl_to_final()));
     for (const v1::Candidate& followed : cell.followed()) {
       cells.push_back(FormatProbability(followed.probability()));
@@ -95,29 +97,20 @@ void PrintMap(const v1::LogitLensResponse& lens, int last, Session& session) {
 
 absl::Status RunLens(const Arguments& arguments, Session& session) {
   v1::LogitLensRequest request;
-  request.set_model(session.model());
-  auto prompt = ReadWirePrompt(arguments, session);
-  if (!prompt.ok()) return prompt.status();
-  *request.mutable_prompt() = *std::move(prompt);
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
+  if (absl::Status s = FillRun(arguments, *source, &request); !s.ok()) return s;
   if (absl::Status s = ReadIndices(arguments, "layer", request.mutable_layers()); !s.ok()) return s;
-  if (absl::Status s = ReadPositions(arguments, "position", request.mutable_positions()); !s.ok()) {
+  if (absl::Status s = source->ReadPositions(arguments, "position", request.mutable_positions());
+      !s.ok()) {
     return s;
   }
   const auto top_k = arguments.Int("top-k", 1, 100);
   if (!top_k.ok()) return top_k.status();
   request.set_top_k(static_cast<int32_t>(top_k->value_or(3)));
-  if (absl::Status s =
-          ReadTokenChoices(arguments, "token", request.prompt(), session, request.mutable_tokens());
-      !s.ok()) {
+  if (absl::Status s = source->ReadChoices(arguments, "token", request.mutable_tokens()); !s.ok()) {
     return s;
   }
-  const auto edits = ReadEdits(arguments, request.prompt(), session);
-  if (!edits.ok()) return edits.status();
-  for (const NamedEdit& edit : *edits) *request.add_interventions() = edit.edit;
-  const auto client = session.client();
-  if (!client.ok()) return client.status();
-  const auto model = (*client)->GetModel(session.model(), session.call_options());
-  if (!model.ok()) return model.status();
   if (arguments.Has("all")) {
     // Only the server knows how many positions there are.
     const auto last = Ask(&Inspector::LogitLens, request, session);
@@ -125,9 +118,14 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
     request.clear_positions();
     for (int i = 0; i < last->prompt().tokens_size(); ++i) request.add_positions(i);
   }
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto lens = Ask(&Inspector::LogitLens, request, session);
   if (!lens.ok()) return lens.status();
   if (PrintedAsJson(*lens, session)) return absl::OkStatus();
+  const auto client = session.client();
+  if (!client.ok()) return client.status();
+  const auto model = (*client)->GetModel(lens->provenance().model().name(), session.call_options());
+  if (!model.ok()) return model.status();
   if (lens->positions_size() == 1) {
     PrintPosition(*lens, 0, model->layer_count, session);
   } else {
@@ -139,12 +137,12 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
 
 std::vector<OptionSpec> LensOptions() {
   std::vector<OptionSpec> options = {
-      {"position", "N", "Positions; -1, the last, is the default.", true},
+      {"position", "WORD", "Words or positions; -1, the last, is the default.", true},
       {"all", "", "Every position, as a map of the most probable words."},
       {"layer", "L", "Layers; 0 is the embeddings. Default all.", true},
       {"top-k", "K", "Words of each layer. Default 3."},
       {"token", "TEXT", "Follow this word through the layers.", true}};
-  for (const auto& more : {EditOptions(), PromptOptions()}) {
+  for (const auto& more : {EditOptions(), EditScopeOptions(), RunOptions()}) {
     options.insert(options.end(), more.begin(), more.end());
   }
   return options;

@@ -201,7 +201,7 @@ void PrintBlocks(const PredictResult& result, bool show_others, Session& session
     if (prediction.actual && !IsMask(prediction)) {
       session.out() << "the text really has " << ActualText(*prediction.actual) << "\n";
     }
-    session.out() << "entropy " << FormatBits(prediction.entropy);
+    session.out() << "entropy " << FormatNats(prediction.entropy);
     session.out() << (several ? "\n\n" : " · ");
   }
 }
@@ -227,7 +227,7 @@ void PrintLines(const PredictResult& result, Session& session) {
       log_probability += prediction.actual->log_probability;
       ++scored;
     }
-    row.push_back(FormatBits(prediction.entropy));
+    row.push_back(FormatNats(prediction.entropy));
     row.push_back(absl::StrJoin(prediction.candidates, "  ", [](std::string* out, const auto& c) {
       absl::StrAppend(out, VisibleToken(c.token), " ", FormatProbability(c.probability));
     }));

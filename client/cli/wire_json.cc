@@ -27,6 +27,17 @@ void WriteTensor(JsonWriter& json, const v1::Tensor& tensor) {
   json.EndArray().EndObject();
 }
 
+// The key of a field: its name, and its unit where that does not say it.
+std::string KeyOf(const FieldDescriptor* field) {
+  const std::string& name = field->name();
+  for (const char* in_nats : {"entropy", "kl", "kl_to_final", "head_divergence"}) {
+    if (name == in_nats) return name + "_nats";
+  }
+  const bool is_timings =
+      field->message_type() != nullptr && field->message_type() == v1::Timings::descriptor();
+  return is_timings ? name + "_ms" : name;
+}
+
 // True when the message is one of those that are not written field by field.
 bool WriteKnown(JsonWriter& json, const Message& message) {
   const std::string& name = message.GetDescriptor()->full_name();
@@ -90,11 +101,11 @@ void WriteWireMessage(JsonWriter& json, const Message& message) {
     if (field->is_repeated()) {
       const int size = reflection->FieldSize(message, field);
       if (size == 0) continue;
-      json.Key(field->name()).BeginArray();
+      json.Key(KeyOf(field)).BeginArray();
       for (int index = 0; index < size; ++index) WriteValue(json, message, field, index);
       json.EndArray();
     } else if (reflection->HasField(message, field) || !field->has_presence()) {
-      json.Key(field->name());
+      json.Key(KeyOf(field));
       WriteValue(json, message, field, -1);
     }
   }

@@ -1,5 +1,6 @@
-// Any message of the wire as JSON that people and programs read: field names as on the wire, enums
-// by name, tensors as numbers with their shape, durations in milliseconds.
+// Any message of the wire as JSON that people and programs read: field names as on the wire with
+// the unit added where the name does not tell it (entropy_nats, timings_ms), enums by name, tensors
+// as numbers with their shape, durations in milliseconds.
 #ifndef HEED_CLIENT_CLI_WIRE_JSON_H_
 #define HEED_CLIENT_CLI_WIRE_JSON_H_
 

@@ -51,23 +51,23 @@ class CliLadderTest : public CliFixture {
 TEST_F(CliLadderTest, OnePromptIsAskedOfEveryRungInOrder) {
   EXPECT_EQ(Run({"ladder", kText, "--top=2"}),
             "                  the ·keys  ·to ·the ·cabinet [MASK]\n"
-            "0 last-word      only the last word counts                              2.1 bits\n"
+            "0 last-word      only the last word counts                             1.46 nats\n"
             "  looks at       ░.06 ░░.06 ░.06 *.75 ░░░░░.06      ·\n"
             "  expects        ·were 0.412  ·are 0.287\n"
-            "1 average        every word counts the same                             2.1 bits\n"
+            "1 average        every word counts the same                            1.46 nats\n"
             "  looks at       ░.06 ░░.06 ░.06 *.75 ░░░░░.06      ·\n"
             "  expects        ·were 0.412  ·are 0.287\n"
-            "5 decoder        1 layer of 1 head; a word sees those before it         2.1 bits\n"
+            "5 decoder        1 layer of 1 head; a word sees those before it        1.46 nats\n"
             "  looks at       ░.06 ░░.06 ░.06 *.75 ░░░░░.06      ·\n"
             "  expects        ·were 0.412  ·are 0.287\n"
-            "6 encoder        1 layer of 1 head; a word sees those after it too      2.1 bits\n"
+            "6 encoder        1 layer of 1 head; a word sees those after it too     1.46 nats\n"
             "  looks at       ░.06 ░░.06 ░.06 ░.06 ████*.71 ░░░.06\n"
             "  at the mask    ·were 0.412  ·are 0.287\n"
             "\n"
             "encoder: asked with [MASK] put at the end, which it fills.\n"
             "looks at: how much the place that predicts reads from each word; a row adds up\n"
-            "to 1, * is its largest weight. bits: the answer's entropy, from 0 (certain) to\n"
-            "10.0 (any token alike).\n"
+            "to 1, * is its largest weight. nats: the answer's entropy, from 0 (certain) to\n"
+            "6.9 (any token alike).\n"
             "Not loaded: weighted, attention, attention-pos.\n"
             "What can each rung tell apart?\n"
             "  heed ladder \"the big cat sat on the\" \"the small dog ran to the\"\n");
@@ -88,8 +88,8 @@ TEST_F(CliLadderTest, TwoPromptsAreToldApartOrNot) {
       Run({"ladder", "big cat", "small dog", "--models=average,decoder", "--top=1"});
   EXPECT_THAT(out, HasSubstr("A  big cat\nB  small dog\n\n"));
   EXPECT_THAT(out, HasSubstr("1 average        every word counts the same\n"
-                             "  A  2.1 bits    ·were 0.412\n"
-                             "  B  2.1 bits    ·were 0.412\n"
+                             "  A  1.46 nats    ·were 0.412\n"
+                             "  B  1.46 nats    ·were 0.412\n"
                              "                 = the same answer, bit for bit\n"));
   EXPECT_THAT(out, HasSubstr("≠ up to 0.318 apart: "));
   EXPECT_THAT(out, HasSubstr("looked at in A    big ·cat\n1 average        *.92 ░.08\n"));

@@ -31,7 +31,7 @@ TEST_F(CliMasksTest, ABlankIsTheMaskOfAModelThatFillsThem) {
             "rank  token         probability\n"
             "   1  ·were               0.412\n"
             "      (all others)        0.588\n"
-            "entropy 2.1 bits · encoder sha256:0123456789ab · 3.4 ms\n");
+            "entropy 1.46 nats · encoder sha256:0123456789ab · 3.4 ms\n");
 }
 
 TEST_F(CliMasksTest, SeveralMasksHaveATableEach) {
@@ -43,12 +43,12 @@ TEST_F(CliMasksTest, SeveralMasksHaveATableEach) {
             "rank  token         probability\n"
             "   1  ·were               0.412\n"
             "      (all others)        0.588\n"
-            "entropy 2.1 bits\n\n"
+            "entropy 1.46 nats\n\n"
             "position 3 [MASK]#2\n"
             "rank  token         probability\n"
             "   1  ·were               0.412\n"
             "      (all others)        0.588\n"
-            "entropy 2.1 bits\n\n"
+            "entropy 1.46 nats\n\n"
             "encoder sha256:0123456789ab · 3.4 ms\n");
 }
 

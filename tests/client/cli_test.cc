@@ -80,7 +80,7 @@ TEST_F(CliTest, PredictIsATable) {
             "   3  ·was                0.061\n"
             "   4  ·is               1.0e-04\n"
             "      (all others)        0.240\n"
-            "entropy 2.1 bits · decoder sha256:0123456789ab · 3.4 ms\n");
+            "entropy 1.46 nats · decoder sha256:0123456789ab · 3.4 ms\n");
 }
 
 TEST_F(CliTest, PredictHasBarsOnATerminal) {
@@ -96,7 +96,7 @@ TEST_F(CliTest, PredictCandidatesComeInTheOrderGiven) {
             "rank  token  probability\n"
             "   1  ·were        0.400\n"
             "   2  ·was         0.200\n"
-            "entropy 2.1 bits · decoder sha256:0123456789ab · 3.4 ms\n"
+            "entropy 1.46 nats · decoder sha256:0123456789ab · 3.4 ms\n"
             "read as ·were, ·was, words after a space; without it: --candidate-ids=904,903\n");
 }
 
@@ -108,23 +108,23 @@ TEST_F(CliTest, PredictAtSeveralPositionsHasABlockEach) {
             "   1  ·were               0.412\n"
             "      (all others)        0.588\n"
             "the text really has ·to 0.250, rank 2\n"
-            "entropy 2.1 bits\n\n"
+            "entropy 1.46 nats\n\n"
             "position 4 ·cabinet\n"
             "rank  token         probability\n"
             "   1  ·were               0.412\n"
             "      (all others)        0.588\n"
-            "entropy 2.1 bits\n\n"
+            "entropy 1.46 nats\n\n"
             "decoder sha256:0123456789ab · 3.4 ms\n");
 }
 
 TEST_F(CliTest, PredictAllScoresWhatReallyComesNext) {
   EXPECT_EQ(Run({"predict", "the keys to", "--all"}),
-            "position  token  actual  probability  rank   entropy  predicted\n"
-            "       0  the    ·keys         0.250     2  2.1 bits  ·were 0.412  ·are 0.287  "
+            "position  token  actual  probability  rank    entropy  predicted\n"
+            "       0  the    ·keys         0.250     2  1.46 nats  ·were 0.412  ·are 0.287  "
             "·was 0.061\n"
-            "       1  ·keys  ·to           0.250     2  2.1 bits  ·were 0.412  ·are 0.287  "
+            "       1  ·keys  ·to           0.250     2  1.46 nats  ·were 0.412  ·are 0.287  "
             "·was 0.061\n"
-            "       2  ·to                               2.1 bits  ·were 0.412  ·are 0.287  "
+            "       2  ·to                               1.46 nats  ·were 0.412  ·are 0.287  "
             "·was 0.061\n"
             "perplexity 4.00 over 2 tokens (mean log-probability -1.386 nats)\n"
             "decoder sha256:0123456789ab · 3.4 ms\n");
@@ -189,7 +189,7 @@ TEST_F(CliTest, GenerateLogprobsIsOneLineAToken) {
   server_.script.answer = {" were"};
   EXPECT_EQ(
       Run({"generate", kText, "--logprobs", "--top=2"}),
-      "    5  ·were               0.500  rank 1       2.1 bits  of  ·were 0.500  ·are 0.250\n");
+      "    5  ·were               0.500  rank 1      1.46 nats  of  ·were 0.500  ·are 0.250\n");
 }
 
 TEST_F(CliTest, GenerateAttentionNamesTheStrongestKeys) {
@@ -207,7 +207,7 @@ TEST_F(CliTest, AttentionShowsAllHeadsThenTheOneThatSaysMost) {
             "    0     0  ·the       .75  the    .06  ·keys  .06  1.3 bits\n"
             "    0     1  the        .83  ·keys  .04  ·to    .04  1.0 bits\n"
             "    1     0  ·keys      .80  the    .05  ·to    .05  1.1 bits  ← below\n"
-            "    1     1  ·cabinet   .33  ·the   .27  ·to    .20  2.1 bits\n"
+            "    1     1  ·cabinet   .33  ·the   .27  ·to    .20 1.46 nats\n"
             "\n"
             "Layer 1 head 0, shown because its last row puts .80 on ·keys; no head gives "
             "clearly more to a token past its neighbour and the first:\n"

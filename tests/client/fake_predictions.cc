@@ -81,7 +81,7 @@ class Predictions final : public v1::PredictionService::Service {
                       v1::PredictResponse* response) const {
     v1::PositionPrediction* prediction = response->add_predictions();
     prediction->set_position(position);
-    prediction->set_entropy(1.4556);  // 2.1 bits
+    prediction->set_entropy(1.4556);
     // A causal model predicts the token after the position, a bidirectional one the token there.
     const int64_t actual = position + (fake_->IsCausal(request.model()) ? 1 : 0);
     if (actual < response->prompt().tokens_size()) {

@@ -72,8 +72,9 @@ TEST(WireJsonTest, TensorsAreNumbersAndBytesAreLeftOut) {
   JsonWriter json(out);
   WriteWireMessage(json, message);
   EXPECT_THAT(out.str(), HasSubstr(R"("layers":[2])"));
-  EXPECT_THAT(out.str(), HasSubstr(R"("entropy":{"shape":[2],"values":[0.5,null]})"));
+  EXPECT_THAT(out.str(), HasSubstr(R"("entropy_nats":{"shape":[2],"values":[0.5,null]})"));
   EXPECT_THAT(out.str(), HasSubstr(R"("truncation":"TRUNCATION_LEFT")"));
+  EXPECT_THAT(out.str(), HasSubstr(R"("timings_ms":{)"));
   EXPECT_THAT(out.str(), HasSubstr(R"("compute":2.5)"));
   EXPECT_THAT(out.str(), Not(HasSubstr("bytes\":")));
 }

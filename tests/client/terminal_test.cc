@@ -125,7 +125,7 @@ TEST(FormatTest, NumbersReadWell) {
   EXPECT_EQ(FormatWeight(0.714), ".71");
   EXPECT_EQ(FormatWeight(0.994), ".99");
   EXPECT_EQ(FormatWeight(0.995), "1.0");
-  EXPECT_EQ(FormatBits(0.6931472), "1.0 bits");
+  EXPECT_EQ(FormatNats(0.6931472), "0.69 nats");
   EXPECT_EQ(ShortDigest("sha256:0123456789abcdef"), "sha256:0123456789ab");
   EXPECT_EQ(ShortDigest(""), "");
   EXPECT_EQ(Plural(1, "token"), "1 token");
