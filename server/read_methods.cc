@@ -127,14 +127,20 @@ absl::Status ExplainRowMethod::CheckLength(const Request& request, const ModelCo
 
 absl::Status ExplainRowMethod::Answer(const Request& request, const ReadableRun& run,
                                       const StopSignal&, Response* response) {
-  const ModelConfig& config = ConfigOf(run);
+  return FillExplanation(request, *run.model, *run.run->trace, response);
+}
+
+absl::Status FillExplanation(const v1::ExplainRowRequest& request, const ServedModel& model,
+                             const Trace& trace, v1::ExplainRowResponse* response) {
+  using Response = v1::ExplainRowResponse;
+  const ModelConfig& config = ConfigOf(model);
   const int layer = ResolveIndex(request.layer(), config.n_layers);
   const int head = ResolveIndex(request.head(), config.n_heads);
   HEED_ASSIGN_OR_RETURN(const int64_t query,
-                        ResolvePosition("query", request.query(), run.run->prompt.size()));
+                        ResolvePosition("query", request.query(), trace.size()));
   HEED_ASSIGN_OR_RETURN(const RowExplanation row,
-                        ExplainRow(*run.model->model, *run.run->trace, layer, head, query,
-                                   ResolveCheckedTokens(request.tokens(), *run.model)));
+                        ExplainRow(*model.model, trace, layer, head, query,
+                                   ResolveCheckedTokens(request.tokens(), model)));
   response->set_layer(layer);
   response->set_head(head);
   response->set_query(query);
@@ -158,7 +164,7 @@ absl::Status ExplainRowMethod::Answer(const Request& request, const ReadableRun&
   FillVector(row.projection, response->mutable_projection());
   for (const RowExplanation::Share& share : row.shares) {
     v1::LogitShare* const out = response->add_logit_shares();
-    FillTokenOf(run, share.token, out->mutable_token());
+    FillToken(model.tokenizer.get(), share.token, ByteRange{}, out->mutable_token());
     out->set_share(share.share);
     FillVector(share.by_key, out->mutable_by_key());
   }
@@ -326,7 +332,7 @@ absl::Status RolloutMethod::CheckLength(const Request& request, const ModelConfi
 }
 
 absl::Status RolloutMethod::Answer(const Request& request, const ReadableRun& run,
-                                   const StopSignal&, Response* response) {
+                                   const StopSignal& stop, Response* response) {
   const int layers = ConfigOf(run).n_layers;
   const int64_t n_tokens = run.run->prompt.size();
   RolloutOptions options;
@@ -340,7 +346,7 @@ absl::Status RolloutMethod::Answer(const Request& request, const ReadableRun& ru
   const bool flow = request.method() == Request::METHOD_FLOW;
   std::vector<float> weights;
   if (flow) {
-    HEED_ASSIGN_OR_RETURN(weights, Flow(*run.model->model, *run.run->trace, options));
+    HEED_ASSIGN_OR_RETURN(weights, Flow(*run.model->model, *run.run->trace, options, &stop));
   } else {
     weights = Rollout(*run.model->model, *run.run->trace, options);
   }

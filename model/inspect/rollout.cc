@@ -1,14 +1,10 @@
 #include "model/inspect/rollout.h"
 
-#include <algorithm>
-#include <cstring>
-#include <deque>
-#include <limits>
 #include <numeric>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "model/base/error.h"
+#include "model/base/status_macros.h"
+#include "model/inspect/flow_network.h"
 #include "model/kernels/parallel.h"
 
 namespace heed {
@@ -45,93 +41,16 @@ class LayerMatrix {
   std::vector<int> heads_;
 };
 
-// Edges of a network with real capacities, for Dinic's algorithm.
-class FlowNetwork {
- public:
-  explicit FlowNetwork(int64_t n_nodes) : first_(n_nodes), level_(n_nodes), next_(n_nodes) {}
-
-  void AddEdge(int from, int to, double capacity) {
-    first_[from].push_back(static_cast<int>(edges_.size()));
-    edges_.push_back({to, capacity, capacity});
-    first_[to].push_back(static_cast<int>(edges_.size()));
-    edges_.push_back({from, 0, 0});
-  }
-
-  double MaxFlow(int source, int sink) {
-    for (Edge& edge : edges_) edge.left = edge.capacity;
-    double flow = 0;
-    while (FindLevels(source, sink)) {
-      std::fill(next_.begin(), next_.end(), 0);
-      while (const double pushed = Push(source, sink, std::numeric_limits<double>::max())) {
-        flow += pushed;
-      }
-    }
-    return flow;
-  }
-
- private:
-  // Less is rounding, not capacity.
-  static constexpr double kNothing = 1e-12;
-  struct Edge {
-    int to;
-    double capacity, left;
-  };
-
-  bool FindLevels(int source, int sink) {
-    std::fill(level_.begin(), level_.end(), -1);
-    level_[source] = 0;
-    std::deque<int> open = {source};
-    for (; !open.empty(); open.pop_front()) {
-      for (int e : first_[open.front()]) {
-        const Edge& edge = edges_[e];
-        if (edge.left <= kNothing || level_[edge.to] >= 0) continue;
-        level_[edge.to] = level_[open.front()] + 1;
-        open.push_back(edge.to);
-      }
-    }
-    return level_[sink] >= 0;
-  }
-
-  // Depth-first, at most one level for each layer.
-  double Push(int node, int sink, double amount) {
-    if (node == sink) return amount;
-    for (size_t& i = next_[node]; i < first_[node].size(); ++i) {
-      const int e = first_[node][i];
-      Edge& edge = edges_[e];
-      if (edge.left <= kNothing || level_[edge.to] != level_[node] + 1) continue;
-      const double pushed = Push(edge.to, sink, std::min(amount, edge.left));
-      if (pushed == 0) continue;
-      edge.left -= pushed;
-      edges_[e ^ 1].left += pushed;
-      return pushed;
-    }
-    return 0;
-  }
-
-  std::vector<std::vector<int>> first_;  // edges out of each node
-  std::vector<Edge> edges_;              // in pairs: there and back
-  std::vector<int> level_;
-  std::vector<size_t> next_;
-};
-
-// Node of a position before the layers (0) or after some of them.
-int NodeOf(const Trace& trace, int64_t depth, int64_t position) {
-  return static_cast<int>(depth * trace.size() + position);
-}
-
 FlowNetwork MakeNetwork(const LanguageModel& model, const Trace& trace,
                         const RolloutOptions& options) {
   std::vector<int64_t> all(trace.size());
   std::iota(all.begin(), all.end(), int64_t{0});
   const int depth = options.layer_end - options.layer_begin;
-  FlowNetwork network((depth + 1) * trace.size());
+  FlowNetwork network(depth, trace.size());
   for (int l = 0; l < depth; ++l) {
     LayerMatrix(model, trace, options.layer_begin + l, options)
         .ForEachRow(all, [&](int64_t query, absl::Span<const double> row) {
-          for (int64_t key = 0; key < trace.size(); ++key) {
-            if (row[key] <= 0) continue;
-            network.AddEdge(NodeOf(trace, l + 1, query), NodeOf(trace, l, key), row[key]);
-          }
+          network.SetRow(l, query, row);
         });
   }
   return network;
@@ -168,30 +87,26 @@ std::vector<float> Rollout(const LanguageModel& model, const Trace& trace,
 }
 
 absl::StatusOr<std::vector<float>> Flow(const LanguageModel& model, const Trace& trace,
-                                        const RolloutOptions& options) {
+                                        const RolloutOptions& options, const StopSignal* stop) {
   const int64_t n = trace.size(), n_rows = static_cast<int64_t>(options.queries.size());
-  if (n > kMaxFlowTokens) {
-    return MakeError(absl::StatusCode::kResourceExhausted, "FLOW_TOO_LARGE",
-                     absl::StrCat("flow through ", n, " tokens; at most ", kMaxFlowTokens,
-                                  " can be: use rollout, or a shorter prompt"));
-  }
-  const FlowNetwork network = MakeNetwork(model, trace, options);
+  FlowNetwork network = MakeNetwork(model, trace, options);
   std::vector<float> flows(n_rows * n);
-  const int depth = options.layer_end - options.layer_begin;
-  ParallelFor(n_rows, true, [&](int64_t r) {
-    FlowNetwork own = network;
+  for (int64_t r = 0; r < n_rows; ++r) {
     std::vector<double> row(n);
-    const int source = NodeOf(trace, depth, options.queries[r]);
     for (int64_t key = 0; key < n; ++key) {
-      const int sink = NodeOf(trace, 0, key);
-      row[key] = source == sink ? 1 : own.MaxFlow(source, sink);
+      if (stop != nullptr) HEED_RETURN_IF_ERROR(stop->Check());
+      row[key] = network.MaxFlow(options.queries[r], key);
     }
     const double sum = std::accumulate(row.begin(), row.end(), 0.0);
     for (int64_t key = 0; key < n; ++key) {
       flows[r * n + key] = static_cast<float>(sum > 0 ? row[key] / sum : 0);
     }
-  });
+  }
   return flows;
+}
+
+int64_t FlowBytes(const RolloutOptions& options, int64_t n_tokens) {
+  return FlowNetwork::MaxBytes(options.layer_end - options.layer_begin, n_tokens);
 }
 
 }  // namespace heed

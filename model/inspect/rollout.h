@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/base/stop_signal.h"
 #include "model/inspect/attention_read.h"
 #include "model/inspect/trace.h"
 #include "model/transformer/language_model.h"
@@ -27,11 +28,13 @@ std::vector<float> Rollout(const LanguageModel& model, const Trace& trace,
                            const RolloutOptions& options);
 
 // For each query the largest flow to each input token through the layers' matrices as capacities,
-// divided by their sum; [queries, size]. RESOURCE_EXHAUSTED (reason FLOW_TOO_LARGE) beyond
-// kMaxFlowTokens tokens.
-inline constexpr int64_t kMaxFlowTokens = 128;
+// divided by their sum; [queries, size]. `stop`, which may be null, is looked at between tokens.
 absl::StatusOr<std::vector<float>> Flow(const LanguageModel& model, const Trace& trace,
-                                        const RolloutOptions& options);
+                                        const RolloutOptions& options,
+                                        const StopSignal* stop = nullptr);
+
+// At most what Flow holds while it runs, for a trace of that many tokens.
+int64_t FlowBytes(const RolloutOptions& options, int64_t n_tokens);
 
 }  // namespace heed
 

@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "model/inspect/attention_reduce.h"
 #include "model/inspect/attribution.h"
 #include "model/inspect/decompose.h"
+#include "model/inspect/flow_network.h"
 #include "model/inspect/head_stats.h"
 #include "model/inspect/intervention_set.h"
 #include "model/inspect/logit_lens.h"
@@ -434,14 +437,73 @@ TEST(ReadTest, RolloutRowsSumToOneAndTheIdentityRollsOutToItself) {
   });
 }
 
-TEST(ReadTest, FlowThroughTooManyTokensIsRefused) {
+TEST(ReadTest, FlowThroughALongPromptStopsWhenNobodyWaits) {
   const auto model =
       LoadFolder(std::string(HEED_SOURCE_DIR) + "/model/zoo/decoder", DefaultBackend());
-  const auto trace = TraceOf(*model, SomeTokens(model->config(), kMaxFlowTokens + 1), {});
-  const RolloutOptions options{.layer_begin = 0, .layer_end = 1, .queries = {5}};
-  const absl::Status status = Flow(*model, *trace, options).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(GetErrorDetails(status).reason, "FLOW_TOO_LARGE");
+  const auto trace = TraceOf(*model, SomeTokens(model->config(), 200), {});
+  const RolloutOptions options{.layer_end = model->config().n_layers, .queries = {150}};
+  const auto flow = Flow(*model, *trace, options);
+  ASSERT_TRUE(flow.ok()) << flow.status();
+  EXPECT_NEAR(std::accumulate(flow->begin(), flow->end(), 0.0), 1, 1e-5);
+  EXPECT_EQ(std::count(flow->begin(), flow->end(), 0.0f), 49);
+  StopSignal stop;
+  stop.Cancel();
+  EXPECT_EQ(Flow(*model, *trace, options, &stop).status().code(), absl::StatusCode::kCancelled);
+}
+
+// Paths of any length, whichever comes first (Ford and Fulkerson 1956), on a matrix of capacities.
+double SlowMaxFlow(std::vector<std::vector<double>> left, size_t source, size_t sink) {
+  double flow = 0;
+  std::vector<bool> seen;
+  const std::function<double(size_t, double)> push = [&](size_t node, double amount) {
+    if (node == sink) return amount;
+    seen[node] = true;
+    for (size_t to = 0; to < left.size(); ++to) {
+      if (seen[to] || left[node][to] <= 1e-12) continue;
+      const double moved = push(to, std::min(amount, left[node][to]));
+      if (moved == 0) continue;
+      left[node][to] -= moved;
+      left[to][node] += moved;
+      return moved;
+    }
+    return 0.0;
+  };
+  while (true) {
+    seen.assign(left.size(), false);
+    const double moved = push(source, 2);
+    if (moved == 0) return flow;
+    flow += moved;
+  }
+}
+
+TEST(FlowNetworkTest, EqualsTheSlowWayOnRandomNetworks) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 60; ++round) {
+    const int depth = 1 + round % 4, n = 1 + round % 7;
+    const bool causal = round % 3 != 0;
+    const unsigned holes = round % 5;  // of ten edges, twice as many are missing
+    FlowNetwork network(depth, n);
+    std::vector<std::vector<double>> edges((depth + 1) * n, std::vector<double>((depth + 1) * n));
+    for (int l = 0; l < depth; ++l) {
+      for (int i = 0; i < n; ++i) {
+        std::vector<double> row(n);
+        for (int j = 0; j < (causal ? i + 1 : n); ++j) {
+          if (random() % 10 >= 2 * holes) row[j] = static_cast<float>(random() % 97) / 97;
+          edges[(l + 1) * n + i][l * n + j] = static_cast<float>(row[j]);
+        }
+        network.SetRow(l, i, row);
+      }
+    }
+    for (int pass = 0; pass < 2; ++pass) {  // a flow leaves nothing behind for the next one
+      for (int source = 0; source < n; ++source) {
+        for (int sink = 0; sink < n; ++sink) {
+          EXPECT_NEAR(network.MaxFlow(source, sink), SlowMaxFlow(edges, depth * n + source, sink),
+                      1e-9)
+              << depth << " x " << n << ": " << source << " to " << sink;
+        }
+      }
+    }
+  }
 }
 
 // For 0/1 patterns and rows that sum to 1, abs = 2 mul - sum(D) / T.
