@@ -7,13 +7,14 @@
 #include "grpcpp/channel.h"
 #include "heed/v1/experiment.grpc.pb.h"
 #include "heed/v1/inspection.grpc.pb.h"
+#include "heed/v1/prediction.grpc.pb.h"
 
 namespace heed {
 inline namespace client {
 
 struct Inspector::Impl {
   Impl(std::shared_ptr<grpc::Channel> channel, const ClientOptions& options)
-      : options(options), inspection(channel), experiment(channel) {}
+      : options(options), inspection(channel), experiment(channel), prediction(channel) {}
 
   template <typename Response, typename Stub, typename Request>
   absl::StatusOr<Response> Run(Stub& stub,
@@ -38,12 +39,14 @@ struct Inspector::Impl {
   const ClientOptions options;
   mutable v1::InspectionService::Stub inspection;
   mutable v1::ExperimentService::Stub experiment;
+  mutable v1::PredictionService::Stub prediction;
 };
 
 Inspector::Inspector(const Client& client)
     : impl_(std::make_shared<Impl>(client.channel(), client.options())) {}
 
 using InspectionStub = v1::InspectionService::Stub;
+using PredictionStub = v1::PredictionService::Stub;
 using ExperimentStub = v1::ExperimentService::Stub;
 
 #define HEED_UNARY(STUB, TYPE, NAME)                                                     \
@@ -62,6 +65,7 @@ HEED_UNARY(inspection, InspectionStub, LogitLens)
 HEED_UNARY(inspection, InspectionStub, AttributeLogits)
 HEED_UNARY(inspection, InspectionStub, Rollout)
 HEED_UNARY(inspection, InspectionStub, DecomposeAttention)
+HEED_UNARY(prediction, PredictionStub, Predict)
 HEED_UNARY(experiment, ExperimentStub, Intervene)
 HEED_UNARY(experiment, ExperimentStub, Compare)
 HEED_UNARY(experiment, ExperimentStub, EstimateCost)
@@ -84,6 +88,14 @@ absl::Status Inspector::GetActivations(
   Call call(options, impl_->options.stream_deadline);
   return Impl::ReadAll<v1::GetActivationsResponse>(
       impl_->inspection.GetActivations(call.context(), request), on_message);
+}
+
+absl::Status Inspector::Generate(const v1::GenerateRequest& request,
+                                 absl::FunctionRef<void(const v1::GenerateResponse&)> on_message,
+                                 const CallOptions& options) const {
+  Call call(options, impl_->options.stream_deadline);
+  return Impl::ReadAll<v1::GenerateResponse>(impl_->prediction.Generate(call.context(), request),
+                                             on_message);
 }
 
 absl::Status Inspector::Sweep(const v1::SweepRequest& request,

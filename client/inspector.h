@@ -17,6 +17,7 @@
 #include "client/client.h"
 #include "heed/v1/experiment.pb.h"
 #include "heed/v1/inspection.pb.h"
+#include "heed/v1/prediction.pb.h"
 
 namespace heed {
 inline namespace client {
@@ -55,6 +56,14 @@ class Inspector {
                                               const CallOptions& options = {}) const;
   absl::StatusOr<v1::DecomposeAttentionResponse> DecomposeAttention(
       const v1::DecomposeAttentionRequest& request, const CallOptions& options = {}) const;
+
+  // What Client asks in plain structs, with all that the wire has: interventions, and generations
+  // that are kept as traces.
+  absl::StatusOr<v1::PredictResponse> Predict(const v1::PredictRequest& request,
+                                              const CallOptions& options = {}) const;
+  absl::Status Generate(const v1::GenerateRequest& request,
+                        absl::FunctionRef<void(const v1::GenerateResponse&)> on_message,
+                        const CallOptions& options = {}) const;
 
   absl::StatusOr<v1::InterveneResponse> Intervene(const v1::InterveneRequest& request,
                                                   const CallOptions& options = {}) const;

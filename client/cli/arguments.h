@@ -38,6 +38,8 @@ class Arguments {
                                          const std::string& where);
 
   const std::vector<std::string>& positionals() const { return positionals_; }
+  // Takes the first positional argument away, which there is.
+  void DropFirst() { positionals_.erase(positionals_.begin()); }
   bool Has(const std::string& name) const { return values_.count(name) > 0; }
 
   // The last value given, or `fallback`.

@@ -9,6 +9,8 @@
 #include "client/cli/format.h"
 #include "client/cli/json_parts.h"
 #include "client/cli/token_text.h"
+#include "client/cli/traces.h"
+#include "client/cli/wire_json.h"
 
 namespace heed::cli {
 namespace {
@@ -126,6 +128,20 @@ void GenerateOutput::Show(const GenerateEvent& event) {
   if (const auto* start = std::get_if<GenerateStart>(&event)) ShowStart(*start);
   if (const auto* token = std::get_if<GeneratedToken>(&event)) ShowToken(*token);
   if (const auto* end = std::get_if<GenerateEnd>(&event)) ShowEnd(*end);
+}
+
+void GenerateOutput::ShowTrace(const v1::TraceInfo& trace) {
+  if (!format_.json) {
+    session_.err() << Styled(session_.err_terminal(), Emphasis::kDim,
+                             absl::StrCat("heed: ", DescribeTrace(trace)))
+                   << "\n";
+    return;
+  }
+  JsonWriter json(session_.out());
+  json.BeginObject().Key("event").String("trace").Key("trace");
+  WriteWireMessage(json, trace);
+  json.EndObject();
+  json.EndLine();
 }
 
 void GenerateOutput::ShowStart(const GenerateStart& start) {

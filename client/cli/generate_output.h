@@ -7,6 +7,7 @@
 
 #include "client/cli/session.h"
 #include "client/types.h"
+#include "heed/v1/inspection.pb.h"
 
 namespace heed::cli {
 
@@ -22,6 +23,8 @@ class GenerateOutput {
       : session_(session), format_(format) {}
 
   void Show(const GenerateEvent& event);
+  // What the generation was kept as: with --json an event of its own behind the end.
+  void ShowTrace(const v1::TraceInfo& trace);
 
   // The generation failed or was cancelled: ends the line that was begun.
   void BreakOff();

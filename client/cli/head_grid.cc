@@ -16,6 +16,7 @@ constexpr int kCurveBar = 40;
 // Five columns at most.
 std::string ShortNumber(double value) {
   if (std::isnan(value)) return "?";
+  if (std::isinf(value)) return "·";
   const double size = std::abs(value);
   if (value == 0) return "0";
   if (size < 0.005) return value < 0 ? "-.00" : ".00";
@@ -30,13 +31,13 @@ class Scale {
  public:
   explicit Scale(const Grid& grid) : is_signed_(grid.is_signed) {
     for (float value : grid.values) {
-      if (std::isnan(value)) continue;
+      if (!std::isfinite(value)) continue;
       low_ = std::min<double>(low_, value);
       high_ = std::max<double>(high_, value);
     }
   }
   double operator()(double value) const {
-    if (std::isnan(value)) return 0;
+    if (!std::isfinite(value)) return 0;
     if (is_signed_) {
       const double size = std::max(std::abs(low_), std::abs(high_));
       return size > 0 ? std::abs(value) / size : 0;
@@ -69,6 +70,8 @@ std::string Cell(const Grid& grid, const Scale& scale, double value, bool strong
                  const Terminal& terminal) {
   const std::string number = absl::StrCat(strongest ? "*" : "", ShortNumber(value));
   const double share = scale(value);
+  if (std::isinf(value))
+    return Styled(terminal, Emphasis::kDim, PadLeft(number, columns - 1) + " ");
   if (terminal.color == ColorDepth::kNone) {
     return absl::StrCat(Shade(share), PadLeft(number, columns - 2), " ");
   }
@@ -83,7 +86,7 @@ std::string RenderGrid(const Grid& given, const Terminal& terminal) {
   Grid grid = given;
   float largest = 0;
   for (float value : grid.values) {
-    if (!std::isnan(value)) largest = std::max(largest, std::abs(value));
+    if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
   }
   int power = 0;
   if (largest > 0 && largest < 0.05f) {
@@ -100,9 +103,10 @@ std::string RenderGrid(const Grid& given, const Terminal& terminal) {
   }
   size_t strongest = 0;
   for (size_t i = 0; i < grid.values.size(); ++i) {
+    if (!std::isfinite(grid.values[i])) continue;
     const bool better = grid.is_signed ? std::abs(grid.values[i]) > std::abs(grid.values[strongest])
                                        : grid.values[i] > grid.values[strongest];
-    if (better || std::isnan(grid.values[strongest])) strongest = i;
+    if (better || !std::isfinite(grid.values[strongest])) strongest = i;
   }
   const size_t per_block = static_cast<size_t>(std::max(1, (terminal.width - label) / columns));
   std::string text;

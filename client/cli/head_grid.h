@@ -14,7 +14,7 @@ struct Grid {
   std::string row_name;  // "layer"
   std::vector<std::string> rows;
   std::vector<std::string> columns;
-  std::vector<float> values;  // [rows, columns]; NaN: unknown
+  std::vector<float> values;  // [rows, columns]; NaN: unknown, infinite: nothing is there
   // Shown as negative and positive around 0 rather than from the smallest to the largest.
   bool is_signed = false;
 };

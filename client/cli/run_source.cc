@@ -71,6 +71,14 @@ absl::StatusOr<RunSource> RunSource::OfText(const std::string& text, const std::
   return source;
 }
 
+RunSource RunSource::OfPrompt(const v1::Prompt& prompt, const std::string& model,
+                              Session& session) {
+  RunSource source(session);
+  source.model_ = model;
+  source.prompt_ = prompt;
+  return source;
+}
+
 RunSource RunSource::OfTrace(const std::string& trace_id, Session& session) {
   RunSource source(session);
   source.trace_id_ = trace_id;

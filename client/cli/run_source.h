@@ -28,6 +28,7 @@ class RunSource {
   // A text that is not the first operand.
   static absl::StatusOr<RunSource> OfText(const std::string& text, const std::string& model,
                                           const Arguments& arguments, Session& session);
+  static RunSource OfPrompt(const v1::Prompt& prompt, const std::string& model, Session& session);
   static RunSource OfTrace(const std::string& trace_id, Session& session);
 
   bool is_trace() const { return !trace_id_.empty(); }

@@ -1,73 +1,43 @@
 // heed attention: what the model looked at.
-#include <algorithm>
-#include <limits>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/attention_forms.h"
 #include "client/cli/attention_output.h"
 #include "client/cli/attention_page.h"
+#include "client/cli/edits.h"
+#include "client/cli/estimate.h"
 #include "client/cli/npy.h"
 #include "client/cli/output_file.h"
 #include "client/cli/page.h"
-#include "client/cli/progress.h"
-#include "client/cli/prompt.h"
 #include "client/cli/verbs.h"
 
 namespace heed::cli {
 namespace {
 
-absl::Status ReadSelection(const Arguments& arguments, AttentionRequest& request) {
-  for (const auto& [name, field] :
-       {std::pair{"layer", &request.layers}, std::pair{"head", &request.heads}}) {
-    if (!arguments.Has(name)) continue;
-    auto indices = arguments.Ints(name);
-    if (!indices.ok()) return indices.status();
-    *field = *std::move(indices);
-  }
-  if (arguments.Has("query")) {
-    const auto queries = arguments.Ints("query");
-    if (!queries.ok()) return queries.status();
-    request.queries.assign(queries->begin(), queries->end());
-  }
-  const auto top_k = arguments.Int("top-k", 1, std::numeric_limits<int32_t>::max());
-  if (!top_k.ok()) return top_k.status();
-  request.top_k = static_cast<int32_t>(top_k->value_or(0));
+// What was asked for, as the wire has it.
+absl::StatusOr<v1::GetAttentionRequest> ReadRequest(const Arguments& arguments, Session& session) {
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
+  v1::GetAttentionRequest request;
+  if (absl::Status s = FillRun(arguments, *source, &request); !s.ok()) return s;
+  v1::AttentionSelection& selection = *request.mutable_selection();
+  if (absl::Status s = ReadAttentionForm(arguments, *source, &selection); !s.ok()) return s;
   for (const char* name : {"html", "npy"}) {
-    if (request.top_k > 0 && arguments.Has(name)) {
+    if (!arguments.Has(name)) continue;
+    if (selection.has_top_k()) {
       return UsageError(absl::StrCat("--top-k leaves weights out, and --", name,
                                      " needs them all; give one of the two."));
     }
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<AttentionRequest> ReadRequest(const Arguments& arguments, Session& session) {
-  AttentionRequest request{.model = session.model()};
-  const auto prompt = ReadPrompt(arguments, session);
-  if (!prompt.ok()) return prompt.status();
-  prompt->ApplyTo(request);
-  if (absl::Status status = ReadSelection(arguments, request); !status.ok()) return status;
-  return request;
-}
-
-// Runs the call, counting the bytes that have come for the progress line.
-absl::StatusOr<AttentionMaps> Fetch(const AttentionRequest& request, Session& session) {
-  auto client = session.client();
-  if (!client.ok()) return client.status();
-  Progress progress(session, "reading attention");
-  double total_bytes = 0;
-  double received_bytes = 0;
-  const auto on_event = [&](const AttentionEvent& event) {
-    if (const auto* header = std::get_if<AttentionHeader>(&event)) {
-      total_bytes = static_cast<double>(header->total_bytes);
-    } else if (const auto* tile = std::get_if<AttentionTile>(&event); tile && total_bytes > 0) {
-      received_bytes += 4.0 * static_cast<double>(tile->weights.size());
-      progress.Update(std::min(1.0, received_bytes / total_bytes));
+    if (!IsPlain(selection)) {
+      return UsageError(absl::StrCat("--", name,
+                                     " takes the heads' own weights after softmax, all keys of "
+                                     "each row; leave --stage, --keys, --fuse and other forms out, "
+                                     "or take the numbers from --json."));
     }
-  };
-  return (*client)->Attention(request, on_event, session.call_options());
+  }
+  return request;
 }
 
 absl::Status WriteFiles(const AttentionMaps& maps, const Arguments& arguments, Session& session) {
@@ -88,12 +58,16 @@ absl::Status WriteFiles(const AttentionMaps& maps, const Arguments& arguments, S
 }
 
 absl::Status RunAttention(const Arguments& arguments, Session& session) {
-  auto request = ReadRequest(arguments, session);
+  const auto request = ReadRequest(arguments, session);
   if (!request.ok()) return request.status();
-  if (!arguments.Has("literal")) {
-    if (absl::Status status = FillBlanks(request->text, session); !status.ok()) return status;
+  if (arguments.Has("estimate")) return PrintEstimate(*request, session);
+  if (!IsPlain(request->selection())) {
+    const auto answer = FetchAttention(*request, session);
+    if (!answer.ok()) return answer.status();
+    PrintAttentionForm(*answer, request->selection(), session);
+    return absl::OkStatus();
   }
-  const auto maps = Fetch(*request, session);
+  const auto maps = FetchAttentionMaps(*request, session);
   if (!maps.ok()) return maps.status();
   if (absl::Status status = WriteFiles(*maps, arguments, session); !status.ok()) return status;
   if (session.json()) {
@@ -107,18 +81,17 @@ absl::Status RunAttention(const Arguments& arguments, Session& session) {
 }
 
 std::vector<OptionSpec> AttentionOptions() {
-  std::vector<OptionSpec> options = {
+  const std::vector<OptionSpec> options = {
       {"layer", "L", "Layers, for example 0,2 or -1 for the last; default all.",
        /*repeatable=*/true},
       {"head", "H", "Heads, in the same way; default all.", /*repeatable=*/true},
-      {"query", "N", "Query positions, the rows; -1 is the last; default all.",
+      {"query", "WORD", "The rows, by word or position; -1 is the last; default all.",
        /*repeatable=*/true},
-      {"top-k", "K", "List only the K strongest keys of each row."},
       HtmlOption(),
       {"npy", "FILE", "Write the weights as float32 [layers, heads, queries, keys]."},
   };
-  for (OptionSpec& option : PromptOptions()) options.push_back(option);
-  return options;
+  return JoinOptions(
+      {options, AttentionFormOptions(), EditOptions(), EditScopeOptions(), RunOptions()});
 }
 
 }  // namespace

@@ -8,11 +8,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/edits.h"
 #include "client/cli/format.h"
 #include "client/cli/generate_output.h"
+#include "client/cli/inspect_calls.h"
 #include "client/cli/progress.h"
 #include "client/cli/prompt.h"
+#include "client/cli/traces.h"
 #include "client/cli/verbs.h"
+#include "client/convert.h"
 
 namespace heed::cli {
 namespace {
@@ -119,13 +123,33 @@ absl::StatusOr<GenerateRequest> ReadRequest(const Arguments& arguments, Session&
   return request;
 }
 
-absl::Status RunGenerate(const Arguments& arguments, Session& session) {
+// The request with what plain structs do not have: edits, and what to keep.
+absl::StatusOr<v1::GenerateRequest> ReadWireRequest(const Arguments& arguments, Session& session) {
   const auto request = ReadRequest(arguments, session);
   if (!request.ok()) return request.status();
-  auto client = session.client();
-  if (!client.ok()) return client.status();
-  auto reader = (*client)->StartGenerate(*request, session.call_options());
-  if (!reader.ok()) return reader.status();
+  auto wire = ToWire(*request);
+  if (!wire.ok()) return wire.status();
+  RunSource source = RunSource::OfPrompt(wire->prompt(), request->model, session);
+  const auto edits = ReadEdits(arguments, source);
+  if (!edits.ok()) return edits.status();
+  for (const NamedEdit& edit : *edits) *wire->add_interventions() = edit.edit;
+  if (arguments.Has("keep-trace")) {
+    if (absl::Status s = ReadKeep(arguments, wire->mutable_keep_trace()); !s.ok()) return s;
+    return wire;
+  }
+  for (const OptionSpec& option : KeepOptions()) {
+    if (arguments.Has(option.name)) {
+      return UsageError(absl::StrCat("--", option.name, " needs --keep-trace."));
+    }
+  }
+  return wire;
+}
+
+absl::Status RunGenerate(const Arguments& arguments, Session& session) {
+  const auto request = ReadWireRequest(arguments, session);
+  if (!request.ok()) return request.status();
+  const auto inspector = MakeInspector(session);
+  if (!inspector.ok()) return inspector.status();
   const GenerateFormat format{.json = session.json(),
                               .log_probabilities = arguments.Has("logprobs"),
                               .attention = arguments.Has("attention")};
@@ -134,19 +158,32 @@ absl::Status RunGenerate(const Arguments& arguments, Session& session) {
   // The start is shown together with what follows it: until then the terminal's line belongs to the
   // progress.
   std::optional<GenerateEvent> start;
-  while (true) {
-    auto event = (*reader)->Next();
-    if (event.ok() && *event && std::holds_alternative<GenerateStart>(**event)) {
-      start = **std::move(event);
-      continue;
+  absl::Status broken;
+  bool has_ended = false;
+  const auto on_message = [&](const v1::GenerateResponse& message) {
+    if (!broken.ok()) return;
+    auto event = FromWire(message);
+    broken = event.status();
+    if (!broken.ok()) return;
+    if (std::holds_alternative<GenerateStart>(*event)) {
+      start = *std::move(event);
+      return;
     }
     progress.Stop();
     if (start) output.Show(*std::exchange(start, std::nullopt));
-    if (!event.ok()) output.BreakOff();
-    if (!event.ok()) return event.status();
-    if (!event->has_value()) return absl::OkStatus();
-    output.Show(**event);
+    output.Show(*event);
+    has_ended = has_ended || message.has_end();
+    if (message.end().has_trace()) output.ShowTrace(message.end().trace());
+  };
+  absl::Status status = inspector->Generate(*request, on_message, session.call_options());
+  progress.Stop();
+  if (start) output.Show(*start);
+  if (status.ok()) status = broken;
+  if (status.ok() && !has_ended) {
+    status = absl::InternalError("the server's answer broke off before its last message");
   }
+  if (!status.ok()) output.BreakOff();
+  return status;
 }
 
 std::vector<OptionSpec> GenerateOptions() {
@@ -171,8 +208,9 @@ std::vector<OptionSpec> GenerateOptions() {
       {"layer", "L", "Layers to look at with --attention; default all.", /*repeatable=*/true},
       {"head", "H", "Heads to look at with --attention; default all.", /*repeatable=*/true},
   };
-  for (OptionSpec& option : PromptOptions()) options.push_back(option);
-  return options;
+  options.push_back(
+      {"keep-trace", "", "Keep prompt and answer as a trace, to be read with --trace."});
+  return JoinOptions({options, KeepOptions(), EditOptions(), EditScopeOptions(), PromptOptions()});
 }
 
 }  // namespace

@@ -10,7 +10,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/candidates.h"
+#include "client/cli/edits.h"
 #include "client/cli/format.h"
+#include "client/cli/inspect_calls.h"
 #include "client/cli/json_parts.h"
 #include "client/cli/npy.h"
 #include "client/cli/output_file.h"
@@ -19,6 +21,7 @@
 #include "client/cli/table.h"
 #include "client/cli/token_text.h"
 #include "client/cli/verbs.h"
+#include "client/convert.h"
 
 namespace heed::cli {
 namespace {
@@ -268,6 +271,20 @@ absl::Status WriteFull(const PredictResult& result, const std::string& path, Ses
   });
 }
 
+// The call, with the edits of the command.
+absl::StatusOr<PredictResult> AskPredict(const PredictRequest& request, const Arguments& arguments,
+                                         Session& session) {
+  auto wire = ToWire(request);
+  if (!wire.ok()) return wire.status();
+  RunSource source = RunSource::OfPrompt(wire->prompt(), request.model, session);
+  const auto edits = ReadEdits(arguments, source);
+  if (!edits.ok()) return edits.status();
+  for (const NamedEdit& edit : *edits) *wire->add_interventions() = edit.edit;
+  const auto answer = Ask(&Inspector::Predict, *wire, session);
+  if (!answer.ok()) return answer.status();
+  return FromWire(*answer);
+}
+
 absl::Status RunPredict(const Arguments& arguments, Session& session) {
   auto request = ReadRequest(arguments, session);
   if (!request.ok()) return request.status();
@@ -279,7 +296,7 @@ absl::Status RunPredict(const Arguments& arguments, Session& session) {
   Progress progress(session, "predicting");
   const auto note = PreferWords(*request, **client, session.call_options());
   if (!note.ok()) return note.status();
-  const auto result = (*client)->Predict(*request, session.call_options());
+  const auto result = AskPredict(*request, arguments, session);
   progress.Stop();
   if (!result.ok()) return result.status();
   if (request->full_distribution) {
@@ -314,8 +331,7 @@ std::vector<OptionSpec> PredictOptions() {
        /*repeatable=*/true},
       {"all", "", "Predict at every position, and score what really comes next."},
   };
-  for (OptionSpec& option : PromptOptions()) options.push_back(option);
-  return options;
+  return JoinOptions({options, EditOptions(), EditScopeOptions(), PromptOptions()});
 }
 
 }  // namespace
