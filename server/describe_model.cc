@@ -71,7 +71,7 @@ int64_t ModelDescription::bytes() const {
 }
 
 int64_t ModelDescription::cache_bytes_per_token() const {
-  return KvLayout::For(*config).page_floats() * static_cast<int64_t>(sizeof(float)) / kPageTokens;
+  return KvLayout::For(*config).page_bytes() / kPageTokens;
 }
 
 absl::StatusOr<ModelDescription> DescribeModel(const std::string& path,

@@ -177,8 +177,7 @@ int64_t CachePages(int64_t n_tokens) {
 }  // namespace
 
 int64_t ExperimentBench::CacheBytes(const ModelConfig& config, int64_t n_tokens) {
-  return CachePages(n_tokens) * KvLayout::For(config).page_floats() *
-         static_cast<int64_t>(sizeof(float));
+  return CachePages(n_tokens) * KvLayout::For(config).page_bytes();
 }
 
 absl::StatusOr<std::unique_ptr<ExperimentBench>> ExperimentBench::Create(

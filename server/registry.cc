@@ -78,7 +78,7 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> ReadTokenizer(const Checkpoint&
 class PoolPlan {
  public:
   PoolPlan(const ModelConfig& config, int64_t bytes)
-      : page_bytes_(KvLayout::For(config).page_floats() * static_cast<int64_t>(sizeof(float))),
+      : page_bytes_(KvLayout::For(config).page_bytes()),
         bytes_(bytes),
         wanted_tokens_(config.context_window) {}
 

@@ -20,6 +20,11 @@ enum class WeightFormat {
   kInt4,  // embeddings and unembedding 8 bits
 };
 
+// How keys and values are kept. They are rounded as they are stored, and whatever reads them reads
+// what is stored: f32 as they are; f16 to half precision; int8 to 8 bits with one scale for each
+// head of each token, of keys and of values.
+enum class KvType { kF32, kF16, kInt8 };
+
 }  // namespace heed
 
 #endif  // HEED_MODEL_BASE_LAYER_KINDS_H_

@@ -119,6 +119,9 @@ struct ModelConfig {
   double logit_soft_cap = 0;      // the same for logits
   double embedding_scale = 1;     // multiplies the token embedding
 
+  // How a served model keeps keys and values (LanguageModelOptions); no fact of the checkpoint.
+  KvType kv_type = KvType::kF32;
+
   std::vector<int32_t> eos_ids;  // generation_config.json, else config.json
   std::optional<int32_t> bos_id;
 

@@ -28,19 +28,24 @@ double Dot(absl::Span<const float> a, absl::Span<const float> b) {
 // One head's keys and values in pages of their own.
 class HeadPages {
  public:
-  HeadPages(const Backend& backend, ConstMatrixRef keys, ConstMatrixRef values) {
+  HeadPages(const Backend& backend, KvType type, ConstMatrixRef keys, ConstMatrixRef values)
+      : type_(type) {
     const int64_t n_pages = (keys.rows + kPageTokens - 1) / kPageTokens;
-    const int64_t page_floats = 2 * keys.cols * kPageTokens;
-    floats_ = AlignedBuffer(n_pages * page_floats);
-    for (int64_t p = 0; p < n_pages; ++p) pages_.push_back(floats_.data() + p * page_floats);
+    const int64_t page_floats =
+        KvPartBytes(type, /*n_kv_heads=*/1, keys.cols) / static_cast<int64_t>(sizeof(float));
+    memory_ = AlignedBuffer(n_pages * page_floats);
+    for (int64_t p = 0; p < n_pages; ++p) {
+      pages_.push_back(reinterpret_cast<char*>(memory_.data() + p * page_floats));
+    }
     backend.StoreKeysValues(keys, values, static_cast<int>(keys.cols), /*first_position=*/0,
-                            pages_);
+                            pages());
   }
-  KvPages pages() const { return pages_; }
+  KvPages pages() const { return {type_, pages_}; }
 
  private:
-  AlignedBuffer floats_;
-  std::vector<float*> pages_;
+  const KvType type_;
+  AlignedBuffer memory_;
+  std::vector<char*> pages_;
 };
 
 // Hands on the rows of a head that is computed alone, filled up with zeros to all keys.
@@ -125,7 +130,8 @@ void LayerAttention::Attend(int head, absl::Span<const int64_t> queries, Attenti
                             MatrixRef mixed) const {
   if (queries.empty()) return;
   const Backend& backend = *model_.parts().backend;
-  const HeadPages pages(backend, HeadRows(Site::kKey, head), HeadRows(Site::kValue, head));
+  const HeadPages pages(backend, model_.config().kv_type, HeadRows(Site::kKey, head),
+                        HeadRows(Site::kValue, head));
   AttentionShape alone = shape();
   alone.n_heads = alone.n_kv_heads = 1;
   if (!alone.slopes.empty()) alone.slopes = alone.slopes.subspan(head, 1);

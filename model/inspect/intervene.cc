@@ -169,9 +169,9 @@ std::vector<std::unique_ptr<KvCache>> EditedRuns::MakeCaches(absl::Span<const Ed
 // With what the base computed of the positions before the start, in the layers that read it.
 void EditedRuns::FillCache(const Start& start, KvCache* cache) const {
   if (start.position == 0) return;
-  std::vector<float*> pages;
+  std::vector<char*> room;
   for (int layer = start.layer; layer < config().n_layers; ++layer) {
-    cache->LayerPages(layer, &pages);
+    const KvPages pages = cache->LayerPages(layer, &room);
     model_.parts().backend->StoreKeysValues(
         base_->SiteRows(Site::kKey, layer).Rows(0, start.position),
         base_->SiteRows(Site::kValue, layer).Rows(0, start.position), config().head_dim,

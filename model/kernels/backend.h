@@ -21,6 +21,7 @@
 #include "model/base/cpu.h"
 #include "model/base/layer_kinds.h"
 #include "model/base/matrix.h"
+#include "model/kernels/kv_page.h"
 
 namespace heed {
 
@@ -107,13 +108,12 @@ struct NormParameters {
   double eps = 1e-5;
 };
 
-// Tokens of one page of keys and values: the lanes of one vector.
-inline constexpr int64_t kPageTokens = 16;
-
-// One layer's keys and values of one sequence, in pages of kPageTokens consecutive positions. A
-// page holds keys dimension-major, K [n_kv_heads, head_dim, kPageTokens], so that the scores of 16
-// keys fill one vector, then values token-major, V [n_kv_heads, kPageTokens, head_dim].
-using KvPages = absl::Span<float* const>;
+// One layer's keys and values of one sequence, in pages of kPageTokens consecutive positions. Where
+// they lie in each is what kv_page.h says. The span is borrowed.
+struct KvPages {
+  KvType type = KvType::kF32;
+  absl::Span<char* const> pages;  // the layer's part of each
+};
 
 // Which rows of an attention layer somebody watches or edits. The spans are borrowed.
 struct AttentionRows {
@@ -238,14 +238,15 @@ class Backend {
   virtual void Add(ConstMatrixRef x, MatrixRef y) const = 0;
 
   // Writes keys and values, [n_new, n_kv_heads * head_dim] each, to the positions from
-  // `first_position` on.
+  // `first_position` on, rounded to the pages' type. What is not finite stays that: with 8 bits,
+  // for the whole head.
   virtual void StoreKeysValues(ConstMatrixRef keys, ConstMatrixRef values, int head_dim,
                                int64_t first_position, KvPages pages) const = 0;
 
   // output = softmax(scale * q k^T) v for every slice and head, the scores changed as the shape
   // says, and edited rows as their editor does besides. Watched rows go to the slice's sink: made
-  // again from the same scores, their maximum and their sum, they cost what is asked for, and are
-  // the weights that multiplied the values but for the last digit. No other row exists as a whole.
+  // of what multiplied the values on the way, they are those weights but for the last digit, and
+  // cost what is asked for. No other row exists as a whole.
   virtual void Attend(const AttentionShape& shape,
                       absl::Span<const AttentionSlice> slices) const = 0;
 };

@@ -62,14 +62,16 @@ class RowAttention {
         keys_(KeysOfRow(shape, row.slice->editor->MaskOf(row.head, row.query), row.query,
                         row.slice->first_position + row.slice->query.rows)) {
     const int64_t kv_head = row.head / (shape.n_heads / shape.n_kv_heads);
-    const int64_t head_floats = shape.head_dim * kPageTokens;
-    head_ = {row.slice->pages.data(), kv_head * head_floats,
-             (shape.n_kv_heads + kv_head) * head_floats, shape.head_dim};
+    const KvPages& kept = row.slice->pages;
+    head_ = {kept.pages.data(), kept.type,
+             PlaceOfKvHead(kept.type, shape.n_kv_heads, shape.head_dim, kv_head), shape.head_dim,
+             nullptr};
   }
 
-  void Run() const {
+  void Run() {
     thread_local AlignedBuffer scratch;
-    scratch.Grow(PageEnd(keys_.reported));
+    scratch.Grow(PageEnd(keys_.reported) + RowRoomFloats(shape_.head_dim));
+    head_.room = scratch.data() + PageEnd(keys_.reported);
     const absl::Span<float> weights(scratch.data(), static_cast<size_t>(keys_.reported));
     Score(scratch.data());
     std::fill_n(weights.begin(), keys_.begin, kNothing);

@@ -1,6 +1,8 @@
 #include "model/kernels/vector_avx2.h"
 
 #include "model/kernels/isa_kernels_impl.h"
+
+#include "model/kernels/attention_tile_impl.h"
 #include "model/kernels/row_kernels_impl.h"
 #include "model/kernels/top_k_impl.h"
 
@@ -8,6 +10,10 @@ namespace heed {
 
 const IsaKernels& Avx2Kernels() {
   return kKernels;
+}
+
+const AttentionKernels& Avx2Attention() {
+  return kAttentionKernels;
 }
 
 const RowKernels& Avx2RowKernels() {

@@ -11,7 +11,9 @@
 #include "model/base/status_macros.h"
 #include "model/kernels/backend.h"
 #include "model/kernels/edited_attention.h"
+#include "model/kernels/half.h"
 #include "model/kernels/int_matrix.h"
+#include "model/kernels/kv_rounding.h"
 #include "model/kernels/linear_quantized.h"
 
 namespace heed {
@@ -98,26 +100,75 @@ void NormalizeRow(NormKind kind, const NormParameters& norm, absl::Span<const fl
   }
 }
 
-// Reads keys and values of one kv head from the pages.
+// Keys and values of one kv head in the pages.
 class HeadView {
  public:
-  HeadView(KvPages pages, int n_kv_heads, int kv_head, int head_dim)
-      : pages_(pages), n_kv_heads_(n_kv_heads), kv_head_(kv_head), head_dim_(head_dim) {}
+  HeadView(const KvPages& pages, int n_kv_heads, int kv_head, int head_dim)
+      : pages_(pages),
+        place_(PlaceOfKvHead(pages.type, n_kv_heads, head_dim, kv_head)),
+        head_dim_(head_dim) {}
 
-  float& Key(int64_t position, int64_t d) const {
-    return Page(position)[(kv_head_ * head_dim_ + d) * kPageTokens + position % kPageTokens];
+  float Key(int64_t position, int64_t d) const {
+    return Read(position, place_.keys, KeyIndex(position, d), place_.key_scales);
   }
-  float& Value(int64_t position, int64_t d) const {
-    const int64_t head = (n_kv_heads_ + kv_head_) * head_dim_ * kPageTokens;
-    return Page(position)[head + position % kPageTokens * head_dim_ + d];
+  float Value(int64_t position, int64_t d) const {
+    return Read(position, place_.values, ValueIndex(position, d), place_.value_scales);
+  }
+
+  void Store(int64_t position, absl::Span<const float> key, absl::Span<const float> value) const {
+    const float key_scale = KvScale(key), value_scale = KvScale(value);
+    if (pages_.type == KvType::kInt8) {
+      At<float>(position, place_.key_scales, position % kPageTokens) = key_scale;
+      At<float>(position, place_.value_scales, position % kPageTokens) = value_scale;
+    }
+    for (int64_t d = 0; d < head_dim_; ++d) {
+      Write(position, place_.keys, KeyIndex(position, d), key[d], key_scale);
+      Write(position, place_.values, ValueIndex(position, d), value[d], value_scale);
+    }
   }
 
  private:
-  float* Page(int64_t position) const { return pages_[position / kPageTokens]; }
+  static int64_t KeyIndex(int64_t position, int64_t d) {
+    return d * kPageTokens + position % kPageTokens;
+  }
+  int64_t ValueIndex(int64_t position, int64_t d) const {
+    return position % kPageTokens * head_dim_ + d;
+  }
+
+  template <typename T>
+  T& At(int64_t position, int64_t offset, int64_t index) const {
+    return reinterpret_cast<T*>(pages_.pages[position / kPageTokens] + offset)[index];
+  }
+
+  float Read(int64_t position, int64_t offset, int64_t index, int64_t scales) const {
+    switch (pages_.type) {
+      case KvType::kF32:
+        return At<float>(position, offset, index);
+      case KvType::kF16:
+        return HalfToFloat(At<uint16_t>(position, offset, index));
+      case KvType::kInt8:
+        return static_cast<float>(At<int8_t>(position, offset, index)) *
+               At<float>(position, scales, position % kPageTokens);
+    }
+    return 0;
+  }
+
+  void Write(int64_t position, int64_t offset, int64_t index, float number, float scale) const {
+    switch (pages_.type) {
+      case KvType::kF32:
+        At<float>(position, offset, index) = number;
+        break;
+      case KvType::kF16:
+        At<uint16_t>(position, offset, index) = FloatToHalf(number);
+        break;
+      case KvType::kInt8:
+        At<int8_t>(position, offset, index) = KvNumber(number, scale);
+        break;
+    }
+  }
 
   const KvPages pages_;
-  const int64_t n_kv_heads_;
-  const int64_t kv_head_;
+  const KvHeadPlace place_;
   const int64_t head_dim_;
 };
 
@@ -268,11 +319,11 @@ class ScalarBackend : public Backend {
   void StoreKeysValues(ConstMatrixRef keys, ConstMatrixRef values, int head_dim,
                        int64_t first_position, KvPages pages) const override {
     const int n_kv_heads = static_cast<int>(keys.cols / head_dim);
-    for (int64_t r = 0; r < keys.rows; ++r) {
-      for (int64_t i = 0; i < keys.cols; ++i) {
-        const HeadView head(pages, n_kv_heads, static_cast<int>(i / head_dim), head_dim);
-        head.Key(first_position + r, i % head_dim) = keys.Row(r)[i];
-        head.Value(first_position + r, i % head_dim) = values.Row(r)[i];
+    for (int h = 0; h < n_kv_heads; ++h) {
+      const HeadView head(pages, n_kv_heads, h, head_dim);
+      for (int64_t r = 0; r < keys.rows; ++r) {
+        head.Store(first_position + r, keys.Row(r).subspan(h * head_dim, head_dim),
+                   values.Row(r).subspan(h * head_dim, head_dim));
       }
     }
   }

@@ -5,16 +5,23 @@
 
 #include <stdint.h>
 
+#include "model/kernels/kv_page.h"
+
 namespace heed {
 
-// Keys and values of one head: K at pages[p] + key_offset, [head_dim, 16]; V at pages[p] +
-// value_offset, [16, head_dim].
+// Keys and values of one head.
 struct RowPages {
-  float* const* pages;
-  int64_t key_offset;
-  int64_t value_offset;
+  const char* const* pages;  // the layer's part of each
+  KvType kv_type;
+  KvHeadPlace place;
   int64_t head_dim;
+  float* room;  // RowRoomFloats(head_dim)
 };
+
+// Where numbers of fewer bits are read to: keys of four pages.
+static inline int64_t RowRoomFloats(int64_t head_dim) {
+  return 4 * kPageTokens * head_dim;
+}
 
 struct RowKernels {
   // scores[j] = scale * q.k_j for the keys of the pages [page, page_end), query [head_dim].

@@ -1,5 +1,5 @@
 // The row kernels, written once over F32x16. Included by the file of each instruction set, after
-// isa_kernels_impl.h.
+// attention_tile_impl.h.
 #ifndef HEED_MODEL_KERNELS_ROW_KERNELS_IMPL_H_
 #define HEED_MODEL_KERNELS_ROW_KERNELS_IMPL_H_
 
@@ -10,21 +10,34 @@
 namespace heed {
 namespace {
 
+inline const float* ScalesAt(const char* page, int64_t offset) {
+  return reinterpret_cast<const float*>(page + offset);
+}
+
 // kPages pages from `page` on: as many sums that do not wait for one another.
 template <int kPages>
 void ScoreRowPages(const RowPages& head, const float* query, float scale, int64_t page,
                    float* scores) {
   F32x16 sum[kPages];
-  for (int p = 0; p < kPages; ++p) sum[p] = F32x16::Broadcast(0.0f);
+  const float* keys[kPages];
+  const int64_t numbers = head.head_dim * kLanes;
+  for (int p = 0; p < kPages; ++p) {
+    sum[p] = F32x16::Broadcast(0.0f);
+    keys[p] = ReadNumbers(head.kv_type, head.pages[page + p] + head.place.keys, numbers,
+                          head.room + p * numbers);
+  }
   for (int64_t d = 0; d < head.head_dim; ++d) {
     const F32x16 q = F32x16::Broadcast(query[d]);
     for (int p = 0; p < kPages; ++p) {
-      const float* const keys = head.pages[page + p] + head.key_offset + d * kLanes;
-      sum[p] = MulAdd(q, F32x16::Load(keys), sum[p]);
+      sum[p] = MulAdd(q, F32x16::Load(keys[p] + d * kLanes), sum[p]);
     }
   }
   for (int p = 0; p < kPages; ++p) {
-    (sum[p] * F32x16::Broadcast(scale)).Store(scores + (page + p) * kLanes);
+    F32x16 score = sum[p] * F32x16::Broadcast(scale);
+    if (head.kv_type == KvType::kInt8) {
+      score = score * F32x16::Load(ScalesAt(head.pages[page + p], head.place.key_scales));
+    }
+    score.Store(scores + (page + p) * kLanes);
   }
 }
 
@@ -53,14 +66,24 @@ void MixRowBlocks(const RowPages& head, const float* weights, int64_t begin, int
                   int64_t lanes, float* output) {
   F32x16 sum[kBlocks];
   for (int b = 0; b < kBlocks; ++b) sum[b] = F32x16::Broadcast(0.0f);
-  for (int64_t j = begin; j < end; ++j) {
-    if (weights[j] == 0) continue;
-    const float* const value =
-        head.pages[j / kLanes] + head.value_offset + (j % kLanes) * head.head_dim + d;
-    const F32x16 w = F32x16::Broadcast(weights[j]);
-    for (int b = 0; b < kBlocks; ++b) {
-      const float* const from = value + b * kLanes;
-      sum[b] = MulAdd(w, kPartial ? F32x16::LoadPartial(from, lanes) : F32x16::Load(from), sum[b]);
+  for (int64_t j = begin; j < end;) {
+    const char* const page = head.pages[j / kLanes];
+    const float* const values =
+        ReadNumbers(head.kv_type, page + head.place.values, head.head_dim * kLanes, head.room);
+    const int64_t page_end = (j / kLanes + 1) * kLanes;
+    for (const int64_t stop = page_end < end ? page_end : end; j < stop; ++j) {
+      float weight = weights[j];
+      if (weight == 0) continue;
+      if (head.kv_type == KvType::kInt8) {
+        weight *= ScalesAt(page, head.place.value_scales)[j % kLanes];
+      }
+      const float* const value = values + j % kLanes * head.head_dim + d;
+      const F32x16 w = F32x16::Broadcast(weight);
+      for (int b = 0; b < kBlocks; ++b) {
+        const float* const from = value + b * kLanes;
+        sum[b] =
+            MulAdd(w, kPartial ? F32x16::LoadPartial(from, lanes) : F32x16::Load(from), sum[b]);
+      }
     }
   }
   for (int b = 0; b < kBlocks; ++b) {

@@ -91,6 +91,30 @@ inline F32x16 KeepFrom(F32x16 a, int64_t n, float fill) {
           _mm256_blendv_ps(a.hi, other, _mm256_castsi256_ps(FirstLanes(n - 8)))};
 }
 
+inline F32x16 LoadHalf(const void* p) {
+  const __m128i* const halves = static_cast<const __m128i*>(p);
+  return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
+}
+inline F32x16 LoadInt8(const void* p) {
+  const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+inline void StoreHalf(F32x16 a, void* p) {
+  __m128i* const halves = static_cast<__m128i*>(p);
+  _mm_storeu_si128(halves, _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT));
+  _mm_storeu_si128(halves + 1, _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT));
+}
+// The low bytes of eight 32-bit numbers within -128..127, in the low half.
+inline __m128i LowBytes(__m256 a) {
+  const __m256i n = _mm256_cvtps_epi32(a);
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
+  return _mm_packs_epi16(words, words);
+}
+inline void StoreInt8(F32x16 a, void* p) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm_unpacklo_epi64(LowBytes(a.lo), LowBytes(a.hi)));
+}
+
 inline float ReduceMax(F32x16 a) {
   const __m256 eight = _mm256_max_ps(a.lo, a.hi);
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -74,6 +74,22 @@ inline F32x16 KeepFrom(F32x16 a, int64_t n, float fill) {
   return {_mm512_mask_mov_ps(a.v, FirstLanes(n), _mm512_set1_ps(fill))};
 }
 
+// 16 numbers of fewer bits, exactly.
+inline F32x16 LoadHalf(const void* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+}
+inline F32x16 LoadInt8(const void* p) {
+  return {
+      _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+}
+// To the nearest, ties to even; |a| <= 127 for the integers.
+inline void StoreHalf(F32x16 a, void* p) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
+inline void StoreInt8(F32x16 a, void* p) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
+
 inline float ReduceMax(F32x16 a) {
   return _mm512_reduce_max_ps(a.v);
 }

@@ -109,6 +109,70 @@ inline F32x16 KeepFrom(const F32x16& a, int64_t n, float fill) {
   HEED_LANEWISE(v, i < n ? fill : a.lane[i]);
   return v;
 }
+// IEEE 754 binary16, by shifting the fields to where they are in binary32 and mending the exponent
+// with a product; infinities and NaNs keep the largest exponent.
+inline float FromHalf(uint16_t half) {
+  const uint32_t fields = (uint32_t)(half & 0x7fff) << 13;
+  float magnitude;
+  memcpy(&magnitude, &fields, sizeof(magnitude));
+  magnitude *= 0x1p112f;
+  uint32_t bits;
+  memcpy(&bits, &magnitude, sizeof(bits));
+  if ((half & 0x7c00) == 0x7c00) bits = fields | 0x7f800000u;
+  bits |= (uint32_t)(half & 0x8000) << 16;
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+// Below the smallest normal half, the sum with 1/2 has the half's last bit as its own last bit.
+inline uint16_t ToHalf(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+  bits &= 0x7fffffffu;
+  if (bits > 0x7f800000u) return sign | 0x7e00;
+  if (bits >= 0x477ff000u) return sign | 0x7c00;  // 65520
+  if (bits < 0x38800000u) {                       // 2^-14
+    float sum;
+    memcpy(&sum, &bits, sizeof(sum));
+    sum += 0.5f;
+    memcpy(&bits, &sum, sizeof(bits));
+    return sign | (uint16_t)(bits - 0x3f000000u);
+  }
+  bits += 0xfff + (bits >> 13 & 1);  // a carry may move on into the exponent, as it should
+  return sign | (uint16_t)((bits - (112u << 23)) >> 13);
+}
+// 16 numbers of fewer bits, exactly.
+inline F32x16 LoadHalf(const void* p) {
+  uint16_t halves[16];
+  memcpy(halves, p, sizeof(halves));
+  HEED_LANEWISE(v, FromHalf(halves[i]));
+  return v;
+}
+inline F32x16 LoadInt8(const void* p) {
+  int8_t bytes[16];
+  memcpy(bytes, p, sizeof(bytes));
+  HEED_LANEWISE(v, static_cast<float>(bytes[i]));
+  return v;
+}
+// To the nearest, ties to even; |a| <= 127 for the integers, whose nearest is what remains of a
+// sum with 1.5 * 2^23.
+inline void StoreHalf(const F32x16& a, void* p) {
+  uint16_t halves[16];
+  for (int i = 0; i < 16; ++i) halves[i] = ToHalf(a.lane[i]);
+  memcpy(p, halves, sizeof(halves));
+}
+inline void StoreInt8(const F32x16& a, void* p) {
+  int8_t bytes[16];
+  for (int i = 0; i < 16; ++i) {
+    const float sum = a.lane[i] + 12582912.0f;
+    int32_t bits;
+    memcpy(&bits, &sum, sizeof(bits));
+    bytes[i] = static_cast<int8_t>(bits - 0x4b400000);
+  }
+  memcpy(p, bytes, sizeof(bytes));
+}
+
 inline float ReduceMax(const F32x16& a) {
   float max = a.lane[0];
   for (int i = 1; i < 16; ++i) max = a.lane[i] > max ? a.lane[i] : max;

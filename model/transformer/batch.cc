@@ -122,11 +122,11 @@ void LiveBatch::Attend(const Backend& backend, const AttentionShape& shape, int 
   for (size_t i = 0; i < live_.size(); ++i) {
     const LiveSlice& live = live_[i];
     const int64_t row = live.row, rows = live.rows(), first = live.first_position();
-    live.slice->cache->LayerPages(layer, &pages_[i]);
+    const KvPages pages = live.slice->cache->LayerPages(layer, &pages_[i]);
     backend.StoreKeysValues(inputs.keys.Rows(row, rows), inputs.values.Rows(row, rows),
-                            shape.head_dim, first, pages_[i]);
+                            shape.head_dim, first, pages);
     AttentionSlice slice{
-        inputs.queries.Rows(row, rows), mixed.Rows(row, rows), pages_[i], first, {}, nullptr};
+        inputs.queries.Rows(row, rows), mixed.Rows(row, rows), pages, first, {}, nullptr};
     if (ForwardObserver* const observer = live.observer()) {
       slice.watched = observer->WantAttention(layer, first, first + rows);
       slice.sink = &sinks.emplace_back(observer, layer);
@@ -140,7 +140,8 @@ void LiveBatch::Attend(const Backend& backend, const AttentionShape& shape, int 
   backend.Attend(shape, attention_);
 }
 
-void LiveBatch::Visit(Site site, int layer, MatrixRef rows) const {
+void LiveBatch::Visit(Site site, int layer, MatrixRef rows,
+                      absl::FunctionRef<void(MatrixRef rows)> settle) const {
   for (const LiveSlice& live : live_) {
     if (live.slice->plan == nullptr) continue;
     const MatrixRef own = rows.Rows(live.row, live.rows());
@@ -148,6 +149,7 @@ void LiveBatch::Visit(Site site, int layer, MatrixRef rows) const {
       live.editor()->EditSite(site, layer, live.first_position(), own);
     }
     if (IsObserved(live, site, layer)) {
+      settle(own);
       live.observer()->OnSite(site, layer, live.first_position(), own);
     }
   }

@@ -64,8 +64,11 @@ class LiveBatch {
   void Attend(const Backend& backend, const AttentionShape& shape, int layer,
               const AttentionInputs& inputs, MatrixRef mixed);
 
-  // Lets editors change the rows of a site, [n_tokens, SiteWidth], then observers see them.
-  void Visit(Site site, int layer, MatrixRef rows) const;
+  // Lets editors change the rows of a site, [n_tokens, SiteWidth], then observers see them, after
+  // `settle` has made of a slice's rows what they are going to be.
+  void Visit(
+      Site site, int layer, MatrixRef rows,
+      absl::FunctionRef<void(MatrixRef rows)> settle = [](MatrixRef) {}) const;
 
   // The same for what is about to be added to `x` in one go with the product that makes it:
   // make(first_row, rows) computes the rows from `first_row` on, called only where somebody looks.
@@ -97,7 +100,7 @@ class LiveBatch {
   int64_t n_tokens_ = 0;
   int first_layer_ = 0;
   // Of the current layer, by slice; pages_ may be longer.
-  std::vector<std::vector<float*>> pages_;
+  std::vector<std::vector<char*>> pages_;
   std::vector<AttentionSlice> attention_;
 };
 

@@ -12,7 +12,7 @@
 namespace heed {
 
 KvPool::KvPool(const KvLayout& layout, int64_t n_pages) : layout_(layout), n_pages_(n_pages) {
-  const size_t bytes = static_cast<size_t>(n_pages_ * layout_.page_floats()) * sizeof(float);
+  const size_t bytes = static_cast<size_t>(n_pages_ * layout_.page_bytes());
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
@@ -20,11 +20,11 @@ KvPool::KvPool(const KvLayout& layout, int64_t n_pages) : layout_(layout), n_pag
   // A long prompt touches much memory for the first time. Only advice.
   madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-  memory_ = static_cast<float*>(memory);
+  memory_ = static_cast<char*>(memory);
 }
 
 KvPool::~KvPool() {
-  munmap(memory_, static_cast<size_t>(n_pages_ * layout_.page_floats()) * sizeof(float));
+  munmap(memory_, static_cast<size_t>(n_pages_ * layout_.page_bytes()));
 }
 
 int64_t KvPool::free_pages() const {
@@ -202,10 +202,11 @@ PrefixSharing SharingOf(const ModelConfig& config, int64_t prompt_tokens, int64_
           .kind = is_long ? prompt_tokens : 0};
 }
 
-void KvCache::LayerPages(int layer, std::vector<float*>* pages) const {
-  const int64_t offset = layer * layout().layer_floats();
-  pages->clear();
-  for (int32_t page : pages_) pages->push_back(pool_->Page(page) + offset);
+KvPages KvCache::LayerPages(int layer, std::vector<char*>* room) const {
+  const int64_t offset = layer * layout().layer_bytes();
+  room->clear();
+  for (int32_t page : pages_) room->push_back(pool_->Page(page) + offset);
+  return {layout().type, *room};
 }
 
 }  // namespace heed

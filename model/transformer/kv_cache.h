@@ -1,7 +1,7 @@
 // Keys and values of past tokens, in fixed-size pages that sequences borrow from one pool.
 //
 // A page holds kPageTokens consecutive positions of one sequence for every layer, [n_layers] of
-// what KvPages in model/kernels/backend.h describes.
+// what model/kernels/kv_page.h describes.
 //
 // Whole pages can be shared by sequences that begin with the same tokens: the pool remembers what
 // it was told of, also when no sequence holds it any more, and gives the pages that were not held
@@ -25,18 +25,18 @@
 
 namespace heed {
 
-// Sizes of one page, in floats.
+// What is in one page.
 struct KvLayout {
   int n_layers = 0;
   int n_kv_heads = 0;
   int head_dim = 0;
+  KvType type = KvType::kF32;
 
   static KvLayout For(const ModelConfig& config) {
-    return {config.n_layers, config.n_kv_heads, config.head_dim};
+    return {config.n_layers, config.n_kv_heads, config.head_dim, config.kv_type};
   }
-  int64_t head_floats() const { return head_dim * kPageTokens; }           // K or V of one head
-  int64_t layer_floats() const { return 2 * n_kv_heads * head_floats(); }  // K, then V
-  int64_t page_floats() const { return n_layers * layer_floats(); }
+  int64_t layer_bytes() const { return KvPartBytes(type, n_kv_heads, head_dim); }
+  int64_t page_bytes() const { return n_layers * layer_bytes(); }
 };
 
 // Owns the memory of all pages. Thread-safe. Must outlive the caches that borrow from it.
@@ -74,7 +74,7 @@ class KvPool {
   // already, if there is one.
   int32_t Remember(int32_t page, absl::Span<const TokenId> tokens, PrefixIndex::Prefix* prefix);
   void Return(absl::Span<const int32_t> pages);
-  float* Page(int32_t page) const { return memory_ + page * layout_.page_floats(); }
+  char* Page(int32_t page) const { return memory_ + page * layout_.page_bytes(); }
 
   std::vector<int32_t> Find(PrefixIndex::Prefix prefix, absl::Span<const TokenId> tokens) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -88,7 +88,7 @@ class KvPool {
 
   const KvLayout layout_;
   const int64_t n_pages_;
-  float* memory_ = nullptr;  // [n_pages, page_floats], anonymous mapping
+  char* memory_ = nullptr;  // [n_pages, page_bytes], anonymous mapping
 
   // A page is in one of four states: never used (its number is not below states_.size()), free (in
   // free_), idle (in the index and not held), or held (in the index or not).
@@ -130,8 +130,9 @@ class KvCache {
   // them: nobody changes those any more. For a cache that began with ReserveAfter.
   void Share(absl::Span<const TokenId> tokens);
 
-  // Used by Forward: the layer's part of each page, in order of positions.
-  void LayerPages(int layer, std::vector<float*>* pages) const;
+  // Used by Forward: the layer's part of each page, in order of positions; they are listed in
+  // `room`.
+  KvPages LayerPages(int layer, std::vector<char*>* room) const;
   // Used by Forward once every layer has written the new positions.
   void Commit(int64_t new_tokens) { size_ += new_tokens; }
   // Forgets all positions from `size` on; their pages stay reserved. Not what is shared.

@@ -101,6 +101,9 @@ struct LanguageModelOptions {
   int64_t max_context = std::numeric_limits<int64_t>::max();
   // Models of the architecture "heed_mixing" are f32 always: they are small, and say so exactly.
   WeightFormat weights = WeightFormat::kF32;
+  // How keys and values are kept: ModelConfig::kv_type. Models of the architecture "heed_mixing"
+  // keep f32.
+  KvType kv_type = KvType::kF32;
   // The path of a packed copy of the linear layers, for the next time. It is taken if it is of this
   // very checkpoint, format and machine; if it is not, or damaged, or there is none, it is made,
   // and a note says so or why it could not be. Empty, or a checkpoint without a digest: there is

@@ -6,6 +6,7 @@
 
 #include "model/base/aligned_buffer.h"
 #include "model/base/status_macros.h"
+#include "model/kernels/kv_rounding.h"
 #include "model/transformer/alibi.h"
 #include "model/transformer/batch.h"
 #include "model/transformer/rope.h"
@@ -328,8 +329,11 @@ void Transformer::Attend(Pass& pass, int index, ConstMatrixRef x) const {
   if (layer.key_norm.present()) NormalizeHeads(layer.key_norm, qkv.Columns(q, kv));
   Rotate(pass, index, qkv.Columns(0, q + kv));
   pass.batch.Visit(Site::kQuery, index, qkv.Columns(0, q));
-  pass.batch.Visit(Site::kKey, index, qkv.Columns(q, kv));
-  pass.batch.Visit(Site::kValue, index, qkv.Columns(q + kv, kv));
+  const auto as_stored = [&](MatrixRef rows) {
+    RoundAsStored(config_.kv_type, config_.head_dim, rows);
+  };
+  pass.batch.Visit(Site::kKey, index, qkv.Columns(q, kv), as_stored);
+  pass.batch.Visit(Site::kValue, index, qkv.Columns(q + kv, kv), as_stored);
   const MatrixRef mixed = pass.Rows(pass.space.mixed, q);
   pass.batch.Attend(backend_, parts_.layers[index].shape, index,
                     {qkv.Columns(0, q), qkv.Columns(q, kv), qkv.Columns(q + kv, kv)}, mixed);
@@ -405,6 +409,7 @@ absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadTransformer(
   HEED_ASSIGN_OR_RETURN(TransformerWeights weights, LoadWeights(checkpoint, *backend, options));
   ModelConfig config = checkpoint.config();
   config.context_window = std::min(config.context_window, options.max_context);
+  config.kv_type = options.kv_type;
   return std::make_unique<const Transformer>(std::move(config), std::move(weights), backend);
 }
 

@@ -25,6 +25,7 @@
 #include "model/inspect/logit_lens.h"
 #include "model/inspect/pca.h"
 #include "model/inspect/rollout.h"
+#include "model/kernels/kv_rounding.h"
 #include "tests/inspect/trace_testing.h"
 
 namespace heed {
@@ -41,13 +42,14 @@ std::vector<TokenId> SomeTokens(const ModelConfig& config, int64_t n) {
 
 // Calls fn(model, tokens) for golden models of every structure.
 template <typename Fn>
-void ForEachModel(const Fn& fn, WeightFormat format = WeightFormat::kF32) {
+void ForEachModel(const Fn& fn, WeightFormat format = WeightFormat::kF32,
+                  KvType kv_type = KvType::kF32) {
   for (const char* name :
        {"gpt2-f32", "llama-gqa-f32", "bert-f32", "mixing-last-word", "mixing-average",
         "mixing-weighted-pos", "mixing-attention-pos", "mistral-bf16", "gemma2-f32", "neox-f16",
         "opt-post-norm-f16", "bloom-f16", "albert-f16", "modernbert-f16"}) {
     SCOPED_TRACE(name);
-    const auto model = LoadGolden(name, DefaultBackend(), format);
+    const auto model = LoadGolden(name, DefaultBackend(), format, kv_type);
     ASSERT_NE(model, nullptr);
     fn(*model, SomeTokens(model->config(), 21));
   }
@@ -116,6 +118,25 @@ TEST(ReadTest, AndSoOfRoundedWeights) {
   ForEachModel([](const LanguageModel& model,
                   const std::vector<TokenId>& ids) { ExpectBitsOfTheRun(model, ids, nullptr); },
                WeightFormat::kInt8);
+}
+
+// A trace holds what was read from the cache, also of values that an edit has changed before.
+TEST(ReadTest, AndSoOfRoundedKeysAndValues) {
+  for (KvType kv_type : {KvType::kF16, KvType::kInt8}) {
+    ForEachModel(
+        [&](const LanguageModel& model, const std::vector<TokenId>& ids) {
+          ExpectBitsOfTheRun(model, ids, nullptr);
+          const auto trace = TraceOf(model, ids);
+          for (Site site : {Site::kKey, Site::kValue}) {
+            const ConstMatrixRef kept = trace->SiteRows(site, 0);
+            std::vector<float> again(kept.data, kept.data + kept.rows * kept.cols);
+            RoundAsStored(model.config().kv_type, model.config().head_dim,
+                          {again.data(), kept.rows, kept.cols});
+            EXPECT_TRUE(std::equal(again.begin(), again.end(), kept.data));
+          }
+        },
+        WeightFormat::kF32, kv_type);
+  }
 }
 
 TEST(ReadTest, AndSoOfEditedRuns) {

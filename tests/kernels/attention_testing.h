@@ -34,25 +34,28 @@ class RecordingSink : public AttentionRowSink {
 // One sequence's keys and values in pages of its own, full of a sentinel where nothing was stored.
 class Sequence {
  public:
-  Sequence(const AttentionShape& shape, int64_t length, uint32_t seed)
+  Sequence(const AttentionShape& shape, int64_t length, uint32_t seed, KvType type = KvType::kF32)
       : shape_(shape),
+        type_(type),
         query(RandomMatrix(length, shape.n_heads * shape.head_dim, seed)),
         key(RandomMatrix(length, shape.n_kv_heads * shape.head_dim, seed + 1)),
         value(RandomMatrix(length, shape.n_kv_heads * shape.head_dim, seed + 2)),
         output(length, shape.n_heads * shape.head_dim) {
-    const int64_t floats = 2 * shape.n_kv_heads * shape.head_dim * kPageTokens;
-    memory_.assign((length + kPageTokens - 1) / kPageTokens * floats, 12345.0f);
-    for (size_t i = 0; i < memory_.size(); i += floats) pages_.push_back(memory_.data() + i);
+    const int64_t floats = KvPartBytes(type, shape.n_kv_heads, shape.head_dim) / 4;
+    memory.assign((length + kPageTokens - 1) / kPageTokens * floats, 12345.0f);
+    for (size_t i = 0; i < memory.size(); i += floats) {
+      pages_.push_back(reinterpret_cast<char*>(memory.data() + i));
+    }
   }
 
   // Stores the keys of rows [begin, end), then attends with their queries.
   AttentionSlice Slice(const Backend* backend, int64_t begin, int64_t end) {
     backend->StoreKeysValues(std::as_const(key).ref().Rows(begin, end - begin),
                              std::as_const(value).ref().Rows(begin, end - begin), shape_.head_dim,
-                             begin, pages_);
+                             begin, pages());
     return {std::as_const(query).ref().Rows(begin, end - begin),
             output.ref().Rows(begin, end - begin),
-            pages_,
+            pages(),
             begin,
             {},
             nullptr};
@@ -75,11 +78,14 @@ class Sequence {
   }
 
  private:
+  KvPages pages() const { return {type_, pages_}; }
+
   const AttentionShape shape_;
-  std::vector<float> memory_;
-  std::vector<float*> pages_;
+  const KvType type_;
+  std::vector<char*> pages_;
 
  public:
+  std::vector<float> memory;
   Matrix query, key, value, output;
 };
 

@@ -205,9 +205,11 @@ class FakeLanguageModel : public LanguageModel {
     if (end > slice.cache->capacity()) return absl::InternalError("the cache has too little room");
     if (!config_.causal && begin > 0) return absl::InternalError("a prompt was cut");
     // The token at each position lies where the first number of its key would.
-    std::vector<float*> pages;
+    std::vector<char*> pages;
     slice.cache->LayerPages(0, &pages);
-    const auto cell = [&](int64_t p) -> float& { return pages[p / kPageTokens][p % kPageTokens]; };
+    const auto cell = [&](int64_t p) -> float& {
+      return reinterpret_cast<float*>(pages[p / kPageTokens])[p % kPageTokens];
+    };
     for (int64_t p = begin; p < end; ++p) cell(p) = static_cast<float>(slice.tokens[p - begin]);
     slice.cache->Commit(end - begin);
     Watch(slice, begin, end);

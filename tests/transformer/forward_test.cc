@@ -23,14 +23,14 @@ std::vector<TokenId> RandomTokens(const ModelConfig& config, int64_t n, uint32_t
   return ids;
 }
 
-// A golden model, and how its weights are held.
-using HeldModel = std::tuple<std::string, WeightFormat>;
+// A golden model, and how its weights, keys and values are held.
+using HeldModel = std::tuple<std::string, WeightFormat, KvType>;
 
 class ForwardTest : public testing::TestWithParam<HeldModel> {
  protected:
   void SetUp() override {
-    const auto& [name, weights] = GetParam();
-    model_ = LoadGolden(name, DefaultBackend(), weights);
+    const auto& [name, weights, kv_type] = GetParam();
+    model_ = LoadGolden(name, DefaultBackend(), weights, kv_type);
     ASSERT_NE(model_, nullptr);
   }
   bool causal() const { return model_->config().causal; }
@@ -253,22 +253,31 @@ TEST_P(ForwardTest, RefusesACacheWithoutRoom) {
 }
 
 std::string TestName(const testing::TestParamInfo<HeldModel>& info) {
-  const auto& [model, weights] = info.param;
+  const auto& [model, weights, kv_type] = info.param;
   std::string name = model;
   if (weights != WeightFormat::kF32) name += weights == WeightFormat::kInt8 ? "_int8" : "_int4";
+  if (kv_type != KvType::kF32) name += kv_type == KvType::kF16 ? "_kv_f16" : "_kv_int8";
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ForwardTest,
                          testing::Combine(testing::ValuesIn(GoldenModels()),
-                                          testing::Values(WeightFormat::kF32)),
+                                          testing::Values(WeightFormat::kF32),
+                                          testing::Values(KvType::kF32)),
+                         TestName);
+INSTANTIATE_TEST_SUITE_P(RoundedKeysAndValues, ForwardTest,
+                         testing::Combine(testing::Values("gpt2-f32", "llama-gqa-f32", "bert-f32",
+                                                          "gemma2-f32", "bloom-f16",
+                                                          "qwen3-windows-f16"),
+                                          testing::Values(WeightFormat::kF32),
+                                          testing::Values(KvType::kF16, KvType::kInt8)),
                          TestName);
 INSTANTIATE_TEST_SUITE_P(Rounded, ForwardTest,
                          testing::Combine(testing::Values("gpt2-f32", "llama-gqa-f32", "bert-f32",
                                                           "gemma2-f32", "albert-f16"),
-                                          testing::Values(WeightFormat::kInt8,
-                                                          WeightFormat::kInt4)),
+                                          testing::Values(WeightFormat::kInt8, WeightFormat::kInt4),
+                                          testing::Values(KvType::kF32)),
                          TestName);
 
 }  // namespace

@@ -46,23 +46,22 @@ TEST(KvCacheTest, LayersOfPagesDoNotOverlap) {
   KvPool pool(kLayout, 3);
   KvCache cache(&pool);
   ASSERT_TRUE(cache.Reserve(48).ok());
-  std::set<float*> starts;
+  std::set<char*> starts;
   for (int layer = 0; layer < kLayout.n_layers; ++layer) {
-    std::vector<float*> pages;
+    std::vector<char*> pages;
     cache.LayerPages(layer, &pages);
     ASSERT_EQ(pages.size(), 3u);
-    for (float* page : pages) {
-      for (int64_t i = 0; i < kLayout.layer_floats(); ++i) page[i] = static_cast<float>(layer);
+    for (char* page : pages) {
+      std::fill_n(page, kLayout.layer_bytes(), static_cast<char>(layer));
       starts.insert(page);
     }
   }
   EXPECT_EQ(starts.size(), 9u);
   for (int layer = 0; layer < kLayout.n_layers; ++layer) {
-    std::vector<float*> pages;
+    std::vector<char*> pages;
     cache.LayerPages(layer, &pages);
-    for (const float* page : pages) {
-      for (int64_t i = 0; i < kLayout.layer_floats(); ++i)
-        ASSERT_EQ(page[i], static_cast<float>(layer));
+    for (const char* page : pages) {
+      for (int64_t i = 0; i < kLayout.layer_bytes(); ++i) ASSERT_EQ(page[i], layer);
     }
   }
 }
@@ -76,8 +75,8 @@ std::vector<TokenId> Tokens(int64_t n, TokenId seed) {
   return tokens;
 }
 
-std::vector<float*> Pages(const KvCache& cache) {
-  std::vector<float*> pages;
+std::vector<char*> Pages(const KvCache& cache) {
+  std::vector<char*> pages;
   cache.LayerPages(0, &pages);
   return pages;
 }
@@ -238,6 +237,9 @@ TEST(KvSharingTest, PagesAlwaysHoldWhatTheyStandFor) {
   constexpr KvLayout kSmall{.n_layers = 1, .n_kv_heads = 1, .head_dim = 1};
   std::mt19937 random(7);
   KvPool pool(kSmall, 24);
+  const auto at = [](const KvCache& cache, size_t page) -> float& {
+    return *reinterpret_cast<float*>(Pages(cache)[page]);
+  };
   std::map<std::vector<TokenId>, float> stamps;  // by prefix
   const auto stamp = [&](const std::vector<TokenId>& tokens, int64_t page) {
     const std::vector<TokenId> prefix(tokens.begin(), tokens.begin() + (page + 1) * 16);
@@ -260,17 +262,17 @@ TEST(KvSharingTest, PagesAlwaysHoldWhatTheyStandFor) {
       const int64_t shared = cache->size() / 16;
       hits += shared;
       for (int64_t page = shared; page < size / 16; ++page) {
-        *Pages(*cache)[page] = stamp(tokens, page);
+        at(*cache, page) = stamp(tokens, page);
       }
       cache->Commit(size - cache->size());
       if (random() % 4 != 0) cache->Share(tokens);
       live.emplace_back(std::move(cache), tokens);
     }
-    std::set<float*> held;
+    std::set<char*> held;
     for (const auto& [cache, tokens] : live) {
-      const std::vector<float*> pages = Pages(*cache);
+      const std::vector<char*> pages = Pages(*cache);
       for (size_t page = 0; page < pages.size(); ++page) {
-        ASSERT_EQ(*pages[page], stamp(tokens, static_cast<int64_t>(page))) << "step " << step;
+        ASSERT_EQ(at(*cache, page), stamp(tokens, static_cast<int64_t>(page))) << "step " << step;
         held.insert(pages[page]);
       }
     }

@@ -97,19 +97,21 @@ inline const std::vector<std::string>& GoldenModels() {
 
 inline std::unique_ptr<const LanguageModel> LoadFolder(const std::string& folder,
                                                        const Backend* backend,
-                                                       WeightFormat weights = WeightFormat::kF32) {
+                                                       WeightFormat weights = WeightFormat::kF32,
+                                                       KvType kv_type = KvType::kF32) {
   auto checkpoint = OpenHuggingFaceFolder(folder);
   EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
   if (!checkpoint.ok()) return nullptr;
-  auto model = LoadLanguageModel(**checkpoint, backend, {.weights = weights});
+  auto model = LoadLanguageModel(**checkpoint, backend, {.weights = weights, .kv_type = kv_type});
   EXPECT_TRUE(model.ok()) << model.status();
   return model.ok() ? std::move(model).value() : nullptr;
 }
 
 inline std::unique_ptr<const LanguageModel> LoadGolden(const std::string& name,
                                                        const Backend* backend,
-                                                       WeightFormat weights = WeightFormat::kF32) {
-  return LoadFolder(GoldenFolder(name), backend, weights);
+                                                       WeightFormat weights = WeightFormat::kF32,
+                                                       KvType kv_type = KvType::kF32) {
+  return LoadFolder(GoldenFolder(name), backend, weights, kv_type);
 }
 
 // Keeps every attention row of a pass, by (layer, head, query).

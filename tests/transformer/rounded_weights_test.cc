@@ -86,8 +86,10 @@ std::vector<std::vector<TokenId>> HeldOutDocuments() {
   return documents;
 }
 
-Reading ReadHeldOut(WeightFormat weights, const std::string& compute_dtype) {
-  const auto model = LoadFolder(HEED_SOURCE_DIR "/model/zoo/decoder", DefaultBackend(), weights);
+Reading ReadHeldOut(WeightFormat weights, const std::string& compute_dtype,
+                    KvType kv_type = KvType::kF32) {
+  const auto model =
+      LoadFolder(HEED_SOURCE_DIR "/model/zoo/decoder", DefaultBackend(), weights, kv_type);
   EXPECT_EQ(model->compute_dtype(), compute_dtype);
   EXPECT_THAT(model->notes(), IsEmpty());
   Reading reading;
@@ -108,6 +110,18 @@ TEST(RoundedWeightsTest, PerplexityRisesLittleAndTheBestTokenSeldomChanges) {
   EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0.1), 0.99);
   EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0), 0.88);
   EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0.5), 0.99);
+}
+
+TEST(RoundedKeysAndValuesTest, PerplexityHardlyRisesAndTheBestTokenSeldomChanges) {
+  const Reading f32 = ReadHeldOut(WeightFormat::kF32, "F32");
+  const Reading f16 = ReadHeldOut(WeightFormat::kF32, "F32", KvType::kF16);
+  const Reading int8 = ReadHeldOut(WeightFormat::kF32, "F32", KvType::kInt8);
+  EXPECT_NE(f16.nats, f32.nats);
+  EXPECT_LT(f16.Perplexity(), f32.Perplexity() * 1.0002);
+  EXPECT_LT(int8.Perplexity(), f32.Perplexity() * 1.002);
+  EXPECT_GT(ShareEqual(f16, f32, /*margin=*/0), 0.99);
+  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0), 0.95);
+  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0.1), 0.99);
 }
 
 std::unique_ptr<const LanguageModel> LoadGguf(const std::string& name, WeightFormat weights) {
