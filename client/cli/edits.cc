@@ -124,8 +124,9 @@ absl::StatusOr<std::pair<std::string, std::string>> PlaceAndValue(const std::str
                                                                   const char* value_name) {
   auto halves = SplitLast(text, '=');
   if (!halves.first.empty() && !halves.second.empty()) return halves;
-  return UsageError(absl::StrCat("--", option, "=", text, " has no ", value_name,
-                                 ".\nFor example: --", option, "=2.3=", value_name));
+  return UsageError(absl::StrCat("--", option, "=", text,
+                                 " names no place and value.\nFor example: --", option,
+                                 "=2.3=", value_name));
 }
 
 // "cabinet->keys" into positions and keys.
@@ -157,6 +158,10 @@ Edit ReadCut(const std::string& text, RunSource& source) {
 Edit ReadBias(const std::string& text, RunSource& source) {
   const auto [edge, value] = SplitLast(text, '=');
   v1::Intervention edit;
+  if (value.empty()) {
+    return UsageError(
+        absl::StrCat("--bias=", text, " says not how much.\nFor example: --bias=\"", text, "=2\""));
+  }
   if (absl::Status s = ReadEdge("bias", edge, source, &edit); !s.ok()) return s;
   const auto bias = ReadNumber("bias", value);
   if (!bias.ok()) return bias.status();

@@ -28,6 +28,7 @@ constexpr int kWidth = 100;
 // Fields of requests, by the beginning of their path, and what fills them here. Longer paths come
 // before their beginnings.
 constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
+    {"activation_patching.clean", "--clean"},
     {"attention.layers", "--layer"},
     {"attention.heads", "--head"},
     {"candidates.ids", "--candidate-ids"},
@@ -35,7 +36,11 @@ constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
     {"candidates.top_k", "--top"},
     {"candidates.full", "--full"},
     {"dimensions", "--dimensions"},
+    {"focus_dial.betas", "--betas"},
     {"ids", "the token ids"},
+    {"keep.ttl", "--ttl"},
+    {"layer_begin", "--layers"},
+    {"layer_end", "--layers"},
     {"model", "--model"},
     {"pooling", "--pooling"},
     {"positions", "--position"},
@@ -44,6 +49,8 @@ constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
     {"prompt.truncation", "--truncate"},
     {"prompt", "the prompt"},
     {"prompts", "the texts"},
+    {"queries", "--query"},
+    {"residual_weight", "--identity"},
     {"sampling.frequency_penalty", "--frequency-penalty"},
     {"sampling.logit_bias", "--logit-bias"},
     {"sampling.min_p", "--min-p"},
@@ -56,11 +63,17 @@ constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
     {"selection.layers", "--layer"},
     {"selection.heads", "--head"},
     {"selection.queries", "--query"},
+    {"selection.keys", "--keys"},
+    {"selection.pooled", "--pool"},
+    {"selection.span_sums", "--spans"},
+    {"selection.threshold", "--threshold"},
     {"selection.top_k", "--top-k"},
     {"stopping.max_tokens", "--max-tokens"},
     {"stopping.stop_ids", "--stop-id"},
     {"stopping.stop_texts", "--stop"},
     {"text", "the text"},
+    {"tokens", "--token"},
+    {"ttl", "--ttl"},
     {"top_candidates", "--top"},
 };
 

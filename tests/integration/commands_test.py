@@ -1,15 +1,14 @@
-"""The README's commands and the examples of the verbs' help do what they are shown to do: each runs against the shipped models.
+"""The README's commands and the examples of the verbs' help run against the shipped models.
 
 usage: commands_test.py HEED HEED_SERVER SOURCE_FOLDER
 """
 
-import os
 import re
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
+
+from shipped_server import ShippedServer
 
 HEED, SERVER, SOURCE = (Path(argument).resolve() for argument in sys.argv[1:4])
 
@@ -44,40 +43,24 @@ def examples(environment: dict) -> list[tuple[str, int]]:
     return [(say(verb, "--help").strip().split("\n")[-1].strip(), 0) for verb in verbs if verb != "help"]
 
 
-def wait_for(path: Path, server: subprocess.Popen) -> str:
-    for _ in range(600):
-        if path.exists() and path.read_text().strip():
-            return path.read_text().strip()
-        if server.poll() is not None:
-            sys.exit("heed-server ended instead of serving")
-        time.sleep(0.1)
-    sys.exit("heed-server did not answer within a minute")
-
-
 def main() -> None:
     failures = []
-    with tempfile.TemporaryDirectory() as folder:
-        port_file = Path(folder) / "port"
-        server = subprocess.Popen([SERVER, f"--models-dir={SOURCE}/model/zoo", "--listen=127.0.0.1:0",
-                                   f"--port-file={port_file}", "--log-level=off", "--kv-cache-mib=64"])
-        try:
-            environment = dict(os.environ, HEED_SERVER=f"127.0.0.1:{wait_for(port_file, server)}", NO_COLOR="1",
-                               PATH=f"{HEED.parent}:{SERVER.parent}:{os.environ['PATH']}")
-            readme = (SOURCE / "README.md").read_text()
-            commands = shown_commands(readme) + listed_commands(readme)
-            assert len(commands) > 40, f"only {len(commands)} commands were found in README.md"
-            commands += examples(environment)
-            for command, expected in dict(commands).items():
-                if command.startswith(SKIPPED):
-                    continue
-                done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True,
-                                      text=True, stdin=subprocess.DEVNULL, timeout=120)
-                if done.returncode != expected or not done.stdout + done.stderr:
-                    failures.append(f"{command}\n  exit code {done.returncode}, expected {expected}: {done.stderr}")
-            print(f"{len(dict(commands))} commands")
-        finally:
-            server.terminate()
-            server.wait()
+    server = ShippedServer(HEED, SERVER, SOURCE)
+    try:
+        readme = (SOURCE / "README.md").read_text()
+        commands = shown_commands(readme) + listed_commands(readme)
+        assert len(commands) > 40, f"only {len(commands)} commands were found in README.md"
+        commands += examples(server.environment)
+        for command, expected in dict(commands).items():
+            if command.startswith(SKIPPED):
+                continue
+            done = subprocess.run(["bash", "-c", command], cwd=server.folder, env=server.environment,
+                                  capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+            if done.returncode != expected or not done.stdout + done.stderr:
+                failures.append(f"{command}\n  exit code {done.returncode}, expected {expected}: {done.stderr}")
+        print(f"{len(dict(commands))} commands")
+    finally:
+        server.stop()
     if failures:
         sys.exit("\n".join(failures))
 

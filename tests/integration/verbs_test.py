@@ -1,0 +1,282 @@
+"""What the verbs of inspection print: their numbers against each other, and against arithmetic done here.
+
+usage: verbs_test.py HEED HEED_SERVER SOURCE_FOLDER [unittest arguments]
+"""
+
+import json
+import math
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+from shipped_server import ShippedServer
+
+HEED, SERVER, SOURCE = (Path(sys.argv.pop(1)).resolve() for _ in range(3))
+PROMPT = "the keys to the cabinet"
+TOKENS = 5
+
+
+def setUpModule() -> None:
+    global server
+    server = ShippedServer(HEED, SERVER, SOURCE, "--trace-ttl=60s")
+
+
+def tearDownModule() -> None:
+    server.stop()
+
+
+def heed(*words: str, code: int = 0) -> subprocess.CompletedProcess:
+    done = subprocess.run([HEED, *words], cwd=server.folder, env=server.environment, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=120)
+    assert done.returncode == code, f"heed {' '.join(words)}: exit code {done.returncode}: {done.stderr}"
+    return done
+
+
+def ask(*words: str) -> dict:
+    return json.loads(heed(*words, "--json").stdout.splitlines()[0])
+
+
+def rows(answer: dict) -> list[list[float]]:
+    return [row["weights"] for row in answer["rows"]]
+
+
+def tile(answer: dict, of: str = "weights") -> list[list[float]]:
+    """A form of attention of one head as rows."""
+    values = []
+    for part in answer["tiles"]:
+        width = part[of]["shape"][1]
+        flat = part[of]["values"]
+        values += [flat[i:i + width] for i in range(0, len(flat), width)]
+    return values
+
+
+def without_time(answer: dict) -> dict:
+    return {key: without_time(value) if isinstance(value, dict) else value for key, value in answer.items()
+            if key not in ("timings_ms", "provenance")}
+
+
+def cosine(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b)) / math.hypot(*a) / math.hypot(*b)
+
+
+HEAD = ("--layer=3", "--head=4")
+
+
+class Attention(unittest.TestCase):
+    def setUp(self) -> None:
+        self.weights = rows(ask("attention", PROMPT, *HEAD))
+
+    def close(self, a: list, b: list, tolerance: float = 1e-6) -> None:
+        self.assertEqual(len(a), len(b))
+        for one, other in zip(a, b):
+            if isinstance(one, list):
+                self.close(one, other, tolerance)
+            else:
+                self.assertAlmostEqual(one, other, delta=tolerance)
+
+    def test_softmax_of_the_masked_scores_is_the_weights(self) -> None:
+        masked = tile(ask("attention", PROMPT, *HEAD, "--stage=masked"))
+        for scores, weights in zip(masked, self.weights):
+            powers = [0.0 if s is None else math.exp(s - scores[0]) for s in scores]
+            self.close([p / sum(powers) for p in powers], weights, 1e-5)
+
+    def test_stages_follow_from_each_other(self) -> None:
+        stage = {name: tile(ask("attention", PROMPT, *HEAD, f"--stage={name}"))
+                 for name in ("raw", "scaled", "capped", "value_norm", "contribution")}
+        self.close([[s / math.sqrt(32) for s in row] for row in stage["raw"]], stage["scaled"], 1e-4)
+        self.close(stage["capped"], stage["scaled"])
+        self.close([[s / sum(row) for s in row] for row in stage["value_norm"]], stage["contribution"], 1e-5)
+        self.assertNotEqual(stage["contribution"], self.weights)
+
+    def test_a_packed_answer_is_the_same(self) -> None:
+        self.assertEqual(rows(ask("attention", PROMPT, *HEAD, "--packed")), self.weights)
+
+    def test_spans_add_up_and_blocks_have_the_largest(self) -> None:
+        sums = tile(ask("attention", PROMPT, *HEAD, "--spans=0:2,2:"), "grid")
+        self.close(sums, [[sum(row[:2]), sum(row[2:])] for row in self.weights])
+        means = tile(ask("attention", PROMPT, *HEAD, "--spans=0:2,2:", "--average"), "grid")
+        self.close(means[1], [sum(row[i] for row in sums[2:]) / 3 for i in range(2)])
+        blocks = tile(ask("attention", PROMPT, *HEAD, "--pool=1x5"), "grid")
+        self.close(blocks, [[max(row[key] for row in self.weights) for key in range(TOKENS)]])
+        blocks = tile(ask("attention", PROMPT, *HEAD, "--pool=1x5", "--pool-by=mean"), "grid")
+        self.close(blocks, [[sum(row[key] for row in self.weights) / TOKENS for key in range(TOKENS)]])
+
+    def test_a_threshold_leaves_the_rest_in_the_dropped_mass(self) -> None:
+        part = ask("attention", PROMPT, *HEAD, "--threshold=0.2")["tiles"][0]["sparse"]
+        for row, weights in enumerate(self.weights):
+            begin, end = part["row_begin"][row:row + 2]
+            self.assertEqual(part["keys"][begin:end], [k for k, w in enumerate(weights) if w >= 0.2])
+            self.assertAlmostEqual(part["dropped_mass"]["values"][row], sum(w for w in weights if w < 0.2), delta=1e-6)
+
+    def test_heads_as_one_map_and_chosen_keys(self) -> None:
+        heads = [rows(ask("attention", PROMPT, "--layer=3", f"--head={h}")) for h in range(6)]
+        for how, combine in (("max", max), ("mean", lambda values: sum(values) / 6)):
+            fused = tile(ask("attention", PROMPT, "--layer=3", f"--fuse={how}"))
+            self.close(fused, [[combine([heads[h][q][k] for h in range(6)]) for k in range(TOKENS)]
+                               for q in range(TOKENS)])
+        chosen = tile(ask("attention", PROMPT, *HEAD, "--keys=1:3", "--query=cabinet"))
+        self.close(chosen, [self.weights[-1][1:3]])
+
+    def test_edits_are_made(self) -> None:
+        flat = rows(ask("attention", PROMPT, *HEAD, "--focus=0"))
+        self.close(flat[-1], [1 / TOKENS] * TOKENS)
+        own = rows(ask("attention", PROMPT, *HEAD, "--weights=cabinet=.1,.2,.3,.2,.2"))
+        self.close(own[-1], [.1, .2, .3, .2, .2])
+        self.close(own[0], self.weights[0])
+        elsewhere = rows(ask("attention", PROMPT, *HEAD, "--focus=0", "--edit-layer=3", "--edit-head=5"))
+        self.assertEqual(elsewhere, self.weights)
+
+
+class Heads(unittest.TestCase):
+    def test_entropies_are_in_nats_and_rows_average_to_the_grid(self) -> None:
+        weights = rows(ask("attention", PROMPT, "--layer=3"))
+        by_row = ask("stats", PROMPT, "--layer=3", "--per-row")["entropy_nats"]
+        self.assertEqual(by_row["shape"], [1, 6, TOKENS])
+        for row, entropy in zip(weights, by_row["values"]):
+            self.assertAlmostEqual(-sum(w * math.log(w) for w in row if w > 0), entropy, delta=1e-5)
+        means = ask("stats", PROMPT, "--layer=3")["entropy_nats"]["values"]
+        for head, mean in enumerate(means):
+            rows_of_head = by_row["values"][head * TOKENS:(head + 1) * TOKENS]
+            self.assertAlmostEqual(sum(rows_of_head) / TOKENS, mean, delta=1e-5)
+
+    def test_a_lens_says_nats_as_predict_does(self) -> None:
+        cell = ask("lens", PROMPT)["cells"][-1]
+        entropy = ask("predict", PROMPT)["predictions"][0]["entropy_nats"]
+        self.assertAlmostEqual(cell["entropy_nats"], entropy, delta=1e-9)
+        self.assertAlmostEqual(cell["kl_to_final_nats"], 0, delta=1e-9)
+        self.assertIn("2.14 nats", heed("lens", PROMPT).stdout)
+        self.assertIn("entropy 2.14 nats", heed("predict", PROMPT).stdout)
+
+
+class Traces(unittest.TestCase):
+    def test_a_trace_is_read_as_its_prompt_is_until_it_is_closed(self) -> None:
+        trace = heed("traces", "open", PROMPT, "--residual", "--ttl=30s").stdout.strip()
+        for verb in (["attention"], ["stats"], ["detect", "--pattern=previous"], ["lens", "--token=were"],
+                     ["attribute"], ["explain"], ["rollout"], ["decompose"], ["activations"]):
+            with self.subTest(verb=verb):
+                self.assertEqual(without_time(ask(*verb, f"--trace={trace}")), without_time(ask(*verb, PROMPT)))
+        moved = ask("intervene", f"--trace={trace}", "--cut=cabinet->keys", "--token=were")
+        self.assertEqual(moved["results"], ask("intervene", PROMPT, "--cut=cabinet->keys", "--token=were")["results"])
+        heed("traces", "renew", trace, "--ttl=20s")
+        self.assertIn("given back", heed("traces", "close", trace).stdout)
+        self.assertIn("no trace", heed("lens", f"--trace={trace}", code=1).stderr)
+
+    def test_what_contradicts_a_trace_is_refused(self) -> None:
+        for words in (["attention", PROMPT, "--trace=x"], ["attention", "--trace=x", "--focus=1"],
+                      ["attention", "--trace=x", "--model=encoder"], ["attention", "--trace="],
+                      ["traces", "list"], ["traces", "close"], ["generate", PROMPT, "--ttl=3s"]):
+            heed(*words, code=2)
+
+    def test_a_generation_is_kept_with_its_answer(self) -> None:
+        lines = heed("generate", PROMPT, "--max-tokens=3", "--keep-trace", "--json").stdout.splitlines()
+        events = [json.loads(line) for line in lines]
+        self.assertEqual(events[-1]["event"], "trace")
+        text = PROMPT + "".join(event["token"]["text"] for event in events if event["event"] == "token")
+        trace = events[-1]["trace"]["trace_id"]
+        kept = ask("attention", f"--trace={trace}")
+        whole = ask("attention", text)
+        self.assertEqual(kept["key_count"], TOKENS + 2)  # the last token was not run
+        for one, other in zip((row for row in kept["rows"]),
+                              (row for row in whole["rows"] if row["query"] < TOKENS + 2)):
+            self.assertEqual(one["weights"], other["weights"][:TOKENS + 2])
+
+
+class Activations(unittest.TestCase):
+    def vectors(self, prompt: str, *words: str) -> list[list[list[float]]]:
+        return [layer["values"] for layer in ask("activations", prompt, "--form=vectors", *words)["layers"]]
+
+    def test_norms_and_cosines_are_those_of_the_vectors(self) -> None:
+        vectors = self.vectors(PROMPT)
+        self.assertEqual([len(vectors), len(vectors[0]), len(vectors[0][0])], [5, TOKENS, 192])
+        norms = ask("activations", PROMPT)["layers"]
+        cosines = ask("activations", PROMPT, "--form=cosines")["layers"]
+        for layer in range(5):
+            for i in range(TOKENS):
+                norm = math.hypot(*vectors[layer][i])
+                self.assertAlmostEqual(norms[layer]["values"][i][0] / norm, 1, delta=1e-5)
+                for j in range(TOKENS):
+                    self.assertAlmostEqual(cosines[layer]["values"][i][j],
+                                           cosine(vectors[layer][i], vectors[layer][j]), delta=1e-4)
+
+    def test_another_run_is_the_other_side(self) -> None:
+        other = "the money in the bank"
+        a = self.vectors("the boat near the bank", "--position=bank")
+        b = self.vectors(other)
+        cosines = ask("activations", "the boat near the bank", f"--other={other}", "--position=bank")["layers"]
+        for layer in range(5):
+            for j in range(TOKENS):
+                self.assertAlmostEqual(cosines[layer]["values"][0][j], cosine(a[layer][0], b[layer][j]), delta=1e-4)
+
+    def test_components_keep_the_distances(self) -> None:
+        vectors = self.vectors(PROMPT, "--layer=2")[0]
+        answer = ask("activations", PROMPT, "--form=pca", "--dimensions=4", "--layer=2")["layers"][0]
+        self.assertAlmostEqual(sum(answer["explained_variance"]), 1, delta=1e-4)
+        for i in range(TOKENS):
+            for j in range(i):
+                self.assertAlmostEqual(math.dist(answer["values"][i], answer["values"][j]) /
+                                       math.dist(vectors[i], vectors[j]), 1, delta=1e-3)
+
+    def test_a_vector_of_a_file_is_added_or_taken_out(self) -> None:
+        heed("activations", PROMPT, "--form=vectors", "--layer=2", "--position=keys", "--npy=keys.npy")
+        base = self.vectors(PROMPT, "--layer=2", "--position=keys")[0][0]
+        added = self.vectors(PROMPT, "--layer=2", "--position=keys", "--add=residual:2@keys=2*keys.npy")[0][0]
+        for x, y in zip(base, added):
+            self.assertAlmostEqual(3 * x, y, delta=1e-3)
+        without = self.vectors(PROMPT, "--layer=2", "--position=keys", "--project-out=residual:2@keys=keys.npy")[0][0]
+        self.assertLess(math.hypot(*without), 1e-3 * math.hypot(*base))
+
+
+class Changing(unittest.TestCase):
+    def test_patching_everything_gives_the_clean_run(self) -> None:
+        clean = "the keys to the cabinets"
+        swept = ask("sweep", "the key to the cabinets", "--grid=patch", f"--clean={clean}", "--token=were")
+        truth = ask("predict", clean, "--candidates=were")["predictions"][0]["candidates"][0]["probability"]
+        # The prompts differ in one word alone: its embedding, and behind the last layer the last word's state.
+        self.assertAlmostEqual(swept["values"][0][1], truth, delta=1e-6)
+        self.assertAlmostEqual(swept["values"][-1][-1], truth, delta=1e-6)
+        self.assertEqual(swept["deltas"][0][0], 0)
+        by_head = ask("sweep", "the key to the cabinets", "--grid=patch", f"--clean={clean}", "--token=were",
+                      "--site=mixed", "--by-head")
+        self.assertEqual([len(by_head["values"]), len(by_head["values"][0])], [4, 6])
+
+    def test_a_dial_at_1_changes_nothing(self) -> None:
+        swept = ask("sweep", PROMPT, "--grid=focus", "--betas=0,1", "--token=were")
+        self.assertEqual([row[0] != 0 for row in swept["deltas"]], [True, False])
+
+    def test_presets_are_rows_of_weights(self) -> None:
+        answer = ask("intervene", PROMPT, "--model=attention", "--preset=last-word@cabinet",
+                     "--weights=cabinet=0,0,0,0,1", "--preset=uniform@cabinet", "--weights=cabinet=.2,.2,.2,.2,.2")
+        last, uniform, one_hot, alike = answer["results"]
+        self.assertEqual(last["values"], one_hot["values"])
+        for one, other in zip(uniform["values"], alike["values"]):
+            self.assertAlmostEqual(one, other, delta=1e-6)
+
+    def test_edits_apply_alone_together_and_under(self) -> None:
+        alone = ask("intervene", PROMPT, "--ablate=2.1", "--scale=mlp:1=0", "--token=were")
+        self.assertEqual(len(alone["results"]), 2)
+        together = ask("intervene", PROMPT, "--ablate=2.1", "--scale=mlp:1=0", "--token=were", "--together")
+        under = ask("intervene", PROMPT, "--under=ablate=2.1", "--scale=mlp:1=0", "--token=were")
+        self.assertEqual(together["results"][0]["values"][0], under["results"][0]["values"][0])
+        self.assertEqual(under["base"]["values"][0], alone["results"][0]["values"][0])
+        edited = ask("predict", PROMPT, "--ablate=2.1", "--candidates=were")
+        probability = edited["predictions"][0]["candidates"][0]["probability"]
+        self.assertAlmostEqual(probability, alone["results"][0]["values"][0], delta=1e-6)
+
+    def test_metrics_are_those_of_the_prediction(self) -> None:
+        answer = ask("intervene", PROMPT, "--ablate=2.1", "--metric=rank", "--metric=difference", "--metric=kl",
+                     "--token=was", "--against=were")
+        rank, difference, kl = answer["base"]["values"]
+        was = ask("predict", PROMPT, "--candidates=was,were")["predictions"][0]["candidates"]
+        self.assertEqual(rank, was[0]["rank"])
+        self.assertAlmostEqual(difference, was[0]["log_probability"] - was[1]["log_probability"], delta=1e-4)
+        self.assertEqual(kl, 0)
+
+    def test_an_estimate_is_what_the_answer_holds(self) -> None:
+        estimate = ask("attention", PROMPT, "--layer=3", "--estimate")
+        self.assertTrue(estimate["allowed"])
+        self.assertEqual(estimate["sent_bytes"], 6 * TOKENS * TOKENS * 4)
+        self.assertIn("floating-point operations", heed("sweep", PROMPT, "--token=were", "--estimate").stdout)
+
+
+unittest.main()
