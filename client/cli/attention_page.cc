@@ -55,9 +55,10 @@ std::string PackWeights(const AttentionMaps& maps, WeightEncoding encoding) {
   return bytes;
 }
 
-std::string AttentionPage(const AttentionMaps& maps, const PageView& view) {
+std::string AttentionPage(const AttentionMaps& maps, const PageView& view,
+                          const std::vector<std::string>& edits) {
   const AttentionHeader& header = maps.header;
-  Page page({.model = header.model});
+  Page page({.model = header.model, .edits = edits});
   JsonWriter& json = page.json();
   const std::vector<std::string> tokens = VisibleTokens(header.prompt.tokens);
   json.Key("tokens");

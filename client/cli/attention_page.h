@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "client/types.h"
 
@@ -24,7 +25,9 @@ std::string PackWeights(const AttentionMaps& maps, WeightEncoding encoding);
 
 // The whole page for dense `maps`: with the exact weights where they are few enough to travel, and
 // rounded ones otherwise. Everything from the server is escaped.
-std::string AttentionPage(const AttentionMaps& maps, const PageView& view);
+// `edits` are those of the run, as the command names them.
+std::string AttentionPage(const AttentionMaps& maps, const PageView& view,
+                          const std::vector<std::string>& edits = {});
 
 }  // namespace heed::cli
 

@@ -1,9 +1,8 @@
 // The page of `heed explore`: a row of attention to drag at, and what the model says to that.
 //
-// client/cli/explore.html is the page itself, one file that loads nothing, with {{TITLE}} and
-// {{DATA}} as the other pages have them. The data is one JSON object:
+// client/cli/pages/explore.js draws it, which is also the page of `heed explain`. The data is one
+// JSON object, with what page.h writes for all pages and
 //
-//   version    of heed
 //   live       true: served by `heed explore`, and POST /explore answers; false: a file on a disk
 //   server     the address of the server behind it, to be shown
 //   request    the heed.v1.ExploreRequest that opens the session: open, watch and hover
@@ -11,7 +10,6 @@
 //              to show before, and without, an answer of one's own
 //   recorded   for a file: the dial of the hovered head, as [{"request": .., "response": ..}], in
 //              the order of beta; each response as if it came right after `response`
-//   dark_stops, light_stops   the colours of weights
 //
 // Messages are protobuf's own JSON (https://protobuf.dev/programming-guides/json): camelCase names,
 // int64 as strings, bytes in base64, numbers of 0 written out, messages that are not set left out.
@@ -35,13 +33,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/string_view.h"
+#include "google/protobuf/message.h"
 #include "heed/v1/experiment.pb.h"
 
 namespace heed::cli {
-
-// client/cli/explore.html, embedded by the build.
-extern const absl::string_view kExplorePage;
 
 struct ExplorePageData {
   bool live = false;
@@ -49,6 +44,7 @@ struct ExplorePageData {
   v1::ExploreRequest request;
   v1::ExploreResponse response;
   std::vector<std::pair<v1::ExploreRequest, v1::ExploreResponse>> recorded;
+  std::vector<std::string> edits;  // of `open`, as the command line names them
 };
 
 std::string ExplorePage(const ExplorePageData& data);

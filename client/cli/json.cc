@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 
 namespace heed::cli {
 namespace {
@@ -133,6 +134,12 @@ JsonWriter& JsonWriter::Bool(bool value) {
 JsonWriter& JsonWriter::Null() {
   BeforeValue();
   out_ << "null";
+  return *this;
+}
+
+JsonWriter& JsonWriter::Raw(absl::string_view json) {
+  BeforeValue();
+  out_ << absl::StrReplaceAll(json, {{"<", "\\u003c"}});
   return *this;
 }
 

@@ -36,6 +36,8 @@ class JsonWriter {
   JsonWriter& Int(int64_t value);
   JsonWriter& Bool(bool value);
   JsonWriter& Null();
+  // A value that is JSON already. `<`, which only texts hold, is escaped as in JsonString.
+  JsonWriter& Raw(absl::string_view json);
 
   // A line feed after a whole value.
   void EndLine();

@@ -24,7 +24,12 @@ extern const absl::string_view kPageStyle;
 extern const absl::string_view kPageScript;
 // The pages' own scripts. Each one begins with what it shows.
 extern const absl::string_view kAttentionScript;
+extern const absl::string_view kAttributeScript;
+extern const absl::string_view kCompareScript;
+extern const absl::string_view kExploreScript;
+extern const absl::string_view kGridScript;
 extern const absl::string_view kLadderScript;
+extern const absl::string_view kLensScript;
 
 // A whole page. `data` is JSON as JsonWriter writes it, which cannot end the element it stands in.
 std::string MakePage(absl::string_view script, absl::string_view title, absl::string_view data);

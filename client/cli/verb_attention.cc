@@ -3,28 +3,28 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/attention_export.h"
 #include "client/cli/attention_forms.h"
 #include "client/cli/attention_output.h"
-#include "client/cli/attention_page.h"
 #include "client/cli/edits.h"
 #include "client/cli/estimate.h"
-#include "client/cli/npy.h"
-#include "client/cli/output_file.h"
-#include "client/cli/page.h"
+#include "client/cli/inspect_pages.h"
 #include "client/cli/verbs.h"
 
 namespace heed::cli {
 namespace {
 
-// What was asked for, as the wire has it.
-absl::StatusOr<v1::GetAttentionRequest> ReadRequest(const Arguments& arguments, Session& session) {
+// What was asked for, as the wire has it, and its edits as the command names them.
+absl::StatusOr<v1::GetAttentionRequest> ReadRequest(const Arguments& arguments, Session& session,
+                                                    std::vector<std::string>* edits) {
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
   v1::GetAttentionRequest request;
   if (absl::Status s = FillRun(arguments, *source, &request); !s.ok()) return s;
   v1::AttentionSelection& selection = *request.mutable_selection();
   if (absl::Status s = ReadAttentionForm(arguments, *source, &selection); !s.ok()) return s;
-  for (const char* name : {"html", "npy"}) {
+  *edits = EditNames(arguments, *source);
+  for (const char* name : {"html", "npy", "output"}) {
     if (!arguments.Has(name)) continue;
     if (selection.has_top_k()) {
       return UsageError(absl::StrCat("--top-k leaves weights out, and --", name,
@@ -40,25 +40,10 @@ absl::StatusOr<v1::GetAttentionRequest> ReadRequest(const Arguments& arguments, 
   return request;
 }
 
-absl::Status WriteFiles(const AttentionMaps& maps, const Arguments& arguments, Session& session) {
-  const AttentionHeader& header = maps.header;
-  if (arguments.Has("npy")) {
-    const std::vector<int64_t> shape = {
-        static_cast<int64_t>(header.layers.size()), static_cast<int64_t>(header.heads.size()),
-        static_cast<int64_t>(header.queries.size()), header.key_count};
-    const std::string what = absl::StrCat("float32 [", shape[0], " layers, ", shape[1], " heads, ",
-                                          shape[2], " queries, ", shape[3], " keys]");
-    absl::Status status =
-        WriteOutputFile(session, arguments.String("npy"), what,
-                        [&](std::ostream& file) { return WriteNpy(file, shape, maps.weights); });
-    if (!status.ok()) return status;
-  }
-  if (!arguments.Has("html")) return absl::OkStatus();
-  return WritePage(arguments, session, AttentionPage(maps, FirstView(maps)));
-}
-
 absl::Status RunAttention(const Arguments& arguments, Session& session) {
-  const auto request = ReadRequest(arguments, session);
+  if (absl::Status s = CheckAttentionFileOptions(arguments); !s.ok()) return s;
+  std::vector<std::string> edits;
+  const auto request = ReadRequest(arguments, session, &edits);
   if (!request.ok()) return request.status();
   if (arguments.Has("estimate")) return PrintEstimate(*request, session);
   if (!IsPlain(request->selection())) {
@@ -69,12 +54,13 @@ absl::Status RunAttention(const Arguments& arguments, Session& session) {
   }
   const auto maps = FetchAttentionMaps(*request, session);
   if (!maps.ok()) return maps.status();
-  if (absl::Status status = WriteFiles(*maps, arguments, session); !status.ok()) return status;
+  const auto wrote = WriteAttentionFiles(*maps, edits, arguments, session);
+  if (!wrote.ok()) return wrote.status();
   if (session.json()) {
     WriteAttentionJson(*maps, session);
   } else if (maps->top_k > 0) {
     PrintTopKeys(*maps, session);
-  } else if (!arguments.Has("html") && !arguments.Has("npy")) {
+  } else if (!*wrote) {
     PrintAttention(*maps, session);
   }
   return absl::OkStatus();
@@ -86,12 +72,9 @@ std::vector<OptionSpec> AttentionOptions() {
        /*repeatable=*/true},
       {"head", "H", "Heads, in the same way; default all.", /*repeatable=*/true},
       {"query", "WORD", "The rows, by word or position; -1 is the last; default all.",
-       /*repeatable=*/true},
-      HtmlOption(),
-      {"npy", "FILE", "Write the weights as float32 [layers, heads, queries, keys]."},
-  };
-  return JoinOptions(
-      {options, AttentionFormOptions(), EditOptions(), EditScopeOptions(), RunOptions()});
+       /*repeatable=*/true}};
+  return JoinOptions({options, AttentionFileOptions(), AttentionFormOptions(), EditOptions(),
+                      EditScopeOptions(), RunOptions()});
 }
 
 }  // namespace

@@ -9,9 +9,12 @@
 #include "absl/strings/str_format.h"
 #include "client/cli/edits.h"
 #include "client/cli/estimate.h"
+#include "client/cli/explain_page.h"
+#include "client/cli/export.h"
 #include "client/cli/format.h"
 #include "client/cli/head_grid.h"
 #include "client/cli/inspect_calls.h"
+#include "client/cli/inspect_pages.h"
 #include "client/cli/prompt.h"
 #include "client/cli/table.h"
 #include "client/cli/verbs.h"
@@ -66,13 +69,16 @@ void PrintSources(const v1::AttributeLogitsResponse& answer, Session& session) {
 
 absl::Status RunAttribute(const Arguments& arguments, Session& session) {
   using Request = v1::AttributeLogitsRequest;
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   const auto unit = ReadUnit(arguments);
   if (!unit.ok()) return unit.status();
   v1::AttributeLogitsRequest request;
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
   if (absl::Status s = FillRun(arguments, *source, &request); !s.ok()) return s;
-  request.set_unit(*unit);
+  // A page shows all of it.
+  const bool in_full = arguments.Has("html") && !arguments.Has("by");
+  request.set_unit(in_full ? v1::ATTRIBUTION_UNIT_HEAD_AND_SOURCE : *unit);
   google::protobuf::RepeatedField<int64_t> position;
   if (absl::Status s = source->ReadPositions(arguments, "position", &position); !s.ok()) return s;
   if (position.size() > 1) return UsageError("--position names several places; give one.");
@@ -87,6 +93,13 @@ absl::Status RunAttribute(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::AttributeLogits, request, session);
   if (!answer.ok()) return answer.status();
+  std::vector<std::string> names;
+  for (const v1::LogitPart& part : answer->parts()) names.push_back(PartName(part));
+  const std::vector<std::string> edits = EditNames(arguments, *source);
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return AttributePage(*answer, names, edits); },
+      [&] { return AttributeExport(*answer, names, edits); });
+  if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   const auto tokens = VisibleWireTokens(answer->prompt());
   session.out() << "The logit of "
@@ -125,6 +138,7 @@ std::string Score(float value) {
 }
 
 absl::Status RunExplain(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   v1::ExplainRowRequest request;
   const auto layer = arguments.Int("layer", INT32_MIN, INT32_MAX);
   if (!layer.ok()) return layer.status();
@@ -143,8 +157,15 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
     return s;
   }
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
+  std::vector<v1::ExplorePrediction> predictions;
+  if (arguments.Has("html")) predictions = PredictionsOf(&request, session);
   const auto row = Ask(&Inspector::ExplainRow, request, session);
   if (!row.ok()) return row.status();
+  const std::vector<std::string> edits = EditNames(arguments, *source);
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return ExplainPage(*row, predictions, edits); },
+      [&] { return ExplainExport(*row, edits); });
+  if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*row, session)) return absl::OkStatus();
   const auto tokens = VisibleWireTokens(row->prompt());
   session.out() << "Layer " << row->layer() << " head " << row->head() << ": what "
@@ -198,7 +219,7 @@ Verb AttributeVerb() {
       {"against", "TEXT", "The difference to this word's logit."},
       {"by", "UNIT", "component (the default), head, or source: heads by the word they read."},
       {"position", "WORD", "Where it is predicted, by word or position; default -1, the last."}};
-  for (const auto& more : {EditOptions(), EditScopeOptions(), RunOptions()}) {
+  for (const auto& more : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
     options.insert(options.end(), more.begin(), more.end());
   }
   return {
@@ -221,7 +242,7 @@ Verb ExplainVerb() {
       {"head", "H", "The head; default 0."},
       {"query", "WORD", "The row, by word or position; default -1, the last."},
       {"token", "TEXT", "Follow the row to this word's logit.", true}};
-  for (const auto& more : {EditOptions(), EditScopeOptions(), RunOptions()}) {
+  for (const auto& more : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
     options.insert(options.end(), more.begin(), more.end());
   }
   return {

@@ -7,9 +7,11 @@
 #include "absl/strings/str_format.h"
 #include "client/cli/edits.h"
 #include "client/cli/estimate.h"
+#include "client/cli/export.h"
 #include "client/cli/format.h"
 #include "client/cli/head_grid.h"
 #include "client/cli/inspect_calls.h"
+#include "client/cli/inspect_pages.h"
 #include "client/cli/prompt.h"
 #include "client/cli/table.h"
 #include "client/cli/verbs.h"
@@ -103,6 +105,7 @@ absl::Status CheckSides(const Arguments& arguments) {
 
 absl::Status RunCompare(const Arguments& arguments, Session& session) {
   if (absl::Status s = CheckSides(arguments); !s.ok()) return s;
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   const std::vector<std::string>& texts = arguments.positionals();
   v1::CompareRequest request;
   auto a =
@@ -134,6 +137,11 @@ absl::Status RunCompare(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::Compare, request, session);
   if (!answer.ok()) return answer.status();
+  const std::vector<std::string> names = EditNames(arguments, *b, "layer", "head");
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return ComparePage(*answer, names); },
+      [&] { return CompareExport(*answer, names); });
+  if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   PrintCompare(*answer, session);
   return absl::OkStatus();
@@ -158,6 +166,7 @@ Verb CompareVerb() {
             {"other-trace", "ID", "A trace as the second side."},
             {"top", "K", "Words whose probability changed most, at the end; default 5."},
             {"estimate", "", "Say what the call would take, without making it."}},
+           FileOptions(),
            EditOptions(),
            SelectionOptions(),
            ReadingOptions()}),

@@ -5,9 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/edits.h"
 #include "client/cli/estimate.h"
+#include "client/cli/export.h"
 #include "client/cli/format.h"
+#include "client/cli/grid_page.h"
 #include "client/cli/head_grid.h"
 #include "client/cli/inspect_calls.h"
+#include "client/cli/inspect_pages.h"
 #include "client/cli/prompt.h"
 #include "client/cli/token_text.h"
 #include "client/cli/verbs.h"
@@ -69,9 +72,68 @@ absl::Status FillRequest(const Arguments& arguments, RunSource& source, Request*
   return ReadIndices(arguments, "head", request->mutable_heads());
 }
 
+// A row for each head, a column for each word of the prompt.
+void PrintRows(const v1::GetHeadStatsResponse& stats, const HeadStat& stat, Session& session) {
+  const auto tokens = VisibleWireTokens(stats.prompt());
+  Grid grid{.row_name = "", .values = TensorFloats((stats.*stat.tensor)())};
+  for (int layer : stats.layers()) {
+    for (int head : stats.heads())
+      grid.rows.push_back(absl::StrCat("layer ", layer, " head ", head));
+  }
+  for (int64_t query : stats.queries()) {
+    grid.columns.push_back(absl::StrCat(query, " ", tokens[static_cast<size_t>(query)]));
+  }
+  session.out() << Styled(session.terminal(), Emphasis::kBold, stat.name) << ": " << stat.meaning
+                << ", row by row.\n"
+                << RenderGrid(grid, session.terminal());
+  PrintProvenance(stats.provenance(), stats.prompt(), stats.timings(), session);
+}
+
+// What a page and a file of numbers of `response` have in common, but for the numbers.
+template <typename Response>
+GridPageData HeadPageData(const Response& response, const Arguments& arguments, RunSource& source) {
+  GridPageData data{.source = SourceOf(response.provenance(), EditNames(arguments, source)),
+                    .tokens = VisibleWireTokens(response.prompt()),
+                    .row_name = "layer",
+                    .column_name = "head",
+                    .rows = Numbered(response.layers()),
+                    .columns = Numbered(response.heads())};
+  return data;
+}
+
+// All statistics, the one asked for first.
+GridPageData StatsPageData(const v1::GetHeadStatsResponse& stats, const HeadStat& shown,
+                           bool per_row, const Arguments& arguments, RunSource& source) {
+  GridPageData data = HeadPageData(stats, arguments, source);
+  data.verb = "stats";
+  data.heading = "Every head at a glance";
+  if (per_row) {
+    data.row_name = "head";
+    data.column_name = "query";
+    data.columns_are_tokens = true;
+    data.rows.clear();
+    data.columns.clear();
+    for (int layer : stats.layers()) {
+      for (int head : stats.heads()) data.rows.push_back(absl::StrCat(layer, ".", head));
+    }
+    for (int64_t query : stats.queries()) {
+      data.columns.push_back(absl::StrCat(data.tokens[static_cast<size_t>(query)], " ", query));
+    }
+  }
+  const std::string rows =
+      per_row ? "of each row" : absl::StrCat("the mean over ", Plural(stats.queries_size(), "row"));
+  for (const HeadStat& stat : HeadStatNames()) {
+    if (stat.name == absl::string_view(shown.name)) data.first = data.grids.size();
+    data.grids.push_back({stat.name, absl::StrCat(stat.meaning, "; ", rows, "."),
+                          TensorFloats((stats.*stat.tensor)())});
+  }
+  return data;
+}
+
 absl::Status RunStats(const Arguments& arguments, Session& session) {
   const auto stat = ReadStat(arguments);
   if (!stat.ok()) return stat.status();
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
   v1::GetHeadStatsRequest request;
@@ -84,7 +146,17 @@ absl::Status RunStats(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto stats = Ask(&Inspector::GetHeadStats, request, session);
   if (!stats.ok()) return stats.status();
+  const auto data = [&] {
+    return StatsPageData(*stats, **stat, request.per_row(), arguments, *source);
+  };
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return GridPage(data()); }, [&] { return GridExport(data()); });
+  if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*stats, session)) return absl::OkStatus();
+  if (request.per_row()) {
+    PrintRows(*stats, **stat, session);
+    return absl::OkStatus();
+  }
   session.out() << Styled(session.terminal(), Emphasis::kBold, (*stat)->name) << ": "
                 << (*stat)->meaning << "; the mean over " << Plural(stats->queries_size(), "row")
                 << ". Columns are heads.\n"
@@ -110,11 +182,25 @@ absl::StatusOr<v1::DetectionScore> ReadScore(const Arguments& arguments) {
   return UsageError(absl::StrCat("--score=", name, " is not one of mul, abs, headvis."));
 }
 
+GridPageData DetectPageData(const v1::DetectHeadsResponse& found, const Arguments& arguments,
+                            RunSource& source) {
+  const std::string pattern = arguments.String("pattern", "induction");
+  GridPageData data = HeadPageData(found, arguments, source);
+  data.verb = "detect";
+  data.heading = absl::StrCat("Heads that fit the pattern ", pattern);
+  data.grids = {{absl::StrCat(pattern, " score"),
+                 absl::StrCat("How much of each head's attention lies where the pattern says, as ",
+                              found.provenance().definition(), " defines it."),
+                 TensorFloats(found.scores())}};
+  return data;
+}
+
 absl::Status RunDetect(const Arguments& arguments, Session& session) {
   const auto pattern = ReadPattern(arguments);
   if (!pattern.ok()) return pattern.status();
   const auto score = ReadScore(arguments);
   if (!score.ok()) return score.status();
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
   v1::DetectHeadsRequest request;
@@ -126,6 +212,10 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto found = Ask(&Inspector::DetectHeads, request, session);
   if (!found.ok()) return found.status();
+  const auto data = [&] { return DetectPageData(*found, arguments, *source); };
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return GridPage(data()); }, [&] { return GridExport(data()); });
+  if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*found, session)) return absl::OkStatus();
   session.out() << "How well each head fits the pattern "
                 << Styled(session.terminal(), Emphasis::kBold,
@@ -144,7 +234,7 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
 
 std::vector<OptionSpec> With(std::vector<OptionSpec> options, const std::vector<OptionSpec>& more) {
   options.insert(options.end(), more.begin(), more.end());
-  for (const auto& rest : {EditOptions(), EditScopeOptions(), RunOptions()}) {
+  for (const auto& rest : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
     options.insert(options.end(), rest.begin(), rest.end());
   }
   return options;

@@ -7,8 +7,10 @@
 #include "absl/strings/str_format.h"
 #include "client/cli/edits.h"
 #include "client/cli/estimate.h"
+#include "client/cli/export.h"
 #include "client/cli/format.h"
 #include "client/cli/inspect_calls.h"
+#include "client/cli/inspect_pages.h"
 #include "client/cli/prompt.h"
 #include "client/cli/table.h"
 #include "client/cli/verbs.h"
@@ -17,6 +19,8 @@ namespace heed::cli {
 namespace {
 
 constexpr int kCellColumns = 11;
+constexpr int kWords = 3;      // of each layer
+constexpr int kPageWords = 8;  // the same on a page
 constexpr size_t kMostPositions = 12;
 
 std::string LayerName(int layer, int last) {
@@ -96,6 +100,7 @@ void PrintMap(const v1::LogitLensResponse& lens, int last, Session& session) {
 }
 
 absl::Status RunLens(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   v1::LogitLensRequest request;
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
@@ -107,11 +112,12 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
   }
   const auto top_k = arguments.Int("top-k", 1, 100);
   if (!top_k.ok()) return top_k.status();
-  request.set_top_k(static_cast<int32_t>(top_k->value_or(3)));
+  const bool html = arguments.Has("html");
+  request.set_top_k(static_cast<int32_t>(top_k->value_or(html ? kPageWords : kWords)));
   if (absl::Status s = source->ReadChoices(arguments, "token", request.mutable_tokens()); !s.ok()) {
     return s;
   }
-  if (arguments.Has("all")) {
+  if (arguments.Has("all") || (html && !arguments.Has("position"))) {
     // Only the server knows how many positions there are.
     const auto last = Ask(&Inspector::LogitLens, request, session);
     if (!last.ok()) return last.status();
@@ -121,11 +127,19 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto lens = Ask(&Inspector::LogitLens, request, session);
   if (!lens.ok()) return lens.status();
-  if (PrintedAsJson(*lens, session)) return absl::OkStatus();
   const auto client = session.client();
   if (!client.ok()) return client.status();
   const auto model = (*client)->GetModel(lens->provenance().model().name(), session.call_options());
   if (!model.ok()) return model.status();
+  const auto page = [&] {
+    std::vector<std::string> names;
+    for (int layer : lens->layers()) names.push_back(LayerName(layer, model->layer_count));
+    return LensPage(*lens, names, EditNames(arguments, *source));
+  };
+  const auto wrote = WroteFiles(arguments, session, page,
+                                [&] { return LensExport(*lens, EditNames(arguments, *source)); });
+  if (!wrote.ok() || *wrote) return wrote.status();
+  if (PrintedAsJson(*lens, session)) return absl::OkStatus();
   if (lens->positions_size() == 1) {
     PrintPosition(*lens, 0, model->layer_count, session);
   } else {
@@ -138,11 +152,11 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
 std::vector<OptionSpec> LensOptions() {
   std::vector<OptionSpec> options = {
       {"position", "WORD", "Words or positions; -1, the last, is the default.", true},
-      {"all", "", "Every position, as a map of the most probable words."},
+      {"all", "", "Every position, as a map of the most probable words; a page has them anyway."},
       {"layer", "L", "Layers; 0 is the embeddings. Default all.", true},
-      {"top-k", "K", "Words of each layer. Default 3."},
+      {"top-k", "K", "Words of each layer. Default 3, on a page 8."},
       {"token", "TEXT", "Follow this word through the layers.", true}};
-  for (const auto& more : {EditOptions(), EditScopeOptions(), RunOptions()}) {
+  for (const auto& more : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
     options.insert(options.end(), more.begin(), more.end());
   }
   return options;

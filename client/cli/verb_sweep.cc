@@ -7,10 +7,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/edits.h"
 #include "client/cli/estimate.h"
+#include "client/cli/export.h"
 #include "client/cli/format.h"
+#include "client/cli/grid_page.h"
 #include "client/cli/head_grid.h"
 #include "client/cli/inspect_calls.h"
 #include "client/cli/metrics.h"
@@ -255,7 +258,44 @@ absl::StatusOr<std::string> OpenClean(const Arguments& arguments, v1::Site site,
   return trace->trace().trace_id();
 }
 
+// What moved: against the base, and as it is.
+GridPageData SweepPageData(const Swept& swept, const std::string& metric,
+                           const Arguments& arguments) {
+  const v1::SweepHeader& header = swept.header;
+  const std::string grid = arguments.String("grid", "heads");
+  GridPageData data{.source = SourceOf(header.provenance(), arguments.Strings("under")),
+                    .verb = "sweep",
+                    .heading = absl::StrCat("What moves the ", metric),
+                    .tokens = VisibleWireTokens(header.prompt()),
+                    .row_name = header.row_name(),
+                    .column_name = header.column_name(),
+                    .base = header.base(),
+                    .base_text = absl::StrCat(metric, ", base ", FormatProbability(header.base())),
+                    .note = absl::StrJoin(swept.problems, " ")};
+  for (double row : header.rows()) data.rows.push_back(absl::StrFormat("%g", row));
+  data.columns_are_tokens = header.column_name() == "key" || header.column_name() == "position";
+  for (double column : header.columns()) {
+    std::string name = absl::StrFormat("%g", column);
+    if (data.columns_are_tokens) {
+      name = absl::StrCat(data.tokens[static_cast<size_t>(column)], " ", name);
+    }
+    data.columns.push_back(std::move(name));
+  }
+  const std::string edit = grid == "heads"   ? "each head taken out"
+                           : grid == "edges" ? "each edge cut"
+                           : grid == "patch" ? "what the clean run held put in, place by place"
+                                             : "the scores of the chosen heads times beta";
+  PageGrid delta{"change",
+                 absl::StrCat("How far the ", metric, " is from the base with ", edit, "."),
+                 swept.deltas, true};
+  PageGrid value{"value", absl::StrCat("The ", metric, " itself, with ", edit, "."), swept.values};
+  data.grids = {std::move(delta), std::move(value)};
+  data.first = header.column_name().empty() ? 1 : 0;
+  return data;
+}
+
 absl::Status RunSweep(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
   v1::SweepRequest request;
@@ -277,13 +317,16 @@ absl::Status RunSweep(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto swept = FetchSweep(request, session);
   if (!swept.ok()) return swept.status();
+  const std::string name = absl::StrCat(request.metric().has_probability() ? "probability of " : "",
+                                        metric->names.front());
+  const auto data = [&] { return SweepPageData(*swept, name, arguments); };
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return GridPage(data()); }, [&] { return GridExport(data()); });
+  if (!wrote.ok() || *wrote) return wrote.status();
   if (session.json()) {
     WriteSweepJson(*swept, session);
   } else {
-    const std::string& name = metric->names.front();
-    PrintSweep(*swept,
-               request.metric().has_probability() ? absl::StrCat("probability of ", name) : name,
-               session);
+    PrintSweep(*swept, name, session);
   }
   return absl::OkStatus();
 }
@@ -321,6 +364,7 @@ Verb SweepVerb() {
             {"betas", "B,B,...", "focus: the factors; default from 0 to 16."},
             {"under", "EDIT=VALUE", "An edit of the base and every cell, as --under=ablate=2.3.",
              true}},
+           FileOptions(),
            MetricOptions(),
            SelectionOptions(),
            RunOptions()}),

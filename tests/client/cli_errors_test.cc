@@ -70,7 +70,14 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUsage{{"generate", "x", "--layer=2"}, "need --attention"},
         WrongUsage{{"attention", "x", "--layer=a"}, "--layer: \"a\" is not a whole number"},
         WrongUsage{{"attention", "x", "--top-k=1", "--npy=f"}, "--top-k leaves weights out"},
-        WrongUsage{{"attention", "x", "--top-k=1", "--html=f"}, "--top-k leaves weights out"}));
+        WrongUsage{{"attention", "x", "--top-k=1", "--html=f"}, "--top-k leaves weights out"},
+        WrongUsage{{"attention", "x", "--top-k=1", "--output=f.csv"}, "--top-k leaves weights out"},
+        WrongUsage{{"attention", "x", "--output=f.json"}, "one of npy, safetensors, csv, bertviz"},
+        WrongUsage{{"attention", "x", "--query=0", "--output=f", "--format=circuitsvis"},
+                   "every token as a row"},
+        WrongUsage{{"stats", "x", "--output=f.txt"}, "does not end like a format"},
+        WrongUsage{{"lens", "x", "--output=f", "--format=bertviz"}, "not one of npy"},
+        WrongUsage{{"sweep", "x", "--format=csv"}, "give a file"}));
 
 class CliErrorsTest : public CliFixture {};
 

@@ -1,4 +1,5 @@
 // The files that commands write.
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -86,6 +87,23 @@ TEST_F(CliFilesTest, AttentionHtmlIsOnePage) {
   const std::string page = Read(path);
   EXPECT_THAT(page, HasSubstr(R"("tokens":["the","·keys","·to","·the","·cabinet"])"));
   EXPECT_THAT(page, HasSubstr(R"("first":{"layer":1,"head":0,)"));
+}
+
+TEST_F(CliFilesTest, AttentionIsWrittenInTheFormatOfTheName) {
+  const std::string path = folder_ + "/a.csv";
+  EXPECT_EQ(Run({"attention", kText, "--output", path, "--layer=1", "--head=1"}), "");
+  EXPECT_THAT(result_.err, HasSubstr("(CSV [1 layer, 1 head, 5 queries, 5 keys])"));
+  const std::string text = Read(path);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 26);
+  EXPECT_THAT(text, HasSubstr("\n1,1,4, cabinet,0,the,"));
+}
+
+TEST_F(CliFilesTest, ViewersGetTheirJson) {
+  const std::string path = folder_ + "/a.json";
+  Run({"attention", kText, "--output", path, "--format=bertviz"});
+  EXPECT_EQ(testing::At(ParseJson(Read(path)), "attention.0.right_text.1").string_value(), " keys");
+  Run({"attention", kText, "--output", path, "--format=circuitsvis"});
+  EXPECT_EQ(testing::At(ParseJson(Read(path)), "attentionHeadNames.3").string_value(), "L1H1");
 }
 
 TEST_F(CliFilesTest, APlaceThatCannotBeWrittenIsNamed) {

@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "client/cli/attention_page.h"
+#include "client/cli/explore_page.h"
+#include "client/cli/grid_page.h"
+#include "client/cli/inspect_pages.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/client/fake_weights.h"
@@ -95,6 +98,136 @@ TEST(PageTest, ManyWeightsAreRounded) {
   maps.header.prompt.tokens.resize(length, maps.header.prompt.tokens[0]);
   maps.weights.assign(2 * length * length, 0.5F);
   EXPECT_THAT(AttentionPage(maps, {}), HasSubstr(R"("weights_u16_base64":")"));
+}
+
+constexpr char kHostile[] = "</script><script>alert(1)</script><!--";
+
+// Reads a page's data, which no text may have broken out of.
+google::protobuf::Value CheckedData(const std::string& page) {
+  EXPECT_THAT(page, Not(HasSubstr("<script>alert")));
+  EXPECT_THAT(page, Not(HasSubstr("<!--")));
+  bool ok = false;
+  const auto data = testing::ParseJson(DataOf(page), &ok);
+  EXPECT_TRUE(ok) << DataOf(page);
+  return data;
+}
+
+void AddToken(v1::PromptInfo* prompt, const std::string& text) {
+  v1::Token& token = *prompt->add_tokens();
+  token.set_text(text);
+  token.set_bytes(text);
+}
+
+v1::Candidate MakeCandidate(const std::string& text, double probability) {
+  v1::Candidate candidate;
+  candidate.mutable_token()->set_text(text);
+  candidate.mutable_token()->set_bytes(text);
+  candidate.set_probability(probability);
+  candidate.set_rank(1);
+  return candidate;
+}
+
+v1::Tensor MakeTensor(const std::vector<float>& values, const std::vector<int64_t>& shape) {
+  v1::Tensor tensor;
+  tensor.mutable_shape()->Add(shape.begin(), shape.end());
+  tensor.set_data(values.data(), values.size() * sizeof(float));
+  return tensor;
+}
+
+TEST(GridPageTest, HasEveryNumberWithItsDefinition) {
+  const auto data = CheckedData(GridPage({.verb = "stats",
+                                          .tokens = {kHostile},
+                                          .row_name = "layer",
+                                          .column_name = "head",
+                                          .rows = {"0", "1"},
+                                          .columns = {"0", "1"},
+                                          .grids = {{"entropy", "in nats", {1, 2, 3, NAN}}}}));
+  EXPECT_EQ(testing::At(data, "tokens.0").string_value(), kHostile);
+  EXPECT_EQ(testing::At(data, "grids.0.meaning").string_value(), "in nats");
+  EXPECT_EQ(testing::At(data, "grids.0.values.1.0").number_value(), 3);
+  EXPECT_EQ(testing::At(data, "grids.0.values.1").list_value().values(1).kind_case(),
+            google::protobuf::Value::kNullValue);
+}
+
+TEST(LensPageTest, HasACellForEachLayerAndPosition) {
+  v1::LogitLensResponse lens;
+  AddToken(lens.mutable_prompt(), kHostile);
+  AddToken(lens.mutable_prompt(), " b");
+  for (int layer : {0, 1}) {
+    lens.add_layers(layer);
+    for (int position : {0, 1}) {
+      v1::LensCell& cell = *lens.add_cells();
+      cell.set_layer(layer);
+      cell.set_position(position);
+      cell.set_entropy(layer);
+      *cell.add_candidates() = MakeCandidate(kHostile, 0.5);
+      *cell.add_followed() = MakeCandidate("x", 0.25 * layer + 0.125 * position);
+    }
+  }
+  lens.add_positions(0);
+  lens.add_positions(1);
+  const auto data = CheckedData(LensPage(lens, {"embed", "model"}, {"ablate 2.1"}));
+  EXPECT_EQ(testing::At(data, "layers.1").string_value(), "model");
+  EXPECT_EQ(testing::At(data, "cells.1.1.followed.0.p").number_value(), 0.375);
+  EXPECT_EQ(testing::At(data, "followed.0").string_value(), "x");
+  EXPECT_EQ(testing::At(data, "source.edits.0").string_value(), "ablate 2.1");
+}
+
+TEST(AttributePageTest, PartsAndTheirSourcesSumToTheLogit) {
+  v1::AttributeLogitsResponse answer;
+  AddToken(answer.mutable_prompt(), kHostile);
+  AddToken(answer.mutable_prompt(), " b");
+  answer.mutable_token()->set_bytes(kHostile);
+  answer.set_logit(3);
+  v1::LogitPart& embedding = *answer.add_parts();
+  embedding.set_kind(v1::COMPONENT_KIND_EMBEDDING);
+  embedding.set_value(1);
+  v1::LogitPart& head = *answer.add_parts();
+  head.set_kind(v1::COMPONENT_KIND_HEAD);
+  head.set_layer(0);
+  head.set_head(1);
+  head.set_value(2);
+  *head.mutable_by_source() = MakeTensor({0.5F, 1.5F}, {2});
+  const std::vector<std::string> names = {"embeddings", "layer 0 head 1"};
+  const auto data = CheckedData(AttributePage(answer, names, {}));
+  EXPECT_EQ(testing::At(data, "parts.0.kind").string_value(), "embedding");
+  EXPECT_EQ(testing::At(data, "parts.1.head").number_value(), 1);
+  EXPECT_EQ(testing::At(data, "parts.1.by_source.1").number_value(), 1.5);
+  const Export file = AttributeExport(answer, names, {});
+  EXPECT_THAT(file.tensors[0].values, ElementsAre(0.5F, 1.5F));
+  EXPECT_THAT(file.others[0].values, ElementsAre(1, 2));
+}
+
+TEST(ComparePageTest, HasPairsChangesAndHeads) {
+  v1::CompareResponse answer;
+  for (v1::PromptInfo* prompt : {answer.mutable_prompt_a(), answer.mutable_prompt_b()}) {
+    AddToken(prompt, kHostile);
+  }
+  v1::AlignedPair& pair = *answer.add_pairs();
+  pair.set_kl(0.5);
+  *pair.mutable_top_a() = MakeCandidate(kHostile, 0.25);
+  v1::ProbabilityChange& change = *pair.add_changes();
+  change.mutable_token()->set_bytes("w");
+  change.set_probability_b(0.75);
+  *answer.mutable_head_divergence() = MakeTensor({.1F, .2F}, {1, 2});
+  const auto data = CheckedData(ComparePage(answer, {}));
+  EXPECT_EQ(testing::At(data, "tokens.1.0").string_value(), kHostile);
+  EXPECT_EQ(testing::At(data, "pairs.0.kl").number_value(), 0.5);
+  EXPECT_EQ(testing::At(data, "pairs.0.changes.0.b").number_value(), 0.75);
+  EXPECT_EQ(testing::At(data, "head_divergence.0").list_value().values_size(), 2);
+}
+
+TEST(ExplorePageTest, MessagesAreProtobufsJson) {
+  ExplorePageData explore{.server = "127.0.0.1:1"};
+  AddToken(explore.response.mutable_opened()->mutable_prompt(), kHostile);
+  v1::ExplainRowResponse& row = *explore.response.mutable_hovered()->mutable_row();
+  row.set_key_count(1);
+  *row.mutable_weights() = MakeTensor({1}, {1});
+  const auto data = CheckedData(ExplorePage(explore));
+  EXPECT_EQ(testing::At(data, "response.opened.prompt.tokens.0.text").string_value(), kHostile);
+  EXPECT_EQ(testing::At(data, "response.hovered.row.keyCount").string_value(), "1");
+  EXPECT_EQ(testing::At(data, "response.hovered.row.weights.data").string_value(), "AACAPw==");
+  EXPECT_EQ(testing::At(data, "response.hovered.row.query").string_value(), "0");
 }
 
 TEST(PageTest, MatricesAreRows) {

@@ -57,7 +57,8 @@ text.box.addEventListener('keydown', (event) => {
   chooseRow(data.queries[clamp(state.row + step, 0, data.queries.length - 1)]);
 });
 const textTitle = element('h2');
-const thumbSize = clamp(Math.floor(300 / data.heads.length), 16, 72);
+// As large as a window of this width has room for.
+const thumbSize = clamp(Math.floor(Math.min(300, window.innerWidth - 110 - 8 * data.heads.length) / data.heads.length), 16, 72);
 const heads = cellGrid({
   rows: data.layers.map((layer) => `layer ${layer}`), columns: data.heads, fill: drawThumb, onChoose: chooseHead,
 });

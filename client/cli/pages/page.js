@@ -38,6 +38,13 @@ function number(value) {
   if (size < 0.001 || size >= 1e5) return value.toExponential(1);
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
 }
+// Five columns at most, for cells.
+function compact(value) {
+  const size = Math.abs(value);
+  if (size === 0) return '0';
+  if (size < 0.005) return value.toExponential(0);
+  return value.toFixed(size >= 99.5 ? 0 : size >= 9.95 ? 1 : 2).replace(/^(-?)0\./, '$1.');
+}
 const signed = (value) => value > 0 ? '+' + number(value) : number(value);
 const entropyNats = (weights) => weights.reduce((sum, w) => w > 0 ? sum - w * Math.log(w) : sum, 0);
 const largestAt = (values) => values.reduce((best, value, i) => value > values[best] ? i : best, 0);
@@ -215,7 +222,7 @@ function cellGrid({rows, columns, rowName, fill, onPoint, onChoose}) {
 // Fills a cell with a number on its colour.
 function fillValue(button, value, color, title) {
   button.className = button.classList.contains('chosen') ? 'value chosen' : 'value';
-  button.textContent = value === null ? '' : number(value).replace(/^(-?)0\./, '$1.');
+  button.textContent = value === null ? '' : compact(value);
   button.style.background = color ? css(color) : 'transparent';
   button.style.color = color ? inkOn(color) : 'inherit';
   button.title = title;
@@ -333,7 +340,7 @@ class HeatMap {
     context.fillStyle = style('--page');
     context.fillRect(0, 0, columns.length * cell, rows.length * cell);
     const numbers = cell >= 26;
-    context.font = `${Math.min(13, Math.floor(cell * 0.4))}px ${style('--mono')}`;
+    context.font = `${Math.min(13, Math.floor(cell * 0.31))}px ${style('--mono')}`;
     context.textAlign = 'center';
     context.textBaseline = 'middle';
     const gap = cell >= 8 ? 1 : 0;
@@ -380,7 +387,7 @@ class HeatMap {
     // A label that is pointed at takes the place of its neighbours where labels are thinned out.
     const step = Math.max(1, Math.ceil(14 / cell));
     const thinned = (context, labels, chosen, rotated) => labels.forEach((_, at) => {
-      const far = chosen === null || Math.abs(at - chosen) >= step;
+      const far = (chosen === null || Math.abs(at - chosen) >= step) && (at === 0 || (at + 0.5) * cell >= 20);
       if (at === chosen || (at % step === 0 && far)) write(context, labels, at, at === chosen, rotated);
     });
     thinned(left, rows, this.row, false);
@@ -417,11 +424,10 @@ function drawBars(table, items) {
 // A curve through points {x, y, text}, whose x are drawn at even steps; `base` is a level to compare with.
 function drawCurve(svg, points, {base = null, onPoint = () => {}} = {}) {
   svg.textContent = '';
-  const width = 640;
-  const height = 280;
-  const edge = {left: 64, right: 16, top: 14, bottom: 30};
-  setAttributes(svg, {viewBox: `0 0 ${width} ${height}`, width: '100%', role: 'img'});
-  svg.style.maxWidth = width * 1.3 + 'px';
+  const width = clamp((svg.parentElement ? svg.parentElement.clientWidth : 0) - 32, 220, 760);
+  const height = width < 400 ? 170 : 300;
+  const edge = {left: 58, right: 20, top: 14, bottom: 30};
+  setAttributes(svg, {viewBox: `0 0 ${width} ${height}`, width, height, role: 'img'});
   const ys = points.map(({y}) => y).filter(Number.isFinite).concat(base === null ? [] : [base]);
   const low = Math.min(...ys);
   const high = Math.max(...ys);
@@ -438,7 +444,7 @@ function drawCurve(svg, points, {base = null, onPoint = () => {}} = {}) {
   const known = points.map((point, i) => [i, point]).filter(([, point]) => Number.isFinite(point.y));
   svg.append(svgElement('polyline', {class: 'curve', points: known.map(([i, p]) => `${x(i)},${y(p.y)}`).join(' ')}));
   for (const [i, point] of known) {
-    const dot = svgElement('circle', {cx: x(i), cy: y(point.y), r: 5, fill: 'var(--accent)', tabindex: 0},
+    const dot = svgElement('circle', {cx: x(i), cy: y(point.y), r: width < 400 ? 3.5 : 5, fill: 'var(--accent)', tabindex: 0},
         svgElement('title', {}, point.text));
     dot.addEventListener('mouseenter', () => onPoint(i));
     dot.addEventListener('focus', () => onPoint(i));
