@@ -1,10 +1,14 @@
 #include "server/config.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -61,6 +65,7 @@ TEST(ConfigTest, EveryFlagIsReadInBothSpellingsAndFromTheEnvironment) {
       {"models-dir", "HEED_MODELS_DIR", "/d", [](auto& c) { return c.models_dir == "/d"; }},
       {"weights", "HEED_WEIGHTS", "int8",
        [](auto& c) { return c.weights_of("any") == WeightFormat::kInt8; }},
+      {"pack-cache", "HEED_PACK_CACHE", "/c", [](auto& c) { return c.pack_cache == "/c"; }},
       {"threads", "HEED_THREADS", "3", [](auto& c) { return c.threads == 3; }},
       {"kv-cache-mib", "HEED_KV_CACHE_MIB", "7", [](auto& c) { return c.kv_cache_mib == 7; }},
       {"max-prompt-bytes", "HEED_MAX_PROMPT_BYTES", "2MiB",
@@ -98,6 +103,15 @@ TEST(ConfigTest, EveryFlagIsReadInBothSpellingsAndFromTheEnvironment) {
     EXPECT_FALSE(c.holds(ParseOk({}))) << c.name;
     EXPECT_THAT(help, HasSubstr(absl::StrCat("--", c.name, "=")));
     EXPECT_THAT(ParseError({absl::StrCat("--", c.name)}), HasSubstr("needs a value"));
+  }
+  // None is forgotten here: --describe, which serves nothing, is read elsewhere.
+  for (absl::string_view line : absl::StrSplit(help, '\n')) {
+    const size_t equals = line.find('=');
+    if (!absl::ConsumePrefix(&line, "  --") || equals == absl::string_view::npos) continue;
+    const absl::string_view name = line.substr(0, line.find('='));
+    const bool is_tried =
+        std::any_of(std::begin(cases), std::end(cases), [&](auto& c) { return c.name == name; });
+    EXPECT_TRUE(is_tried || name == "describe") << name;
   }
 }
 
