@@ -74,13 +74,6 @@ absl::Status Written(std::ostream& out) {
   return out ? absl::OkStatus() : absl::DataLossError("the file could not be written whole");
 }
 
-std::string JsonTexts(const std::vector<std::string>& texts) {
-  std::ostringstream out;
-  JsonWriter json(out);
-  WriteTexts(json, texts);
-  return out.str();
-}
-
 // "float32 [4 layers, 6 heads]".
 std::string Describe(const Export& data, const std::string& format) {
   std::vector<std::string> sizes;
@@ -103,6 +96,13 @@ ExportAxis TokenAxis(std::string name, const std::vector<std::string>& texts) {
   ExportAxis axis{std::move(name), {}, texts};
   for (size_t i = 0; i < texts.size(); ++i) axis.labels.push_back(absl::StrCat(i));
   return axis;
+}
+
+std::string JsonTexts(const std::vector<std::string>& texts) {
+  std::ostringstream out;
+  JsonWriter json(out);
+  WriteTexts(json, texts);
+  return out.str();
 }
 
 void AddSource(const PageSource& source, const std::vector<std::string>& texts, Export* data) {

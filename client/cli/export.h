@@ -48,6 +48,9 @@ ExportAxis NumberAxis(std::string name, const Numbers& numbers) {
 }
 ExportAxis TokenAxis(std::string name, const std::vector<std::string>& texts);
 
+// A list of texts as a value of metadata: JSON.
+std::string JsonTexts(const std::vector<std::string>& texts);
+
 // Adds where the numbers come from to the metadata.
 void AddSource(const PageSource& source, const std::vector<std::string>& texts, Export* data);
 

@@ -226,6 +226,7 @@ Export AttributeExport(const v1::AttributeLogitsResponse& answer,
     file.tensors = {std::move(by_source)};
     values.shape = {answer.parts_size()};
     file.others = {std::move(values)};
+    file.metadata["value_labels"] = JsonTexts(part_names);
   }
   AddSource(SourceOf(answer.provenance(), edits), tokens, &file);
   file.metadata["token"] = VisibleWireToken(answer.token());
@@ -298,12 +299,13 @@ Export CompareExport(const v1::CompareResponse& answer, const std::vector<std::s
 Export ExplainExport(const v1::ExplainRowResponse& row, const std::vector<std::string>& edits) {
   std::vector<std::string> tokens = VisibleWireTokens(row.prompt());
   Export file;
-  AddSource(SourceOf(row.provenance(), edits), tokens, &file);
   file.metadata["layer"] = absl::StrCat(row.layer());
   file.metadata["head"] = absl::StrCat(row.head());
   file.metadata["query"] = absl::StrCat(row.query());
+  const std::vector<std::string> all_tokens = tokens;
   tokens.resize(static_cast<size_t>(row.key_count()));
   file.axes = {TokenAxis("key", tokens)};
+  AddSource(SourceOf(row.provenance(), edits), all_tokens, &file);
   using Field = std::pair<const char*, const v1::Tensor*>;
   for (const auto& [name, tensor] :
        {Field{"weight", &row.weights()}, Field{"raw", &row.raw()}, Field{"scaled", &row.scaled()},
