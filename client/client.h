@@ -128,6 +128,7 @@ class Client {
   absl::StatusOr<Serving> Health(absl::string_view service = "", const CallOptions& options = {});
 
  private:
+  friend class ExploreSession;
   friend class Inspector;
   std::shared_ptr<grpc::Channel> channel() const;
   const ClientOptions& options() const;

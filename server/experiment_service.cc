@@ -6,6 +6,7 @@
 #include "server/answer_now.h"
 #include "server/estimate_cost.h"
 #include "server/experiment_methods.h"
+#include "server/explore_call.h"
 #include "server/read_call.h"
 #include "server/read_stream_call.h"
 
@@ -28,6 +29,11 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ExperimentServiceHandler::Sweep(Call
 grpc::ServerUnaryReactor* ExperimentServiceHandler::Compare(Call* call, const Bytes* request,
                                                             Bytes* response) {
   return UnaryCall::Begin(std::make_shared<CompareCall>(context_, call, response), *request);
+}
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ExperimentServiceHandler::Explore(
+    Call* call) {
+  return ExploreCall::Begin(context_, call);
 }
 
 grpc::ServerUnaryReactor* ExperimentServiceHandler::EstimateCost(Call* call, const Bytes* request,

@@ -10,8 +10,9 @@ namespace heed {
 using RawExperimentService = v1::ExperimentService::WithRawCallbackMethod_Intervene<
     v1::ExperimentService::WithRawCallbackMethod_Sweep<
         v1::ExperimentService::WithRawCallbackMethod_Compare<
-            v1::ExperimentService::WithRawCallbackMethod_EstimateCost<
-                v1::ExperimentService::Service>>>>;
+            v1::ExperimentService::WithRawCallbackMethod_Explore<
+                v1::ExperimentService::WithRawCallbackMethod_EstimateCost<
+                    v1::ExperimentService::Service>>>>>;
 
 class ExperimentServiceHandler final : public RawExperimentService {
  public:
@@ -23,6 +24,7 @@ class ExperimentServiceHandler final : public RawExperimentService {
   grpc::ServerUnaryReactor* Intervene(Call* call, const Bytes* request, Bytes* response) override;
   grpc::ServerWriteReactor<Bytes>* Sweep(Call* call, const Bytes* request) override;
   grpc::ServerUnaryReactor* Compare(Call* call, const Bytes* request, Bytes* response) override;
+  grpc::ServerBidiReactor<Bytes, Bytes>* Explore(Call* call) override;
   grpc::ServerUnaryReactor* EstimateCost(Call* call, const Bytes* request,
                                          Bytes* response) override;
 

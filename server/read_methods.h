@@ -37,6 +37,11 @@ HEED_READ_METHOD(DecomposeAttention, DecomposeAttentionRequest, DecomposeAttenti
 
 #undef HEED_READ_METHOD
 
+// ExplainRow of a request that passed its checks: all of the response but provenance, prompt and
+// timings.
+absl::Status FillExplanation(const v1::ExplainRowRequest& request, const ServedModel& model,
+                             const Trace& trace, v1::ExplainRowResponse* response);
+
 }  // namespace heed
 
 #endif  // HEED_SERVER_READ_METHODS_H_

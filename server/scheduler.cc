@@ -155,6 +155,11 @@ class Scheduler::Impl {
     return ended_early_;
   }
 
+  absl::Status CheckServing() const {
+    absl::MutexLock lock(&mutex_);
+    return draining_ ? Draining() : absl::OkStatus();
+  }
+
   SchedulerStats stats() const {
     return {.queued = counters_.queued,
             .live = counters_.live,
@@ -279,7 +284,7 @@ class Scheduler::Impl {
   const std::unique_ptr<const StepPlanner> planner_;
   EngineCounters counters_;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   SequenceList arrived_ ABSL_GUARDED_BY(mutex_);
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool abort_ ABSL_GUARDED_BY(mutex_) = false;
@@ -307,6 +312,10 @@ void Scheduler::Wake() {
 
 int64_t Scheduler::Drain(absl::Time deadline) {
   return impl_->Drain(deadline);
+}
+
+absl::Status Scheduler::CheckServing() const {
+  return impl_->CheckServing();
 }
 
 SchedulerStats Scheduler::stats() const {

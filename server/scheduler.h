@@ -145,6 +145,9 @@ class Scheduler {
   // ended early.
   int64_t Drain(absl::Time deadline);
 
+  // UNAVAILABLE (DRAINING) once Drain was called.
+  absl::Status CheckServing() const;
+
   SchedulerStats stats() const;
 
  private:

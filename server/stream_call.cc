@@ -7,23 +7,26 @@
 
 namespace heed {
 
-StreamCall::StreamCall(grpc::CallbackServerContext* context, ReplyThread* replies,
-                       absl::Duration stall_timeout)
+template <typename Reactor>
+StreamCallOf<Reactor>::StreamCallOf(grpc::CallbackServerContext* context, ReplyThread* replies,
+                                    absl::Duration stall_timeout)
     : context_(context), replies_(replies), stall_timeout_(stall_timeout) {}
 
-void StreamCall::Start() {
-  self_ = shared_from_this();
+template <typename Reactor>
+void StreamCallOf<Reactor>::Start() {
+  self_ = this->shared_from_this();
   replies_->Watch(self_);
 }
 
-void StreamCall::Notify() {
+template <typename Reactor>
+void StreamCallOf<Reactor>::Notify() {
   {
     absl::MutexLock lock(&mutex_);
     ++news_;
     if (busy_ || posted_ || finished_) return;
     posted_ = true;
   }
-  replies_->Post([self = shared_from_this()] {
+  replies_->Post([self = this->shared_from_this()] {
     {
       absl::MutexLock lock(&self->mutex_);
       self->posted_ = false;
@@ -32,7 +35,8 @@ void StreamCall::Notify() {
   });
 }
 
-void StreamCall::End(const absl::Status& status) {
+template <typename Reactor>
+void StreamCallOf<Reactor>::End(const absl::Status& status) {
   {
     absl::MutexLock lock(&mutex_);
     if (!end_.has_value()) end_ = status;
@@ -40,14 +44,16 @@ void StreamCall::End(const absl::Status& status) {
   Notify();
 }
 
-bool StreamCall::TakeTurn() {
+template <typename Reactor>
+bool StreamCallOf<Reactor>::TakeTurn() {
   absl::MutexLock lock(&mutex_);
   if (busy_ || finished_) return false;
   busy_ = true;
   return true;
 }
 
-void StreamCall::Pump() {
+template <typename Reactor>
+void StreamCallOf<Reactor>::Pump() {
   while (true) {
     int64_t seen = 0;
     {
@@ -66,12 +72,13 @@ void StreamCall::Pump() {
       finished_ = true;
       status = error_.ok() ? *end_ : error_;
     }
-    Finish(ToGrpcStatus(status));
+    this->Finish(ToGrpcStatus(status));
     return;
   }
 }
 
-bool StreamCall::WriteNext() {
+template <typename Reactor>
+bool StreamCallOf<Reactor>::WriteNext() {
   {
     absl::MutexLock lock(&mutex_);
     if (abandoned_) return false;
@@ -87,11 +94,12 @@ bool StreamCall::WriteNext() {
     absl::MutexLock lock(&mutex_);
     write_started_ = absl::Now();
   }
-  StartWrite(&outgoing_);
+  this->StartWrite(&outgoing_);
   return true;
 }
 
-void StreamCall::Abandon(const absl::Status& error) {
+template <typename Reactor>
+void StreamCallOf<Reactor>::Abandon(const absl::Status& error) {
   {
     absl::MutexLock lock(&mutex_);
     abandoned_ = true;
@@ -100,7 +108,8 @@ void StreamCall::Abandon(const absl::Status& error) {
   OnAbandoned();
 }
 
-void StreamCall::OnWriteDone(bool ok) {
+template <typename Reactor>
+void StreamCallOf<Reactor>::OnWriteDone(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
     write_started_ = absl::InfiniteFuture();
@@ -110,16 +119,24 @@ void StreamCall::OnWriteDone(bool ok) {
   Pump();
 }
 
-void StreamCall::OnCancel() {
+template <typename Reactor>
+void StreamCallOf<Reactor>::OnCancel() {
   Abandon(absl::OkStatus());
   Notify();
 }
 
-void StreamCall::OnDone() {
+template <typename Reactor>
+void StreamCallOf<Reactor>::OnDone() {
   self_.reset();
 }
 
-void StreamCall::Look(absl::Time now) {
+template <typename Reactor>
+void StreamCallOf<Reactor>::Look(absl::Time now) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (finished_) return;
+  }
+  OnLook(now);
   {
     absl::MutexLock lock(&mutex_);
     if (finished_ || now - write_started_ < stall_timeout_) return;
@@ -132,5 +149,8 @@ void StreamCall::Look(absl::Time now) {
   }
   if (TakeTurn()) Pump();
 }
+
+template class StreamCallOf<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
+template class StreamCallOf<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
 
 }  // namespace heed

@@ -1,4 +1,4 @@
-// A server-streaming call whose messages are made elsewhere, at the engine's pace, and read at the
+// A call with a stream of messages that are made elsewhere, at the engine's pace, and read at the
 // client's.
 #ifndef HEED_SERVER_STREAM_CALL_H_
 #define HEED_SERVER_STREAM_CALL_H_
@@ -24,9 +24,10 @@ namespace heed {
 // reply thread; the last to let go deletes it.
 //
 // gRPC is never called with the mutex held: it may call back on the same thread.
-class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                   public Watched,
-                   public std::enable_shared_from_this<StreamCall> {
+template <typename Reactor>
+class StreamCallOf : public Reactor,
+                     public Watched,
+                     public std::enable_shared_from_this<StreamCallOf<Reactor>> {
  public:
   // A message may be ready to send. Any thread; never blocks on the network.
   void Notify();
@@ -37,8 +38,8 @@ class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
  protected:
   // `context` is gRPC's, alive until OnDone. `stall_timeout`: a write that takes longer has no
   // reader.
-  StreamCall(grpc::CallbackServerContext* context, ReplyThread* replies,
-             absl::Duration stall_timeout);
+  StreamCallOf(grpc::CallbackServerContext* context, ReplyThread* replies,
+               absl::Duration stall_timeout);
 
   // Keeps this alive until OnDone. To be called once, before gRPC gets the reactor.
   void Start();
@@ -49,6 +50,9 @@ class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Nobody wants the messages any more; whoever makes them should stop, and call End. May be called
   // more than once.
   virtual void OnAbandoned() = 0;
+
+  // Called now and then on the reply thread until the call is finished.
+  virtual void OnLook(absl::Time /*now*/) {}
 
  private:
   void OnWriteDone(bool ok) final;
@@ -67,7 +71,7 @@ class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   grpc::CallbackServerContext* const context_;
   ReplyThread* const replies_;
   const absl::Duration stall_timeout_;
-  std::shared_ptr<StreamCall> self_;
+  std::shared_ptr<StreamCallOf> self_;
   grpc::ByteBuffer outgoing_;  // owned by whoever has the turn
 
   absl::Mutex mutex_;
@@ -81,6 +85,14 @@ class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
   absl::Status error_ ABSL_GUARDED_BY(mutex_);  // of NextMessage
 };
+
+// The client sends one request.
+using StreamCall = StreamCallOf<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
+// The client sends a stream of them, which is the derived class's to read.
+using BidiStreamCall = StreamCallOf<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
+
+extern template class StreamCallOf<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
+extern template class StreamCallOf<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
 
 }  // namespace heed
 

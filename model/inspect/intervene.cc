@@ -128,6 +128,7 @@ absl::Status EditedRuns::ReadBase(CellSink* sink) {
 // The stream of a layer whose entry the base edits holds that edit already, and would be edited
 // again.
 EditedRuns::Start EditedRuns::StartOf(const EditedCell& cell) const {
+  if (!cell->differs()) return {config().n_layers, size()};
   const ForwardEditor* const editor = base_->editor();
   const auto can_start = [&](int layer) {
     if (editor != nullptr && editor->EditsSite(Site::kResidual, layer)) return false;
@@ -180,14 +181,15 @@ void EditedRuns::FillCache(const Start& start, KvCache* cache) const {
   cache->Commit(start.position);
 }
 
-absl::Status EditedRuns::Forward(absl::Span<const EditedCell> cells, absl::Span<FinalRows> rows,
+absl::Status EditedRuns::Forward(absl::Span<const EditedCell> cells,
+                                 absl::Span<ForwardObserver* const> observers,
                                  absl::Span<const std::unique_ptr<KvCache>> caches,
                                  Workspace* workspace) {
   std::vector<ForwardPlan> plans(cells.size());
   std::vector<SequenceSlice> slices(cells.size());
   for (size_t i = 0; i < cells.size(); ++i) {
     const Start start = StartOf(cells[i]);
-    plans[i] = {&rows[i], cells[i].get()};
+    plans[i] = {observers[i], cells[i].get()};
     SequenceSlice& slice = slices[i];
     slice.tokens = absl::MakeConstSpan(base_->tokens()).subspan(start.position);
     slice.cache = caches[i].get();
@@ -275,12 +277,36 @@ absl::StatusOr<int64_t> EditedRuns::RunNext(absl::Span<const EditedCell> cells, 
   for (const EditedCell& cell : batch) {
     final_rows.emplace_back(config(), metrics_.positions(), StartOf(cell).position);
   }
-  HEED_RETURN_IF_ERROR(Forward(batch, absl::MakeSpan(final_rows), caches, workspace));
+  std::vector<ForwardObserver*> observers;
+  for (FinalRows& of_cell : final_rows) observers.push_back(&of_cell);
+  HEED_RETURN_IF_ERROR(Forward(batch, observers, caches, workspace));
   for (size_t i = 0; i < batch.size(); ++i) {
     AppendFinalRows(static_cast<int64_t>(i), &final_rows[i], &rows);
   }
   ReadCells(batch, first_cell, rows, sink);
   return static_cast<int64_t>(batch.size());
+}
+
+absl::StatusOr<std::shared_ptr<const Trace>> EditedRuns::RunTraced(const EditedCell& cell,
+                                                                   Workspace* workspace) {
+  HEED_RETURN_IF_ERROR(CheckStop());
+  if (!cell->differs()) return base_;
+  const Start start = StartOf(cell);
+  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<TraceRecorder> recorder,
+                        TraceRecorder::CreateAfter(config(), *base_, start.layer, start.position));
+  absl::Status status;
+  const auto caches = MakeCaches({&cell, 1}, &status);
+  if (caches.empty()) return status;
+  ForwardObserver* const observer = recorder.get();
+  HEED_RETURN_IF_ERROR(Forward({&cell, 1}, {&observer, 1}, caches, workspace));
+  std::shared_ptr<const Trace> trace =
+      recorder->Finish(base_->tokens(), cell, base_->prompt_tokens());
+  const ConstMatrixRef stream = trace->SiteRows(Site::kResidual, config().n_layers);
+  for (int64_t position = start.position; position < size(); ++position) {
+    if (AllFinite(stream.Row(position))) continue;
+    return NonfiniteLogits(absl::StatusCode::kInvalidArgument, "the edited run's", position);
+  }
+  return trace;
 }
 
 absl::Status EditedRuns::RunAll(absl::Span<const EditedCell> cells, Workspace* workspace,

@@ -83,6 +83,21 @@ class EditedRuns {
   // All of them, in the order of where they start. `cells` may be in any order.
   absl::Status RunAll(absl::Span<const EditedCell> cells, Workspace* workspace, CellSink& sink);
 
+  // One cell's whole run, for reads: a trace of kTraceSites that shares with the base what is the
+  // same in both. The base itself for a cell that does not differ. Errors as RunNext, and
+  // INVALID_ARGUMENT (NONFINITE_LOGITS) when the edits made a stream that holds no numbers.
+  absl::StatusOr<std::shared_ptr<const Trace>> RunTraced(const EditedCell& cell,
+                                                         Workspace* workspace);
+
+  // Where a cell's run begins: {n_layers, size()} for one that does not differ.
+  struct Start {
+    int layer;
+    int64_t position;
+    friend bool operator==(const Start&, const Start&) = default;
+    friend auto operator<=>(const Start&, const Start&) = default;
+  };
+  Start StartOf(const EditedCell& cell) const;
+
   // How many of the first cells RunNext may take at once: at least one of any.
   int64_t CountTogether(absl::Span<const EditedCell> cells) const;
 
@@ -90,12 +105,6 @@ class EditedRuns {
   int64_t size() const { return base_->size(); }
 
  private:
-  struct Start {
-    int layer;
-    int64_t position;
-    friend bool operator==(const Start&, const Start&) = default;
-    friend auto operator<=>(const Start&, const Start&) = default;
-  };
   class FinalRows;
   // A row of the final stream, [width], whose logits are read for a cell.
   struct FinalRow {
@@ -104,11 +113,11 @@ class EditedRuns {
     absl::Span<const float> stream;
   };
 
-  Start StartOf(const EditedCell& cell) const;
   std::vector<std::unique_ptr<KvCache>> MakeCaches(absl::Span<const EditedCell> cells,
                                                    absl::Status* status) const;
   void FillCache(const Start& start, KvCache* cache) const;
-  absl::Status Forward(absl::Span<const EditedCell> cells, absl::Span<FinalRows> rows,
+  absl::Status Forward(absl::Span<const EditedCell> cells,
+                       absl::Span<ForwardObserver* const> observers,
                        absl::Span<const std::unique_ptr<KvCache>> caches, Workspace* workspace);
   // Of a cell, from what its run left or else from the base.
   void AppendFinalRows(int64_t cell, const FinalRows* own, std::vector<FinalRow>* rows) const;

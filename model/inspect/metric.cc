@@ -94,7 +94,7 @@ absl::StatusOr<MetricReader> MetricReader::Create(absl::Span<const Metric> metri
                                                   absl::Span<const TokenId> tokens,
                                                   const ModelConfig& config,
                                                   absl::string_view field) {
-  if (!config.has_head) {
+  if (!config.has_head && !metrics.empty()) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "NO_HEAD",
                      "metrics are read off logits, and this model has no head to make them");
   }
@@ -114,7 +114,8 @@ absl::StatusOr<MetricReader> MetricReader::Create(absl::Span<const Metric> metri
     reader.metrics_.push_back(std::move(metric));
   }
   auto& positions = reader.positions_;
-  if (metrics.empty()) positions.push_back(static_cast<int64_t>(tokens.size()) - 1);
+  if (metrics.empty() && config.has_head)
+    positions.push_back(static_cast<int64_t>(tokens.size()) - 1);
   std::sort(positions.begin(), positions.end());
   positions.erase(std::unique(positions.begin(), positions.end()), positions.end());
   return reader;

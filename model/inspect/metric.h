@@ -43,14 +43,14 @@ class MetricReader {
  public:
   // Errors name fields by their paths, as in "metrics[1].position". INVALID_ARGUMENT for tokens
   // outside the vocabulary; OUT_OF_RANGE for positions outside the prompt; FAILED_PRECONDITION for
-  // a model without a head, and for a loss that has no targets.
+  // metrics of a model without a head, and for a loss that has no targets.
   static absl::StatusOr<MetricReader> Create(absl::Span<const Metric> metrics,
                                              absl::Span<const TokenId> tokens,
                                              const ModelConfig& config,
                                              absl::string_view field = "metrics");
 
   int64_t size() const { return static_cast<int64_t>(metrics_.size()); }
-  // Whose logits are needed, ascending; without metrics the last one.
+  // Whose logits are needed, ascending; without metrics the last one, if the model has a head.
   const std::vector<int64_t>& positions() const { return positions_; }
 
   // Tells what the base predicts at one of the positions, before anything is read there.

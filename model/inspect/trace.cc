@@ -26,6 +26,12 @@ void ForEachKept(const ModelConfig& config, SiteSet sites, const Fn& fn) {
   }
 }
 
+absl::Status OutOfMemory() {
+  return MakeError(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                   "the server has no memory left for this trace; use a shorter prompt or keep "
+                   "fewer sites");
+}
+
 void CopyRows(ConstMatrixRef from, float* to) {
   for (int64_t r = 0; r < from.rows; ++r) {
     std::copy_n(from.Row(r).data(), from.cols, to + r * from.cols);
@@ -36,7 +42,7 @@ void CopyRows(ConstMatrixRef from, float* to) {
 
 int64_t Trace::bytes() const {
   int64_t floats = 0;
-  for (const SiteRowStore& store : stores_) floats += store.data.size();
+  for (const auto& store : stores_) floats += store == nullptr ? 0 : store->data.size();
   return floats * int64_t{sizeof(float)} + size() * int64_t{sizeof(TokenId)};
 }
 
@@ -55,28 +61,56 @@ absl::StatusOr<std::unique_ptr<TraceRecorder>> TraceRecorder::Create(const Model
                      absl::StrCat("this model has no ", SiteName(site)));
   }
   try {
-    return absl::WrapUnique(new TraceRecorder(config, sites, max_tokens));
+    auto recorder = absl::WrapUnique(new TraceRecorder(config, max_tokens));
+    ForEachKept(config, sites,
+                [&](Site site, int layer) { recorder->MakeStore(config, site, layer); });
+    return recorder;
   } catch (const std::bad_alloc&) {
-    return MakeError(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
-                     "the server has no memory left for this trace; use a shorter prompt or keep "
-                     "fewer sites");
+    return OutOfMemory();
   }
 }
 
-TraceRecorder::TraceRecorder(const ModelConfig& config, SiteSet sites, int64_t max_tokens)
+absl::StatusOr<std::unique_ptr<TraceRecorder>> TraceRecorder::CreateAfter(const ModelConfig& config,
+                                                                          const Trace& base,
+                                                                          int first_layer,
+                                                                          int64_t first_position) {
+  try {
+    auto recorder = absl::WrapUnique(new TraceRecorder(config, base.size()));
+    ForEachKept(config, {}, [&](Site site, int layer) {
+      const size_t index = Trace::StoreIndex(site, layer);
+      if (layer < first_layer) {
+        recorder->trace_->stores_[index] = base.stores_[index];
+        return;
+      }
+      recorder->MakeStore(config, site, layer);
+      CopyRows(base.SiteRows(site, layer).Rows(0, first_position),
+               recorder->own_[index]->data.data());
+    });
+    return recorder;
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory();
+  }
+}
+
+TraceRecorder::TraceRecorder(const ModelConfig& config, int64_t max_tokens)
     : last_layer_(config.n_layers), max_tokens_(max_tokens), trace_(new Trace) {
   trace_->stores_.resize((config.n_layers + 1) * kSiteCount);
-  ForEachKept(config, sites, [&](Site site, int layer) {
-    const int64_t cols = SiteWidth(config, site);
-    trace_->stores_[layer * kSiteCount + static_cast<int>(site)] = {
-        AlignedBuffer(max_tokens * cols), cols};
-  });
+  own_.resize(trace_->stores_.size());
+}
+
+void TraceRecorder::MakeStore(const ModelConfig& config, Site site, int layer) {
+  const int64_t cols = SiteWidth(config, site);
+  auto store = std::make_shared<SiteRowStore>();
+  *store = {AlignedBuffer(max_tokens_ * cols), cols};
+  const size_t index = Trace::StoreIndex(site, layer);
+  trace_->stores_[index] = store;
+  own_[index] = std::move(store);
 }
 
 void TraceRecorder::OnSite(Site site, int layer, int64_t first_position, ConstMatrixRef rows) {
   const int64_t end = std::min(first_position + rows.rows, max_tokens_);
   if (end <= first_position) return;
-  SiteRowStore& store = trace_->stores_[layer * kSiteCount + static_cast<int>(site)];
+  SiteRowStore& store = *own_[Trace::StoreIndex(site, layer)];
   CopyRows(rows.Rows(0, end - first_position), store.data.data() + first_position * store.cols);
   if (site == Site::kResidual && layer == last_layer_) positions_ = end;
 }
@@ -89,12 +123,15 @@ std::shared_ptr<const Trace> TraceRecorder::Finish(absl::Span<const TokenId> tok
   trace->tokens_.assign(tokens.begin(), tokens.begin() + size);
   trace->prompt_tokens_ = prompt_tokens == 0 ? size : prompt_tokens;
   trace->editor_ = std::move(editor);
-  if (size == max_tokens_) return trace;
-  for (SiteRowStore& store : trace->stores_) {
-    AlignedBuffer kept(size * store.cols);
-    std::copy_n(store.data.data(), kept.size(), kept.data());
-    store.data = std::move(kept);
+  if (size < max_tokens_) {
+    for (const auto& store : own_) {
+      if (store == nullptr) continue;
+      AlignedBuffer kept(size * store->cols);
+      std::copy_n(store->data.data(), kept.size(), kept.data());
+      store->data = std::move(kept);
+    }
   }
+  own_.clear();
   return trace;
 }
 

@@ -55,7 +55,7 @@ class Trace final : public SiteSource {
   // How many of them the sequence began with, SequenceSlice::prompt_tokens; the others were
   // generated.
   int64_t prompt_tokens() const { return prompt_tokens_; }
-  // Memory that it holds.
+  // Memory that it holds, what it shares with another trace included.
   int64_t bytes() const;
 
   bool Has(Site site, int layer) const { return store(site, layer).cols > 0; }
@@ -70,13 +70,19 @@ class Trace final : public SiteSource {
  private:
   friend class TraceRecorder;
   Trace() = default;
+  static size_t StoreIndex(Site site, int layer) {
+    return static_cast<size_t>(layer) * kSiteCount + static_cast<size_t>(site);
+  }
   const SiteRowStore& store(Site site, int layer) const {
-    return stores_[layer * kSiteCount + static_cast<int>(site)];
+    static const SiteRowStore none;
+    const auto& kept = stores_[StoreIndex(site, layer)];
+    return kept == nullptr ? none : *kept;
   }
 
   std::vector<TokenId> tokens_;
   int64_t prompt_tokens_ = 0;
-  std::vector<SiteRowStore> stores_;  // [n_layers + 1, kSiteCount]
+  // [n_layers + 1, kSiteCount]; null: not kept
+  std::vector<std::shared_ptr<const SiteRowStore>> stores_;
   std::shared_ptr<ForwardEditor> editor_;
 };
 
@@ -84,7 +90,7 @@ class Trace final : public SiteSource {
 int64_t TraceBytes(const ModelConfig& config, SiteSet sites, int64_t tokens);
 
 // Records a trace. Sees the run from position 0 on, so none of it may come out of a cache of
-// prefixes.
+// prefixes; or, of a run that goes on from another one, from where it does.
 class TraceRecorder final : public ForwardObserver {
  public:
   // Reserves memory for max_tokens positions. RESOURCE_EXHAUSTED (reason OUT_OF_MEMORY) when it is
@@ -92,9 +98,19 @@ class TraceRecorder final : public ForwardObserver {
   static absl::StatusOr<std::unique_ptr<TraceRecorder>> Create(const ModelConfig& config,
                                                                SiteSet sites, int64_t max_tokens);
 
+  // For a run of all of the base's tokens that computes the layers from `first_layer` on at the
+  // positions from `first_position` on. The trace keeps kTraceSites: earlier layers are the base's
+  // own memory, earlier positions are copied. RESOURCE_EXHAUSTED (reason OUT_OF_MEMORY).
+  static absl::StatusOr<std::unique_ptr<TraceRecorder>> CreateAfter(const ModelConfig& config,
+                                                                    const Trace& base,
+                                                                    int first_layer,
+                                                                    int64_t first_position);
+
   AttentionRows WantAttention(int, int64_t, int64_t) override { return {}; }
   void OnAttentionRow(int, int, int64_t, absl::Span<const float>) override {}
-  bool WantSite(Site site, int layer) override { return trace_->Has(site, layer); }
+  bool WantSite(Site site, int layer) override {
+    return own_[Trace::StoreIndex(site, layer)] != nullptr;
+  }
   void OnSite(Site site, int layer, int64_t first_position, ConstMatrixRef rows) override;
 
   // Positions that every layer has seen.
@@ -107,11 +123,13 @@ class TraceRecorder final : public ForwardObserver {
                                       int64_t prompt_tokens = 0);
 
  private:
-  TraceRecorder(const ModelConfig& config, SiteSet sites, int64_t max_tokens);
+  TraceRecorder(const ModelConfig& config, int64_t max_tokens);
+  void MakeStore(const ModelConfig& config, Site site, int layer);
 
   const int last_layer_;
   const int64_t max_tokens_;
   std::shared_ptr<Trace> trace_;
+  std::vector<std::shared_ptr<SiteRowStore>> own_;  // those of the trace's that this fills
   int64_t positions_ = 0;
 };
 

@@ -143,6 +143,14 @@ std::vector<Intervention> Both(std::vector<Intervention> first,
   return first;
 }
 
+std::vector<float> RowsOf(ConstMatrixRef rows) {
+  std::vector<float> all;
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    all.insert(all.end(), rows.Row(r).begin(), rows.Row(r).end());
+  }
+  return all;
+}
+
 // Every set's logits have the bits of a whole run of its own.
 void ExpectTheBitsOfWholeRuns(Bench& bench, const std::vector<Intervention>& base_edits,
                               SiteSet sites, EditedRunsOptions options) {
@@ -170,6 +178,24 @@ void ExpectTheBitsOfWholeRuns(Bench& bench, const std::vector<Intervention>& bas
           << "set " << i << ", position " << position;
     }
     EXPECT_EQ(sink.cells[i].counterfactual_mask, cells[i]->counterfactual_mask());
+  }
+  // So does all else that a trace of the run keeps, which shares what comes before its start.
+  for (size_t i = 0; i < sets.size(); ++i) {
+    const auto trace = runs.RunTraced(cells[i], bench.workspace.get());
+    ASSERT_TRUE(trace.ok()) << trace.status();
+    const auto whole = bench.Base(Both(base_edits, sets[i]), {});
+    const int start = runs.StartOf(cells[i]).layer;
+    for (int layer = 0; layer <= config.n_layers; ++layer) {
+      for (Site site : {Site::kQuery, Site::kKey, Site::kValue, Site::kResidual}) {
+        if (!whole->Has(site, layer)) continue;
+        const ConstMatrixRef rows = (*trace)->SiteRows(site, layer);
+        ASSERT_EQ(RowsOf(rows), RowsOf(whole->SiteRows(site, layer)))
+            << "set " << i << ", " << SiteName(site) << " " << layer;
+        const bool shares = rows.Row(0).data() == base->SiteRows(site, layer).Row(0).data();
+        EXPECT_EQ(shares, layer < start || !cells[i]->differs());
+      }
+    }
+    EXPECT_EQ((*trace)->editor(), cells[i]->differs() ? cells[i].get() : base->editor());
   }
   for (int i : {0, 1}) {  // nothing was edited
     EXPECT_EQ(sink.cells[i].values, runs.base_values());
