@@ -52,8 +52,9 @@ class Linear {
   virtual std::vector<absl::Span<char>> storage() = 0;
 
   enum class Write { kOverwrite, kAccumulate };
-  // y [rows, out_features] = or += x [rows, in_features] W^T + b. Views with gaps between rows may
-  // differ from dense ones in the last digits.
+  // y [rows, out_features] = or += x [rows, in_features] W^T + b; += has the bits of a product that
+  // is added when it is done. Views with gaps between rows may differ from dense ones in the last
+  // digits.
   virtual void Apply(ConstMatrixRef x, MatrixRef y, Write write = Write::kOverwrite) const = 0;
 
   // Row `row` of W, exactly as it was given: lets a tied embedding be looked up in the packed

@@ -182,6 +182,8 @@ class OneDnnLinear : public Linear {
   }
 
   void Apply(ConstMatrixRef x, MatrixRef y, Write write) const override {
+    // The kernels of older processors add each term to what is there, with other bits.
+    if (write == Write::kAccumulate && !any_rows_) return AddProduct(x, y);
     for (int64_t row = 0; row < x.rows;) {
       const int64_t size = PieceRows(x.rows - row);
       const int64_t count = std::min(size, x.rows - row);
@@ -288,6 +290,18 @@ class OneDnnLinear : public Linear {
     dnnl::stream stream(CpuEngine());
     plan.primitive.execute(stream, args);
     stream.wait();
+  }
+
+  void AddProduct(ConstMatrixRef x, MatrixRef y) const {
+    thread_local AlignedBuffer product;
+    const int64_t size = x.rows * out_;
+    if (product.size() < size) product = AlignedBuffer(size);
+    const MatrixRef rows(product.data(), x.rows, out_);
+    Apply(x, rows, Write::kOverwrite);
+    for (int64_t r = 0; r < x.rows; ++r) {
+      const auto to = y.Row(r);
+      for (int64_t i = 0; i < out_; ++i) to[i] += rows.Row(r)[i];
+    }
   }
 
   // Runs `size` rows, more than there are, by repeating the last one.

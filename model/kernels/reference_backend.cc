@@ -50,8 +50,8 @@ class ReferenceLinear : public Linear {
       for (int64_t n = 0; n < out_; ++n) {
         double sum = bias_.empty() ? 0.0 : bias_[n];
         for (int64_t k = 0; k < in_; ++k) sum += double{x.Row(r)[k]} * weight_[n * in_ + k];
-        if (write == Write::kAccumulate) sum += y.Row(r)[n];
-        y.Row(r)[n] = static_cast<float>(sum);
+        const float before = write == Write::kAccumulate ? y.Row(r)[n] : 0;
+        y.Row(r)[n] = before + static_cast<float>(sum);
       }
     }
   }

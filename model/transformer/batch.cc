@@ -52,14 +52,6 @@ void CopyRow(ConstMatrixRef from, int64_t row, MatrixRef to, int64_t to_row) {
   std::copy_n(from.Row(row).data(), from.cols, to.Row(to_row).data());
 }
 
-bool IsSame(absl::Span<const float> a, absl::Span<const float> b) {
-  return std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-void AddRow(absl::Span<const float> from, absl::Span<float> to) {
-  for (size_t i = 0; i < to.size(); ++i) to[i] += from[i];
-}
-
 bool IsEdited(const LiveSlice& live, Site site, int layer) {
   return live.editor() != nullptr && live.editor()->EditsSite(site, layer);
 }
@@ -155,27 +147,11 @@ void LiveBatch::Visit(Site site, int layer, MatrixRef rows,
   }
 }
 
-std::vector<int64_t> LiveBatch::VisitAddend(
-    Site site, int layer, ConstMatrixRef x, AlignedBuffer& scratch,
-    absl::FunctionRef<void(int64_t first_row, MatrixRef rows)> make) const {
-  std::vector<int64_t> changed;
-  for (const LiveSlice& live : live_) {
-    if (live.slice->plan == nullptr) continue;
-    const bool is_edited = IsEdited(live, site, layer);
-    const bool is_observed = IsObserved(live, site, layer);
-    if (!is_edited && !is_observed) continue;
-    const MatrixRef own = Rows(scratch, x.cols).Rows(live.row, live.rows());
-    make(live.row, own);
-    const std::vector<float> unedited(own.data, own.data + (is_edited ? own.rows * own.cols : 0));
-    if (is_edited) live.editor()->EditSite(site, layer, live.first_position(), own);
-    if (is_observed) live.observer()->OnSite(site, layer, live.first_position(), own);
-    for (int64_t r = 0; is_edited && r < own.rows; ++r) {
-      if (IsSame(own.Row(r), absl::MakeSpan(unedited).subspan(r * own.cols, own.cols))) continue;
-      AddRow(x.Row(live.row + r), own.Row(r));
-      changed.push_back(live.row + r);
-    }
-  }
-  return changed;
+bool LiveBatch::IsVisited(Site site, int layer) const {
+  return std::any_of(live_.begin(), live_.end(), [&](const LiveSlice& live) {
+    return live.slice->plan != nullptr &&
+           (IsEdited(live, site, layer) || IsObserved(live, site, layer));
+  });
 }
 
 void LiveBatch::FindNonfinite(ConstMatrixRef x) const {

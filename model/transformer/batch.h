@@ -70,13 +70,8 @@ class LiveBatch {
       Site site, int layer, MatrixRef rows,
       absl::FunctionRef<void(MatrixRef rows)> settle = [](MatrixRef) {}) const;
 
-  // The same for what is about to be added to `x` in one go with the product that makes it:
-  // make(first_row, rows) computes the rows from `first_row` on, called only where somebody looks.
-  // Returns the rows that an editor has changed; what x is to become there is in `scratch`, of x's
-  // shape, under the same number. All other rows are for the caller to add.
-  std::vector<int64_t> VisitAddend(
-      Site site, int layer, ConstMatrixRef x, AlignedBuffer& scratch,
-      absl::FunctionRef<void(int64_t first_row, MatrixRef rows)> make) const;
+  // Whether anybody edits or observes the site there.
+  bool IsVisited(Site site, int layer) const;
 
   // Tells each slice which of its rows of x, the stream after the last layer, is not finite.
   void FindNonfinite(ConstMatrixRef x) const;

@@ -49,6 +49,20 @@ inline int SiteLayers(const ModelConfig& config, Site site) {
   return config.n_layers + (site == Site::kResidual ? 1 : 0);
 }
 
+// Heads that the site's vectors are cut into, each head_dim wide; 0 for the stream's.
+inline int SiteHeads(const ModelConfig& config, Site site) {
+  switch (site) {
+    case Site::kQuery:
+    case Site::kMixed:
+      return config.n_heads;
+    case Site::kKey:
+    case Site::kValue:
+      return config.n_kv_heads;
+    default:
+      return 0;
+  }
+}
+
 // Elements of a row.
 inline int64_t SiteWidth(const ModelConfig& config, Site site) {
   switch (site) {

@@ -304,19 +304,18 @@ void Transformer::AddResult(Pass& pass, const HalfWeights& half, ConstMatrixRef 
   if (half.after.present()) Normalize(half.after, x, x);
 }
 
-// A product that is added as it is made is nowhere to be seen, so it is made once more for whoever
-// looks; the stream gets the bits that it gets without them.
+// A product that is added as it is made is nowhere to be seen: for whoever looks it is made apart.
+// The stream gets the same bits either way.
 void Transformer::AddProduct(Pass& pass, const Linear& out, ConstMatrixRef result, Site site,
                              int layer) const {
   const MatrixRef x = Residual(pass);
-  const std::vector<int64_t> changed = pass.batch.VisitAddend(
-      site, layer, x, pass.space.addend, [&](int64_t first_row, MatrixRef rows) {
-        out.Apply(result.Rows(first_row, rows.rows), rows);
-      });
-  out.Apply(result, x, Linear::Write::kAccumulate);
-  for (int64_t row : changed) {
-    std::copy_n(pass.space.addend.data() + row * x.cols, x.cols, x.Row(row).data());
+  if (!pass.batch.IsVisited(site, layer)) {
+    return out.Apply(result, x, Linear::Write::kAccumulate);
   }
+  const MatrixRef product = pass.Rows(pass.space.addend, config_.width);
+  out.Apply(result, product);
+  pass.batch.Visit(site, layer, product);
+  backend_.Add(product, x);
 }
 
 // Fills space.mixed from x.

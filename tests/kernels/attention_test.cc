@@ -1,5 +1,6 @@
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <iterator>
@@ -494,6 +495,75 @@ TEST(AttentionTest, TextbookNumbers) {
     for (int j = 0; j < 6; ++j) EXPECT_NEAR(row[j], weights[j], 6e-5);
     for (int d = 0; d < 3; ++d) EXPECT_NEAR(sequence.output.ref().Row(1)[d], context[d], 6e-5);
   }
+}
+
+// Heads that change places, with the keys and values that they share, take their outputs with them.
+TEST(AttentionTest, HeadsDoNotKnowTheirNumber) {
+  const AttentionShape shape{4, 2, 8, 0.35f, true};
+  constexpr int64_t kLength = 21;
+  const auto swap_halves = [](Matrix& m) {
+    for (int64_t r = 0; r < m.rows; ++r) {
+      const auto row = m.ref().Row(r);
+      std::rotate(row.begin(), row.begin() + row.size() / 2, row.end());
+    }
+  };
+  for (const Backend* backend : FastBackends()) {
+    Sequence one(shape, kLength, 7), other(shape, kLength, 7);
+    for (Matrix* m : {&other.query, &other.key, &other.value}) swap_halves(*m);
+    RecordingSink one_rows, other_rows;
+    const std::vector<int> heads = AllHeads(4);
+    const std::vector<int64_t> queries = AllQueries(kLength);
+    one.Run(backend, 0, kLength, {heads, queries}, &one_rows);
+    other.Run(backend, 0, kLength, {heads, queries}, &other_rows);
+    swap_halves(other.output);
+    EXPECT_TRUE(SameBits(one.output.values, other.output.values)) << backend->name();
+    for (const auto& [place, row] : one_rows.rows) {
+      EXPECT_EQ(row, (other_rows.rows[{(place.first + 2) % 4, place.second}]));
+    }
+  }
+}
+
+// The same book's scores of a projected query, and of each query with what comes before it, both
+// divided by the root of 2.
+TEST(AttentionTest, TextbookScoresScaledAndMasked) {
+  const std::vector<std::vector<float>> scores = {{.2899f},
+                                                  {.4656f, .1723f},
+                                                  {.4594f, .1703f, .1731f},
+                                                  {.2642f, .1024f, .1036f, .0186f},
+                                                  {.2183f, .0874f, .0882f, .0177f, .0786f},
+                                                  {.3408f, .1270f, .1290f, .0198f, .1290f, .0078f}};
+  const std::vector<std::vector<float>> causal = {{1},
+                                                  {.5517f, .4483f},
+                                                  {.3800f, .3097f, .3103f},
+                                                  {.2758f, .2460f, .2462f, .2319f},
+                                                  {.2175f, .1983f, .1984f, .1888f, .1971f},
+                                                  {.1935f, .1663f, .1666f, .1542f, .1666f, .1529f}};
+  const std::vector<std::vector<float>> projected = {
+      {1.2705f, 1.8524f, 1.8111f, 1.0795f, .5577f, 1.5440f}};
+  const std::vector<std::vector<float>> scaled = {{.1500f, .2264f, .2199f, .1311f, .0906f, .1820f}};
+  // Keys that are the unit vectors make a query's elements its scores.
+  const auto expect = [](bool is_causal, const auto& queries, const auto& weights) {
+    for (const Backend* backend : FastBackends()) {
+      Sequence sequence({1, 1, 6, std::sqrt(0.5f), is_causal}, 6, 1);
+      std::fill(sequence.key.values.begin(), sequence.key.values.end(), 0.0f);
+      for (int i = 0; i < 6; ++i) sequence.key.ref().Row(i)[i] = 1;
+      std::vector<int64_t> watched;
+      for (size_t i = 0; i < queries.size(); ++i) {
+        watched.push_back(static_cast<int64_t>(i));
+        std::copy(queries[i].begin(), queries[i].end(), sequence.query.ref().Row(i).begin());
+      }
+      RecordingSink sink;
+      const std::vector<int> heads = {0};
+      sequence.Run(backend, 0, 6, {heads, watched}, &sink);
+      for (int64_t i : watched) {
+        const std::vector<float>& row = sink.rows[std::pair{0, i}];
+        ASSERT_EQ(row.size(), weights[i].size());
+        for (size_t j = 0; j < row.size(); ++j) EXPECT_NEAR(row[j], weights[i][j], 1e-4);
+      }
+    }
+  };
+  expect(true, scores, causal);
+  expect(false, projected, scaled);
 }
 
 }  // namespace

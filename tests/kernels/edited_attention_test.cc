@@ -204,5 +204,38 @@ TEST(EditedAttentionTest, TheDialOnTheTextbookScores) {
   }
 }
 
+// dH / d beta = -beta Var(scores), the variance under the weights.
+TEST(EditedAttentionTest, EntropyFallsByTheVarianceOfTheScores) {
+  constexpr float kStep = 1.0f / 64;
+  const std::vector<int> heads = {0};
+  const std::vector<int64_t> queries = {19};
+  for (float beta : {0.25f, 1.0f, 1.5f, 3.0f}) {
+    Sequence sequence({1, 1, 8, 0.35f, true}, 20, 11);
+    const auto weights_at = [&](float dial_beta) {
+      RecordingSink sink;
+      const Dial dial(dial_beta);
+      sequence.RunEdited(DefaultBackend(), 0, 20, {heads, queries}, &dial, {heads, queries}, &sink);
+      return sink.rows[{0, 19}];
+    };
+    const auto entropy_at = [&](float dial_beta) {
+      double sum = 0;
+      for (float w : weights_at(dial_beta)) sum -= w == 0 ? 0 : w * std::log(double{w});
+      return sum;
+    };
+    const std::vector<float> weights = weights_at(beta);
+    double mean = 0, square = 0;
+    for (int64_t key = 0; key < 20; ++key) {
+      double score = 0;
+      for (int d = 0; d < 8; ++d) {
+        score += 0.35 * sequence.query.ref().Row(19)[d] * sequence.key.ref().Row(key)[d];
+      }
+      mean += weights[key] * score;
+      square += weights[key] * score * score;
+    }
+    const double slope = (entropy_at(beta + kStep) - entropy_at(beta - kStep)) / (2 * kStep);
+    EXPECT_NEAR(slope, -beta * (square - mean * mean), 1e-3) << "beta " << beta;
+  }
+}
+
 }  // namespace
 }  // namespace heed

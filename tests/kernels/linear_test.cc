@@ -42,6 +42,32 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LinearShapeTest,
                                          Shape{17, 33, 65, false}, Shape{130, 192, 384, true},
                                          Shape{3, 513, 1000, true}));
 
+TEST_P(LinearShapeTest, AddingHasTheBitsOfAProductThatIsAdded) {
+  const auto [rows, in, out, has_bias] = GetParam();
+  const Matrix weight = RandomMatrix(out, in, 1, 0.3f);
+  const Matrix bias = RandomMatrix(1, has_bias ? out : 0, 2);
+  const Matrix x = RandomMatrix(rows, in, 3);
+  std::vector<const Backend*> backends = FastBackends();
+  backends.push_back(ReferenceBackend());
+  for (const Backend* backend : backends) {
+    std::vector<std::unique_ptr<Linear>> layers;
+    layers.push_back(Pack(backend, weight, bias.values));
+    for (int bits : {8, 4}) {
+      auto rounded = backend->PackRounded({out, in, RowsInMemory(weight.ref())}, bias.values, bits,
+                                          /*relative_error=*/nullptr);
+      ASSERT_TRUE(rounded.ok()) << rounded.status();
+      layers.push_back(*std::move(rounded));
+    }
+    for (size_t i = 0; i < layers.size(); ++i) {
+      Matrix sum = RandomMatrix(rows, out, 4), added = sum, product(rows, out);
+      layers[i]->Apply(x.ref(), sum.ref(), Linear::Write::kAccumulate);
+      layers[i]->Apply(x.ref(), product.ref());
+      for (size_t j = 0; j < added.values.size(); ++j) added.values[j] += product.values[j];
+      EXPECT_TRUE(SameBits(sum.values, added.values)) << backend->name() << ", layer " << i;
+    }
+  }
+}
+
 TEST(LinearTest, ZeroRowsWriteNothing) {
   const auto linear = Pack(DefaultBackend(), RandomMatrix(8, 8, 1), {});
   linear->Apply(ConstMatrixRef(nullptr, 0, 8), MatrixRef(nullptr, 0, 8));
