@@ -339,11 +339,16 @@ class HeatMap {
     const context = sized(this.bodyCanvas, columns.length * cell, rows.length * cell);
     context.fillStyle = style('--page');
     context.fillRect(0, 0, columns.length * cell, rows.length * cell);
+    if (cell < 8) {
+      context.imageSmoothingEnabled = false;
+      context.drawImage(this.pixels(), 0, 0, columns.length * cell, rows.length * cell);
+      return;
+    }
     const numbers = cell >= 26;
     context.font = `${Math.min(13, Math.floor(cell * 0.31))}px ${style('--mono')}`;
     context.textAlign = 'center';
     context.textBaseline = 'middle';
-    const gap = cell >= 8 ? 1 : 0;
+    const gap = 1;
     const accent = style('--accent');
     for (let row = 0; row < rows.length; ++row) {
       for (let column = 0; column < columns.length; ++column) {
@@ -356,12 +361,28 @@ class HeatMap {
         context.fillStyle = inkOn(color);
         context.fillText(this.text(value), (column + 0.5) * cell, (row + 0.5) * cell);
       }
-      const framed = cell >= 8 ? this.strongest(row) : -1;
+      const framed = this.strongest(row);
       if (framed < 0) continue;
       context.strokeStyle = accent;
       context.lineWidth = 1.5;
       context.strokeRect(framed * cell + 0.75, row * cell + 0.75, cell - gap - 1.5, cell - gap - 1.5);
     }
+  }
+  // The map with a pixel for each cell: many small ones are drawn at once.
+  pixels() {
+    const canvas = element('canvas', {width: this.columns.length, height: this.rows.length});
+    const context = canvas.getContext('2d');
+    const image = context.createImageData(canvas.width, canvas.height);
+    for (let row = 0, at = 0; row < this.rows.length; ++row) {
+      for (let column = 0; column < this.columns.length; ++column, at += 4) {
+        const value = this.value(row, column);
+        if (Number.isNaN(value)) continue;
+        const color = this.color(value, row, column);
+        [image.data[at], image.data[at + 1], image.data[at + 2], image.data[at + 3]] = [color[0], color[1], color[2], 255];
+      }
+    }
+    context.putImageData(image, 0, 0);
+    return canvas;
   }
   drawAxes() {
     const {cell, rows, columns} = this;
