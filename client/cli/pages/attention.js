@@ -58,7 +58,7 @@ text.box.addEventListener('keydown', (event) => {
 });
 const textTitle = element('h2');
 // As large as a window of this width has room for.
-const thumbSize = clamp(Math.floor(Math.min(300, window.innerWidth - 110 - 8 * data.heads.length) / data.heads.length), 16, 72);
+const thumbSize = clamp(Math.floor(Math.min(300, document.documentElement.clientWidth - 110 - 8 * data.heads.length) / data.heads.length), 16, 72);
 const heads = cellGrid({
   rows: data.layers.map((layer) => `layer ${layer}`), columns: data.heads, fill: drawThumb, onChoose: chooseHead,
 });
@@ -240,7 +240,7 @@ function drawLines() {
       const weights = focus && focus.side !== side ? marks.get(position) || [] : [];
       const x = side === 'query' ? 0 : lineEdges.right;
       weights.forEach(([h, weight], i) => {
-        context.globalAlpha = Math.sqrt(weight) * 0.85;
+        context.globalAlpha = Math.sqrt(weight) * 0.45;
         context.fillStyle = headColor(h, data.heads.length);
         context.fillRect(x + i * room / weights.length, position * lineHeight - above + 1, room / weights.length, lineHeight - 2);
       });
