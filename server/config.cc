@@ -169,6 +169,21 @@ absl::Status SetWeights(absl::string_view text, ServerConfig* config) {
   return absl::OkStatus();
 }
 
+constexpr std::pair<absl::string_view, KvType> kKvTypes[] = {
+    {"f32", KvType::kF32}, {"f16", KvType::kF16}, {"int8", KvType::kInt8}};
+
+// TYPE for all models, or NAME=TYPE for one.
+absl::Status SetKvType(absl::string_view text, ServerConfig* config) {
+  const std::vector<std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
+  HEED_ASSIGN_OR_RETURN(const KvType type, ParseKvType(parts.back()));
+  if (parts.size() == 1) {
+    config->kv_type = type;
+  } else {
+    config->kv_type_by_model[parts.front()] = type;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SetLogLevel(absl::string_view text, ServerConfig* config) {
   for (absl::string_view level : {"debug", "info", "warning", "error", "off"}) {
     if (text != level) continue;
@@ -227,6 +242,11 @@ const std::vector<Flag>& Flags() {
        Integer(&ServerConfig::threads, 0, 1024)},
       {"kv-cache-mib", "N", "Memory for keys and values, of each model. Default 256.",
        Integer(&ServerConfig::kv_cache_mib, 1, kMaxBytes >> 20)},
+      {"kv-cache-type", "[NAME=]TYPE",
+       "How keys and values are kept: f32, f16, or int8 with a scale for each head of each token. "
+       "Twice or nearly four times as many tokens fit into the same memory, and long ones are read "
+       "faster. Of one model or of all; repeat it for more. Default f32.",
+       SetKvType},
       {"max-prompt-bytes", "BYTES", "Longest text of a request. Default 1MiB.",
        Bytes(&ServerConfig::max_prompt_bytes, 1, int64_t{1} << 30)},
       {"max-attention-bytes", "BYTES", "Most attention data one call may ask for. Default 256MiB.",
@@ -390,6 +410,20 @@ absl::StatusOr<WeightFormat> ParseWeightFormat(absl::string_view text) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("\"", text, "\" is not one of auto, f32, int8, int4"));
+}
+
+absl::string_view KvTypeName(KvType type) {
+  for (const auto& [name, known] : kKvTypes) {
+    if (type == known) return name;
+  }
+  return "";
+}
+
+absl::StatusOr<KvType> ParseKvType(absl::string_view text) {
+  for (const auto& [name, type] : kKvTypes) {
+    if (text == name) return type;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not one of f32, f16, int8"));
 }
 
 std::optional<std::string> ProcessEnvironment(const std::string& name) {

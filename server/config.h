@@ -36,6 +36,9 @@ struct ServerConfig {
   // How weights are held: of models by name, and of all others.
   std::map<std::string, WeightFormat> weights_by_model;
   WeightFormat weights = WeightFormat::kAsStored;
+  // How keys and values are kept, the same way.
+  std::map<std::string, KvType> kv_type_by_model;
+  KvType kv_type = KvType::kF32;
   std::string pack_cache;  // the folder of packed copies of models' weights; empty: none
   int threads = 0;         // of the engine; 0: what quota and affinity allow
 
@@ -63,7 +66,15 @@ struct ServerConfig {
     const auto own = weights_by_model.find(model);
     return own == weights_by_model.end() ? weights : own->second;
   }
+  KvType kv_type_of(const std::string& model) const {
+    const auto own = kv_type_by_model.find(model);
+    return own == kv_type_by_model.end() ? kv_type : own->second;
+  }
 };
+
+// "f32", "f16", "int8". The second: INVALID_ARGUMENT names them.
+absl::string_view KvTypeName(KvType type);
+absl::StatusOr<KvType> ParseKvType(absl::string_view text);
 
 // "auto", "f32", "int8", "int4". INVALID_ARGUMENT names them.
 absl::StatusOr<WeightFormat> ParseWeightFormat(absl::string_view text);

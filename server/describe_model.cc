@@ -82,6 +82,7 @@ absl::StatusOr<ModelDescription> DescribeModel(const std::string& path,
   description.problems = std::move(check.problems);
   if (check.checkpoint != nullptr) {
     description.config = check.checkpoint->config();
+    description.config->kv_type = KvTypeOf(*description.config, options.kv_type);
     description.weight_memory_bytes = EstimateWeightBytes(*check.checkpoint, options.weights);
   } else {
     const absl::Status first = description.problems.front();

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "model/base/error.h"
 #include "model/base/json.h"
+#include "server/config.h"
 #include "server/describe_model.h"
 
 namespace heed {
@@ -44,6 +45,10 @@ std::string Plural(int64_t count, absl::string_view noun) {
 // A file chose the text, so nothing but printable characters goes to a terminal as it is.
 std::string Plain(const std::string& text) {
   return std::all_of(text.begin(), text.end(), absl::ascii_isprint) ? text : Quoted(text);
+}
+
+std::string InType(KvType type) {
+  return type == KvType::kF32 ? "" : absl::StrCat(" in ", KvTypeName(type));
 }
 
 absl::string_view PoolingName(PoolingKind kind) {
@@ -90,8 +95,8 @@ void AddSizes(const ModelDescription& description, std::string* out) {
   const int64_t cache = description.cache_bytes_per_token();
   AddLine("memory",
           absl::StrCat(Size(description.weight_memory_bytes), " of weights, ", Size(cache),
-                       " of keys and values per token, ", Size(cache * config.context_window),
-                       " for a whole context"),
+                       " of keys and values", InType(config.kv_type), " per token, ",
+                       Size(cache * config.context_window), " for a whole context"),
           out);
 }
 
@@ -219,6 +224,7 @@ std::string MemoryJson(const ModelDescription& description) {
   return JsonMembers()
       .Int("weight_bytes", description.weight_memory_bytes)
       .Int("cache_bytes_per_token", cache)
+      .Text("cache_type", KvTypeName(description.config->kv_type))
       .Int("cache_bytes", cache * description.config->context_window)
       .Object();
 }

@@ -55,7 +55,14 @@ absl::Status NoneLeft(const std::vector<std::string>& warnings) {
 
 // Tensors that a checkpoint has besides may be of a part that heed does not answer from, or a sign
 // that it is not what it says.
-void AddNote(const ServedModel& model, const ModelSource& source, std::vector<std::string>* notes) {
+void AddNotes(const ServedModel& model, const ModelSource& source,
+              std::vector<std::string>* notes) {
+  const KvPool& pool = *model.kv_pool;
+  if (pool.layout().type != KvType::kF32) {
+    notes->push_back(absl::StrCat(source.name, " keeps keys and values in ",
+                                  KvTypeName(pool.layout().type), ": room for ",
+                                  pool.total_pages() * kPageTokens, " tokens"));
+  }
   const std::vector<std::string> unused = UnusedTensors(source.folder, model.model->config());
   if (unused.empty()) return;
   notes->push_back(absl::StrCat(source.name, " does not use ", unused.size(), " of the tensors in ",
@@ -99,6 +106,7 @@ void LoadLog::Finish(int64_t bytes, const LoadReport& report) {
 LoadOptions LoadOptionsOf(const ServerConfig& config) {
   return {.kv_cache_bytes = config.kv_cache_mib << 20,
           .weights = config.weights,
+          .kv_type = config.kv_type,
           .pack_cache = config.pack_cache};
 }
 
@@ -111,6 +119,7 @@ absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config,
   LoadOptions options = LoadOptionsOf(config);
   for (const ModelSource& source : sources) {
     options.weights = config.weights_of(source.name);
+    options.kv_type = config.kv_type_of(source.name);
     std::optional<LoadLog> load_log;
     if (log) {
       load_log.emplace(source.name, log, clock);
@@ -130,7 +139,7 @@ absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config,
     for (const std::string& warning : (*model)->warnings) {
       loaded.warnings.push_back(absl::StrCat(source.name, " ", warning));
     }
-    AddNote(**model, source, &loaded.notes);
+    AddNotes(**model, source, &loaded.notes);
     const absl::Status added = loaded.registry.Add(*std::move(model));
     if (!added.ok()) return CannotLoad(source, added);
   }

@@ -77,9 +77,9 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> ReadTokenizer(const Checkpoint&
 // A pool of some bytes for a model's keys and values.
 class PoolPlan {
  public:
-  PoolPlan(const ModelConfig& config, int64_t bytes)
-      : page_bytes_(KvLayout::For(config).page_bytes()),
-        bytes_(bytes),
+  PoolPlan(const ModelConfig& config, const LoadOptions& options)
+      : page_bytes_(PageBytes(config, options)),
+        bytes_(options.kv_cache_bytes),
         wanted_tokens_(config.context_window) {}
 
   // As many pages as fit and as can be numbered.
@@ -102,6 +102,12 @@ class PoolPlan {
   }
 
  private:
+  static int64_t PageBytes(const ModelConfig& config, const LoadOptions& options) {
+    KvLayout layout = KvLayout::For(config);
+    layout.type = KvTypeOf(config, options.kv_type);
+    return layout.page_bytes();
+  }
+
   std::string Need() const {
     const int64_t needed = PagesFor(wanted_tokens_) * page_bytes_;
     constexpr int64_t kMib = int64_t{1} << 20;
@@ -167,10 +173,11 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> Load(absl::string_view name,
   served->digest = checkpoint->digest();
   served->checkpoint_dtype = checkpoint->dtype();
   HEED_ASSIGN_OR_RETURN(served->tokenizer, ReadTokenizer(*checkpoint));
-  const PoolPlan pool(checkpoint->config(), options.kv_cache_bytes);
+  const PoolPlan pool(checkpoint->config(), options);
   HEED_RETURN_IF_ERROR(pool.Check());
   LanguageModelOptions load{.max_context = pool.max_context(),
                             .weights = options.weights,
+                            .kv_type = options.kv_type,
                             .packed_copy = packed_copy,
                             .report = &served->report};
   if (options.progress) {
@@ -199,7 +206,7 @@ void Check(const std::string& path, const LoadOptions& options, ModelCheck* out)
   auto tokenizer = ReadTokenizer(*out->checkpoint);
   note(tokenizer.status());
   if (tokenizer.ok()) out->tokenizer = *std::move(tokenizer);
-  note(PoolPlan(out->checkpoint->config(), options.kv_cache_bytes).Check());
+  note(PoolPlan(out->checkpoint->config(), options).Check());
   for (absl::Status& problem : CheckTensors(*out->checkpoint)) note(std::move(problem));
   const auto pooling = ChoosePooling(path, *out->checkpoint);
   note(pooling.status());

@@ -58,6 +58,7 @@ struct LoadOptions {
   // Of this model's pool. A context window that needs more is served as far as this goes.
   int64_t kv_cache_bytes = int64_t{256} << 20;
   WeightFormat weights = WeightFormat::kAsStored;
+  KvType kv_type = KvType::kF32;  // LanguageModelOptions::kv_type
   // A folder for packed copies of weights (LanguageModelOptions::packed_copy); empty: none are
   // kept.
   std::string pack_cache;

@@ -115,6 +115,11 @@ struct LanguageModelOptions {
   LoadReport* report = nullptr;  // may be null
 };
 
+// The type that a model which is asked to keep `wanted` keeps.
+inline KvType KvTypeOf(const ModelConfig& config, KvType wanted) {
+  return config.architecture == "heed_mixing" ? KvType::kF32 : wanted;
+}
+
 // Reads and packs all weights; the checkpoint is not needed afterwards, `backend` must outlive the
 // model. A layer that would lose too much is held in more bits than asked for, with a note. Errors
 // as Checkpoint::ReadF32.

@@ -68,6 +68,8 @@ TEST(ConfigTest, EveryFlagIsReadInBothSpellingsAndFromTheEnvironment) {
       {"pack-cache", "HEED_PACK_CACHE", "/c", [](auto& c) { return c.pack_cache == "/c"; }},
       {"threads", "HEED_THREADS", "3", [](auto& c) { return c.threads == 3; }},
       {"kv-cache-mib", "HEED_KV_CACHE_MIB", "7", [](auto& c) { return c.kv_cache_mib == 7; }},
+      {"kv-cache-type", "HEED_KV_CACHE_TYPE", "f16",
+       [](auto& c) { return c.kv_type_of("any") == KvType::kF16; }},
       {"max-prompt-bytes", "HEED_MAX_PROMPT_BYTES", "2MiB",
        [](auto& c) { return c.max_prompt_bytes == 2 << 20; }},
       {"max-attention-bytes", "HEED_MAX_ATTENTION_BYTES", "5",
@@ -134,6 +136,13 @@ TEST(ConfigTest, ModelsRepeatInOrder) {
               ElementsAre(ModelSource{"big-q4_k_m", "/x/Big-Q4_K_M.gguf"}));
 }
 
+TEST(ConfigTest, KeysAndValuesAreKeptAsSaidForAllModelsAndForOne) {
+  const ServerConfig config = ParseOk({"--kv-cache-type=int8", "--kv-cache-type=a=f16"});
+  EXPECT_EQ(config.kv_type_of("a"), KvType::kF16);
+  EXPECT_EQ(config.kv_type_of("b"), KvType::kInt8);
+  EXPECT_EQ(ParseOk({}).kv_type_of("a"), KvType::kF32);
+}
+
 TEST(ConfigTest, WeightsAreHeldAsSaidForAllModelsAndForOne) {
   const ServerConfig config = ParseOk({"--weights=int4", "--weights=a=f32", "--weights=b=auto"});
   EXPECT_EQ(config.weights_of("a"), WeightFormat::kF32);
@@ -175,6 +184,7 @@ TEST(ConfigTest, WrongValuesSayWhatIsRight) {
       {"--prefix-cache=yes", "\"yes\" is not one of on, off"},
       {"--weights=int2", "\"int2\" is not one of auto, f32, int8, int4"},
       {"--weights=a=", "auto, f32, int8, int4"},
+      {"--kv-cache-type=int4", "\"int4\" is not one of f32, f16, int8"},
       {"--log-format=xml", "auto, text, json"},
       {"model", "--model=model"},
       {"--", "unexpected argument"},

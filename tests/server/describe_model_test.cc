@@ -253,6 +253,22 @@ TEST(DescribeVerdictTest, TheMemoryOfTheWeightsIsWhatLoadingTakes) {
   }
 }
 
+TEST(DescribeVerdictTest, KeysAndValuesTakeWhatTheirTypeTakes) {
+  const std::string path = Golden("models/gpt2-f32");
+  const auto text = [&](KvType type) {
+    LoadOptions options = kSmallCache;
+    options.kv_type = type;
+    const auto description = DescribeModel(path, options);
+    EXPECT_THAT(description, IsOk());
+    const ModelConfig& config = *description->config;
+    EXPECT_EQ(description->cache_bytes_per_token() * kPageTokens,
+              config.n_layers * KvPartBytes(type, config.n_kv_heads, config.head_dim));
+    return DescriptionText(*description);
+  };
+  EXPECT_THAT(text(KvType::kF32), HasSubstr("of keys and values per token"));
+  EXPECT_THAT(text(KvType::kInt8), HasSubstr("of keys and values in int8 per token"));
+}
+
 // What is held as it is stored takes as much; the rows of a model as small as these fill less than
 // half of what they are packed in.
 TEST(DescribeVerdictTest, QuantizedFilesTakeTheMemoryOfTheirBlocks) {

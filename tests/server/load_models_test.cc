@@ -16,6 +16,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::IsSupersetOf;
 
 std::vector<std::string> Names(const Registry& registry) {
   std::vector<std::string> names;
@@ -129,6 +130,32 @@ TEST_F(LoadModelsTest, WeightsAreHeldAsTheConfigSaysForEachModel) {
   std::vector<std::string> held;
   for (const auto& model : loaded->registry.models()) held.push_back(model->model->compute_dtype());
   EXPECT_THAT(held, ElementsAre("INT8", "F32", "Q8_0"));
+}
+
+TEST_F(LoadModelsTest, KeysAndValuesAreKeptAsTheConfigSaysForEachModel) {
+  const std::string golden = HEED_SOURCE_DIR "/tests/golden/models/";
+  ServerConfig config;
+  config.kv_cache_mib = 1;
+  config.models = {{"a", golden + "gpt2-f32"},
+                   {"b", golden + "gpt2-f32"},
+                   {"c", golden + "gpt2-f32"},
+                   {"d", golden + "mixing-attention"}};
+  config.kv_type = KvType::kInt8;
+  config.kv_type_by_model = {{"a", KvType::kF32}, {"b", KvType::kF16}};
+  const auto loaded = LoadModels(config);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  std::vector<KvType> kept;
+  std::vector<int64_t> room;
+  for (const auto& model : loaded->registry.models()) {
+    kept.push_back(model->kv_pool->layout().type);
+    room.push_back(model->kv_pool->total_pages());
+  }
+  EXPECT_THAT(kept, ElementsAre(KvType::kF32, KvType::kF16, KvType::kInt8, KvType::kF32));
+  EXPECT_EQ(room[1], 2 * room[0]);
+  EXPECT_GT(room[2], 2 * room[0]);
+  const std::string tokens = absl::StrCat(16 * room[2]);
+  EXPECT_THAT(loaded->notes,
+              IsSupersetOf({"c keeps keys and values in int8: room for " + tokens + " tokens"}));
 }
 
 TEST_F(LoadModelsTest, GgufFilesOfTheFolderAreServedBesideFolders) {
