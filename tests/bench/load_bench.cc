@@ -49,9 +49,10 @@ struct LoadTimes {
 
 absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadOnce(const Checkpoint& checkpoint,
                                                               const Backend* backend,
-                                                              WeightFormat weights,
+                                                              LanguageModelOptions options,
                                                               const std::string& packed_copy) {
-  return LoadLanguageModel(checkpoint, backend, {.weights = weights, .packed_copy = packed_copy});
+  options.packed_copy = packed_copy;
+  return LoadLanguageModel(checkpoint, backend, options);
 }
 
 std::vector<double> RatesOf(int64_t bytes, std::vector<double> seconds) {
@@ -61,7 +62,7 @@ std::vector<double> RatesOf(int64_t bytes, std::vector<double> seconds) {
 
 }  // namespace
 
-absl::StatusOr<LoadedModel> BenchLoad(const std::string& path, WeightFormat weights,
+absl::StatusOr<LoadedModel> BenchLoad(const std::string& path, const LanguageModelOptions& options,
                                       const Backend* backend, int repetitions) {
   LoadedModel loaded;
   LoadTimes times;
@@ -75,7 +76,7 @@ absl::StatusOr<LoadedModel> BenchLoad(const std::string& path, WeightFormat weig
         loaded.checkpoint,
         OpenCheckpoint(path, {.progress = [&](int64_t, int64_t total) { hashed = total; }}));
     const double opened = SecondsNow();
-    HEED_ASSIGN_OR_RETURN(loaded.model, LoadOnce(*loaded.checkpoint, backend, weights, ""));
+    HEED_ASSIGN_OR_RETURN(loaded.model, LoadOnce(*loaded.checkpoint, backend, options, ""));
     times.hashing.push_back(opened - start);
     times.packing.push_back(SecondsNow() - opened);
     if (i == 0) {
@@ -84,12 +85,12 @@ absl::StatusOr<LoadedModel> BenchLoad(const std::string& path, WeightFormat weig
     }
   }
   loaded.model.reset();
-  HEED_ASSIGN_OR_RETURN(loaded.model, LoadOnce(*loaded.checkpoint, backend, weights, copy.path()));
+  HEED_ASSIGN_OR_RETURN(loaded.model, LoadOnce(*loaded.checkpoint, backend, options, copy.path()));
   for (int i = 0; i < repetitions; ++i) {
     loaded.model.reset();
     const double start = SecondsNow(), cpu_start = CpuSecondsNow();
     HEED_ASSIGN_OR_RETURN(loaded.model,
-                          LoadOnce(*loaded.checkpoint, backend, weights, copy.path()));
+                          LoadOnce(*loaded.checkpoint, backend, options, copy.path()));
     times.reading.push_back(SecondsNow() - start);
     times.reading_cpu.push_back(CpuSecondsNow() - cpu_start);
   }

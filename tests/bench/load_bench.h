@@ -24,7 +24,7 @@ struct LoadedModel {
 // from a packed copy, which goes to the folder for temporary files and is removed. The files come
 // from the system's cache where they are there. To be called before the process has used much
 // memory.
-absl::StatusOr<LoadedModel> BenchLoad(const std::string& path, WeightFormat weights,
+absl::StatusOr<LoadedModel> BenchLoad(const std::string& path, const LanguageModelOptions& options,
                                       const Backend* backend, int repetitions);
 
 }  // namespace heed::bench

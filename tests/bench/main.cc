@@ -1,7 +1,8 @@
 // heed-bench: how fast a checkpoint runs on this machine, and how near that is to what the machine
 // can do.
 //
-//   heed-bench PATH [--weights=auto] [--isa=auto] [--json] [--repetitions=5] [--threads=N]
+//   heed-bench PATH [--weights=auto] [--kv_cache_type=f32] [--isa=auto] [--json] [--repetitions=5]
+//   [--threads=N]
 //              [--server=HOST:PORT | --engine_only] [--quick]
 #include <omp.h>
 
@@ -24,6 +25,7 @@
 #include "model/kernels/backend.h"
 #include "model/transformer/language_model.h"
 #include "server/config.h"
+#include "tests/bench/capture_bench.h"
 #include "tests/bench/engine_bench.h"
 #include "tests/bench/load_bench.h"
 #include "tests/bench/local_server.h"
@@ -37,6 +39,7 @@ ABSL_FLAG(int, threads, 0, "threads of the engine; 0: what quota and affinity al
 ABSL_FLAG(std::string, server, "",
           "measure the calls to the server at host:port; empty: to one in this process");
 ABSL_FLAG(std::string, weights, "auto", "how weights are held: auto, f32, int8 or int4");
+ABSL_FLAG(std::string, kv_cache_type, "f32", "how keys and values are kept: f32, f16 or int8");
 ABSL_FLAG(std::string, isa, "auto",
           "instructions that the engine is held to: auto, avx512, avx2 or portable");
 ABSL_FLAG(bool, engine_only, false, "measure no calls; for models without a tokenizer");
@@ -49,6 +52,7 @@ struct Settings {
   std::string folder;
   std::string server;
   WeightFormat weights = WeightFormat::kAsStored;
+  KvType kv_type = KvType::kF32;
   const Backend* backend = nullptr;
   bool engine_only = false;
   int repetitions = 5;
@@ -113,8 +117,10 @@ std::string Describe(const Checkpoint& checkpoint, const LanguageModel& model) {
 
 absl::Status BenchModel(const Settings& settings, Report* report) {
   Announce("loading");
-  HEED_ASSIGN_OR_RETURN(LoadedModel loaded, BenchLoad(settings.folder, settings.weights,
-                                                      settings.backend, settings.repetitions));
+  HEED_ASSIGN_OR_RETURN(
+      LoadedModel loaded,
+      BenchLoad(settings.folder, {.weights = settings.weights, .kv_type = settings.kv_type},
+                settings.backend, settings.repetitions));
   const std::unique_ptr<const LanguageModel> model = std::move(loaded.model);
   report->model = Describe(*loaded.checkpoint, *model);
   loaded.checkpoint.reset();
@@ -124,6 +130,10 @@ absl::Status BenchModel(const Settings& settings, Report* report) {
   HEED_ASSIGN_OR_RETURN(std::vector<Measurement> engine,
                         BenchEngine(*model, roof, settings.engine));
   Append(std::move(engine), report);
+  if (model->config().mixing != MixingPattern::kAttention) return absl::OkStatus();
+  Announce("looking at attention");
+  HEED_ASSIGN_OR_RETURN(std::vector<Measurement> capture, BenchCapture(*model, settings.engine));
+  Append(std::move(capture), report);
   return absl::OkStatus();
 }
 
@@ -149,6 +159,7 @@ absl::Status BenchCalls(const Settings& settings, Report* report) {
 absl::StatusOr<Settings> ReadSettings(const std::string& folder) {
   Settings settings;
   HEED_ASSIGN_OR_RETURN(settings.weights, ParseWeightFormat(absl::GetFlag(FLAGS_weights)));
+  HEED_ASSIGN_OR_RETURN(settings.kv_type, ParseKvType(absl::GetFlag(FLAGS_kv_cache_type)));
   HEED_ASSIGN_OR_RETURN(settings.backend, BackendNamed(absl::GetFlag(FLAGS_isa)));
   settings.engine_only = absl::GetFlag(FLAGS_engine_only);
   settings.folder = folder;
