@@ -1,5 +1,10 @@
 #include "client/cli/help.h"
 
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/table.h"
@@ -10,10 +15,19 @@ namespace {
 constexpr int kWidth = 100;
 
 std::string OptionTable(const std::vector<OptionSpec>& options) {
-  Table table({{""}, {""}});
+  std::vector<std::string> names;
+  int columns = 0;
   for (const OptionSpec& option : options) {
-    table.AddRow({absl::StrCat("  --", option.name, option.value.empty() ? "" : "=", option.value),
-                  option.help});
+    names.push_back(
+        absl::StrCat("  --", option.name, option.value.empty() ? "" : "=", option.value));
+    columns = std::max(columns, DisplayWidth(names.back()));
+  }
+  Table table({{""}, {""}});
+  for (size_t i = 0; i < options.size(); ++i) {
+    std::string name = names[i];
+    for (const std::string& line : Wrap(options[i].help, kWidth - columns - 2)) {
+      table.AddRow({std::exchange(name, ""), line});
+    }
   }
   return table.Render(Terminal());
 }

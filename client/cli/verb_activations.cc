@@ -427,8 +427,8 @@ Verb ActivationsVerb() {
           "residual stream is read before each layer and after the last one: the first are the "
           "embeddings, which a word has wherever it stands.",
       .example =
-          "heed activations \"the boat near the bank\" --other=\"the money in the bank\" "
-          "--position=bank --other-position=bank",
+          "heed activations \"the boat near the bank\" --position=bank --other=\"the money at the "
+          "bank\"",
       .options = JoinOptions(
           {{{"form", "NAME", "norms (the default), cosines, pca or vectors."},
             {"site", "NAME",

@@ -88,8 +88,8 @@ TEST_F(CliLadderTest, TwoPromptsAreToldApartOrNot) {
       Run({"ladder", "big cat", "small dog", "--models=average,decoder", "--top=1"});
   EXPECT_THAT(out, HasSubstr("A  big cat\nB  small dog\n\n"));
   EXPECT_THAT(out, HasSubstr("1 average        every word counts the same\n"
-                             "  A  1.46 nats    ·were 0.412\n"
-                             "  B  1.46 nats    ·were 0.412\n"
+                             "  A  1.46 nats   ·were 0.412\n"
+                             "  B  1.46 nats   ·were 0.412\n"
                              "                 = the same answer, bit for bit\n"));
   EXPECT_THAT(out, HasSubstr("≠ up to 0.318 apart: "));
   EXPECT_THAT(out, HasSubstr("looked at in A    big ·cat\n1 average        *.92 ░.08\n"));

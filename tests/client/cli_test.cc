@@ -203,11 +203,11 @@ TEST_F(CliTest, GenerateAttentionNamesTheStrongestKeys) {
 TEST_F(CliTest, AttentionShowsAllHeadsThenTheOneThatSaysMost) {
   EXPECT_EQ(Run({"attention", kText}),
             "What ·cabinet (position 4) reads from, in every head:\n"
-            "layer  head  strongest                                entropy\n"
-            "    0     0  ·the       .75  the    .06  ·keys  .06  1.3 bits\n"
-            "    0     1  the        .83  ·keys  .04  ·to    .04  1.0 bits\n"
-            "    1     0  ·keys      .80  the    .05  ·to    .05  1.1 bits  ← below\n"
-            "    1     1  ·cabinet   .33  ·the   .27  ·to    .20 1.46 nats\n"
+            "layer  head  strongest                                 entropy\n"
+            "    0     0  ·the       .75  the    .06  ·keys  .06  0.91 nats\n"
+            "    0     1  the        .83  ·keys  .04  ·to    .04  0.68 nats\n"
+            "    1     0  ·keys      .80  the    .05  ·to    .05  0.78 nats  ← below\n"
+            "    1     1  ·cabinet   .33  ·the   .27  ·to    .20  1.49 nats\n"
             "\n"
             "Layer 1 head 0, shown because its last row puts .80 on ·keys; no head gives "
             "clearly more to a token past its neighbour and the first:\n"
@@ -316,8 +316,11 @@ TEST_F(CliTest, JsonOfGenerateIsOneEventALine) {
 TEST_F(CliTest, HelpShowsAnExampleForEachVerb) {
   EXPECT_THAT(Run({"--help"}), HasSubstr("Verbs:\n  models"));
   EXPECT_EQ(Run({"help"}), Run({"--help"}));
-  for (const char* verb : {"models", "describe", "tokenize", "detokenize", "predict", "generate",
-                           "attention", "embed", "health", "version"}) {
+  for (const char* verb :
+       {"models",    "describe",  "tokenize",    "detokenize", "predict",   "generate",
+        "attention", "stats",     "detect",      "lens",       "attribute", "explain",
+        "rollout",   "decompose", "activations", "intervene",  "sweep",     "compare",
+        "traces",    "ladder",    "embed",       "health",     "version"}) {
     const std::string help = Run({verb, "--help"});
     EXPECT_THAT(help, HasSubstr(std::string("\nExample:\n  heed ") + verb)) << verb;
     EXPECT_THAT(help, HasSubstr("--server=HOST:PORT")) << verb;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "client/cli/head_grid.h"
+#include "client/cli/scatter.h"
 #include "client/cli/wire_json.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -49,6 +50,27 @@ TEST(GridTest, ColumnsThatDoNotFitComeBelowAndUnknownCellsAreMarked) {
   EXPECT_THAT(text, HasSubstr("?"));
   EXPECT_THAT(text, HasSubstr("\n\nlayer"));
   EXPECT_THAT(text, HasSubstr("11"));
+}
+
+TEST(GridTest, CellsWithNothingInThemAreDotsAndCountForNothing) {
+  const float nothing = -std::numeric_limits<float>::infinity();
+  const Grid grid{"", {"0", "1"}, {"0", "1"}, {1.0f, nothing, 0.5f, 0.25f}};
+  EXPECT_EQ(RenderGrid(grid, {}),
+            "        0       1\n"
+            "0 █ *1.00       ·\n"
+            "1 ▒   .50     .25\n");
+}
+
+TEST(ScatterTest, PointsStandWhereTheyAreWithTheirNames) {
+  Terminal narrow;
+  narrow.width = 23;
+  EXPECT_EQ(RenderScatter({{0, 0, "a"}, {1, 1, "b"}, {0.5, 0, "c"}}, 3, narrow),
+            "                   b●\n"
+            "\n"
+            "●a        ●c\n");
+  EXPECT_EQ(
+      RenderScatter({{0, 0, "a"}, {0, 0, "b"}, {0, 0, "cc"}, {0, 0, "d"}, {0, 0, "e"}}, 1, narrow),
+      "         b●a\n3 names had no room.\n");
 }
 
 TEST(CurveTest, BarsAreInProportion) {
