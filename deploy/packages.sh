@@ -18,6 +18,7 @@ packages=(
   libsimdjson-dev                                 # JSON
   libpcre2-dev                                    # the tokenizers' pre-tokenizer patterns
   libutf8proc-dev                                 # Unicode normalisation and character widths
+  libcpp-httplib-dev                              # the browser's side of heed explore
   libspdlog-dev                                   # the server's log
   libxxhash-dev                                   # XXH3 of packed copies of weights
   libssl-dev                                      # SHA-256 of the checkpoints; gRPC's own TLS

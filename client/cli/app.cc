@@ -16,8 +16,8 @@ std::vector<Verb> AllVerbs() {
   return {ModelsVerb(),    DescribeVerb(),  TokenizeVerb(), DetokenizeVerb(), PredictVerb(),
           GenerateVerb(),  AttentionVerb(), StatsVerb(),    DetectVerb(),     LensVerb(),
           AttributeVerb(), ExplainVerb(),   RolloutVerb(),  DecomposeVerb(),  ActivationsVerb(),
-          InterveneVerb(), SweepVerb(),     CompareVerb(),  TracesVerb(),     LadderVerb(),
-          EmbedVerb(),     BenchVerb(),     HealthVerb(),   VersionVerb()};
+          InterveneVerb(), SweepVerb(),     CompareVerb(),  ExploreVerb(),    TracesVerb(),
+          LadderVerb(),    EmbedVerb(),     BenchVerb(),    HealthVerb(),     VersionVerb()};
 }
 
 // The place of the verb: the first word that is neither an option nor the value of a global one.

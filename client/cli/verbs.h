@@ -39,6 +39,7 @@ Verb ExplainVerb();
 Verb InterveneVerb();
 Verb SweepVerb();
 Verb CompareVerb();
+Verb ExploreVerb();
 Verb LadderVerb();
 Verb EmbedVerb();
 Verb ActivationsVerb();

@@ -1,5 +1,6 @@
 // The Explore stream over the wire: what it answers equals what the other calls answer, only what
 // changed is sent, and however it goes wrong it says how.
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -91,10 +92,16 @@ grpc::Status ErrorOf(const v1::ExploreResponse& response) {
                       response.error().message(), response.error().SerializeAsString());
 }
 
+// Watched rows by layer and head, as a client knows them that takes in what changed.
+using RowBytes = std::map<std::pair<int, int>, std::string>;
+
 // The same questions by the calls that have one answer.
 void ExpectSameAsOtherCalls(RawServer& server, const std::string& model,
                             const v1::ExploreRequest& open, const v1::ExploreRequest& edits,
-                            const v1::ExploreResponse& response) {
+                            const v1::ExploreResponse& response, RowBytes& rows) {
+  for (const v1::ExploreRow& row : response.rows()) {
+    rows[{row.layer(), row.head()}] = row.weights().data();
+  }
   v1::InterveneRequest request;
   request.set_model(model);
   *request.mutable_prompt() = open.open().prompt();
@@ -143,14 +150,10 @@ void ExpectSameAsOtherCalls(RawServer& server, const std::string& model,
   *attention.mutable_interventions() = explain.interventions();
   attention.mutable_selection()->add_queries(-1);
   const auto tiles = GetAttention(server, attention);
-  for (const v1::ExploreRow& watched : response.rows()) {
-    for (const auto& message : tiles.messages) {
-      if (!message.has_tile() || message.tile().layer() != watched.layer() ||
-          message.tile().head() != watched.head()) {
-        continue;
-      }
-      EXPECT_EQ(watched.weights().data(), message.tile().weights().data());
-    }
+  for (const auto& message : tiles.messages) {
+    if (!message.has_tile()) continue;
+    const v1::AttentionTile& tile = message.tile();
+    EXPECT_EQ(rows.at({tile.layer(), tile.head()}), tile.weights().data());
   }
 }
 
@@ -185,7 +188,8 @@ TEST_F(ExploreRpcTest, AnswersWhatTheOtherCallsAnswer) {
                 SizeIs(opened.opened().layer_count() * opened.opened().head_count()));
     EXPECT_EQ(opened.hovered().row().SerializeAsString(),
               opened.hovered().base().SerializeAsString());
-    ExpectSameAsOtherCalls(*shared_, model, open, {}, opened);
+    RowBytes rows;
+    ExpectSameAsOtherCalls(*shared_, model, open, {}, opened, rows);
     for (int layer = 0; layer < opened.opened().layer_count(); ++layer) {
       SCOPED_TRACE(layer);
       const v1::ExploreRequest dial = Dial(3 + layer, layer);
@@ -194,7 +198,7 @@ TEST_F(ExploreRpcTest, AnswersWhatTheOtherCallsAnswer) {
       EXPECT_EQ(edited.edits().intervention_count(), 1);
       EXPECT_EQ(edited.edits().first_layer(), layer);
       EXPECT_FALSE(edited.has_opened());
-      ExpectSameAsOtherCalls(*shared_, model, open, dial, edited);
+      ExpectSameAsOtherCalls(*shared_, model, open, dial, edited, rows);
       // Layers before the edit and the one before it are as they were.
       for (const v1::ExploreRow& row : edited.rows())
         EXPECT_GE(row.layer(), std::max(layer - 1, 0));
