@@ -126,7 +126,7 @@ TEST(ReadTest, AndSoOfRoundedKeysAndValues) {
     ForEachModel(
         [&](const LanguageModel& model, const std::vector<TokenId>& ids) {
           ExpectBitsOfTheRun(model, ids, nullptr);
-          const auto trace = TraceOf(model, ids);
+          const auto trace = TraceOf(model, ids, {});
           for (Site site : {Site::kKey, Site::kValue}) {
             const ConstMatrixRef kept = trace->SiteRows(site, 0);
             std::vector<float> again(kept.data, kept.data + kept.rows * kept.cols);
