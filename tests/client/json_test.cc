@@ -38,5 +38,12 @@ TEST(JsonTest, NestsWithCommasInTheRightPlaces) {
   EXPECT_EQ(out.str(), "{\"a\":[1,0.1,{}],\"b\":true,\"c\":null,\"d\":\"x\",\"e\":[]}\n2\n");
 }
 
+TEST(JsonTest, ValuesThatAreJsonAlreadyCannotEndAScript) {
+  std::ostringstream out;
+  JsonWriter json(out);
+  json.BeginArray().Int(1).Raw(R"({"a":"</script>"})").EndArray();
+  EXPECT_EQ(out.str(), R"([1,{"a":"\u003c/script>"}])");
+}
+
 }  // namespace
 }  // namespace heed::cli
