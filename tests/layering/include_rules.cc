@@ -51,6 +51,7 @@ const std::vector<HeaderRule>& HeaderRules() {
       {{"pcre2"}, {"model/tokenizer/regex.cc"}},
       {{"simdjson"}, {"model/base/json.cc"}},
       {{"utf8proc"}, {"model/tokenizer/unicode.cc", "client/cli/"}},
+      {{"httplib"}, {"client/cli/explore_http.cc"}},
       {{"openssl/"}, {"model/checkpoint/sha256.cc"}},
       {{"spdlog/"}, {"server/log"}},
       {{"immintrin.h"},
