@@ -23,20 +23,6 @@ using Form = v1::GetActivationsRequest::FormCase;
 constexpr int kDefaultDimensions = 2;
 constexpr int kMaxDimensions = 16;
 
-// Of a site whose vectors are cut into heads; 0 for the stream's.
-int HeadsOf(const ModelConfig& config, Site site) {
-  switch (site) {
-    case Site::kQuery:
-    case Site::kMixed:
-      return config.n_heads;
-    case Site::kKey:
-    case Site::kValue:
-      return config.n_kv_heads;
-    default:
-      return 0;
-  }
-}
-
 std::optional<Site> SiteOf(v1::Site site) {
   Violations none;
   return ReadSite("site", site, std::nullopt, &none);
@@ -57,7 +43,7 @@ SiteSet ActivationsStream::Check(const Request& request, const ServedModel& mode
   const std::optional<Site> site = ReadSite("site", request.site(), std::nullopt, violations);
   if (!site.has_value()) return {};
   CheckIndices("layers", request.layers(), SiteLayers(config, *site), violations);
-  const int heads = HeadsOf(config, *site);
+  const int heads = SiteHeads(config, *site);
   if (heads == 0 && !request.heads().empty()) {
     violations->Add("heads", absl::StrCat("are set, and ", SiteName(*site),
                                           " is not cut into heads; leave them out"));
@@ -91,7 +77,7 @@ absl::StatusOr<std::unique_ptr<ActivationsStream>> ActivationsStream::Create(con
   stream->site_ = *SiteOf(request.site());
   if (!HasSite(config, stream->site_)) return SiteNotInModel(*run->model, stream->site_);
   stream->layers_ = ResolveIndices(request.layers(), SiteLayers(config, stream->site_));
-  const int heads = HeadsOf(config, stream->site_);
+  const int heads = SiteHeads(config, stream->site_);
   stream->heads_ = heads == 0 ? std::vector<int>{0} : ResolveIndices(request.heads(), heads);
   stream->head_width_ = heads == 0 ? SiteWidth(config, stream->site_) : config.head_dim;
   const int64_t n_tokens = run->run->prompt.size();
@@ -144,7 +130,7 @@ void ActivationsStream::FillHeader(v1::ActivationsHeader* out) const {
   FillPromptInfo(run_->run->prompt, *run_->model, out->mutable_prompt());
   out->set_site(request_.site());
   out->mutable_layers()->Assign(layers_.begin(), layers_.end());
-  if (HeadsOf(run_->model->model->config(), site_) > 0) {
+  if (SiteHeads(run_->model->model->config(), site_) > 0) {
     out->mutable_heads()->Assign(heads_.begin(), heads_.end());
   }
   out->mutable_positions()->Assign(positions_.begin(), positions_.end());

@@ -184,11 +184,8 @@ absl::Status CheckAttentionOfSteps(const AttentionChoice& choice, int64_t prompt
   const int64_t longest = RowBytes(choice.top_k, prompt_length + max_tokens - 1);
   HEED_RETURN_IF_ERROR(CheckAttentionBytes(longest, kMaxTensorBytes));
   HEED_RETURN_IF_ERROR(CheckAttentionBytes(longest * choice.head_count(), kMaxReplyTensorBytes));
-  int64_t total = 0;
-  for (int64_t i = 0; i < max_tokens; ++i) {
-    total += choice.head_count() * RowBytes(choice.top_k, prompt_length + i);
-  }
-  return CheckAttentionBytes(total, limits.max_attention_bytes);
+  return CheckAttentionBytes(AttentionBytes(choice, prompt_length, max_tokens),
+                             limits.max_attention_bytes);
 }
 
 v1::FinishReason FinishReasonOf(StopReason reason) {
@@ -225,6 +222,14 @@ int64_t RoomFor(const v1::GenerateRequest& request) {
 
 }  // namespace
 
+int64_t AttentionBytes(const AttentionChoice& choice, int64_t prompt_length, int64_t max_tokens) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < max_tokens; ++i) {
+    total += choice.head_count() * RowBytes(choice.top_k, prompt_length + i);
+  }
+  return total;
+}
+
 absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& request,
                                                  const ServedModel& model,
                                                  const RequestLimits& limits, TraceStore* traces) {
@@ -249,7 +254,6 @@ absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& requ
   HEED_ASSIGN_OR_RETURN(resolved.prompt, ResolvePrompt(request.prompt(), model, RoomFor(request)));
   const int64_t prompt_length = resolved.prompt.size();
   resolved.job = ResolveJob(request, config, prompt_length, &resolved.seed);
-  constexpr int64_t kMinCandidateBytes = 24;
   HEED_RETURN_IF_ERROR(CheckReplyBytes(resolved.job.alternatives * kMinCandidateBytes));
   if (resolved.job.attention.has_value()) {
     HEED_RETURN_IF_ERROR(CheckAttentionOfSteps(*resolved.job.attention, prompt_length,

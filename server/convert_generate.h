@@ -39,6 +39,9 @@ absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& requ
                                                  const RequestLimits& limits,
                                                  TraceStore* traces = nullptr);
 
+// Of the rows of attention that a whole generation sends.
+int64_t AttentionBytes(const AttentionChoice& choice, int64_t prompt_length, int64_t max_tokens);
+
 void FillGenerateStart(const ResolvedGenerate& resolved, const ServedModel& model,
                        v1::GenerateStart* out);
 void FillGeneratedToken(const TokenEvent& event, const ServedModel& model, v1::GeneratedToken* out);

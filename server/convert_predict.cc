@@ -22,8 +22,6 @@ constexpr int64_t kMaxPositions = 65536;
 constexpr int64_t kMaxIds = 65536;
 constexpr int64_t kMaxTexts = 1024;
 constexpr size_t kMaxTextBytes = 1024;
-// No candidate takes less on the wire.
-constexpr int64_t kMinCandidateBytes = 24;
 
 void CheckPositions(const v1::Positions& positions, Violations* violations) {
   if (positions.which_case() == v1::Positions::kAll && !positions.all()) {

@@ -1,183 +1,232 @@
 #include "server/estimate_cost.h"
 
-#include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/descriptor.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
+#include "server/activations_call.h"
 #include "server/attention_stream.h"
-#include "server/convert_indices.h"
+#include "server/call_cost.h"
+#include "server/convert_attention.h"
+#include "server/convert_generate.h"
+#include "server/convert_predict.h"
 #include "server/experiment_methods.h"
 #include "server/read_methods.h"
+#include "server/reply_size.h"
 #include "server/run_source.h"
 #include "server/trace_calls.h"
 
 namespace heed {
 namespace {
 
-// What is known of a run before it is made.
-struct Run {
+// What a call needs of its run, before it is made, and what it does with it.
+struct Plan {
   std::shared_ptr<const ServedModel> model;
   int64_t n_tokens = 0;
-  bool traced = false;  // it is there already
-  SiteSet sites;
+  bool is_traced = false;     // the run is there already
+  int64_t run_bytes = 0;      // that it would reserve
+  absl::Status size_problem;  // RESOURCE_EXHAUSTED: the call would be refused for its size
 
-  const ModelConfig& config() const { return model->model->config(); }
+  const LanguageModel& language_model() const { return *model->model; }
 };
 
-// Each weight multiplies each token once; scores and blends, of half the pairs where rows see no
-// later ones.
-double ForwardFlops(const Run& run) {
-  const ModelConfig& config = run.config();
-  const double n = static_cast<double>(run.n_tokens);
-  const double table = static_cast<double>(config.vocab_size) * static_cast<double>(config.width);
-  const double weights = static_cast<double>(run.model->model->parameter_count()) - table;
-  const double pairs = config.causal ? n * (n + 1) / 2 : n * n;
-  return 2 * std::max(weights, 0.0) * n +
-         4 * pairs * static_cast<double>(config.query_width()) * config.n_layers;
-}
+using LengthCheck = absl::FunctionRef<absl::Status(const ModelConfig&, int64_t)>;
 
-double UnembedFlops(const Run& run) {
-  return 2.0 * static_cast<double>(run.config().vocab_size) *
-         static_cast<double>(run.config().width);
-}
-
-// The run of a request, validated as the call would. RESOURCE_EXHAUSTED means that it would be
-// refused for its size.
-template <typename Request>
-absl::StatusOr<Run> PlanOf(const ServiceContext& context, const RunInput& input,
-                           const Request& request,
-                           SiteSet (*check)(const Request&, const ServedModel&, Violations*),
-                           absl::Status (*check_length)(const Request&, const ModelConfig&,
-                                                        int64_t)) {
-  Run run;
-  const auto fields = [&](const ServedModel& model, Violations* violations) {
-    return run.sites = check(request, model, violations);
-  };
+// As the call would be validated.
+absl::StatusOr<Plan> PlanOf(const ServiceContext& context, const RunInput& input,
+                            absl::FunctionRef<SiteSet(const ServedModel&, Violations*)> check,
+                            LengthCheck check_length) {
+  Plan plan;
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
-    return check_length(request, config, n_tokens);
+    plan.size_problem = check_length(config, n_tokens);
+    return absl::IsResourceExhausted(plan.size_problem) ? absl::OkStatus() : plan.size_problem;
   };
   if (!input.trace_id.empty()) {
-    HEED_ASSIGN_OR_RETURN(ReadableRun found, FindRun(context, input, {fields, length}));
-    run.model = found.model;
-    run.n_tokens = found.run->prompt.size();
-    run.traced = true;
-    return run;
+    HEED_ASSIGN_OR_RETURN(const ReadableRun found, FindRun(context, input, {check, length}));
+    plan.model = found.model;
+    plan.n_tokens = found.run->prompt.size();
+    plan.is_traced = true;
+    return plan;
   }
-  HEED_ASSIGN_OR_RETURN(PlannedRun plan, PlanRun(context, input, {fields, length}));
-  run.model = plan.model;
-  run.n_tokens = plan.prompt.size();
-  return run;
+  HEED_ASSIGN_OR_RETURN(const PlannedRun run, PlanRun(context, input, {check, length}));
+  plan.model = run.model;
+  plan.n_tokens = run.prompt.size();
+  plan.run_bytes = run.held_bytes();
+  return plan;
 }
 
-// The run's own part.
-void FillRun(const Run& run, v1::EstimateCostResponse* out) {
-  if (run.traced) return;
-  out->set_flops(ForwardFlops(run));
-  out->set_held_bytes(TraceBytes(run.config(), run.sites, run.n_tokens));
+void AddRun(const Plan& plan, v1::EstimateCostResponse* out) {
+  if (plan.is_traced) return;
+  out->set_flops(out->flops() + ForwardFlops(plan.language_model(), plan.n_tokens));
+  out->set_held_bytes(out->held_bytes() + plan.run_bytes);
 }
 
-SiteSet CheckOpenTrace(const v1::OpenTraceRequest& request, const ServedModel& model,
-                       Violations* violations) {
-  return SitesToKeep("keep", request.keep(), model.model->config(), violations);
+void AddCost(const CallCost& cost, v1::EstimateCostResponse* out) {
+  out->set_flops(out->flops() + cost.flops);
+  out->set_held_bytes(out->held_bytes() + cost.held_bytes);
+  out->set_sent_bytes(out->sent_bytes() + cost.sent_bytes);
 }
 
-absl::Status AnyLength(const v1::OpenTraceRequest&, const ModelConfig&, int64_t) {
-  return absl::OkStatus();
-}
-
-absl::Status EstimateAttention(const ServiceContext& context,
-                               const v1::GetAttentionRequest& request,
-                               v1::EstimateCostResponse* out) {
-  HEED_ASSIGN_OR_RETURN(const Run run,
-                        PlanOf(context, RunInputOf(request), request, &AttentionStream::Check,
-                               &AttentionStream::CheckLength));
-  FillRun(run, out);
-  HEED_ASSIGN_OR_RETURN(const int64_t bytes,
-                        AttentionStream::AnswerBytes(request, run.config(), run.n_tokens));
-  out->set_sent_bytes(bytes);
-  if (IsPlainAttention(request)) out->set_held_bytes(bytes);
-  return absl::OkStatus();
-}
-
-absl::Status EstimateLens(const ServiceContext& context, const v1::LogitLensRequest& request,
+// A call that reads one run, with a Method of ReadCall or ReadStreamCall.
+template <typename Method>
+absl::Status EstimateRead(const ServiceContext& context, const typename Method::Request& request,
                           v1::EstimateCostResponse* out) {
-  HEED_ASSIGN_OR_RETURN(const Run run,
-                        PlanOf(context, RunInputOf(request), request, &LogitLensMethod::Check,
-                               &LogitLensMethod::CheckLength));
-  FillRun(run, out);
-  const auto layers = ResolveIndices(request.layers(), run.config().n_layers + 1).size();
-  const double positions = std::max(request.positions_size(), 1);
-  out->set_flops(out->flops() + static_cast<double>(layers + 1) * positions * UnembedFlops(run));
+  const auto check = [&](const ServedModel& model, Violations* violations) {
+    return Method::Check(request, model, violations);
+  };
+  const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
+    return Method::CheckLength(request, config, n_tokens);
+  };
+  HEED_ASSIGN_OR_RETURN(const Plan plan, PlanOf(context, RunInputOf(request), check, length));
+  AddRun(plan, out);
+  AddCost(CostOf(request, plan.language_model(), plan.n_tokens), out);
+  HEED_RETURN_IF_ERROR(plan.size_problem);
+  return context.traces->CheckBytes(out->held_bytes());
+}
+
+struct OpenTraceMethod {
+  using Request = v1::OpenTraceRequest;
+  static SiteSet Check(const Request& request, const ServedModel& model, Violations* violations) {
+    return SitesToKeep("keep", request.keep(), model.model->config(), violations);
+  }
+  static absl::Status CheckLength(const Request&, const ModelConfig&, int64_t) {
+    return absl::OkStatus();
+  }
+};
+
+// What the forward pass hands out as it goes, which takes no trace.
+absl::Status EstimatePlainAttention(const ServiceContext& context,
+                                    const v1::GetAttentionRequest& request,
+                                    v1::EstimateCostResponse* out) {
+  const auto check = [&](const ServedModel& model, Violations* violations) {
+    CheckSelection("selection", request.selection(), model.model->config(), violations);
+    return SiteSet();
+  };
+  const auto length = [&](const ModelConfig& config, int64_t n_tokens) -> absl::Status {
+    HEED_ASSIGN_OR_RETURN(const AttentionChoice choice,
+                          ResolveSelection(request.selection(), config, n_tokens));
+    return CheckSelectionBytes(choice, n_tokens, context.limits);
+  };
+  HEED_ASSIGN_OR_RETURN(Plan plan, PlanOf(context, RunInputOf(request), check, length));
+  plan.run_bytes = 0;
+  AddRun(plan, out);
+  AddCost(CostOf(request, plan.language_model(), plan.n_tokens), out);
+  return plan.size_problem;
+}
+
+absl::Status EstimateCompare(const ServiceContext& context, const v1::CompareRequest& request,
+                             v1::EstimateCostResponse* out) {
+  const auto check = [](const ServedModel&, Violations*) { return SiteSet(); };
+  const auto length = [](const ModelConfig&, int64_t) { return absl::OkStatus(); };
+  const auto plan_side = [&](const v1::CompareSide& side, const std::string& prefix) {
+    RunInput input = RunInputOf(side);
+    input.prefix = prefix;
+    return PlanOf(context, input, check, length);
+  };
+  HEED_ASSIGN_OR_RETURN(const Plan a, plan_side(request.a(), "a."));
+  HEED_ASSIGN_OR_RETURN(const Plan b, plan_side(request.b(), "b."));
+  AddRun(a, out);
+  AddRun(b, out);
+  AddCost(CompareCost(a.language_model(), a.n_tokens, b.language_model(), b.n_tokens), out);
+  return context.traces->CheckBytes(out->held_bytes());
+}
+
+// Predict and Generate refuse what is too large while they resolve it, and name the bytes.
+void FillRefused(const absl::Status& status, v1::EstimateCostResponse* out) {
+  for (const auto& [name, value] : GetErrorDetails(status).metadata) {
+    int64_t bytes = 0;
+    if ((name == "requested_bytes" || name == "reply_bytes") && absl::SimpleAtoi(value, &bytes)) {
+      out->set_sent_bytes(bytes);
+    }
+  }
+}
+
+absl::Status EstimatePredict(const ServiceContext& context, const v1::PredictRequest& request,
+                             v1::EstimateCostResponse* out) {
+  using Kind = CandidateChoice::Kind;
+  HEED_ASSIGN_OR_RETURN(const auto model, context.registry->Find(request.model()));
+  const auto resolved = ConvertPredict(request, *model, context.limits, context.traces);
+  FillRefused(resolved.status(), out);
+  HEED_RETURN_IF_ERROR(resolved.status());
+  const ModelConfig& config = model->model->config();
+  const CandidateChoice& choice = resolved->candidates;
+  const int64_t positions = static_cast<int64_t>(resolved->positions.size());
+  const int64_t candidates =
+      choice.kind == Kind::kTopK ? choice.top_k : static_cast<int64_t>(choice.ids.size());
+  out->set_flops(ForwardFlops(*model->model, resolved->prompt.size()) +
+                 static_cast<double>(resolved->DistinctPositions().size()) * UnembedFlops(config));
+  // And the candidate that the position's own next token is.
+  const int64_t bytes = choice.kind == Kind::kFull
+                            ? config.vocab_size * static_cast<int64_t>(sizeof(float))
+                            : candidates * kMinCandidateBytes;
+  out->set_sent_bytes(positions * (bytes + kMinCandidateBytes));
   return absl::OkStatus();
 }
 
-// Cells of an experiment each take at most a forward pass.
-void FillExperiment(const Run& run, int64_t cells, v1::EstimateCostResponse* out) {
-  FillRun(run, out);
-  out->set_flops(out->flops() +
-                 static_cast<double>(cells) * (ForwardFlops(run) + UnembedFlops(run)));
-  out->set_held_bytes(out->held_bytes() + ExperimentBench::CacheBytes(run.config(), run.n_tokens));
-}
-
-int64_t CellsOf(const v1::SweepRequest& request, const Run& run) {
-  const ModelConfig& config = run.config();
-  const auto count = [](int chosen, int64_t all) { return chosen > 0 ? chosen : all; };
-  if (request.has_head_ablation()) {
-    return count(request.head_ablation().layers_size(), config.n_layers) *
-           count(request.head_ablation().heads_size(), config.n_heads);
-  }
-  if (request.has_edge_knock_out()) {
-    return count(request.edge_knock_out().layers_size(), config.n_layers) * run.n_tokens;
-  }
-  if (request.has_activation_patching()) {
-    const v1::ActivationPatching& grid = request.activation_patching();
-    return count(grid.layers_size(), config.n_layers + 1) *
-           (grid.by_head() ? count(grid.heads_size(), config.n_heads) : run.n_tokens);
-  }
-  return request.focus_dial().betas_size();
+absl::Status EstimateGenerate(const ServiceContext& context, const v1::GenerateRequest& request,
+                              v1::EstimateCostResponse* out) {
+  HEED_ASSIGN_OR_RETURN(const auto model, context.registry->Find(request.model()));
+  const auto resolved = ConvertGenerate(request, *model, context.limits, context.traces);
+  FillRefused(resolved.status(), out);
+  HEED_RETURN_IF_ERROR(resolved.status());
+  const ModelConfig& config = model->model->config();
+  const GenerateJob& job = resolved->job;
+  const int64_t prompt = resolved->prompt.size(), run = prompt + job.max_tokens - 1;
+  out->set_flops(ForwardFlops(*model->model, run) +
+                 static_cast<double>(job.max_tokens) * UnembedFlops(config));
+  int64_t bytes = job.max_tokens * job.alternatives * kMinCandidateBytes;
+  if (job.attention.has_value()) bytes += AttentionBytes(*job.attention, prompt, job.max_tokens);
+  out->set_sent_bytes(bytes);
+  if (!resolved->keep_trace) return absl::OkStatus();
+  out->set_held_bytes(TraceBytes(config, resolved->sites, run) + resolved->source_bytes);
+  return context.traces->CheckBytes(out->held_bytes());
 }
 
 absl::Status Estimate(const ServiceContext& context, const v1::EstimateCostRequest& request,
                       v1::EstimateCostResponse* out) {
+  using Call = v1::EstimateCostRequest::CallCase;
   switch (request.call_case()) {
-    case v1::EstimateCostRequest::kOpenTrace: {
-      const v1::OpenTraceRequest& call = request.open_trace();
-      HEED_ASSIGN_OR_RETURN(const Run run,
-                            PlanOf(context, RunInputOf(call), call, &CheckOpenTrace, &AnyLength));
-      FillRun(run, out);
+    case Call::kOpenTrace:
+      return EstimateRead<OpenTraceMethod>(context, request.open_trace(), out);
+    case Call::kGetAttention:
+      return IsPlainAttention(request.get_attention())
+                 ? EstimatePlainAttention(context, request.get_attention(), out)
+                 : EstimateRead<AttentionStream>(context, request.get_attention(), out);
+    case Call::kExplainRow:
+      return EstimateRead<ExplainRowMethod>(context, request.explain_row(), out);
+    case Call::kGetHeadStats:
+      return EstimateRead<HeadStatsMethod>(context, request.get_head_stats(), out);
+    case Call::kDetectHeads:
+      return EstimateRead<DetectHeadsMethod>(context, request.detect_heads(), out);
+    case Call::kGetActivations:
+      return EstimateRead<ActivationsStream>(context, request.get_activations(), out);
+    case Call::kLogitLens:
+      return EstimateRead<LogitLensMethod>(context, request.logit_lens(), out);
+    case Call::kAttributeLogits:
+      return EstimateRead<AttributeLogitsMethod>(context, request.attribute_logits(), out);
+    case Call::kRollout:
+      return EstimateRead<RolloutMethod>(context, request.rollout(), out);
+    case Call::kDecomposeAttention:
+      return EstimateRead<DecomposeAttentionMethod>(context, request.decompose_attention(), out);
+    case Call::kIntervene:
+      return EstimateRead<InterveneMethod>(context, request.intervene(), out);
+    case Call::kSweep:
+      return EstimateRead<SweepStream>(context, request.sweep(), out);
+    case Call::kCompare:
+      return EstimateCompare(context, request.compare(), out);
+    case Call::kPredict:
+      return EstimatePredict(context, request.predict(), out);
+    case Call::kGenerate:
+      return EstimateGenerate(context, request.generate(), out);
+    case Call::CALL_NOT_SET:
       break;
-    }
-    case v1::EstimateCostRequest::kGetAttention:
-      HEED_RETURN_IF_ERROR(EstimateAttention(context, request.get_attention(), out));
-      break;
-    case v1::EstimateCostRequest::kLogitLens:
-      HEED_RETURN_IF_ERROR(EstimateLens(context, request.logit_lens(), out));
-      break;
-    case v1::EstimateCostRequest::kIntervene: {
-      const v1::InterveneRequest& call = request.intervene();
-      HEED_ASSIGN_OR_RETURN(const Run run,
-                            PlanOf(context, RunInputOf(call), call, &InterveneMethod::Check,
-                                   &InterveneMethod::CheckLength));
-      FillExperiment(run, call.sets_size(), out);
-      break;
-    }
-    case v1::EstimateCostRequest::kSweep: {
-      const v1::SweepRequest& call = request.sweep();
-      HEED_ASSIGN_OR_RETURN(const Run run, PlanOf(context, RunInputOf(call), call,
-                                                  &SweepStream::Check, &SweepStream::CheckLength));
-      FillExperiment(run, CellsOf(call, run), out);
-      break;
-    }
-    case v1::EstimateCostRequest::CALL_NOT_SET:
-      return InvalidFields(
-          {{"call",
-            "is missing; set one of open_trace, get_attention, logit_lens, intervene, "
-            "sweep"}});
   }
-  return context.traces->CheckBytes(out->held_bytes());
+  return InvalidFields({{"call", "is missing; set the call to estimate, such as open_trace"}});
 }
 
 // The error of a call as that of a request which has the call in the field `call`.

@@ -12,6 +12,7 @@
 #include "model/base/status_macros.h"
 #include "model/inspect/compare.h"
 #include "model/inspect/prediction.h"
+#include "server/call_cost.h"
 #include "server/catch_exceptions.h"
 #include "server/codec.h"
 #include "server/convert_metric.h"
@@ -25,7 +26,6 @@ constexpr int64_t kMaxSets = 256;
 constexpr int64_t kMaxMetrics = 16;
 constexpr int64_t kMaxTopK = 100;
 constexpr int64_t kMaxBetas = 256;
-constexpr int64_t kMinCandidateBytes = 24;
 // Caches that edited runs of one experiment may use at a time, if its prompt is short.
 constexpr int64_t kMaxCaches = 16;
 constexpr int64_t kBatchTokens = 512;
@@ -190,8 +190,10 @@ absl::StatusOr<std::unique_ptr<ExperimentBench>> ExperimentBench::Create(
   bench->base_ = run.run->trace;
   HEED_ASSIGN_OR_RETURN(MetricReader reader,
                         MetricReader::Create(metrics, run.run->trace->tokens(), config, field));
-  HEED_ASSIGN_OR_RETURN(bench->memory_,
-                        run.traces->Reserve(run.client, CacheBytes(config, n_tokens)));
+  if (run.extra_bytes == 0) {
+    HEED_ASSIGN_OR_RETURN(bench->memory_,
+                          run.traces->Reserve(run.client, CacheBytes(config, n_tokens)));
+  }
   bench->pool_ = std::make_unique<KvPool>(KvLayout::For(config), CachePages(n_tokens));
   bench->workspace_ = model.NewWorkspace();
   bench->runs_.emplace(&model, bench->pool_.get(), bench->base_, std::move(reader), stop,
@@ -350,6 +352,10 @@ absl::Status CompareCall::Submit(const grpc::ByteBuffer& request_bytes) {
   }
   HEED_RETURN_IF_ERROR(Prepare(request_.a(), "a.", &a_));
   HEED_RETURN_IF_ERROR(Prepare(request_.b(), "b.", &b_));
+  if (a_.plan.has_value() && b_.plan.has_value()) {
+    a_.plan->extra_bytes = b_.plan->held_bytes();
+    b_.plan->is_reserved = true;
+  }
   return GoOn(/*continues_call=*/false);
 }
 
@@ -380,15 +386,20 @@ absl::Status CompareCall::GoOn(bool continues_call) {
         },
         continues_call);
   }
-  return context().workers->Post([this, self = shared_from_this()] {
-    absl::StatusOr<grpc::ByteBuffer> reply = absl::UnknownError("");
-    const absl::Status status = CatchExceptions([&] {
-      reply = Answer();
-      return absl::OkStatus();
-    });
-    if (!status.ok()) reply = status;
-    PostReply([reply = std::move(reply)] { return reply; });
-  });
+  const double flops = CompareCost(*a_.run.model->model, a_.run.run->prompt.size(),
+                                   *b_.run.model->model, b_.run.run->prompt.size())
+                           .flops;
+  return context().workers->Post(
+      [this, self = shared_from_this()] {
+        absl::StatusOr<grpc::ByteBuffer> reply = absl::UnknownError("");
+        const absl::Status status = CatchExceptions([&] {
+          reply = Answer();
+          return absl::OkStatus();
+        });
+        if (!status.ok()) reply = status;
+        PostReply([reply = std::move(reply)] { return reply; });
+      },
+      {client(), flops > kLongFlops});
 }
 
 void CompareCall::OnRun(Side* side, absl::StatusOr<ReadableRun> run) {

@@ -35,7 +35,8 @@ struct InterveneMethod {
 // the engine serves. Their memory counts as the client's traces do.
 class ExperimentBench {
  public:
-  // `run` and `stop`, which may be null, outlive this. `field` is the metrics' own path.
+  // `run` and `stop`, which may be null, outlive this. `field` is the metrics' own path. Takes
+  // memory for the caches, RESOURCE_EXHAUSTED (TRACE_QUOTA), unless the run came with it.
   static absl::StatusOr<std::unique_ptr<ExperimentBench>> Create(const ReadableRun& run,
                                                                  absl::Span<const Metric> metrics,
                                                                  absl::string_view field,

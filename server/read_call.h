@@ -13,17 +13,13 @@
 #include "server/codec.h"
 #include "server/convert_model.h"
 #include "server/run_source.h"
+#include "server/start_read.h"
 #include "server/unary_call.h"
 
 namespace heed {
 
-// What sets one read apart from another. `Method` has
-//   using Request, Response;
-//   // All that can be told without the run, but for its prompt and interventions; and which sites
-//   // it must keep besides those of every trace.
-//   static SiteSet Check(const Request&, const ServedModel&, Violations*);
-//   // Errors that the number of tokens leads to.
-//   static absl::Status CheckLength(const Request&, const ModelConfig&, int64_t n_tokens);
+// What sets one read apart from another. `Method` is as StartRead's, and has
+//   using Response;
 //   // On a worker thread; `stop` is looked at now and then.
 //   static absl::Status Answer(const Request&, const ReadableRun&, const StopSignal& stop,
 //                              Response*);
@@ -36,24 +32,18 @@ class ReadCall final : public UnaryCall {
  private:
   absl::Status Submit(const grpc::ByteBuffer& request_bytes) override {
     HEED_RETURN_IF_ERROR(ParseRequest(request_bytes, &request_));
-    const auto fields = [this](const ServedModel& model, Violations* violations) {
-      return Method::Check(request_, model, violations);
-    };
-    const auto length = [this](const ModelConfig& config, int64_t n_tokens) {
-      return Method::CheckLength(request_, config, n_tokens);
-    };
     auto done = [this, self = shared_from_this()](absl::StatusOr<ReadableRun> run) {
       OnRun(std::move(run));
     };
-    return StartRun(context(), RunInputOf(request_), {fields, length}, client(), stop(),
-                    std::move(done));
+    return StartRead<Method>(context(), request_, client(), stop(), std::move(done));
   }
 
   void OnRun(absl::StatusOr<ReadableRun> run) {
     if (!run.ok()) return Reply(run.status());
     auto shared = std::make_shared<ReadableRun>(*std::move(run));
     const absl::Status status = context().workers->Post(
-        [this, self = shared_from_this(), shared] { Reply(Answer(*shared)); });
+        [this, self = shared_from_this(), shared] { Reply(Answer(*shared)); },
+        KindOfRead(request_, *shared, client()));
     if (!status.ok()) Reply(status);
   }
 

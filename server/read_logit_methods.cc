@@ -15,8 +15,6 @@ namespace heed {
 namespace {
 
 constexpr int64_t kMaxLensTopK = 100;
-// No candidate takes less on the wire.
-constexpr int64_t kMinCandidateBytes = 24;
 
 v1::ComponentKind KindOf(LogitPart::Kind kind) {
   switch (kind) {

@@ -17,15 +17,13 @@
 #include "server/catch_exceptions.h"
 #include "server/codec.h"
 #include "server/run_source.h"
+#include "server/start_read.h"
 #include "server/stream_call.h"
 
 namespace heed {
 
-// What sets one streamed read apart from another. `Method` has
-//   using Request, Response;
-//   // As ReadCall's.
-//   static SiteSet Check(const Request&, const ServedModel&, Violations*);
-//   static absl::Status CheckLength(const Request&, const ModelConfig&, int64_t n_tokens);
+// What sets one streamed read apart from another. `Method` is as StartRead's, and has
+//   using Response;
 //   // Made and used on worker threads, one at a time. `run` outlives it.
 //   static absl::StatusOr<std::unique_ptr<Method>> Create(const Request&, ReadableRun* run);
 //   // The next message; false after the last one.
@@ -58,21 +56,16 @@ class ReadStreamCall final : public StreamCall {
         stop_(MakeStopSignal(*call)) {}
 
   absl::Status Submit() {
-    const auto fields = [this](const ServedModel& model, Violations* violations) {
-      return Method::Check(request_, model, violations);
-    };
-    const auto length = [this](const ModelConfig& config, int64_t n_tokens) {
-      return Method::CheckLength(request_, config, n_tokens);
-    };
     auto done = [self = Self()](absl::StatusOr<ReadableRun> run) { self->OnRun(std::move(run)); };
-    return StartRun(context_, RunInputOf(request_), {fields, length}, client_, stop_,
-                    std::move(done));
+    return StartRead<Method>(context_, request_, client_, stop_, std::move(done));
   }
 
   void OnRun(absl::StatusOr<ReadableRun> run) {
     if (!run.ok()) return End(run.status());
     run_ = *std::move(run);
-    const absl::Status status = context_.workers->Post([self = Self()] { self->MakeNext(); });
+    kind_ = KindOfRead(request_, run_, client_);
+    const absl::Status status =
+        context_.workers->Post([self = Self()] { self->MakeNext(); }, kind_);
     if (!status.ok()) End(status);
   }
 
@@ -98,7 +91,7 @@ class ReadStreamCall final : public StreamCall {
     }
     if (last || !status.ok()) return End(status);
     Notify();
-    if (goes_on) context_.workers->Continue([self = Self()] { self->MakeNext(); });
+    if (goes_on) context_.workers->Continue([self = Self()] { self->MakeNext(); }, kind_);
   }
 
   absl::StatusOr<std::optional<grpc::ByteBuffer>> Make() {
@@ -123,7 +116,7 @@ class ReadStreamCall final : public StreamCall {
       make = !making_ && !done_ && !abandoned_;
       making_ |= make;
     }
-    if (make) context_.workers->Continue([self = Self()] { self->MakeNext(); });
+    if (make) context_.workers->Continue([self = Self()] { self->MakeNext(); }, kind_);
     return message;
   }
 
@@ -149,6 +142,7 @@ class ReadStreamCall final : public StreamCall {
   const std::string client_;
   const std::shared_ptr<StopSignal> stop_;
   typename Method::Request request_;
+  WorkKind kind_;  // of a message
   // Of whoever makes messages.
   ReadableRun run_;
   std::unique_ptr<Method> method_;

@@ -11,6 +11,9 @@ namespace heed {
 // What a gRPC client takes unless told otherwise.
 inline constexpr int64_t kMaxReplyBytes = int64_t{4} << 20;
 
+// No candidate token takes less on the wire.
+inline constexpr int64_t kMinCandidateBytes = 24;
+
 // RESOURCE_EXHAUSTED (REPLY_TOO_LARGE) when a message of `bytes` is more than that.
 absl::Status CheckReplyBytes(int64_t bytes);
 

@@ -78,6 +78,14 @@ absl::Status StartRun(const ServiceContext& context, const RunInput& input, cons
   if (!input.trace_id.empty()) {
     HEED_ASSIGN_OR_RETURN(ReadableRun run, FindRun(context, input, checks));
     run.client = client;
+    if (checks.extra_bytes != nullptr) {
+      run.extra_bytes = checks.extra_bytes(*run.model->model, run.run->prompt.size());
+    }
+    if (run.extra_bytes > 0) {
+      HEED_ASSIGN_OR_RETURN(TraceStore::Reservation memory,
+                            context.traces->Reserve(client, run.extra_bytes));
+      run.memory = std::make_shared<TraceStore::Reservation>(std::move(memory));
+    }
     done(std::move(run));
     return absl::OkStatus();
   }
@@ -104,7 +112,14 @@ absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput
       plan.edits, MakeInterventionSet(input.prefix + "interventions", plan.interventions, config,
                                       {.prompt_tokens = plan.prompt.size()}));
   plan.source_bytes = PatchSourceBytes(*input.interventions, context.traces);
+  if (checks.extra_bytes != nullptr) {
+    plan.extra_bytes = checks.extra_bytes(*plan.model->model, plan.prompt.size());
+  }
   return plan;
+}
+
+int64_t PlannedRun::held_bytes() const {
+  return TraceBytes(model->model->config(), sites, prompt.size()) + source_bytes + extra_bytes;
 }
 
 int64_t PatchSourceBytes(const WireInterventions& interventions, TraceStore* traces) {
@@ -126,9 +141,9 @@ absl::Status SubmitRun(const ServiceContext& context, PlannedRun plan, const std
   run.traces = context.traces;
   run.client = client;
   run.tokenize_time = plan.prompt.tokenize_time;
-  run.reserved_bytes = TraceBytes(config, plan.sites, plan.prompt.size()) + plan.source_bytes;
+  run.extra_bytes = plan.extra_bytes;
   HEED_ASSIGN_OR_RETURN(TraceStore::Reservation memory,
-                        context.traces->Reserve(client, run.reserved_bytes));
+                        context.traces->Reserve(client, plan.is_reserved ? 0 : plan.held_bytes()));
   run.memory = std::make_shared<TraceStore::Reservation>(std::move(memory));
   HEED_ASSIGN_OR_RETURN(std::unique_ptr<TraceRecorder> recorder,
                         TraceRecorder::Create(config, plan.sites, plan.prompt.size()));

@@ -39,6 +39,8 @@ struct RunChecks {
   absl::FunctionRef<SiteSet(const ServedModel&, Violations*)> fields;
   // Errors that the number of tokens leads to.
   absl::FunctionRef<absl::Status(const ModelConfig&, int64_t n_tokens)> length;
+  // Memory that the call needs besides the run, which is reserved with it. Null: none.
+  std::function<int64_t(const LanguageModel&, int64_t n_tokens)> extra_bytes = nullptr;
 };
 
 template <typename Request>
@@ -59,9 +61,9 @@ struct ReadableRun {
   std::string trace_id;  // empty: the run is this call's own
   TraceStore* traces = nullptr;
   std::string client;
-  // The memory of this call's own run.
+  // The memory of this call's own run, and extra_bytes besides.
   std::shared_ptr<TraceStore::Reservation> memory;
-  int64_t reserved_bytes = 0;
+  int64_t extra_bytes = 0;
   absl::Duration tokenize_time;
   EngineTimings timings;
 };
@@ -86,6 +88,10 @@ struct PlannedRun {
   std::shared_ptr<InterventionSet> edits;  // null: none
   SiteSet sites;
   int64_t source_bytes = 0;  // held by the traces that patches come from
+  int64_t extra_bytes = 0;   // RunChecks::extra_bytes
+  bool is_reserved = false;  // another run of the call takes the memory for this one
+
+  int64_t held_bytes() const;
 };
 
 // FAILED_PRECONDITION and OUT_OF_RANGE as ResolvePrompt and InterventionSet::Create. The input has

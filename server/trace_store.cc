@@ -34,8 +34,8 @@ absl::Status NotFound(absl::string_view id) {
 absl::Status OverQuota(int64_t bytes, int64_t used, int64_t limit, absl::string_view whose) {
   return MakeError(
       absl::StatusCode::kResourceExhausted, "TRACE_QUOTA",
-      absl::StrCat("this trace would hold ", bytes, " bytes, and ", whose, " hold ", used, " of ",
-                   limit, "; close traces, wait until some expire, or shorten the prompt"),
+      absl::StrCat("this would hold ", bytes, " bytes, and ", whose, " hold ", used, " of ", limit,
+                   "; close traces, wait until some expire, or shorten the prompt"),
       {{"requested_bytes", absl::StrCat(bytes)},
        {"used_bytes", absl::StrCat(used)},
        {"limit_bytes", absl::StrCat(limit)}});
@@ -57,6 +57,7 @@ absl::Status TraceStore::CheckBytes(int64_t bytes) const {
 absl::StatusOr<TraceStore::Reservation> TraceStore::Reserve(absl::string_view client,
                                                             int64_t bytes) {
   HEED_RETURN_IF_ERROR(CheckBytes(bytes));
+  if (bytes == 0) return Reservation();
   std::string name(client);
   Entries dropped;
   absl::MutexLock lock(&mutex_);
@@ -64,11 +65,11 @@ absl::StatusOr<TraceStore::Reservation> TraceStore::Reserve(absl::string_view cl
   DropDead(now, &dropped);
   if (!Fits(name, bytes)) MakeRoom(name, bytes, now, &dropped);
   const int64_t own = client_bytes_[name];
+  if (own == 0) client_bytes_.erase(name);
   if (bytes > options_.max_client_bytes - own) {
     return OverQuota(bytes, own, options_.max_client_bytes, "your traces");
   }
   if (bytes > options_.max_bytes - used_bytes_) {
-    if (own == 0) client_bytes_.erase(name);
     return OverQuota(bytes, used_bytes_, options_.max_bytes, "all clients' traces");
   }
   client_bytes_[name] += bytes;

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,7 +19,28 @@ constexpr int kNiceness = 5;
 
 }  // namespace
 
-WorkerPool::WorkerPool(int threads, int64_t max_queued) : max_queued_(max_queued) {
+void WorkerPool::Queue::Push(const std::string& client, std::function<void()> work) {
+  auto& own = waiting_[client];
+  if (own.empty()) turns_.push_back(client);
+  own.push_back(std::move(work));
+}
+
+std::function<void()> WorkerPool::Queue::Pop() {
+  const std::string client = std::move(turns_.front());
+  turns_.pop_front();
+  const auto own = waiting_.find(client);
+  std::function<void()> work = std::move(own->second.front());
+  own->second.pop_front();
+  if (own->second.empty()) {
+    waiting_.erase(own);
+  } else {
+    turns_.push_back(client);
+  }
+  return work;
+}
+
+WorkerPool::WorkerPool(int threads, int64_t max_queued)
+    : threads_count_(threads), max_queued_(max_queued) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -30,22 +52,35 @@ WorkerPool::~WorkerPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-absl::Status WorkerPool::Post(std::function<void()> work) {
+absl::Status WorkerPool::Post(std::function<void()> work, const WorkKind& kind) {
   absl::MutexLock lock(&mutex_);
-  if (static_cast<int64_t>(work_.size()) >= max_queued_) {
+  if (queued_ >= max_queued_) {
     return MakeError(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
                      absl::StrCat(max_queued_,
                                   " reads of traces are waiting already, and no more may; try "
                                   "again later"),
                      {{"max_queued_reads", absl::StrCat(max_queued_)}});
   }
-  work_.push_back(std::move(work));
+  Push(std::move(work), kind);
   return absl::OkStatus();
 }
 
-void WorkerPool::Continue(std::function<void()> work) {
+void WorkerPool::Continue(std::function<void()> work, const WorkKind& kind) {
   absl::MutexLock lock(&mutex_);
-  work_.push_back(std::move(work));
+  Push(std::move(work), kind);
+}
+
+void WorkerPool::Push(std::function<void()> work, const WorkKind& kind) {
+  (kind.is_long ? long_ : short_).Push(kind.client, std::move(work));
+  ++queued_;
+}
+
+// One thread at least goes on with long work, and one at least with short; a single one does both
+// in turn.
+bool WorkerPool::TakesLong() const {
+  if (long_.empty() || running_long_ >= std::max(1, threads_count_ - 1)) return false;
+  if (short_.empty()) return true;
+  return running_long_ == 0 && (threads_count_ > 1 || !last_was_long_);
 }
 
 void WorkerPool::Run() {
@@ -54,14 +89,22 @@ void WorkerPool::Run() {
   setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), getpriority(PRIO_PROCESS, 0) + kNiceness);
   while (true) {
     std::function<void()> work;
+    bool is_long = false;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(this, &WorkerPool::HasNews));
-      if (work_.empty()) return;
-      work = std::move(work_.front());
-      work_.pop_front();
+      is_long = TakesLong();
+      if (!is_long && short_.empty()) return;
+      work = (is_long ? long_ : short_).Pop();
+      last_was_long_ = is_long;
+      running_long_ += is_long ? 1 : 0;
+      --queued_;
     }
     work();
+    if (is_long) {
+      absl::MutexLock lock(&mutex_);
+      --running_long_;
+    }
   }
 }
 

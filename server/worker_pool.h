@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -13,6 +15,17 @@
 #include "absl/synchronization/mutex.h"
 
 namespace heed {
+
+// What a piece of work is, as far as waiting goes.
+struct WorkKind {
+  // Clients take turns, however much each of them has waiting.
+  std::string client;
+  // Long pieces leave a thread for the others, if there is more than one.
+  bool is_long = false;
+};
+
+// Work of so many floating-point operations is long: a tenth of a second of one core.
+inline constexpr double kLongFlops = 2e9;
 
 // Thread-safe. The threads yield to the engine: they have a lower priority, and what they call does
 // not start OpenMP teams of its own.
@@ -23,19 +36,42 @@ class WorkerPool {
   // Runs what was posted, then ends.
   ~WorkerPool();
 
-  // Runs `work` on one of the threads, in order of arrival. RESOURCE_EXHAUSTED (QUEUE_FULL).
-  absl::Status Post(std::function<void()> work);
+  // Runs `work` on one of the threads, after what the client posted before of the same kind.
+  // RESOURCE_EXHAUSTED (QUEUE_FULL).
+  absl::Status Post(std::function<void()> work, const WorkKind& kind = {});
 
   // The same for the next piece of something that was begun: a full queue does not refuse it.
-  void Continue(std::function<void()> work);
+  void Continue(std::function<void()> work, const WorkKind& kind = {});
 
  private:
-  void Run();
-  bool HasNews() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !work_.empty() || stopping_; }
+  // Work of one length: the clients' turns.
+  class Queue {
+   public:
+    void Push(const std::string& client, std::function<void()> work);
+    std::function<void()> Pop();
+    bool empty() const { return turns_.empty(); }
 
+   private:
+    std::deque<std::string> turns_;  // clients with something waiting
+    std::map<std::string, std::deque<std::function<void()>>> waiting_;
+  };
+
+  void Run();
+  void Push(std::function<void()> work, const WorkKind& kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether a thread that is free should take something long, or may take anything at all.
+  bool TakesLong() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool HasNews() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !short_.empty() || TakesLong() || (stopping_ && long_.empty());
+  }
+
+  const int threads_count_;
   const int64_t max_queued_;
   absl::Mutex mutex_;
-  std::deque<std::function<void()>> work_ ABSL_GUARDED_BY(mutex_);
+  Queue short_ ABSL_GUARDED_BY(mutex_);
+  Queue long_ ABSL_GUARDED_BY(mutex_);
+  int64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;
+  int running_long_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool last_was_long_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

@@ -15,6 +15,7 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
 #include "gtest/gtest.h"
+#include "tests/integration/all_rpcs.h"
 #include "tests/integration/raw_server.h"
 
 namespace heed {
@@ -22,126 +23,6 @@ namespace {
 
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-
-// One RPC, a request that it answers, and how to call it.
-struct Rpc {
-  std::string name;
-  std::shared_ptr<Message> valid;
-  std::function<grpc::Status(const Message&)> call;
-};
-
-template <typename Request, typename Response, typename Stub>
-Rpc UnaryRpc(const std::string& name, const Request& valid, Stub* stub,
-             grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
-  return {name, std::make_shared<Request>(valid), [=](const Message& request) {
-            grpc::ClientContext context;
-            Response response;
-            return (stub->*method)(&context, static_cast<const Request&>(request), &response);
-          }};
-}
-
-template <typename Request, typename Response>
-Rpc StreamRpc(const std::string& name, const Request& valid,
-              std::function<Stream<Response>(const Request&)> call) {
-  return {name, std::make_shared<Request>(valid), [=](const Message& request) {
-            return call(static_cast<const Request&>(request)).status;
-          }};
-}
-
-std::vector<Rpc> AllRpcs(RawServer& server, const std::string& model) {
-  v1::GetModelRequest get_model;
-  get_model.set_model(model);
-  v1::TokenizeRequest tokenize;
-  tokenize.set_model(model);
-  tokenize.set_text("hello");
-  v1::DetokenizeRequest detokenize;
-  detokenize.set_model(model);
-  detokenize.add_ids(7);
-  v1::PredictRequest predict;
-  predict.set_model(model);
-  predict.mutable_prompt()->set_text("hello [MASK]");
-  v1::GenerateRequest generate;
-  generate.set_model(model);
-  generate.mutable_prompt()->set_text("hello");
-  generate.mutable_stopping()->set_max_tokens(2);
-  v1::GetAttentionRequest attention;
-  attention.set_model(model);
-  attention.mutable_prompt()->set_text("hello");
-  v1::EmbedRequest embed;
-  embed.set_model(model);
-  embed.add_prompts()->set_text("hello");
-  v1::OpenTraceRequest open_trace;
-  open_trace.set_model(model);
-  open_trace.mutable_prompt()->set_text("hello");
-  open_trace.add_interventions()->mutable_knock_out();
-  const auto on_prompt = [&](auto request) {
-    request.set_model(model);
-    request.mutable_prompt()->set_text("hello there");
-    return request;
-  };
-  auto detect_heads = on_prompt(v1::DetectHeadsRequest());
-  detect_heads.set_known(v1::HEAD_PATTERN_PREVIOUS_TOKEN);
-  auto activations = on_prompt(v1::GetActivationsRequest());
-  activations.set_site(v1::SITE_RESIDUAL);
-  auto intervene = on_prompt(v1::InterveneRequest());
-  intervene.add_sets()->add_interventions()->mutable_knock_out();
-  intervene.add_metrics()->mutable_kl_from_base();
-  auto sweep = on_prompt(v1::SweepRequest());
-  sweep.mutable_metric()->mutable_kl_from_base();
-  sweep.mutable_focus_dial()->add_betas(2);
-  v1::CompareRequest compare;
-  *compare.mutable_a() = on_prompt(v1::CompareSide());
-  *compare.mutable_b() = on_prompt(v1::CompareSide());
-  v1::InspectionService::Stub* const inspection = server.inspection.get();
-  v1::ExperimentService::Stub* const experiment = server.experiment.get();
-  using Experiment = v1::ExperimentService::Stub;
-  using Inspection = v1::InspectionService::Stub;
-  return {
-      UnaryRpc("OpenTrace", open_trace, inspection, &Inspection::OpenTrace),
-      UnaryRpc("RenewTrace", v1::RenewTraceRequest(), inspection, &Inspection::RenewTrace),
-      UnaryRpc("CloseTrace", v1::CloseTraceRequest(), inspection, &Inspection::CloseTrace),
-      UnaryRpc("ExplainRow", on_prompt(v1::ExplainRowRequest()), inspection,
-               &Inspection::ExplainRow),
-      UnaryRpc("GetHeadStats", on_prompt(v1::GetHeadStatsRequest()), inspection,
-               &Inspection::GetHeadStats),
-      UnaryRpc("DetectHeads", detect_heads, inspection, &Inspection::DetectHeads),
-      UnaryRpc("LogitLens", on_prompt(v1::LogitLensRequest()), inspection, &Inspection::LogitLens),
-      UnaryRpc("AttributeLogits", on_prompt(v1::AttributeLogitsRequest()), inspection,
-               &Inspection::AttributeLogits),
-      UnaryRpc("Rollout", on_prompt(v1::RolloutRequest()), inspection, &Inspection::Rollout),
-      UnaryRpc("DecomposeAttention", on_prompt(v1::DecomposeAttentionRequest()), inspection,
-               &Inspection::DecomposeAttention),
-      StreamRpc<v1::GetActivationsRequest, v1::GetActivationsResponse>(
-          "GetActivations", activations,
-          [inspection](const v1::GetActivationsRequest& request) {
-            grpc::ClientContext context;
-            return ReadAll(inspection->GetActivations(&context, request));
-          }),
-      UnaryRpc("Intervene", intervene, experiment, &Experiment::Intervene),
-      StreamRpc<v1::SweepRequest, v1::SweepResponse>("Sweep", sweep,
-                                                     [experiment](const v1::SweepRequest& request) {
-                                                       grpc::ClientContext context;
-                                                       return ReadAll(
-                                                           experiment->Sweep(&context, request));
-                                                     }),
-      UnaryRpc("Compare", compare, experiment, &Experiment::Compare),
-      UnaryRpc("ListModels", v1::ListModelsRequest(), server.models.get(),
-               &v1::ModelService::Stub::ListModels),
-      UnaryRpc("GetModel", get_model, server.models.get(), &v1::ModelService::Stub::GetModel),
-      UnaryRpc("Tokenize", tokenize, server.models.get(), &v1::ModelService::Stub::Tokenize),
-      UnaryRpc("Detokenize", detokenize, server.models.get(), &v1::ModelService::Stub::Detokenize),
-      UnaryRpc("Predict", predict, server.prediction.get(), &v1::PredictionService::Stub::Predict),
-      StreamRpc<v1::GenerateRequest, v1::GenerateResponse>(
-          "Generate", generate,
-          [&server](const v1::GenerateRequest& request) { return Generate(server, request); }),
-      StreamRpc<v1::GetAttentionRequest, v1::GetAttentionResponse>(
-          "GetAttention", attention,
-          [&server](const v1::GetAttentionRequest& request) {
-            return GetAttention(server, request);
-          }),
-      UnaryRpc("Embed", embed, server.embedding.get(), &v1::EmbeddingService::Stub::Embed),
-  };
-}
 
 // The limits that the protos name, the models' sizes, and the ends of the types.
 constexpr int64_t kIntegers[] = {std::numeric_limits<int64_t>::min(),
@@ -323,7 +204,7 @@ class BoundaryTest : public SharedServerTest, public testing::WithParamInterface
   // `part`: what may be blamed, the field itself or a message that came into the request with it.
   void Check(const Rpc& rpc, const Message& request, const std::string& path,
              const std::string& value, const std::string& part) {
-    const grpc::Status status = rpc.call(request);
+    const grpc::Status status = rpc.call(request, nullptr);
     const std::string what = absl::StrCat(rpc.name, ": ", path, " = ", value, ": ",
                                           status.error_code(), " ", status.error_message());
     if (status.ok()) return;

@@ -29,14 +29,17 @@ namespace heed {
 // rows) and "bert" (bidirectional, context 64).
 class RawServer {
  public:
-  explicit RawServer(ServerConfig config = {}) {
+  // Names, and folders below the repository's root.
+  using Models = std::vector<std::pair<std::string, std::string>>;
+
+  explicit RawServer(ServerConfig config = {},
+                     const Models& folders = {{"llama", "tests/golden/models/llama-gqa-f32"},
+                                              {"gpt2", "tests/golden/models/gpt2-f32"},
+                                              {"bert", "tests/golden/models/bert-f32"}}) {
     config.listen = "127.0.0.1:0";
     Registry registry;
-    for (const auto& [name, folder] :
-         {std::pair("llama", "llama-gqa-f32"), std::pair("gpt2", "gpt2-f32"),
-          std::pair("bert", "bert-f32")}) {
-      auto model = LoadServedModel(
-          name, absl::StrCat(HEED_SOURCE_DIR, "/tests/golden/models/", folder), LoadOptions{});
+    for (const auto& [name, folder] : folders) {
+      auto model = LoadServedModel(name, absl::StrCat(HEED_SOURCE_DIR, "/", folder), LoadOptions{});
       if (!model.ok() || !registry.Add(*std::move(model)).ok()) {
         ADD_FAILURE() << "cannot load " << folder << ": " << model.status();
         return;

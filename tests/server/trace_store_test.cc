@@ -237,5 +237,50 @@ TEST(WorkerPoolTest, RunsAllThatWasPostedAndRefusesWhatDoesNotFit) {
   EXPECT_EQ(ran, 4);
 }
 
+TEST(WorkerPoolTest, LongWorkLeavesAThreadForShort) {
+  WorkerPool pool(2, 8);
+  absl::Notification gate;
+  absl::Notification ran;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(pool.Post([&] { gate.WaitForNotification(); }, {"a", /*is_long=*/true}).ok());
+  }
+  ASSERT_TRUE(pool.Post([&] { ran.Notify(); }, {"a", /*is_long=*/false}).ok());
+  EXPECT_TRUE(ran.WaitForNotificationWithTimeout(absl::Seconds(60)));
+  gate.Notify();
+}
+
+// The pieces in the order in which one thread takes them while all are waiting.
+std::vector<std::string> OrderOf(const std::vector<std::pair<std::string, WorkKind>>& pieces) {
+  std::vector<std::string> order;
+  {
+    WorkerPool pool(1, 16);
+    absl::Notification started;
+    absl::Notification gate;
+    EXPECT_TRUE(pool.Post([&] {
+                      started.Notify();
+                      gate.WaitForNotification();
+                    })
+                    .ok());
+    started.WaitForNotification();
+    for (const auto& [name, kind] : pieces) {
+      EXPECT_TRUE(pool.Post([&order, name = name] { order.push_back(name); }, kind).ok());
+    }
+    gate.Notify();
+  }
+  return order;
+}
+
+TEST(WorkerPoolTest, ClientsTakeTurns) {
+  EXPECT_THAT(OrderOf({{"a1", {"a"}}, {"a2", {"a"}}, {"a3", {"a"}}, {"b1", {"b"}}, {"b2", {"b"}}}),
+              testing::ElementsAre("a1", "b1", "a2", "b2", "a3"));
+}
+
+TEST(WorkerPoolTest, OneThreadDoesLongAndShortInTurn) {
+  const WorkKind slow{"a", true};
+  const WorkKind quick{"a", false};
+  EXPECT_THAT(OrderOf({{"l1", slow}, {"l2", slow}, {"s1", quick}, {"s2", quick}, {"s3", quick}}),
+              testing::ElementsAre("l1", "s1", "l2", "s2", "s3"));
+}
+
 }  // namespace
 }  // namespace heed
