@@ -116,11 +116,14 @@ bool DetectVnni() {
 
 // Linux lets a process use the tiles' registers only after it has asked.
 bool DetectAmx() {
-  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;   // CPUID leaf 7, EDX
+  constexpr unsigned kBf16Tiles = 1u << 22, kFp16 = 1u << 23,
+                     kTile = 1u << 24;                     // CPUID leaf 7, EDX
+  constexpr unsigned kBf16 = 1u << 5;                      // leaf 7.1, EAX
   constexpr int kRequestFeature = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  if ((d & kTile) == 0 || (d & kInt8) == 0) return false;
+  if ((d & kBf16Tiles) == 0 || (d & kFp16) == 0 || (d & kTile) == 0) return false;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) == 0 || (a & kBf16) == 0) return false;
   return syscall(SYS_arch_prctl, kRequestFeature, kTileData) == 0;
 }
 #else
@@ -195,12 +198,12 @@ CpuFacts DetectCpu() {
   facts.threads = DecideThreads(facts.affinity_cpus, facts.quota_cpus);
   facts.isa = DetectIsa();
   facts.avx512_vnni = facts.isa == Isa::kAvx512 && DetectVnni();
-  facts.amx_int8 = facts.avx512_vnni && DetectAmx();
+  facts.amx = facts.avx512_vnni && DetectAmx();
   return facts;
 }
 
 std::string CpuFacts::Instructions() const {
-  return absl::StrCat(IsaName(isa), avx512_vnni ? " VNNI" : "", amx_int8 ? " AMX" : "");
+  return absl::StrCat(IsaName(isa), avx512_vnni ? " VNNI" : "", amx ? " AMX" : "");
 }
 
 std::string CpuFacts::ToString() const {

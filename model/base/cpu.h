@@ -23,7 +23,9 @@ struct CpuFacts {
   int threads = 1;                   // the decision: min(affinity, ceil(quota)), at least 1
   Isa isa = Isa::kPortable;          // best the CPU and the kernel offer
   bool avx512_vnni = false;
-  bool amx_int8 = false;  // with leave from the kernel to use the tiles; only with avx512_vnni
+  // Tiles of bfloat16, with leave from the kernel to use them, and half precision and bfloat16 in
+  // vectors; only with avx512_vnni.
+  bool amx = false;
 
   std::string Instructions() const;  // "AVX-512 VNNI AMX"
 

@@ -23,12 +23,6 @@ constexpr int64_t kDotWidth = 4;
 // Most rows that one tile takes.
 constexpr int64_t kMaxIntTileRows = 6;
 
-// Most rows of a block; where there are fewer it reads as many nevertheless.
-constexpr int64_t kIntBlockRows = 16;
-
-// Output features that a block's weights hold together.
-constexpr int64_t kBlockCols = 16;
-
 // Some rows against some groups of one panel. `total` carries a tile's sums from one call to the
 // next when the groups come in several calls, in order: group 0 begins it, the last group finishes
 // it and writes y.
@@ -58,68 +52,35 @@ struct IntTileArgs {
   int accumulate;  // y += instead of y =
 };
 
-// Up to kIntBlockRows rows against some groups of one panel; tile8's arithmetic, with other
-// layouts. `total` is used where the groups come in several calls, in order.
-struct IntBlockArgs {
-  const int8_t* x;  // row r at x + r * x_stride, [n_groups * group]; kIntBlockRows can be read
-  int64_t x_stride;
-  const float* x_scale;     // [n_groups, kIntBlockRows]
-  const int8_t* w;          // of `widen8` or `widen4`
-  const uint16_t* w_scale;  // half precision, [n_groups, kPanelCols]
-  float unit;               // the sums are multiplied by it, a power of two
-  const float* bias;        // [kPanelCols]
-  float* y;                 // row r at y + r * y_stride, [cols]
-  int64_t y_stride;
-  int64_t rows;      // 1..kIntBlockRows
-  int64_t cols;      // 1..kPanelCols
-  int64_t n_groups;  // in this call
-  int64_t group;     // a multiple of 32
-  int is_first;      // these groups begin the sums
-  int is_last;       // and these finish them
-  int accumulate;    // y += instead of y =
-  // Weights that will be needed next, to be brought near meanwhile: this many cache lines for each
-  // group and kBlockCols columns. 0: none.
-  const uint8_t* ahead;
-  int64_t ahead_lines;
-  float* total;  // [kPanelCols / kBlockCols, kIntBlockRows, kBlockCols], aligned to 64 bytes
-};
-
 // How far behind the weights that they need kernels may read.
 constexpr int64_t kIntPaddingBytes = 4096;
 
+struct Bf16Kernels;
+
 struct IntKernels {
+  // Better ones, with another arithmetic, for groups of whole tiles; null where the machine has
+  // none.
+  const Bf16Kernels* bf16;
+
   void (*tile8)(const IntTileArgs& args);
   void (*tile4)(const IntTileArgs& args);
-
-  // As tile8, bit for bit, for more rows; null where there is nothing better for many rows. A
-  // thread calls it between enter_blocks and leave_blocks.
-  void (*block)(const IntBlockArgs& args);
-  void (*enter_blocks)();
-  void (*leave_blocks)();
-
-  // The weights of `features` input features of a panel, a multiple of 8, without their zero, as a
-  // block takes them: [kPanelCols / kBlockCols, features / kDotWidth, kBlockCols, kDotWidth]. Null
-  // where `block` is.
-  void (*widen8)(const uint8_t* w8, int64_t features, int8_t* out);
-  void (*widen4)(const uint8_t* w4, int64_t features, int8_t* out);
 
   // 4-bit weights as the 8-bit weights of the same values; `bytes` of the former, a multiple of
   // 256.
   void (*unpack4)(const uint8_t* w4, int64_t bytes, uint8_t* w8);
 
   // One row of n elements in groups, the last of which is filled up with zeros: q = round(x /
-  // scale) with scale = max |x| / 127. The scale of group g goes to scale[g * scale_step], the sum
-  // of its q to sum[g] unless `sum` is null. All q of a group are 0 where all its x are; and where
-  // one is not finite, with a scale that is NaN, so that the row's results are too.
-  void (*quantize)(const float* x, int64_t n, int64_t group, int8_t* q, float* scale,
-                   int64_t scale_step, int32_t* sum);
+  // scale) with scale = max |x| / 127. The scale of group g goes to scale[g], the sum of its q to
+  // sum[g]. All q of a group are 0 where all its x are; and where one is not finite, with a scale
+  // that is NaN, so that the row's results are too.
+  void (*quantize)(const float* x, int64_t n, int64_t group, int8_t* q, float* scale, int32_t* sum);
 };
 
 const IntKernels& PortableIntKernels();
 #if defined(__x86_64__)
 const IntKernels& Avx2IntKernels();
 const IntKernels& VnniIntKernels();  // AVX-512 with VNNI
-const IntKernels& AmxIntKernels();   // VNNI's, and blocks of AMX tiles for many rows
+const IntKernels& AmxIntKernels();   // VNNI's, and tiles of bfloat16
 #endif
 
 }  // namespace heed

@@ -20,9 +20,8 @@ inline float ActivationScale(float most) {
 template <float (*kLargestOf)(const float* x, int64_t n),
           int32_t (*kRoundGroup)(const float* x, float factor, int64_t n, int64_t padded,
                                  int8_t* q)>
-void QuantizeRow(const float* x, int64_t n, int64_t group, int8_t* q, float* scale,
-                 int64_t scale_step, int32_t* sum) {
-  for (; n > 0; n -= group, x += group, q += group, scale += scale_step) {
+void QuantizeRow(const float* x, int64_t n, int64_t group, int8_t* q, float* scale, int32_t* sum) {
+  for (; n > 0; n -= group, x += group, q += group, ++scale) {
     const int64_t in_group = n < group ? n : group;
     const float largest = kLargestOf(x, in_group);
     *scale = ActivationScale(largest);
@@ -32,7 +31,7 @@ void QuantizeRow(const float* x, int64_t n, int64_t group, int8_t* q, float* sca
     } else {
       __builtin_memset(q, 0, group);
     }
-    if (sum != nullptr) *sum++ = total;
+    *sum++ = total;
   }
 }
 

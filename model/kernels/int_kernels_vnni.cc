@@ -137,13 +137,9 @@ void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
   }
 }
 
-constexpr IntKernels kKernels = {.tile8 = Tile<8>,
+constexpr IntKernels kKernels = {.bf16 = nullptr,
+                                 .tile8 = Tile<8>,
                                  .tile4 = Tile<4>,
-                                 .block = nullptr,
-                                 .enter_blocks = nullptr,
-                                 .leave_blocks = nullptr,
-                                 .widen8 = nullptr,
-                                 .widen4 = nullptr,
                                  .unpack4 = Unpack4,
                                  .quantize = QuantizeRow<LargestOf, RoundGroup>};
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/base/aligned_buffer.h"
 #include "model/base/status_macros.h"
+#include "model/kernels/bf16.h"
 #include "model/kernels/half.h"
 #include "model/kernels/parallel.h"
 #include "model/kernels/weight_strips.h"
@@ -17,8 +18,11 @@ namespace {
 
 constexpr float kLargestHalf = 65504;
 
-// Until weights are seen that it does not suit: of them, amounts from 2e-6 to 2000 keep their full
-// precision.
+// Scales from it to kMostScale keep the full precision of most weights, and none times 127 exceeds
+// half precision's range, which Bf16Kernels need.
+constexpr float kLeastScale = 0x1p-10f, kMostScale = 0x1p9f;
+
+// Until weights are seen that it does not suit.
 float UsualUnit(int bits) {
   return std::ldexp(1.0f, bits == 8 ? -12 : -8);
 }
@@ -113,7 +117,7 @@ void IntMatrix::SetGroup(int64_t row, int64_t g, const uint8_t* q) {
 
 bool IntMatrix::SuitsUnit(float largest) const {
   const float scale = std::fabs(GroupScale(largest, bits_)) / unit_;
-  return largest == 0 || (scale >= 0x1p-10f && scale <= 0x1p15f);
+  return largest == 0 || (scale >= kLeastScale && scale <= kMostScale);
 }
 
 absl::StatusOr<double> IntMatrix::SetRounded(const WeightRows& weight) {
@@ -198,7 +202,7 @@ IntMatrix::Rounding IntMatrix::RoundGroup(absl::Span<const float> weights, float
 absl::Status IntMatrix::SetBlocks(const BlockRows& blocks) {
   const int64_t block_bytes = BlockRows::BlockBytes(bits_);
   unit_ = 1;
-  return ForEachStrip(
+  HEED_RETURN_IF_ERROR(ForEachStrip(
       blocks, kPanelCols, [&](int64_t first, absl::Span<const char> rows) -> absl::Status {
         const auto count = static_cast<int64_t>(rows.size()) / blocks.row_bytes();
         for (int64_t g = 0; g < n_groups_; ++g) {
@@ -217,7 +221,24 @@ absl::Status IntMatrix::SetBlocks(const BlockRows& blocks) {
           }
         }
         return absl::OkStatus();
-      });
+      }));
+  CenterScales();
+  return absl::OkStatus();
+}
+
+// Moves a power of two from all scales to the unit, so that the largest suits. That is exact for
+// scales that stay normal numbers; and those that do not are 2^20 times smaller than the largest.
+void IntMatrix::CenterScales() {
+  float largest = 0;
+  for (uint16_t scale : scales_) largest = std::max(largest, std::fabs(HalfToFloat(scale)));
+  if (largest == 0) return;
+  const int exponent = std::ilogb(kMostScale) - 1 - std::ilogb(largest);
+  unit_ = std::ldexp(unit_, -exponent);
+  ParallelBlocks(static_cast<int64_t>(scales_.size()), 1 << 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      scales_[i] = FloatToHalf(std::ldexp(HalfToFloat(scales_[i]), exponent));
+    }
+  });
 }
 
 std::vector<absl::Span<char>> IntMatrix::storage() {
@@ -226,14 +247,21 @@ std::vector<absl::Span<char>> IntMatrix::storage() {
           {reinterpret_cast<char*>(&unit_), sizeof unit_}};
 }
 
+int IntMatrix::ValueAt(int64_t row, int64_t col) const {
+  const int64_t step = col / kDotWidth;
+  const int shift = bits_ == 4 && step % 2 == 1 ? 4 : 0;
+  return (Place(row, step)[col % kDotWidth] >> shift & (bits_ == 8 ? 255 : 15)) - zero();
+}
+
 void IntMatrix::CopyRow(int64_t row, absl::Span<float> out) const {
-  const int64_t panel = row / kPanelCols, col = row % kPanelCols;
   for (int64_t k = 0; k < cols_; ++k) {
-    const int64_t step = k / kDotWidth;
-    const int shift = bits_ == 4 && step % 2 == 1 ? 4 : 0;
-    const int q = Place(row, step)[k % kDotWidth] >> shift & (bits_ == 8 ? 255 : 15);
-    out[k] = HalfToFloat(scales_[ScaleIndex(panel, k / group_, col)]) * unit_ *
-             static_cast<float>(q - zero());
+    out[k] = HalfToFloat(ScaleAt(row, k)) * unit_ * static_cast<float>(ValueAt(row, k));
+  }
+}
+
+void IntMatrix::CopyRowInBf16(int64_t row, absl::Span<float> out) const {
+  for (int64_t k = 0; k < cols_; ++k) {
+    out[k] = RoundedWeightValue(ScaleAt(row, k), ValueAt(row, k)) * unit_;
   }
 }
 

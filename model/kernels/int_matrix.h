@@ -18,7 +18,7 @@
 namespace heed {
 
 // Part of Backend::packing: to be raised when what IntMatrix::storage holds changes its meaning.
-inline constexpr int kIntStorageVersion = 1;
+inline constexpr int kIntStorageVersion = 2;
 
 inline int64_t CeilDiv(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -61,6 +61,9 @@ class IntMatrix {
   // Row `row` as it is held.
   void CopyRow(int64_t row, absl::Span<float> out) const;
 
+  // Row `row` as Bf16Kernels multiply it.
+  void CopyRowInBf16(int64_t row, absl::Span<float> out) const;
+
  private:
   struct Free {
     void operator()(uint8_t* p) const { std::free(p); }
@@ -76,6 +79,11 @@ class IntMatrix {
     return (panel * n_groups_ + group) * kPanelCols + col;
   }
   uint8_t* Place(int64_t row, int64_t step) const;
+  int ValueAt(int64_t row, int64_t col) const;
+  uint16_t ScaleAt(int64_t row, int64_t col) const {
+    return scales_[ScaleIndex(row / kPanelCols, col / group_, row % kPanelCols)];
+  }
+  void CenterScales();
   void SetGroup(int64_t row, int64_t g, const uint8_t* q);
   bool SuitsUnit(float largest) const;
   absl::StatusOr<Rounding> RoundAll(const WeightRows& weight);

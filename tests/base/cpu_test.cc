@@ -159,7 +159,7 @@ TEST(CpuFactsTest, PrintsOneLine) {
                  .threads = 2,
                  .isa = Isa::kAvx512,
                  .avx512_vnni = true,
-                 .amx_int8 = true};
+                 .amx = true};
   EXPECT_EQ(facts.ToString(), "2 threads (affinity 2 of 2 CPUs, quota 1.5), AVX-512 VNNI AMX");
   facts = CpuFacts();
   EXPECT_EQ(facts.ToString(), "1 thread (affinity 1 of 1 CPU, no quota), portable");

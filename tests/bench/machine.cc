@@ -133,42 +133,42 @@ __attribute__((target("avx512f,avx512vnni"))) float RunInt8Vnni(int64_t rounds) 
 }
 
 constexpr int kTileSums = 4;
-constexpr double kTileProducts = 16 * 16 * 64;
+constexpr double kTileProducts = 16 * 16 * 32;
 
-__attribute__((target("amx-tile,amx-int8"))) float RunInt8Amx(int64_t rounds) {
-  struct alignas(64) {
+__attribute__((target("amx-tile,amx-bf16"))) float RunBf16Amx(int64_t rounds) {
+  struct alignas(64) Config {
     uint8_t palette = 1;
     uint8_t unused[15] = {};
     uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64};
     uint8_t rows[16] = {16, 16, 16, 16, 16, 16};
   } const config;
-  alignas(64) int32_t sums[256] = {};
-  alignas(64) int8_t bytes[1024];
-  std::fill(std::begin(bytes), std::end(bytes), int8_t{3});
-  _tile_loadconfig(&config);
+  alignas(64) float sums[256] = {};
+  alignas(64) uint16_t ones[512];
+  std::fill(std::begin(ones), std::end(ones), uint16_t{0x3f80});
+  asm volatile("ldtilecfg %0" ::"m"(config));  // GCC 12's intrinsic names 8 bytes of it only
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  _tile_loadd(4, bytes, 64);
-  _tile_loadd(5, bytes, 64);
+  _tile_loadd(4, ones, 64);
+  _tile_loadd(5, ones, 64);
   for (int64_t r = 0; r < rounds; ++r) {
-    _tile_dpbssd(0, 4, 5);
-    _tile_dpbssd(1, 4, 5);
-    _tile_dpbssd(2, 4, 5);
-    _tile_dpbssd(3, 4, 5);
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_dpbf16ps(1, 4, 5);
+    _tile_dpbf16ps(2, 4, 5);
+    _tile_dpbf16ps(3, 4, 5);
   }
   _tile_stored(0, sums, 64);
   _tile_release();
-  return static_cast<float>(sums[0]);
+  return sums[0];
 }
 
 #endif
 
-Kernel BestInt8Kernel() {
+Kernel BestQuantizedKernel() {
 #if defined(__x86_64__)
   const CpuFacts cpu = DetectCpu();
-  if (cpu.amx_int8) return {RunInt8Amx, 2.0 * kTileSums * kTileProducts};
+  if (cpu.amx) return {RunBf16Amx, 2.0 * kTileSums * kTileProducts};
   if (cpu.avx512_vnni) return {RunInt8Vnni, 2.0 * 64 * kAvx512Registers};
   if (cpu.isa != Isa::kPortable) return {RunInt16Avx2, 2.0 * 16 * kAvx2Registers};
 #endif
@@ -249,7 +249,7 @@ std::vector<double> MeasureReadBandwidth(int64_t bytes, double seconds, int repe
 }
 
 std::vector<double> MeasureMultiplyAdds(Arithmetic arithmetic, double seconds, int repetitions) {
-  const Kernel kernel = arithmetic == Arithmetic::kInt8 ? BestInt8Kernel() : BestKernel();
+  const Kernel kernel = arithmetic == Arithmetic::kQuantized ? BestQuantizedKernel() : BestKernel();
   int64_t rounds = 100'000;
   const double trial = TimeRounds(kernel, rounds);
   rounds = static_cast<int64_t>(static_cast<double>(rounds) * seconds / std::max(trial, 1e-6)) + 1;
@@ -260,6 +260,11 @@ std::vector<double> MeasureMultiplyAdds(Arithmetic arithmetic, double seconds, i
                     omp_get_max_threads() / elapsed);
   }
   return rates;
+}
+
+absl::string_view ArithmeticName(Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::kF32) return "f32";
+  return DetectCpu().amx ? "bf16" : "int8";
 }
 
 int64_t ResidentBytes() {

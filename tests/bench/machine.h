@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+
 namespace heed::bench {
 
 // Bytes per second that all OpenMP threads together read from `bytes` of memory, one value a
@@ -14,8 +16,12 @@ std::vector<double> MeasureReadBandwidth(int64_t bytes, double seconds, int repe
 
 enum class Arithmetic {
   kF32,
-  kInt8,  // products of bytes summed in 32 bits; below AVX-512 VNNI of 16-bit numbers
+  kQuantized,  // what layers of 8 and 4 bits are made of; see ArithmeticName
 };
+
+// "f32"; "bf16" with tiles (AMX), else "int8": bytes summed in 32 bits, below AVX-512 VNNI 16-bit
+// numbers.
+absl::string_view ArithmeticName(Arithmetic arithmetic);
 
 // Operations per second (a multiply-add is two) of all OpenMP threads in registers, with the widest
 // vectors or tiles heed's own kernels would use here; one value a repetition of about `seconds`

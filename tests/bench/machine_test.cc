@@ -12,7 +12,7 @@ using testing::SizeIs;
 
 // How fast the machine is, is nobody's promise: only that each repetition measured something.
 TEST(MachineTest, MeasuresEachRepetition) {
-  for (Arithmetic arithmetic : {Arithmetic::kF32, Arithmetic::kInt8}) {
+  for (Arithmetic arithmetic : {Arithmetic::kF32, Arithmetic::kQuantized}) {
     EXPECT_THAT(MeasureMultiplyAdds(arithmetic, 0.0001, 3), testing::AllOf(SizeIs(3), Each(Gt(0))));
   }
   EXPECT_THAT(MeasureReadBandwidth(1 << 16, 0.0001, 3), testing::AllOf(SizeIs(3), Each(Gt(0))));

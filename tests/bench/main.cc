@@ -87,16 +87,17 @@ std::vector<double> InUnitsOf(double unit, std::vector<double> values) {
 Roof MeasureRoof(const Settings& settings, const LanguageModel& model, Report* report) {
   Announce("the machine");
   const int64_t weight_bytes = model.weight_bytes();
-  const bool is_f32 = model.compute_dtype() == "F32";
-  const std::vector<double> flops = MeasureMultiplyAdds(
-      is_f32 ? Arithmetic::kF32 : Arithmetic::kInt8, settings.seconds, settings.repetitions);
+  const Arithmetic arithmetic =
+      model.compute_dtype() == "F32" ? Arithmetic::kF32 : Arithmetic::kQuantized;
+  const std::vector<double> flops =
+      MeasureMultiplyAdds(arithmetic, settings.seconds, settings.repetitions);
   const int64_t memory = std::min(settings.memory_bytes, AvailableBytes() / 4);
   const std::vector<double> from_memory =
       MeasureReadBandwidth(memory, settings.seconds, settings.repetitions);
   const std::vector<double> from_weights =
       MeasureReadBandwidth(weight_bytes, settings.seconds, settings.repetitions);
-  Append({Summarise(is_f32 ? "machine: f32 multiply-adds" : "machine: int8 multiply-adds", "Gop/s",
-                    InUnitsOf(1e9, flops)),
+  Append({Summarise(absl::StrCat("machine: ", ArithmeticName(arithmetic), " multiply-adds"),
+                    "Gop/s", InUnitsOf(1e9, flops)),
           Summarise(absl::StrFormat("machine: reading %d MB", memory / 1'000'000), "GB/s",
                     InUnitsOf(1e9, from_memory)),
           Summarise(absl::StrFormat("machine: reading %.1f MB, as the weights", weight_bytes / 1e6),

@@ -12,8 +12,11 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/base/aligned_buffer.h"
 #include "model/base/cpu.h"
+#include "model/kernels/bf16.h"
 #include "model/kernels/half.h"
+#include "model/kernels/linear_bf16.h"
 #include "tests/kernels/kernel_testing.h"
 
 namespace heed {
@@ -24,13 +27,24 @@ struct NamedKernels {
   const IntKernels* kernels;
 };
 
+// The portable kernels with the portable twin of tiles.
+const IntKernels& PortableTiles() {
+  static const IntKernels kernels = [] {
+    IntKernels all = PortableIntKernels();
+    all.bf16 = &PortableBf16Kernels();
+    return all;
+  }();
+  return kernels;
+}
+
 std::vector<NamedKernels> KernelsOfThisMachine() {
-  std::vector<NamedKernels> all = {{"portable", &PortableIntKernels()}};
+  std::vector<NamedKernels> all = {{"portable", &PortableIntKernels()},
+                                   {"portable tiles", &PortableTiles()}};
 #if defined(__x86_64__)
   const CpuFacts facts = DetectCpu();
   if (facts.isa >= Isa::kAvx2) all.push_back({"avx2", &Avx2IntKernels()});
   if (facts.avx512_vnni) all.push_back({"vnni", &VnniIntKernels()});
-  if (facts.amx_int8) all.push_back({"amx", &AmxIntKernels()});
+  if (facts.amx) all.push_back({"amx", &AmxIntKernels()});
 #endif
   return all;
 }
@@ -43,9 +57,13 @@ std::unique_ptr<Linear> Pack(const Matrix& weight, absl::Span<const float> bias,
   return *std::move(linear);
 }
 
-// x as the layer sees it: 8 bits and one scale for each group of a row.
-std::vector<double> RoundedRow(absl::Span<const float> x, int64_t group) {
+// x as the layer sees it: 8 bits and one scale for each group of a row, or bfloat16.
+std::vector<double> RoundedRow(absl::Span<const float> x, int64_t group, bool in_bf16) {
   std::vector<double> rounded(x.size());
+  if (in_bf16) {
+    for (size_t i = 0; i < x.size(); ++i) rounded[i] = Bf16ToFloat(FloatToBf16(x[i]));
+    return rounded;
+  }
   for (size_t begin = 0; begin < x.size(); begin += group) {
     const size_t end = std::min(x.size(), begin + group);
     float most = 0;
@@ -56,6 +74,11 @@ std::vector<double> RoundedRow(absl::Span<const float> x, int64_t group) {
     }
   }
   return rounded;
+}
+
+// Whether groups that are asked for so are of whole tiles.
+bool UsesBf16(const IntKernels& kernels, int64_t in, int64_t group) {
+  return kernels.bf16 != nullptr && SuitsBf16(IntMatrix(1, in, 8, group));
 }
 
 // (rows, in, out, bits, group)
@@ -78,7 +101,8 @@ TEST_P(QuantizedShapeTest, IsTheProductOfWhatWasRounded) {
     for (int64_t c = 0; c < out; ++c) {
       layer->CopyWeightRow(c, absl::MakeSpan(w));
       for (int64_t r = 0; r < rows; ++r) {
-        const std::vector<double> row = RoundedRow(x.ref().Row(r), group);
+        const std::vector<double> row =
+            RoundedRow(x.ref().Row(r), group, UsesBf16(*isa.kernels, in, group));
         double want = double{before.ref().Row(r)[c]} + bias.values[c], size = 1;
         for (int64_t k = 0; k < in; ++k) want += row[k] * w[k], size += std::fabs(row[k] * w[k]);
         ASSERT_NEAR(got.ref().Row(r)[c], want, 2e-6 * size) << isa.name << ", " << r << ", " << c;
@@ -128,17 +152,52 @@ TEST_P(QuantizedShapeTest, ARowHasTheSameBitsInAnyCompany) {
 }
 
 #if defined(__x86_64__)
-TEST_P(QuantizedShapeTest, TilesAndVectorsAgreeToTheLastBit) {
-  if (!DetectCpu().amx_int8) GTEST_SKIP() << "this machine has no AMX";
+TEST_P(QuantizedShapeTest, TilesAgreeWithPlainArithmeticToTheLastBit) {
+  if (!DetectCpu().amx) GTEST_SKIP() << "this machine has no AMX";
   const auto [rows, in, out, bits, group] = GetParam();
+  if (!UsesBf16(AmxIntKernels(), in, group)) GTEST_SKIP() << "the groups are no whole tiles";
   const Matrix weight = RandomMatrix(out, in, 1, 0.05f), bias = RandomMatrix(1, out, 2);
-  const Matrix x = RandomMatrix(50, in, 3);
-  Matrix vectors = RandomMatrix(50, out, 4), tiles = vectors;
-  Pack(weight, bias.values, {bits, group}, &VnniIntKernels())
-      ->Apply(x.ref(), vectors.ref(), Linear::Write::kAccumulate);
-  Pack(weight, bias.values, {bits, group}, &AmxIntKernels())
-      ->Apply(x.ref(), tiles.ref(), Linear::Write::kAccumulate);
-  EXPECT_TRUE(SameBits(vectors.values, tiles.values));
+  for (int64_t n : {int64_t{1}, int64_t{7}, int64_t{16}, rows, int64_t{50}}) {
+    const Matrix x = RandomMatrix(n, in, 3);
+    Matrix plain = RandomMatrix(n, out, 4), tiles = plain;
+    Pack(weight, bias.values, {bits, group}, &PortableTiles())
+        ->Apply(x.ref(), plain.ref(), Linear::Write::kAccumulate);
+    Pack(weight, bias.values, {bits, group}, &AmxIntKernels())
+        ->Apply(x.ref(), tiles.ref(), Linear::Write::kAccumulate);
+    EXPECT_TRUE(SameBits(plain.values, tiles.values)) << n << " rows";
+  }
+}
+
+// Scales and weights of all sizes that one matrix may hold.
+TEST(LinearQuantizedTest, TilesRoundEveryWeightAsPlainArithmetic) {
+  if (!DetectCpu().amx) GTEST_SKIP() << "this machine has no AMX";
+  constexpr int64_t kScales = 31744;  // the positive finite half-precision numbers
+  for (int bits : {8, 4}) {
+    std::vector<uint8_t> w(kTileFeatures * kPanelCols * bits / 8);
+    for (size_t i = 0; i < w.size(); ++i) w[i] = static_cast<uint8_t>(i * 37 % 256);
+    std::vector<uint16_t> plain(kPanelTiles * kTileNumbers);
+    AlignedBuffer memory(kPanelTiles * kTileNumbers / 2);
+    auto* const tiles = reinterpret_cast<uint16_t*>(memory.data());
+    for (int64_t first = 0; first < kScales; first += kPanelCols) {
+      std::vector<uint16_t> scale(kPanelCols);
+      for (int64_t c = 0; c < kPanelCols; ++c) scale[c] = static_cast<uint16_t>(first + c);
+      if (HalfToFloat(scale[0]) >= 512) break;
+      for (uint16_t sign : {0, 0x8000}) {
+        for (uint16_t& s : scale) s = static_cast<uint16_t>((s & 0x7fff) | sign);
+        const auto widen = [&](const Bf16Kernels& kernels, uint16_t* out) {
+          (bits == 8 ? kernels.widen8 : kernels.widen4)(w.data(), scale.data(), kTileFeatures, 0, 1,
+                                                        out, kTileNumbers);
+        };
+        widen(PortableBf16Kernels(), plain.data());
+        widen(AmxBf16Kernels(), tiles);
+        for (size_t i = 0; i < plain.size(); ++i) {
+          // Tiles take subnormal numbers for 0.
+          const uint16_t seen = (tiles[i] & 0x7f80) == 0 ? 0 : tiles[i];
+          ASSERT_EQ(seen, plain[i]) << bits << " bits, scales from " << scale[0] << ", " << i;
+        }
+      }
+    }
+  }
 }
 #endif
 
@@ -148,8 +207,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedShapeTest,
                                          Shape{6, 128, 64, 8, 128}, Shape{7, 300, 130, 8, 128},
                                          Shape{13, 300, 70, 4, 128}, Shape{19, 1100, 128, 8, 32},
                                          Shape{25, 2048, 64, 4, 64}, Shape{40, 96, 200, 8, 65536},
-                                         // Of the blocks: groups half a tile deep, one and a half;
-                                         // more features than a block takes at once.
+                                         // Groups of one tile, of three, of ten.
                                          Shape{33, 1100, 70, 4, 32}, Shape{20, 400, 130, 8, 96},
                                          Shape{18, 660, 64, 8, 320}));
 
