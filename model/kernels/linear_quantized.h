@@ -1,4 +1,4 @@
-// Linear with weights of 8 or 4 bits, and activations of 8 bits made on the way.
+// Linear with weights of 8 or 4 bits, and activations rounded on the way.
 #ifndef HEED_MODEL_KERNELS_LINEAR_QUANTIZED_H_
 #define HEED_MODEL_KERNELS_LINEAR_QUANTIZED_H_
 
@@ -17,22 +17,23 @@ namespace heed {
 // features of an output feature. 8 bits: w = scale * q, q in [-127, 127]. 4 bits: q in [-8, 7].
 struct QuantizedFormat {
   int bits = 8;
-  int64_t group = 128;  // a multiple of 16, at most kMostGroup
+  int64_t group = 64;  // a multiple of 16, at most kMostGroup
 };
 inline constexpr int64_t kMostGroup = 65536;
 
 // The group that weights of `bits` are rounded in unless a file says otherwise.
 constexpr int64_t RoundedGroup(int bits) {
-  return bits == 8 ? 128 : 64;
+  return 64;
 }
 
 // Rounds `weight` [out, in] to `format` and packs it; `bias` [out] or empty. INVALID_ARGUMENT for a
 // weight that is not finite, naming its place. `kernels` lives for ever. `relative_error`: as
 // Backend::PackRounded.
 //
-// The layer's rows are exact functions of the rounded weights and of activations rounded to 8 bits
-// with one scale for each group of a row: products are summed in 32-bit integers within a group,
-// and the groups in order.
+// The layer's rows are exact functions of the rounded weights and of rounded activations. With
+// kernels that have tiles, and groups of whole tiles, as bf16_kernels.h says. Otherwise activations
+// are rounded to 8 bits with one scale for each group of a row, products are summed in 32-bit
+// integers within a group, and the groups in order.
 absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(const WeightRows& weight,
                                                             absl::Span<const float> bias,
                                                             const QuantizedFormat& format,
