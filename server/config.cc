@@ -154,6 +154,7 @@ absl::Status AddModel(absl::string_view text, ServerConfig* config) {
 constexpr std::pair<absl::string_view, WeightFormat> kWeightFormats[] = {
     {"auto", WeightFormat::kAsStored},
     {"f32", WeightFormat::kF32},
+    {"f16", WeightFormat::kF16},
     {"int8", WeightFormat::kInt8},
     {"int4", WeightFormat::kInt4}};
 
@@ -229,7 +230,8 @@ const std::vector<Flag>& Flags() {
        "model is an error.",
        Switch(&ServerConfig::allow_missing)},
       {"weights", "[NAME=]FORMAT",
-       "How weights are held and computed with: f32; int8 or int4, rounded; or auto: quantised "
+       "How weights are held and computed with: f32; f16, int8 or int4, rounded; or auto: "
+       "quantised "
        "GGUF files in 8 or 4 bits as they are, everything else f32. Of one model or of all; repeat "
        "it for more. Default auto.",
        SetWeights},
@@ -409,7 +411,7 @@ absl::StatusOr<WeightFormat> ParseWeightFormat(absl::string_view text) {
     if (text == name) return format;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("\"", text, "\" is not one of auto, f32, int8, int4"));
+      absl::StrCat("\"", text, "\" is not one of auto, f32, f16, int8, int4"));
 }
 
 absl::string_view KvTypeName(KvType type) {

@@ -76,7 +76,7 @@ struct ServerConfig {
 absl::string_view KvTypeName(KvType type);
 absl::StatusOr<KvType> ParseKvType(absl::string_view text);
 
-// "auto", "f32", "int8", "int4". INVALID_ARGUMENT names them.
+// "auto", "f32", "f16", "int8", "int4". INVALID_ARGUMENT names them.
 absl::StatusOr<WeightFormat> ParseWeightFormat(absl::string_view text);
 
 // What the command line asks for.

@@ -1,6 +1,6 @@
 // The arithmetic of a transformer, one narrow operation each. Two implementations: the fast one
-// (oneDNN for the linear layers, our own vector kernels for the rest) and a scalar twin that says
-// in plain loops what each operation means. Tests hold the two against each other.
+// (oneDNN for linear layers in f32, our own vector kernels for the rest) and a scalar twin that
+// says in plain loops what each operation means. Tests hold the two against each other.
 //
 // All methods are const and thread-safe. Every row of a result depends only on that row's inputs:
 // not on how many rows are computed together, nor on the number of threads.
@@ -29,7 +29,7 @@ namespace heed {
 struct LinearForm {
   int64_t rows = 0;   // output features
   int64_t cols = 0;   // input features
-  int bits = 32;      // of a weight: 32 (f32), 8 or 4
+  int bits = 32;      // of a weight: 32 (f32), 16 (half precision), 8 or 4
   int64_t group = 0;  // 8 and 4 bits: weights that share a scale; those of a file's blocks, or more
   bool has_bias = false;
 
@@ -192,8 +192,9 @@ class Backend {
     return PackLinear({weight.rows, weight.cols, RowsInMemory(weight)}, bias);
   }
 
-  // The same with the weights rounded to `bits` (8 or 4). `relative_error`, if not null, receives
-  // the mean of min(1, |rounded - weight| / |weight|) over the weights that are not 0.
+  // The same with the weights rounded to `bits` (16, 8 or 4). `relative_error`, if not null,
+  // receives the mean of min(1, |rounded - weight| / |weight|) over the weights that are not 0, and
+  // infinity when one is beyond what 16 bits hold.
   // INVALID_ARGUMENT for a weight that is not finite.
   virtual absl::StatusOr<std::unique_ptr<Linear>> PackRounded(const WeightRows& weight,
                                                               absl::Span<const float> bias,

@@ -14,6 +14,7 @@
 #include "model/kernels/edited_attention.h"
 #include "model/kernels/int_matrix.h"
 #include "model/kernels/isa_kernels.h"
+#include "model/kernels/linear_float.h"
 #include "model/kernels/linear_onednn.h"
 #include "model/kernels/linear_quantized.h"
 #include "model/kernels/parallel.h"
@@ -80,17 +81,21 @@ class FastBackend : public Backend {
         row_kernels_(RowKernelsFor(isa)) {}
 
   std::string name() const override {
-    return absl::StrCat(DescribeOneDnn(), ", ", IsaName(isa_), " kernels");
+    return absl::StrCat(UsesOneDnn() ? DescribeOneDnn() + ", " : "", IsaName(isa_), " kernels");
   }
 
   absl::StatusOr<std::unique_ptr<Linear>> PackLinear(const WeightRows& weight,
                                                      absl::Span<const float> bias) const override {
-    return PackOneDnnLinear(weight, bias);
+    return UsesOneDnn() ? PackOneDnnLinear(weight, bias)
+                        : PackFloatLinear(weight, bias, 32, FloatKernelsFor(isa_));
   }
 
   absl::StatusOr<std::unique_ptr<Linear>> PackRounded(const WeightRows& weight,
                                                       absl::Span<const float> bias, int bits,
                                                       double* relative_error) const override {
+    if (bits == 16) {
+      return PackFloatLinear(weight, bias, 16, FloatKernelsFor(isa_), relative_error);
+    }
     const QuantizedFormat format{.bits = bits, .group = RoundedGroup(bits)};
     return PackQuantizedLinear(weight, bias, format, IntKernelsFor(isa_), relative_error);
   }
@@ -101,13 +106,16 @@ class FastBackend : public Backend {
   }
 
   absl::StatusOr<std::unique_ptr<Linear>> NewLinear(const LinearForm& form) const override {
-    return form.bits == 32 ? NewOneDnnLinear(form) : NewQuantizedLinear(form, IntKernelsFor(isa_));
+    if (form.bits == 32 && UsesOneDnn()) return NewOneDnnLinear(form);
+    return form.bits >= 16 ? NewFloatLinear(form, FloatKernelsFor(isa_))
+                           : NewQuantizedLinear(form, IntKernelsFor(isa_));
   }
 
   // The instruction set is in what oneDNN says of itself too, but not one that was forced.
   std::string packing() const override {
     static const std::string& one_dnn = *new std::string(DescribeOneDnn());
-    return absl::StrCat(one_dnn, ", ", IsaName(isa_), ", integers ", kIntStorageVersion);
+    return absl::StrCat(one_dnn, ", ", IsaName(isa_), ", integers ", kIntStorageVersion,
+                        ", floats ", kFloatStorageVersion);
   }
 
   void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,
@@ -205,6 +213,9 @@ class FastBackend : public Backend {
   }
 
  private:
+  // f32 layers. With AVX2 alone oneDNN 2.6 is three times as slow as our own kernels.
+  bool UsesOneDnn() const { return isa_ != Isa::kAvx2; }
+
   static int64_t Grain(int64_t cols) {
     return std::max<int64_t>(1, kParallelElements / std::max<int64_t>(cols, 1));
   }

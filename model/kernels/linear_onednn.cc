@@ -202,12 +202,22 @@ class OneDnnLinear : public Linear {
     for (int64_t k = 0; k < in_; ++k) out[k] = packed[offsets_.k[k]];
   }
 
-  std::string implementation() const {
-    return Describe(kProbeRows, in_, out_, Write::kOverwrite, weight_desc_).impl_info_str();
+  std::string implementation() const { return ImplementationFor(kProbeRows); }
+
+  // Of many rows, and of the fewest.
+  absl::Status CheckImplementations() const {
+    for (int64_t rows : {kProbeRows, PieceRows(1)}) {
+      HEED_RETURN_IF_ERROR(CheckOneDnnImplementation(ImplementationFor(rows)));
+    }
+    return absl::OkStatus();
   }
 
  private:
   using Key = std::tuple<int64_t, int64_t, int64_t, Write>;  // rows, x stride, y stride
+
+  std::string ImplementationFor(int64_t rows) const {
+    return Describe(rows, in_, out_, Write::kOverwrite, weight_desc_).impl_info_str();
+  }
 
   float* Bias() const {
     return form_.has_bias ? static_cast<float*>(bias_.get_data_handle()) : nullptr;
@@ -332,7 +342,9 @@ class OneDnnLinear : public Linear {
 
 absl::StatusOr<std::unique_ptr<OneDnnLinear>> NewOneDnn(const LinearForm& form) {
   try {
-    return std::make_unique<OneDnnLinear>(form);
+    auto linear = std::make_unique<OneDnnLinear>(form);
+    HEED_RETURN_IF_ERROR(linear->CheckImplementations());
+    return linear;
   } catch (const dnnl::error& e) {
     const std::string message = absl::StrCat("oneDNN cannot pack a linear layer of ", form.rows,
                                              " x ", form.cols, ": ", e.what());
@@ -365,6 +377,14 @@ std::string DescribeOneDnn() {
   }
   return absl::StrCat("oneDNN ", version->major, ".", version->minor, ".", version->patch, " ",
                       implementation);
+}
+
+absl::Status CheckOneDnnImplementation(absl::string_view name) {
+  if (!absl::StartsWith(name, "ref")) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("oneDNN would compute this layer with its implementation \"", name,
+                   "\", which is far too slow to be used; another version of oneDNN may have a "
+                   "better one for this machine"));
 }
 
 absl::Status LimitOneDnn(Isa isa) {

@@ -3,9 +3,11 @@
 #define HEED_MODEL_KERNELS_LINEAR_ONEDNN_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "model/base/cpu.h"
 #include "model/kernels/backend.h"
@@ -23,6 +25,11 @@ absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form);
 // The library's version and the implementation it chose for a typical layer, for logs:
 // "oneDNN 2.6.3 brg:avx512_core".
 std::string DescribeOneDnn();
+
+// FAILED_PRECONDITION for an implementation of oneDNN's that is only there to say what is right:
+// plain loops, named "ref:any" or the like, a hundred times slower than any other. Packing a layer
+// ends so.
+absl::Status CheckOneDnnImplementation(absl::string_view name);
 
 // Holds oneDNN to an instruction set. FAILED_PRECONDITION once it has computed something.
 absl::Status LimitOneDnn(Isa isa);

@@ -21,6 +21,7 @@ namespace {
 
 class ReferenceLinear : public Linear {
  public:
+  // Of 32 or 16 bits; what is in 16 is held as the same values in 32.
   explicit ReferenceLinear(const LinearForm& form)
       : form_(form),
         in_(form.cols),
@@ -31,6 +32,19 @@ class ReferenceLinear : public Linear {
   absl::Status Fill(const WeightRows& weight, absl::Span<const float> bias) {
     std::copy(bias.begin(), bias.end(), bias_.begin());
     return weight.read(0, absl::MakeSpan(weight_));
+  }
+
+  // As Backend::PackRounded says of 16 bits.
+  absl::StatusOr<double> RoundToHalves() {
+    double error = 0, count = 0;
+    for (float& weight : weight_) {
+      if (!std::isfinite(weight)) return absl::InvalidArgumentError("a weight is not finite");
+      const float half = HalfToFloat(FloatToHalf(weight));
+      if (std::isinf(half)) error = std::fabs(half);
+      if (weight != 0) error += std::min(1.0, std::fabs(double{half} / weight - 1)), ++count;
+      weight = half;
+    }
+    return count > 0 ? error / count : 0.0;
   }
 
   const LinearForm& form() const override { return form_; }
@@ -243,8 +257,20 @@ class ScalarBackend : public Backend {
   absl::StatusOr<std::unique_ptr<Linear>> PackRounded(const WeightRows& weight,
                                                       absl::Span<const float> bias, int bits,
                                                       double* relative_error) const override {
+    if (bits == 16) return PackHalves(weight, bias, relative_error);
     const QuantizedFormat format{.bits = bits, .group = RoundedGroup(bits)};
     return PackQuantizedLinear(weight, bias, format, &PortableIntKernels(), relative_error);
+  }
+
+  static absl::StatusOr<std::unique_ptr<Linear>> PackHalves(const WeightRows& weight,
+                                                            absl::Span<const float> bias,
+                                                            double* relative_error) {
+    auto linear = std::make_unique<ReferenceLinear>(LinearForm{
+        .rows = weight.rows, .cols = weight.cols, .bits = 16, .has_bias = !bias.empty()});
+    HEED_RETURN_IF_ERROR(linear->Fill(weight, bias));
+    HEED_ASSIGN_OR_RETURN(const double error, linear->RoundToHalves());
+    if (relative_error != nullptr) *relative_error = error;
+    return linear;
   }
 
   absl::StatusOr<std::unique_ptr<Linear>> PackBlocks(const BlockRows& blocks,
@@ -253,7 +279,7 @@ class ScalarBackend : public Backend {
   }
 
   absl::StatusOr<std::unique_ptr<Linear>> NewLinear(const LinearForm& form) const override {
-    if (form.bits != 32) return NewQuantizedLinear(form, &PortableIntKernels());
+    if (form.bits < 16) return NewQuantizedLinear(form, &PortableIntKernels());
     return std::make_unique<ReferenceLinear>(form);
   }
 

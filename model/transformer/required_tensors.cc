@@ -147,6 +147,8 @@ Held HowHeld(TensorUse use, DType stored, WeightFormat format) {
   switch (format) {
     case WeightFormat::kF32:
       return {};
+    case WeightFormat::kF16:
+      return {16};
     case WeightFormat::kInt8:
       return rounded(8);
     case WeightFormat::kInt4:
@@ -165,7 +167,7 @@ int64_t RoundUp(int64_t value, int64_t to) {
 
 // Of integers, groups are filled up, and each of a row has a scale of two bytes (IntMatrix).
 int64_t HeldBytes(int64_t rows, int64_t cols, const Held& held) {
-  if (held.bits == 32) return rows * cols * static_cast<int64_t>(sizeof(float));
+  if (held.bits >= 16) return rows * cols * held.bits / 8;
   const int64_t group = std::min(held.group, RoundUp(cols, 16));
   const int64_t filled_cols = RoundUp(cols, group);
   return rows * (filled_cols * held.bits / 8 + filled_cols / group * 2);

@@ -1,6 +1,7 @@
 #include "model/transformer/weight_reader.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +17,9 @@ constexpr int64_t kLargeTable = int64_t{1} << 20;
 constexpr int64_t kTableRows = 64;
 
 // A mean relative error of weights beyond this is not what was meant: a few are so large that their
-// groups lose the others. Of weights with a normal distribution it is 0.03 and 0.25.
+// groups lose the others, or most are too small for half precision. Of weights with a normal
+// distribution it is 0.0002, 0.03 and 0.25.
+constexpr double kMostError16 = 0.05;
 constexpr double kMostError8 = 0.12;
 constexpr double kMostError4 = 0.5;
 
@@ -155,6 +158,8 @@ std::string WeightReader::compute_dtype() const {
   switch (most->first) {
     case Form::kF32:
       return "F32";
+    case Form::kF16:
+      return "F16";
     case Form::kRounded8:
       return "INT8";
     case Form::kRounded4:
@@ -169,11 +174,18 @@ std::string WeightReader::compute_dtype() const {
 
 int WeightReader::BitsOf(Form form) {
   if (form == Form::kF32) return 32;
+  if (form == Form::kF16) return 16;
   return form == Form::kRounded8 || form == Form::kBlocks8 ? 8 : 4;
+}
+
+double WeightReader::MostError(Form form) {
+  if (form == Form::kF16) return kMostError16;
+  return form == Form::kRounded8 ? kMostError8 : kMostError4;
 }
 
 WeightReader::Form WeightReader::FormOf(const Request& request) const {
   if (options_.format == WeightFormat::kF32) return Form::kF32;
+  if (options_.format == WeightFormat::kF16) return Form::kF16;
   if (options_.format == WeightFormat::kInt8) return Form::kRounded8;
   if (options_.format == WeightFormat::kInt4) {
     return request.is_embedding ? Form::kRounded8 : Form::kRounded4;
@@ -215,20 +227,21 @@ absl::StatusOr<std::unique_ptr<Linear>> WeightReader::PackWell(const LayerSource
                           }};
   const int wanted_bits = BitsOf(form);
   while (form != Form::kF32) {
-    const bool is_4 = form == Form::kRounded4;
     double error = 0;
     HEED_ASSIGN_OR_RETURN(auto linear, backend_.PackRounded(weight, bias, BitsOf(form), &error));
     if (BitsOf(form) == wanted_bits) lost = error;
-    if (error <= (is_4 ? kMostError4 : kMostError8)) return linear;
-    form = is_4 ? Form::kRounded8 : Form::kF32;
+    if (error <= MostError(form)) return linear;
+    form = form == Form::kRounded4 ? Form::kRounded8 : Form::kF32;
   }
   return backend_.PackLinear(weight, bias);
 }
 
 void WeightReader::NoteBits(const std::string& name, int bits, int wanted_bits, double lost) {
   if (bits == wanted_bits) return;
-  notes_.push_back(absl::StrFormat("holds %s in %d bits: %d would lose %.0f %% of it", name, bits,
-                                   wanted_bits, 100 * lost));
+  const std::string reason =
+      std::isinf(lost) ? absl::StrFormat("%d cannot hold its largest weights", wanted_bits)
+                       : absl::StrFormat("%d would lose %.2g %% of it", wanted_bits, 100 * lost);
+  notes_.push_back(absl::StrFormat("holds %s in %d bits: %s", name, bits, reason));
 }
 
 void WeightReader::Count(const Linear& linear, Form form) {

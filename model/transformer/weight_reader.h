@@ -80,7 +80,7 @@ class WeightReader {
   int64_t parameter_count() const { return parameter_count_; }
   int64_t bytes() const { return bytes_; }  // resident
 
-  // How most weights of linear layers are held: "F32", "INT8", "INT4", "Q8_0", "Q4_0".
+  // How most weights of linear layers are held: "F32", "F16", "INT8", "INT4", "Q8_0", "Q4_0".
   std::string compute_dtype() const;
 
   // Layers that are held in more bits than was asked for: what the model does, to go on after its
@@ -89,8 +89,9 @@ class WeightReader {
 
  private:
   // What becomes of the values of some tensors.
-  enum class Form { kF32, kRounded8, kRounded4, kBlocks8, kBlocks4 };
+  enum class Form { kF32, kF16, kRounded8, kRounded4, kBlocks8, kBlocks4 };
   static int BitsOf(Form form);
+  static double MostError(Form form);  // of rounding, that is borne
 
   // A layer to be made.
   struct Request {

@@ -38,7 +38,7 @@ ABSL_FLAG(int, repetitions, 5, "how often each thing is measured, at least 1");
 ABSL_FLAG(int, threads, 0, "threads of the engine; 0: what quota and affinity allow");
 ABSL_FLAG(std::string, server, "",
           "measure the calls to the server at host:port; empty: to one in this process");
-ABSL_FLAG(std::string, weights, "auto", "how weights are held: auto, f32, int8 or int4");
+ABSL_FLAG(std::string, weights, "auto", "how weights are held: auto, f32, f16, int8 or int4");
 ABSL_FLAG(std::string, kv_cache_type, "f32", "how keys and values are kept: f32, f16 or int8");
 ABSL_FLAG(std::string, isa, "auto",
           "instructions that the engine is held to: auto, avx512, avx2 or portable");
@@ -87,8 +87,9 @@ std::vector<double> InUnitsOf(double unit, std::vector<double> values) {
 Roof MeasureRoof(const Settings& settings, const LanguageModel& model, Report* report) {
   Announce("the machine");
   const int64_t weight_bytes = model.weight_bytes();
-  const Arithmetic arithmetic =
-      model.compute_dtype() == "F32" ? Arithmetic::kF32 : Arithmetic::kQuantized;
+  const Arithmetic arithmetic = model.compute_dtype() == "F32" || model.compute_dtype() == "F16"
+                                    ? Arithmetic::kF32
+                                    : Arithmetic::kQuantized;
   const std::vector<double> flops =
       MeasureMultiplyAdds(arithmetic, settings.seconds, settings.repetitions);
   const int64_t memory = std::min(settings.memory_bytes, AvailableBytes() / 4);

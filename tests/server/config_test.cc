@@ -144,8 +144,8 @@ TEST(ConfigTest, KeysAndValuesAreKeptAsSaidForAllModelsAndForOne) {
 }
 
 TEST(ConfigTest, WeightsAreHeldAsSaidForAllModelsAndForOne) {
-  const ServerConfig config = ParseOk({"--weights=int4", "--weights=a=f32", "--weights=b=auto"});
-  EXPECT_EQ(config.weights_of("a"), WeightFormat::kF32);
+  const ServerConfig config = ParseOk({"--weights=int4", "--weights=a=f16", "--weights=b=auto"});
+  EXPECT_EQ(config.weights_of("a"), WeightFormat::kF16);
   EXPECT_EQ(config.weights_of("b"), WeightFormat::kAsStored);
   EXPECT_EQ(config.weights_of("c"), WeightFormat::kInt4);
   EXPECT_EQ(ParseOk({}).weights_of("a"), WeightFormat::kAsStored);
@@ -182,8 +182,8 @@ TEST(ConfigTest, WrongValuesSayWhatIsRight) {
       {"--stall-timeout=0s", "is not a duration"},
       {"--log-level=loud", "debug, info"},
       {"--prefix-cache=yes", "\"yes\" is not one of on, off"},
-      {"--weights=int2", "\"int2\" is not one of auto, f32, int8, int4"},
-      {"--weights=a=", "auto, f32, int8, int4"},
+      {"--weights=int2", "\"int2\" is not one of auto, f32, f16, int8, int4"},
+      {"--weights=a=", "auto, f32, f16, int8, int4"},
       {"--kv-cache-type=int4", "\"int4\" is not one of f32, f16, int8"},
       {"--log-format=xml", "auto, text, json"},
       {"model", "--model=model"},

@@ -239,8 +239,8 @@ TEST(DescribeVerdictTest, OfAllGoldenModels) {
 // The estimate is of values and scales alone; what packing adds to a model of any size is small.
 TEST(DescribeVerdictTest, TheMemoryOfTheWeightsIsWhatLoadingTakes) {
   const std::string path = absl::StrCat(HEED_SOURCE_DIR, "/model/zoo/decoder");
-  for (const WeightFormat format :
-       {WeightFormat::kAsStored, WeightFormat::kF32, WeightFormat::kInt8, WeightFormat::kInt4}) {
+  for (const WeightFormat format : {WeightFormat::kAsStored, WeightFormat::kF32, WeightFormat::kF16,
+                                    WeightFormat::kInt8, WeightFormat::kInt4}) {
     LoadOptions options = kSmallCache;
     options.weights = format;
     const auto model = LoadServedModel("m", path, options);

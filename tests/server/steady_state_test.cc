@@ -110,7 +110,8 @@ TEST_P(SteadyState, DecodingAllocatesNothing) {
 
 // Not f32: oneDNN allocates in each product.
 INSTANTIATE_TEST_SUITE_P(Models, SteadyState,
-                         testing::Values(Held{"gpt2-f32", WeightFormat::kInt8},
+                         testing::Values(Held{"llama-gqa-f32", WeightFormat::kF16},
+                                         Held{"gpt2-f32", WeightFormat::kInt8},
                                          Held{"llama-gqa-f32", WeightFormat::kInt8},
                                          Held{"llama-gqa-f32", WeightFormat::kInt4},
                                          Held{"gemma3-bf16", WeightFormat::kInt8},
@@ -189,8 +190,10 @@ TEST_P(ResidentMemory, IsTheWeightsTheCacheAndALittle) {
   ASSERT_TRUE(model.ok()) << model.status();
   const LanguageModel& loaded = *(*model)->model;
   const int64_t allowed = loaded.weight_bytes() + kCacheBytes + kBeside;
-  EXPECT_LT(loaded.weight_bytes(),
-            loaded.parameter_count() * (GetParam() == WeightFormat::kF32 ? 4.1 : 1.2));
+  const double bytes = GetParam() == WeightFormat::kF32   ? 4.1
+                       : GetParam() == WeightFormat::kF16 ? 2.1
+                                                          : 1.2;
+  EXPECT_LT(loaded.weight_bytes(), loaded.parameter_count() * bytes);
   EXPECT_LE(StatusBytes("VmHWM"), allowed);
 
   Scheduler scheduler({});
@@ -205,8 +208,8 @@ TEST_P(ResidentMemory, IsTheWeightsTheCacheAndALittle) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, ResidentMemory,
-                         testing::Values(WeightFormat::kF32, WeightFormat::kInt8,
-                                         WeightFormat::kInt4));
+                         testing::Values(WeightFormat::kF32, WeightFormat::kF16,
+                                         WeightFormat::kInt8, WeightFormat::kInt4));
 
 }  // namespace
 }  // namespace heed

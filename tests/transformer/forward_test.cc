@@ -255,7 +255,9 @@ TEST_P(ForwardTest, RefusesACacheWithoutRoom) {
 std::string TestName(const testing::TestParamInfo<HeldModel>& info) {
   const auto& [model, weights, kv_type] = info.param;
   std::string name = model;
-  if (weights != WeightFormat::kF32) name += weights == WeightFormat::kInt8 ? "_int8" : "_int4";
+  if (weights == WeightFormat::kF16) name += "_f16";
+  if (weights == WeightFormat::kInt8) name += "_int8";
+  if (weights == WeightFormat::kInt4) name += "_int4";
   if (kv_type != KvType::kF32) name += kv_type == KvType::kF16 ? "_kv_f16" : "_kv_int8";
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
@@ -276,7 +278,8 @@ INSTANTIATE_TEST_SUITE_P(RoundedKeysAndValues, ForwardTest,
 INSTANTIATE_TEST_SUITE_P(Rounded, ForwardTest,
                          testing::Combine(testing::Values("gpt2-f32", "llama-gqa-f32", "bert-f32",
                                                           "gemma2-f32", "albert-f16"),
-                                          testing::Values(WeightFormat::kInt8, WeightFormat::kInt4),
+                                          testing::Values(WeightFormat::kF16, WeightFormat::kInt8,
+                                                          WeightFormat::kInt4),
                                           testing::Values(KvType::kF32)),
                          TestName);
 

@@ -129,6 +129,37 @@ std::string TestName(const testing::TestParamInfo<GoldenTest::ParamType>& info) 
   return name;
 }
 
+std::vector<float> Logits(const std::string& name, WeightFormat weights, const Backend* backend) {
+  const GoldenFile golden(GoldenFolder(name) + "/golden.safetensors");
+  const auto model = LoadGolden(name, backend, weights);
+  if (weights == WeightFormat::kF16) EXPECT_EQ(model->compute_dtype(), "F16") << name;
+  return Runner(model.get()).Append(InputIds(golden));
+}
+
+// Rounded as the scalar twin rounds them.
+TEST(HalfPrecisionTest, LogitsAreThoseOfTheRoundedWeights) {
+  for (const char* name : {"gpt2-f32", "llama-gqa-f32", "bert-f32", "gemma3-bf16"}) {
+    const std::vector<float> want = Logits(name, WeightFormat::kF16, ReferenceBackend());
+    const std::vector<float> got = Logits(name, WeightFormat::kF16, DefaultBackend());
+    ASSERT_EQ(got.size(), want.size());
+    double worst = 0;
+    for (size_t i = 0; i < want.size(); ++i) {
+      worst = std::max(worst, std::abs(double{got[i]} - want[i]));
+    }
+    EXPECT_LT(worst, kLogitsTolerance) << name;
+  }
+}
+
+// What is stored in half precision is not rounded, and our own kernels sum both in one order.
+TEST(HalfPrecisionTest, StoredHalvesGiveTheBitsOfF32) {
+  if (DetectCpu().isa == Isa::kPortable) GTEST_SKIP() << "oneDNN computes f32 here";
+  for (const char* name : {"gpt2-bare-f16", "neox-f16", "albert-f16"}) {
+    EXPECT_EQ(Logits(name, WeightFormat::kF16, DefaultBackend()),
+              Logits(name, WeightFormat::kF32, DefaultBackend()))
+        << name;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
                          testing::Combine(testing::ValuesIn(GoldenModels()),
                                           testing::ValuesIn(Backends())),

@@ -69,7 +69,8 @@ class PackFileTest : public testing::Test {
 
 TEST_F(PackFileTest, TheSecondTimeIsTheSameToTheBit) {
   for (const char* name : {"gpt2-f32", "llama-gqa-f32", "neox-f16", "bert-f32", "albert-f16"}) {
-    for (const auto weights : {WeightFormat::kF32, WeightFormat::kInt8, WeightFormat::kInt4}) {
+    for (const auto weights :
+         {WeightFormat::kF32, WeightFormat::kF16, WeightFormat::kInt8, WeightFormat::kInt4}) {
       SCOPED_TRACE(absl::StrCat(name, ", format ", static_cast<int>(weights)));
       fs::remove_all(folder_.File("copies"));
       const Loaded first = Load(GoldenFolder(name), weights);

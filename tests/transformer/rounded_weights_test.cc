@@ -100,9 +100,12 @@ Reading ReadHeldOut(WeightFormat weights, const std::string& compute_dtype,
 
 TEST(RoundedWeightsTest, PerplexityRisesLittleAndTheBestTokenSeldomChanges) {
   const Reading f32 = ReadHeldOut(WeightFormat::kF32, "F32");
+  const Reading f16 = ReadHeldOut(WeightFormat::kF16, "F16");
   const Reading int8 = ReadHeldOut(WeightFormat::kInt8, "INT8");
   const Reading int4 = ReadHeldOut(WeightFormat::kInt4, "INT4");
   ASSERT_GT(f32.best.size(), 1500u);
+  EXPECT_NEAR(f16.Perplexity(), f32.Perplexity(), f32.Perplexity() * 1e-4);
+  EXPECT_GT(ShareEqual(f16, f32, /*margin=*/0), 0.995);
   EXPECT_LT(int8.Perplexity(), f32.Perplexity() * 1.005);
   EXPECT_LT(int4.Perplexity(), f32.Perplexity() * 1.04);
   // The corpus draws many of its words by lot: at one place in five the best two are as good as
@@ -175,27 +178,29 @@ INSTANTIATE_TEST_SUITE_P(
 // A checkpoint with a tensor of which one weight in 32 is far too large.
 class SpikedCheckpoint final : public ForwardingCheckpoint {
  public:
-  SpikedCheckpoint(const Checkpoint& checkpoint, std::string name)
-      : ForwardingCheckpoint(checkpoint), name_(std::move(name)) {}
+  SpikedCheckpoint(const Checkpoint& checkpoint, std::string name, float spike)
+      : ForwardingCheckpoint(checkpoint), name_(std::move(name)), spike_(spike) {}
 
   absl::Status ReadRows(absl::string_view name, absl::Span<const int64_t> shape, RowRange rows,
                         absl::Span<float> out) const override {
     const absl::Status status = ForwardingCheckpoint::ReadRows(name, shape, rows, out);
     if (status.ok() && name == name_) {
-      for (size_t i = 0; i < out.size(); i += 32) out[i] = 40 * (i % 64 == 0 ? 1 : -1);
+      for (size_t i = 0; i < out.size(); i += 32) out[i] = spike_ * (i % 64 == 0 ? 1 : -1);
     }
     return status;
   }
 
  private:
   const std::string name_;
+  const float spike_;
 };
 
 std::unique_ptr<const LanguageModel> LoadSpiked(const std::string& tensor, WeightFormat weights,
-                                                const std::string& packed_copy = "") {
+                                                const std::string& packed_copy = "",
+                                                float spike = 40) {
   const auto checkpoint = OpenCheckpoint(GoldenFolder("llama-gqa-f32"));
   EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
-  auto model = LoadLanguageModel(SpikedCheckpoint(**checkpoint, tensor), DefaultBackend(),
+  auto model = LoadLanguageModel(SpikedCheckpoint(**checkpoint, tensor, spike), DefaultBackend(),
                                  {.weights = weights, .packed_copy = packed_copy});
   EXPECT_TRUE(model.ok()) << model.status();
   return *std::move(model);
@@ -214,6 +219,20 @@ TEST(RoundedWeightsTest, ALayerThatWouldLoseTooMuchIsHeldInMoreBits) {
     }
   }
   EXPECT_THAT(LoadSpiked("no.such.tensor", WeightFormat::kInt4)->notes(), IsEmpty());
+}
+
+TEST(RoundedWeightsTest, ALayerBeyondHalfPrecisionIsHeldInF32) {
+  constexpr char kTensor[] = "layers.1.mlp.down_proj.weight";
+  EXPECT_THAT(LoadSpiked(kTensor, WeightFormat::kF16)->notes(), IsEmpty());
+  const TestFolder folder;
+  for (int time = 0; time < 2; ++time) {
+    const auto model = LoadSpiked(kTensor, WeightFormat::kF16, folder.File("copy"), 70000);
+    EXPECT_THAT(model->notes(),
+                ElementsAre(absl::StrCat("holds ", kTensor,
+                                         " in 32 bits: 16 cannot hold its largest weights")));
+    EXPECT_EQ(model->compute_dtype(), "F16");
+  }
+  EXPECT_THAT(LoadSpiked(kTensor, WeightFormat::kF16, "", 1e-7f)->notes(), IsEmpty());
 }
 
 TEST(RoundedWeightsTest, MixingModelsAreExactAlways) {
