@@ -96,7 +96,7 @@ class FastBackend : public Backend {
     if (bits == 16) {
       return PackFloatLinear(weight, bias, 16, FloatKernelsFor(isa_), relative_error);
     }
-    const QuantizedFormat format{.bits = bits, .group = RoundedGroup(bits)};
+    const QuantizedFormat format{.bits = bits, .group = kRoundedGroup};
     return PackQuantizedLinear(weight, bias, format, IntKernelsFor(isa_), relative_error);
   }
 

@@ -21,10 +21,8 @@ struct QuantizedFormat {
 };
 inline constexpr int64_t kMostGroup = 65536;
 
-// The group that weights of `bits` are rounded in unless a file says otherwise.
-constexpr int64_t RoundedGroup(int bits) {
-  return 64;
-}
+// The group that weights are rounded in unless a file says otherwise.
+inline constexpr int64_t kRoundedGroup = 64;
 
 // Rounds `weight` [out, in] to `format` and packs it; `bias` [out] or empty. INVALID_ARGUMENT for a
 // weight that is not finite, naming its place. `kernels` lives for ever. `relative_error`: as

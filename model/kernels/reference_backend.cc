@@ -258,7 +258,7 @@ class ScalarBackend : public Backend {
                                                       absl::Span<const float> bias, int bits,
                                                       double* relative_error) const override {
     if (bits == 16) return PackHalves(weight, bias, relative_error);
-    const QuantizedFormat format{.bits = bits, .group = RoundedGroup(bits)};
+    const QuantizedFormat format{.bits = bits, .group = kRoundedGroup};
     return PackQuantizedLinear(weight, bias, format, &PortableIntKernels(), relative_error);
   }
 

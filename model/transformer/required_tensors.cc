@@ -142,7 +142,7 @@ struct Held {
 
 // As WeightReader chooses, which in the end may take more bits where fewer would do harm.
 Held HowHeld(TensorUse use, DType stored, WeightFormat format) {
-  const auto rounded = [](int bits) { return Held{bits, RoundedGroup(bits)}; };
+  const auto rounded = [](int bits) { return Held{bits, kRoundedGroup}; };
   if (use == TensorUse::kVector || use == TensorUse::kTable) return {};
   switch (format) {
     case WeightFormat::kF32:
