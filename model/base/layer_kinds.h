@@ -10,7 +10,8 @@ enum class NormKind { kLayerNorm, kRmsNorm };
 enum class Activation { kGeluTanh, kGeluErf, kSilu, kRelu };
 
 // How the weights of linear layers are held, and computed with. In the formats of 8 and 4 bits, the
-// activations that meet them are rounded to 8 bits too.
+// activations that meet them are rounded too: to bfloat16, or to 8 bits where the machine has no
+// tiles.
 enum class WeightFormat {
   // As the checkpoint says: what it holds in blocks of 8 or 4 bits with one scale stays as it is,
   // other blocks are rounded to 8 bits, and everything else is f32.

@@ -147,7 +147,7 @@ double Distance(const Logits& a, const Logits& b) {
 }
 
 // A quantised file, how it is run as it is, and how far that is from its values in f32: by the
-// rounding of activations to 8 bits, and where blocks are rounded again, of weights.
+// rounding of activations, and where blocks are rounded again, of weights.
 struct StoredFile {
   std::string name, compute_dtype;
   double most;
