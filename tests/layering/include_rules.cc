@@ -55,7 +55,8 @@ const std::vector<HeaderRule>& HeaderRules() {
       {{"openssl/"}, {"model/checkpoint/sha256.cc"}},
       {{"spdlog/"}, {"server/log"}},
       {{"immintrin.h"},
-       {"model/kernels/vector_", "model/kernels/int_kernels_", "model/base/cpu.cc"}},
+       {"model/kernels/vector_", "model/kernels/int_kernels_", "model/kernels/bf16_kernels_",
+        "model/base/cpu.cc"}},
       {{"grpc/", "grpc++/", "grpcpp/", "google/", "heed/v1/"}, {"server/", "client/"}},
       {{"gtest/", "gmock/", "tests/"}, {}},
   };
