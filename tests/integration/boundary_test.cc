@@ -241,7 +241,7 @@ class BoundaryTest : public SharedServerTest, public testing::WithParamInterface
       const std::unique_ptr<Message> before(message->New());
       before->CopyFrom(*message);
       if (field->is_map()) {
-        VisitLogitBias(rpc, request, message, field_path);
+        VisitLogitBias(rpc, request, message, field_path, added.empty() ? field_path : added);
       } else if (field->name() == "interventions" && rpc.name != "OpenTrace") {
         continue;  // the same wherever they stand
       } else if (field->is_repeated() && field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
@@ -283,7 +283,8 @@ class BoundaryTest : public SharedServerTest, public testing::WithParamInterface
     ++fields_;
   }
 
-  void VisitLogitBias(const Rpc& rpc, Message* request, Message* message, const std::string& path) {
+  void VisitLogitBias(const Rpc& rpc, Message* request, Message* message, const std::string& path,
+                      const std::string& part) {
     auto* const sampling = dynamic_cast<v1::SamplingParameters*>(message);
     ASSERT_NE(sampling, nullptr) << "a map no request had so far: " << path;
     for (int64_t id : kIntegers) {
@@ -291,7 +292,7 @@ class BoundaryTest : public SharedServerTest, public testing::WithParamInterface
       for (double bias : Reals()) {
         sampling->mutable_logit_bias()->clear();
         (*sampling->mutable_logit_bias())[static_cast<int32_t>(id)] = static_cast<float>(bias);
-        Check(rpc, *request, path, absl::StrCat(id, ": ", bias), path);
+        Check(rpc, *request, path, absl::StrCat(id, ": ", bias), part);
       }
     }
     for (int count : {312, 320, 1024, 1025}) {
@@ -299,7 +300,7 @@ class BoundaryTest : public SharedServerTest, public testing::WithParamInterface
       for (int id = 0; id < count; ++id) {
         (*sampling->mutable_logit_bias())[id] = -std::numeric_limits<float>::infinity();
       }
-      Check(rpc, *request, path, absl::StrCat(count, " tokens forbidden"), path);
+      Check(rpc, *request, path, absl::StrCat(count, " tokens forbidden"), part);
     }
     ++fields_;
   }

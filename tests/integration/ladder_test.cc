@@ -272,7 +272,7 @@ TEST_F(InspectVerbsTest, EveryVerbAnswersForPeopleAndPrograms) {
 
 TEST_F(InspectVerbsTest, NumbersAreThoseOfTheWire) {
   const auto stats = Json({"stats", "the cat"});
-  EXPECT_EQ(At(stats, "entropy.shape.1").number_value(), 4);
+  EXPECT_EQ(At(stats, "entropy_nats.shape.0").number_value(), 4);
   EXPECT_EQ(At(stats, "provenance.model.name").string_value(), "decoder");
   const auto sweep = Json({"sweep", "the cat", "--metric=kl"});
   const auto cell = At(sweep, "values.1.2");
@@ -291,7 +291,7 @@ TEST_F(InspectVerbsTest, WrongUseIsExplained) {
       {{"intervene", "a", "--ablate=x.1"}, "is no head"},
       {{"intervene", "a", "--focus=big"}, "is not a number"},
       {{"intervene", "a", "--preset=none"}, "is not one of last-word"},
-      {{"sweep", "a", "--grid=moon"}, "is not one of heads, edges, focus"},
+      {{"sweep", "a", "--grid=moon"}, "is not one of heads, edges, patch, focus"},
       {{"sweep", "a", "--metric=joy"}, "is not one of probability"},
       {{"compare", "a"}, "there is nothing to compare"}};
   for (const auto& [words, message] : wrong) {

@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/kernels/half.h"
+#include "model/kernels/linear_float.h"
 #include "model/kernels/linear_onednn.h"
 #include "tests/kernels/kernel_testing.h"
 
@@ -199,7 +200,10 @@ TEST(LinearTest, VectorsOfAnyWidthGiveTheSameBits) {
     Matrix first(20, 200);
     for (int isa = 1; isa <= static_cast<int>(DetectCpu().isa); ++isa) {
       Matrix y(20, 200);
-      Pack(BackendFor(static_cast<Isa>(isa)), weight, {}, bits)->Apply(x.ref(), y.ref());
+      const auto linear = PackFloatLinear({200, 700, RowsInMemory(weight.ref())}, {}, bits,
+                                          FloatKernelsFor(static_cast<Isa>(isa)));
+      ASSERT_TRUE(linear.ok()) << linear.status();
+      (*linear)->Apply(x.ref(), y.ref());
       if (isa == 1) first = y;
       EXPECT_TRUE(SameBits(y.values, first.values)) << bits << " bits";
     }
