@@ -272,7 +272,7 @@ TEST_F(InspectVerbsTest, EveryVerbAnswersForPeopleAndPrograms) {
 
 TEST_F(InspectVerbsTest, NumbersAreThoseOfTheWire) {
   const auto stats = Json({"stats", "the cat"});
-  EXPECT_EQ(At(stats, "entropy_nats.shape.0").number_value(), 4);
+  EXPECT_EQ(At(stats, "entropy_nats.shape.1").number_value(), 4);
   EXPECT_EQ(At(stats, "provenance.model.name").string_value(), "decoder");
   const auto sweep = Json({"sweep", "the cat", "--metric=kl"});
   const auto cell = At(sweep, "values.1.2");
