@@ -152,10 +152,12 @@ TEST_P(QuantizedShapeTest, ARowHasTheSameBitsInAnyCompany) {
 }
 
 #if defined(__x86_64__)
-TEST_P(QuantizedShapeTest, TilesAgreeWithPlainArithmeticToTheLastBit) {
+class TileShapeTest : public testing::TestWithParam<Shape> {};
+
+TEST_P(TileShapeTest, TilesAgreeWithPlainArithmeticToTheLastBit) {
   if (!DetectCpu().amx) GTEST_SKIP() << "this machine has no AMX";
   const auto [rows, in, out, bits, group] = GetParam();
-  if (!UsesBf16(AmxIntKernels(), in, group)) GTEST_SKIP() << "the groups are no whole tiles";
+  ASSERT_TRUE(UsesBf16(AmxIntKernels(), in, group));
   const Matrix weight = RandomMatrix(out, in, 1, 0.05f), bias = RandomMatrix(1, out, 2);
   for (int64_t n : {int64_t{1}, int64_t{7}, int64_t{16}, rows, int64_t{50}}) {
     const Matrix x = RandomMatrix(n, in, 3);
@@ -199,6 +201,13 @@ TEST(LinearQuantizedTest, TilesRoundEveryWeightAsPlainArithmetic) {
     }
   }
 }
+// Groups of one tile, of two, of three and more, of all features; panels that are not full.
+INSTANTIATE_TEST_SUITE_P(Shapes, TileShapeTest,
+                         testing::Values(Shape{6, 128, 64, 8, 128}, Shape{7, 300, 130, 8, 128},
+                                         Shape{13, 300, 70, 4, 128}, Shape{19, 1100, 128, 8, 32},
+                                         Shape{25, 2048, 64, 4, 64}, Shape{40, 96, 200, 8, 65536},
+                                         Shape{33, 1100, 70, 4, 32}, Shape{20, 400, 130, 8, 96},
+                                         Shape{18, 660, 64, 8, 320}));
 #endif
 
 INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedShapeTest,
