@@ -11,7 +11,8 @@ namespace {
 constexpr int64_t kRowBytes = 64;  // of every tile
 constexpr int64_t kStepsPerTile = kTileFeatures / kDotWidth;
 
-// How far ahead of the arithmetic weights are asked for where they come from memory once.
+// How far ahead of the arithmetic weights are asked for where they come from memory once. A few
+// lines at a time between other work: asked for together, they would wait for each other.
 constexpr int64_t kPrefetchBytes = 4096;
 
 // What LDTILECFG reads: palette 1, and the size of each of the eight tiles. 0 to 3 are sums, 4 and
@@ -183,32 +184,35 @@ void RunPanel(const Bf16PanelArgs& args) {
     const uint16_t* const scale = args.w_scale + t * kTileFeatures / args.group * kPanelCols;
     auto& to = widened[t % 2];
     const auto& from = widened[(t + 1) % 2];
-    if (widens) {
-      for (int64_t i = 0; i < kTileBytes<kBits>; i += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(w + kPrefetchBytes + i), _MM_HINT_T0);
+    const auto widen = [&](int64_t c) {
+      constexpr int64_t kBytes = kTileBytes<kBits> / kPanelTiles;
+      for (int64_t i = 0; i < kBytes; i += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(w + kPrefetchBytes + c * kBytes + i),
+                     _MM_HINT_T0);
       }
-    }
+      WidenTile<kBits>(w, scale, c, to[c]);
+    };
     if (multiplies) {
       LoadTile<4>(args.x + (t - 1) * kTileNumbers);
       LoadTile<6>(from[0]);
       AddProduct<0, 4, 6>();
     }
-    if (widens) WidenTile<kBits>(w, scale, 0, to[0]);
+    if (widens) widen(0);
     if (multiplies) {
       LoadTile<7>(from[1]);
       AddProduct<1, 4, 7>();
     }
-    if (widens) WidenTile<kBits>(w, scale, 1, to[1]);
+    if (widens) widen(1);
     if (multiplies) {
       LoadTile<6>(from[2]);
       AddProduct<2, 4, 6>();
     }
-    if (widens) WidenTile<kBits>(w, scale, 2, to[2]);
+    if (widens) widen(2);
     if (multiplies) {
       LoadTile<7>(from[3]);
       AddProduct<3, 4, 7>();
     }
-    if (widens) WidenTile<kBits>(w, scale, 3, to[3]);
+    if (widens) widen(3);
   }
   alignas(64) float total[kPanelTiles * kTileSumCount];
   StoreTile<0>(total);
