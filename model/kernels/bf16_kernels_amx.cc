@@ -160,7 +160,7 @@ void Finish(const Bf16FinishArgs& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
     const float* const total = args.total + r * kTileSide;
     float* const y = args.y + r * args.y_stride;
-    for (int v = 0; v < kVectors; ++v) {
+    for (int v = 0; v * 16 < args.cols; ++v) {
       const __mmask16 lanes = Lanes(args.cols, v);
       __m512 sum = _mm512_fmadd_ps(_mm512_load_ps(total + v * kTileSumCount), factor,
                                    _mm512_loadu_ps(args.bias + 16 * v));

@@ -135,16 +135,12 @@ class Product {
         const int64_t last = std::min(row_pairs, pair + kPairsTogether);
         for (int64_t c = 0; c < panels * kPanelTiles; c += 2) {
           for (int64_t i = pair; i < last; ++i) {
-            AddPair(
-                i, first, depth, w + c * kDepth * kTileNumbers,
-                Sums(sums, c / kPanelTiles, row_pairs, 2 * i) + c % kPanelTiles * kTileSumCount);
+            float* const pair_sums =
+                Sums(sums, c / kPanelTiles, row_pairs, 2 * i) + c % kPanelTiles * kTileSumCount;
+            AddPair(i, first, depth, w + c * kDepth * kTileNumbers, pair_sums);
+            if (first + depth == n_tiles_) FinishPair(begin, c, i, pair_sums);
           }
         }
-      }
-    }
-    for (int64_t r = 0; r < y_.rows; r += kTileSide) {
-      for (int64_t p = 0; p < panels; ++p) {
-        FinishRows(begin + p, r, Sums(sums, p, row_pairs, r / kTileSide));
       }
     }
   }
@@ -163,15 +159,22 @@ class Product {
                        .total = {sums, sums + kTileSumCount, below, below + kTileSumCount}});
   }
 
-  void FinishRows(int64_t panel, int64_t row, const float* sums) const {
-    kernels_.finish({.total = sums,
-                     .rows = std::min(kTileSide, y_.rows - row),
-                     .factor = factor_,
-                     .bias = bias_.data() + panel * kPanelCols,
-                     .y = y_.Row(row).data() + panel * kPanelCols,
-                     .y_stride = y_.stride,
-                     .cols = ColsOf(panel),
-                     .accumulate = accumulate_});
+  void FinishPair(int64_t begin, int64_t c, int64_t pair, const float* sums) const {
+    const int64_t panel = begin + c / kPanelTiles, col = c % kPanelTiles * kTileSide;
+    const int64_t cols = std::min<int64_t>(2 * kTileSide, ColsOf(panel) - col);
+    if (cols <= 0) return;
+    for (int64_t t = 0; t < 2; ++t) {
+      const int64_t row = pair * kPairRows + t * kTileSide;
+      if (row >= y_.rows) return;
+      kernels_.finish({.total = sums + t * kPanelTiles * kTileSumCount,
+                       .rows = std::min(kTileSide, y_.rows - row),
+                       .factor = factor_,
+                       .bias = bias_.data() + panel * kPanelCols + col,
+                       .y = y_.Row(row).data() + panel * kPanelCols + col,
+                       .y_stride = y_.stride,
+                       .cols = cols,
+                       .accumulate = accumulate_});
+    }
   }
 
   const IntMatrix& weight_;
