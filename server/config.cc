@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "model/base/cpu.h"
 #include "model/base/status_macros.h"
 #include "server/find_models.h"
 #include "server/nearest_name.h"
@@ -185,6 +186,18 @@ absl::Status SetKvType(absl::string_view text, ServerConfig* config) {
   return absl::OkStatus();
 }
 
+absl::Status SetThreads(absl::string_view text, ServerConfig* config) {
+  if (text == "auto") text = "0";
+  return Integer(&ServerConfig::threads, 0, 1024)(text, config);
+}
+
+// Whether this machine has them is looked at when it starts.
+absl::Status SetIsa(absl::string_view text, ServerConfig* config) {
+  const CpuFacts any{.isa = Isa::kAvx512, .avx512_vnni = true, .amx = true};
+  config->isa = std::string(text);
+  return HoldTo(text, any).status();
+}
+
 absl::Status SetLogLevel(absl::string_view text, ServerConfig* config) {
   for (absl::string_view level : {"debug", "info", "warning", "error", "off"}) {
     if (text != level) continue;
@@ -240,8 +253,14 @@ const std::vector<Flag>& Flags() {
        "the next start is faster. It is made anew when the model has changed or the copy is "
        "damaged. Default: none.",
        Text(&ServerConfig::pack_cache)},
-      {"threads", "N", "Threads that compute; 0: as many as quota and affinity allow. Default 0.",
-       Integer(&ServerConfig::threads, 0, 1024)},
+      {"threads", "N",
+       "Threads of the engine; auto or 0: as many as the cgroup's CPU quota, rounded up, and the "
+       "affinity allow. Default auto.",
+       SetThreads},
+      {"isa", "NAME",
+       "The best instructions that are used, oneDNN's included: amx, avx512, avx2, portable, or "
+       "auto for all that this machine has. Default auto.",
+       SetIsa},
       {"kv-cache-mib", "N", "Memory for keys and values, of each model. Default 256.",
        Integer(&ServerConfig::kv_cache_mib, 1, kMaxBytes >> 20)},
       {"kv-cache-type", "[NAME=]TYPE",

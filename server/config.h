@@ -39,8 +39,9 @@ struct ServerConfig {
   // How keys and values are kept, the same way.
   std::map<std::string, KvType> kv_type_by_model;
   KvType kv_type = KvType::kF32;
-  std::string pack_cache;  // the folder of packed copies of models' weights; empty: none
-  int threads = 0;         // of the engine; 0: what quota and affinity allow
+  std::string pack_cache;    // the folder of packed copies of models' weights; empty: none
+  int threads = 0;           // of the engine; 0: what quota and affinity allow
+  std::string isa = "auto";  // the instructions to hold to, by their names in model/base/cpu.h
 
   int64_t kv_cache_mib = 256;  // of each model
   int64_t max_prompt_bytes = int64_t{1} << 20;

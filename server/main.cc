@@ -17,6 +17,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "model/base/cpu.h"
+#include "model/kernels/backend.h"
+#include "server/compute_plan.h"
 #include "server/config.h"
 #include "server/describe_model.h"
 #include "server/load_models.h"
@@ -95,8 +97,13 @@ int Serve(ServerConfig config) {
   const absl::Time start = absl::Now();
   SetUpLog(config);
   BlockStopSignals();
-  const CpuFacts cpu = DetectCpu();
-  if (config.threads == 0) config.threads = cpu.threads;
+  const absl::StatusOr<ComputePlan> plan = PlanCompute(config, DetectCpu());
+  if (!plan.ok()) return Fail(kExitFailed, absl::StrCat("--isa: ", plan.status().message()));
+  const absl::Status held = BackendNamed(config.isa).status();
+  if (!held.ok()) return Fail(kExitFailed, held.message());
+  LogInfo(plan->reason);
+  if (!plan->warning.empty()) LogWarning(plan->warning);
+  config.threads = plan->threads;
   omp_set_num_threads(config.threads);  // of this thread, which packs the weights
   const absl::StatusOr<LoadedModels> loaded = LoadModels(config, LogInfo);
   if (!loaded.ok()) return Fail(kExitFailed, loaded.status().message());
@@ -108,7 +115,8 @@ int Serve(ServerConfig config) {
   const int port = (*server)->port();
   const absl::Status written = WritePortFile(config.port_file, port);
   if (!written.ok()) return Fail(kExitFailed, written.message());
-  const std::string ready = ReadyLine(config, loaded->registry, port, absl::Now() - start, cpu);
+  const std::string ready =
+      ReadyLine(config, loaded->registry, port, absl::Now() - start, plan->cpu);
   std::printf("%s\n", ready.c_str());
   std::fflush(stdout);
 

@@ -8,6 +8,7 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <fstream>
@@ -20,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "model/base/status_macros.h"
 
 namespace heed {
 namespace {
@@ -150,6 +152,34 @@ std::optional<double> Quotient(absl::string_view quota_text, absl::string_view p
   return static_cast<double>(quota) / static_cast<double>(period);
 }
 
+// Best first.
+constexpr struct {
+  absl::string_view name;
+  Isa isa;
+  bool amx;
+} kInstructions[] = {{"amx", Isa::kAvx512, true},
+                     {"avx512", Isa::kAvx512, false},
+                     {"avx2", Isa::kAvx2, false},
+                     {"portable", Isa::kPortable, false}};
+
+// What the process is held to: an index into kInstructions.
+std::atomic<size_t> held_to = 0;
+
+absl::StatusOr<size_t> FindInstructions(absl::string_view name) {
+  if (name == "auto") return 0;
+  for (size_t i = 0; i < std::size(kInstructions); ++i) {
+    if (kInstructions[i].name == name) return i;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("there are no kernels named '", name,
+                                                 "'; say auto, amx, avx512, avx2 or portable"));
+}
+
+void Limit(size_t most, CpuFacts* facts) {
+  facts->isa = std::min(facts->isa, kInstructions[most].isa);
+  facts->avx512_vnni = facts->avx512_vnni && facts->isa == Isa::kAvx512;
+  facts->amx = facts->amx && kInstructions[most].amx;
+}
+
 }  // namespace
 
 absl::string_view IsaName(Isa isa) {
@@ -190,6 +220,25 @@ int DecideThreads(int affinity_cpus, std::optional<double> quota_cpus) {
   return std::max(1, static_cast<int>(threads));
 }
 
+absl::StatusOr<CpuFacts> HoldTo(absl::string_view isa, CpuFacts machine) {
+  HEED_ASSIGN_OR_RETURN(const size_t most, FindInstructions(isa));
+  const std::string has = machine.Instructions();
+  Limit(most, &machine);
+  const auto& named = kInstructions[most];
+  if (isa != "auto" && (machine.isa != named.isa || machine.amx != named.amx)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("this machine has no ", named.amx ? "AMX" : IsaName(named.isa), ", only ", has,
+                     "; auto takes the best it has"));
+  }
+  return machine;
+}
+
+absl::Status HoldProcessTo(absl::string_view isa) {
+  HEED_RETURN_IF_ERROR(HoldTo(isa, DetectCpu()).status());
+  HEED_ASSIGN_OR_RETURN(held_to, FindInstructions(isa));
+  return absl::OkStatus();
+}
+
 CpuFacts DetectCpu() {
   CpuFacts facts;
   facts.online_cpus = OnlineCpus();
@@ -198,7 +247,8 @@ CpuFacts DetectCpu() {
   facts.threads = DecideThreads(facts.affinity_cpus, facts.quota_cpus);
   facts.isa = DetectIsa();
   facts.avx512_vnni = facts.isa == Isa::kAvx512 && DetectVnni();
-  facts.amx = facts.avx512_vnni && DetectAmx();
+  facts.amx = facts.avx512_vnni && kInstructions[held_to].amx && DetectAmx();
+  Limit(held_to, &facts);
   return facts;
 }
 
@@ -206,11 +256,15 @@ std::string CpuFacts::Instructions() const {
   return absl::StrCat(IsaName(isa), avx512_vnni ? " VNNI" : "", amx ? " AMX" : "");
 }
 
+std::string CpuFacts::Limits() const {
+  return absl::StrFormat("affinity %d of %d CPU%s, %s", affinity_cpus, online_cpus,
+                         online_cpus == 1 ? "" : "s",
+                         quota_cpus ? absl::StrFormat("quota %.3g", *quota_cpus) : "no quota");
+}
+
 std::string CpuFacts::ToString() const {
-  const std::string quota = quota_cpus ? absl::StrFormat("quota %.3g", *quota_cpus) : "no quota";
-  return absl::StrFormat("%d thread%s (affinity %d of %d CPU%s, %s), %s", threads,
-                         threads == 1 ? "" : "s", affinity_cpus, online_cpus,
-                         online_cpus == 1 ? "" : "s", quota, Instructions());
+  return absl::StrFormat("%d thread%s (%s), %s", threads, threads == 1 ? "" : "s", Limits(),
+                         Instructions());
 }
 
 }  // namespace heed

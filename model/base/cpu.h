@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -29,12 +30,26 @@ struct CpuFacts {
 
   std::string Instructions() const;  // "AVX-512 VNNI AMX"
 
+  // What the number of threads follows from: "affinity 2 of 4 CPUs, quota 1.5".
+  std::string Limits() const;
+
   // One line for logs: "2 threads (affinity 2 of 2 CPUs, quota 1.5), AVX-512 VNNI".
   std::string ToString() const;
 };
 
-// Reads /proc and /sys afresh; never fails (what cannot be read counts as unlimited).
+// Reads /proc and /sys afresh; never fails (what cannot be read counts as unlimited). The CPUs that
+// a cgroup's cpuset allows are those of the affinity. The instructions are those that the process
+// is held to.
 CpuFacts DetectCpu();
+
+// `machine` with no better instructions than those that an operator names: "auto" for all it has;
+// "amx"; "avx512", with VNNI where there is; "avx2"; "portable". INVALID_ARGUMENT for another name,
+// FAILED_PRECONDITION where `machine` lacks them.
+absl::StatusOr<CpuFacts> HoldTo(absl::string_view isa, CpuFacts machine);
+
+// Holds the process to instructions by the same names: from now on DetectCpu() knows no better
+// ones. What was chosen before stays, so call it first. Errors as HoldTo.
+absl::Status HoldProcessTo(absl::string_view isa);
 
 // CPU quota in CPUs from the contents of cgroup v2 `cpu.max` ("150000 100000", "max 100000");
 // absent when unlimited or malformed.

@@ -256,10 +256,9 @@ class Backend {
 // The fast backend, for this machine's best instruction set. Lives for ever.
 const Backend* DefaultBackend();
 
-// The fast backend that an operator names: "auto" for DefaultBackend(), or "avx512", "avx2" or
-// "portable", which oneDNN is held to as well, in the whole process; so call it once, before
-// anything is computed. INVALID_ARGUMENT for another name, FAILED_PRECONDITION where this machine
-// lacks the instructions or oneDNN has run.
+// DefaultBackend(), after the whole process, oneDNN included, was held to the instructions that an
+// operator names (HoldProcessTo); so call it once, before anything is computed. Errors as
+// HoldProcessTo; FAILED_PRECONDITION where oneDNN has run.
 absl::StatusOr<const Backend*> BackendNamed(absl::string_view isa);
 
 // The fast backend on kernels of one instruction set, which this machine must have (CpuFacts::isa).

@@ -64,14 +64,6 @@ const AttentionKernels& AttentionKernelsFor(Isa isa) {
   return PortableAttention();
 }
 
-absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
-  if (name == "avx512") return Isa::kAvx512;
-  if (name == "avx2") return Isa::kAvx2;
-  if (name == "portable") return Isa::kPortable;
-  return absl::InvalidArgumentError(
-      absl::StrCat("there are no kernels named '", name, "'; say auto, avx512, avx2 or portable"));
-}
-
 class FastBackend : public Backend {
  public:
   explicit FastBackend(Isa isa)
@@ -250,15 +242,9 @@ const Backend* BackendFor(Isa isa) {
 }
 
 absl::StatusOr<const Backend*> BackendNamed(absl::string_view isa) {
-  if (isa == "auto") return DefaultBackend();
-  HEED_ASSIGN_OR_RETURN(const Isa chosen, ParseIsa(isa));
-  const CpuFacts facts = DetectCpu();
-  if (chosen > facts.isa) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("this machine has no ", IsaName(chosen), ", only ", facts.Instructions()));
-  }
-  HEED_RETURN_IF_ERROR(LimitOneDnn(chosen));
-  return BackendFor(chosen);
+  HEED_RETURN_IF_ERROR(HoldProcessTo(isa));
+  if (isa != "auto") HEED_RETURN_IF_ERROR(LimitOneDnn(DetectCpu().isa));
+  return DefaultBackend();
 }
 
 }  // namespace heed

@@ -1,9 +1,12 @@
 #include "model/base/cpu.h"
 
+#include <sched.h>
+
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
+#include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -150,6 +153,64 @@ TEST(DetectCpuTest, IsConsistent) {
   EXPECT_GE(facts.online_cpus, 1);
   EXPECT_EQ(facts.threads, DecideThreads(facts.affinity_cpus, facts.quota_cpus));
   EXPECT_TRUE(!facts.avx512_vnni || facts.isa == Isa::kAvx512);
+}
+
+// A cgroup's cpuset narrows the affinity as this does.
+TEST(DetectCpuTest, CountsTheCpusOfTheAffinity) {
+  CpuFacts facts;
+  std::thread([&] {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(sched_getcpu(), &set);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(set), &set), 0);
+    facts = DetectCpu();
+  }).join();
+  EXPECT_EQ(facts.affinity_cpus, 1);
+  EXPECT_EQ(facts.threads, 1);
+}
+
+CpuFacts Machine(Isa isa, bool vnni = false, bool amx = false) {
+  return {.isa = isa, .avx512_vnni = vnni, .amx = amx};
+}
+
+TEST(HoldToTest, LeavesWhatIsNamed) {
+  const CpuFacts best = Machine(Isa::kAvx512, true, true);
+  EXPECT_EQ(HoldTo("auto", best)->Instructions(), "AVX-512 VNNI AMX");
+  EXPECT_EQ(HoldTo("amx", best)->Instructions(), "AVX-512 VNNI AMX");
+  EXPECT_EQ(HoldTo("avx512", best)->Instructions(), "AVX-512 VNNI");
+  EXPECT_EQ(HoldTo("avx2", best)->Instructions(), "AVX2");
+  EXPECT_EQ(HoldTo("portable", best)->Instructions(), "portable");
+  EXPECT_EQ(HoldTo("avx512", Machine(Isa::kAvx512))->Instructions(), "AVX-512");
+  EXPECT_EQ(HoldTo("auto", Machine(Isa::kAvx2))->Instructions(), "AVX2");
+}
+
+TEST(HoldToTest, RefusesWhatTheMachineLacks) {
+  const struct {
+    const char* name;
+    CpuFacts machine;
+    const char* says;
+  } cases[] = {
+      {"amx", Machine(Isa::kAvx512, true), "this machine has no AMX, only AVX-512 VNNI;"},
+      {"amx", Machine(Isa::kPortable), "no AMX, only portable;"},
+      {"avx512", Machine(Isa::kAvx2), "no AVX-512, only AVX2;"},
+      {"avx2", Machine(Isa::kPortable), "no AVX2, only portable;"},
+  };
+  for (const auto& c : cases) {
+    const absl::Status status = HoldTo(c.name, c.machine).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << c.name;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(c.says));
+  }
+  for (const char* name : {"", "AVX2", "sse9", "vnni"}) {
+    EXPECT_EQ(HoldTo(name, Machine(Isa::kAvx512, true, true)).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(HoldToTest, TheProcessKnowsNoBetterOnes) {
+  ASSERT_TRUE(HoldProcessTo("portable").ok());
+  EXPECT_EQ(DetectCpu().Instructions(), "portable");
+  EXPECT_EQ(HoldProcessTo("sse9").code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(HoldProcessTo("auto").ok());
 }
 
 TEST(CpuFactsTest, PrintsOneLine) {

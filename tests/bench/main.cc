@@ -41,7 +41,7 @@ ABSL_FLAG(std::string, server, "",
 ABSL_FLAG(std::string, weights, "auto", "how weights are held: auto, f32, f16, int8 or int4");
 ABSL_FLAG(std::string, kv_cache_type, "f32", "how keys and values are kept: f32, f16 or int8");
 ABSL_FLAG(std::string, isa, "auto",
-          "instructions that the engine is held to: auto, avx512, avx2 or portable");
+          "the best instructions that are used: auto, amx, avx512, avx2 or portable");
 ABSL_FLAG(bool, engine_only, false, "measure no calls; for models without a tokenizer");
 ABSL_FLAG(bool, quick, false, "only show that everything runs: the numbers mean little");
 
@@ -203,7 +203,8 @@ int Main(const std::vector<char*>& arguments) {
     return 2;
   }
   Report report;
-  report.machine = absl::StrCat(cpu.ToString(), "; ", settings->backend->name());
+  report.machine = absl::StrCat(cpu.ToString(), "; ", DetectCpu().Instructions(), ", ",
+                                settings->backend->name());
   absl::Status status = BenchModel(*settings, &report);
   if (status.ok() && !settings->engine_only) status = BenchCalls(*settings, &report);
   if (!status.ok()) {

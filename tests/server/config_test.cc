@@ -67,6 +67,7 @@ TEST(ConfigTest, EveryFlagIsReadInBothSpellingsAndFromTheEnvironment) {
        [](auto& c) { return c.weights_of("any") == WeightFormat::kInt8; }},
       {"pack-cache", "HEED_PACK_CACHE", "/c", [](auto& c) { return c.pack_cache == "/c"; }},
       {"threads", "HEED_THREADS", "3", [](auto& c) { return c.threads == 3; }},
+      {"isa", "HEED_ISA", "avx2", [](auto& c) { return c.isa == "avx2"; }},
       {"kv-cache-mib", "HEED_KV_CACHE_MIB", "7", [](auto& c) { return c.kv_cache_mib == 7; }},
       {"kv-cache-type", "HEED_KV_CACHE_TYPE", "f16",
        [](auto& c) { return c.kv_type_of("any") == KvType::kF16; }},
@@ -122,6 +123,7 @@ TEST(ConfigTest, TheFlagWinsOverTheEnvironment) {
   EXPECT_THAT(ParseOk({"--model=a=/a"}, {{"HEED_MODEL", "b=/b"}}).models,
               ElementsAre(ModelSource{"a", "/a"}));
   EXPECT_EQ(ParseOk({}, {{"HEED_THREADS", ""}}).threads, 0);
+  EXPECT_EQ(ParseOk({"--threads=auto"}, {{"HEED_THREADS", "5"}}).threads, 0);
 }
 
 TEST(ConfigTest, ModelsRepeatInOrder) {
@@ -168,6 +170,7 @@ TEST(ConfigTest, WrongValuesSayWhatIsRight) {
       {"--threads=-1", "in [0, 1024]"},
       {"--threads=1025", "in [0, 1024]"},
       {"--threads=two", "in [0, 1024]"},
+      {"--isa=sse9", "no kernels named 'sse9'; say auto, amx, avx512, avx2 or portable"},
       {"--kv-cache-mib=0", "in [1, "},
       {"--max-prompt-bytes=0", "is not a size"},
       {"--max-prompt-bytes=2GiB", "is not a size"},
