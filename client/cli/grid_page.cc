@@ -6,6 +6,22 @@
 
 namespace heed::cli {
 
+namespace {
+
+const char* ScaleName(PageScale scale) {
+  switch (scale) {
+    case PageScale::kLinear:
+      break;
+    case PageScale::kRoot:
+      return "root";
+    case PageScale::kLog:
+      return "log";
+  }
+  return "linear";
+}
+
+}  // namespace
+
 std::string GridPage(const GridPageData& data) {
   Page page(data.source);
   JsonWriter& json = page.json();
@@ -20,18 +36,28 @@ std::string GridPage(const GridPageData& data) {
   json.Key("columns");
   WriteTexts(json, data.columns);
   json.Key("columns_are_tokens").Bool(data.columns_are_tokens);
+  json.Key("rank_by_row").Bool(data.rank_by_row);
   json.Key("grids").BeginArray();
   for (const PageGrid& grid : data.grids) {
     json.BeginObject();
     json.Key("title").String(grid.title);
     json.Key("meaning").String(grid.meaning);
     json.Key("signed").Bool(grid.is_signed);
+    json.Key("scale").String(ScaleName(grid.scale));
     json.Key("values");
     WriteMatrix(json, grid.values, data.columns.size());
     json.EndObject();
   }
   json.EndArray();
   json.Key("first").Int(static_cast<int64_t>(data.first));
+  if (data.bars) {
+    json.Key("bars").BeginObject();
+    json.Key("title").String(data.bars->title);
+    json.Key("meaning").String(data.bars->meaning);
+    json.Key("values").BeginArray();
+    for (float value : data.bars->values) json.Float(value);
+    json.EndArray().EndObject();
+  }
   json.Key("base");
   data.base ? json.Number(*data.base) : json.Null();
   json.Key("base_text").String(data.base_text);

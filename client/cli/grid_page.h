@@ -12,12 +12,23 @@
 
 namespace heed::cli {
 
+// How values become colours; of values that are not below 0, so that small ones can be told apart.
+enum class PageScale { kLinear, kRoot, kLog };
+
 // One number for each cell.
 struct PageGrid {
   std::string title;          // "entropy"
   std::string meaning;        // its definition
   std::vector<float> values;  // [rows, columns]; NaN: unknown
   bool is_signed = false;     // shown around 0
+  PageScale scale = PageScale::kLinear;
+};
+
+// One number for each row, as bars beside the grid.
+struct PageBars {
+  std::string title;
+  std::string meaning;
+  std::vector<float> values;
 };
 
 struct GridPageData {
@@ -32,8 +43,10 @@ struct GridPageData {
   // One column: a curve along the rows.
   std::vector<std::string> columns;
   bool columns_are_tokens = false;  // long names, perhaps many: a heat map that can be enlarged
+  bool rank_by_row = false;         // the largest cells beside the grid are those of one row
   std::vector<PageGrid> grids;
   size_t first = 0;  // the one to show first
+  std::optional<PageBars> bars;
   // Of experiments: what the numbers are compared with.
   std::optional<double> base;
   std::string base_text;

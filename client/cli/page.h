@@ -30,6 +30,7 @@ extern const absl::string_view kExploreScript;
 extern const absl::string_view kGridScript;
 extern const absl::string_view kLadderScript;
 extern const absl::string_view kLensScript;
+extern const absl::string_view kPcaScript;
 
 // A whole page. `data` is JSON as JsonWriter writes it, which cannot end the element it stands in.
 std::string MakePage(absl::string_view script, absl::string_view title, absl::string_view data);

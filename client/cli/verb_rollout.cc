@@ -1,6 +1,7 @@
 // heed rollout and heed decompose: attention followed through layers, and what one layer mixed.
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,14 +10,48 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/edits.h"
 #include "client/cli/estimate.h"
+#include "client/cli/export.h"
 #include "client/cli/format.h"
+#include "client/cli/grid_page.h"
 #include "client/cli/head_grid.h"
 #include "client/cli/heatmap.h"
 #include "client/cli/inspect_calls.h"
+#include "client/cli/inspect_pages.h"
 #include "client/cli/verbs.h"
 
 namespace heed::cli {
 namespace {
+
+// ---- Pages and files ----------------------------------------------------------------------------
+
+// A map of the chosen rows over all tokens, without its grids.
+GridPageData TokenMapData(const std::string& verb, const v1::PromptInfo& prompt,
+                          const v1::Provenance& provenance, const std::vector<int64_t>& queries,
+                          const std::vector<std::string>& edits) {
+  GridPageData data{.source = SourceOf(provenance, edits),
+                    .verb = verb,
+                    .tokens = VisibleWireTokens(prompt),
+                    .row_name = "",
+                    .column_name = "from",
+                    .columns_are_tokens = true,
+                    .rank_by_row = true};
+  const auto name = [&](size_t at) { return absl::StrCat(data.tokens[at], " ", at); };
+  for (int64_t query : queries) data.rows.push_back(name(static_cast<size_t>(query)));
+  for (size_t at = 0; at < data.tokens.size(); ++at) data.columns.push_back(name(at));
+  return data;
+}
+
+// The same as numbers, with the grids' as the columns of a table.
+Export TokenMapExport(const GridPageData& data, const std::vector<int64_t>& queries) {
+  Export file;
+  file.axes = {NumberAxis("query", queries), TokenAxis("key", data.tokens)};
+  for (int64_t query : queries) {
+    file.axes[0].texts.push_back(data.tokens[static_cast<size_t>(query)]);
+  }
+  for (const PageGrid& grid : data.grids) file.tensors.push_back({grid.title, grid.values, {}});
+  AddSource(data.source, data.tokens, &file);
+  return file;
+}
 
 // ---- rollout ------------------------------------------------------------------------------------
 
@@ -57,7 +92,28 @@ absl::Status ReadRollout(const Arguments& arguments, RunSource& source,
   return source.ReadPositions(arguments, "query", request->mutable_queries());
 }
 
+GridPageData RolloutPageData(const v1::RolloutResponse& answer, const Arguments& arguments,
+                             RunSource& source) {
+  const bool flow = arguments.Has("flow");
+  GridPageData data = TokenMapData("rollout", answer.prompt(), answer.provenance(),
+                                   {answer.queries().begin(), answer.queries().end()},
+                                   EditNames(arguments, source));
+  data.heading = flow ? "How much can flow from each word" : "Where each word comes from";
+  data.grids = {
+      {flow ? "flow" : "rollout",
+       flow ? "The maximum flow from each word (columns) to each row, through the attention of "
+              "all heads and layers."
+            : "The product of the layers' attention, mixed with the identity: how much of each "
+              "row comes from each word (columns).",
+       TensorFloats(answer.weights()), false, PageScale::kRoot}};
+  data.note =
+      "What values and feed-forward halves do is left out: this is where something could "
+      "come from, not what it did.";
+  return data;
+}
+
 absl::Status RunRollout(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
   v1::RolloutRequest request;
@@ -71,6 +127,13 @@ absl::Status RunRollout(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::Rollout, request, session);
   if (!answer.ok()) return answer.status();
+  const auto data = [&] { return RolloutPageData(*answer, arguments, *source); };
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return GridPage(data()); },
+      [&] {
+        return TokenMapExport(data(), {answer->queries().begin(), answer->queries().end()});
+      });
+  if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   HeatMap map{.keys = VisibleWireTokens(answer->prompt()),
               .queries = {answer->queries().begin(), answer->queries().end()},
@@ -120,6 +183,12 @@ std::vector<float> Shares(std::vector<float> norms, size_t width) {
   return norms;
 }
 
+std::vector<int64_t> AllPositions(const v1::PromptInfo& prompt) {
+  std::vector<int64_t> positions(static_cast<size_t>(prompt.tokens_size()));
+  std::iota(positions.begin(), positions.end(), 0);
+  return positions;
+}
+
 void PrintDecomposition(const v1::DecomposeAttentionResponse& answer, const Decomposition& method,
                         Session& session) {
   const auto tokens = VisibleWireTokens(answer.prompt());
@@ -139,7 +208,33 @@ void PrintDecomposition(const v1::DecomposeAttentionResponse& answer, const Deco
   PrintProvenance(answer.provenance(), answer.prompt(), answer.timings(), session);
 }
 
+GridPageData DecomposePageData(const v1::DecomposeAttentionResponse& answer,
+                               const Decomposition& method, const Arguments& arguments,
+                               RunSource& source) {
+  GridPageData data = TokenMapData("decompose", answer.prompt(), answer.provenance(),
+                                   AllPositions(answer.prompt()), EditNames(arguments, source));
+  data.heading = absl::StrCat("What each word gave to layer ", answer.layer());
+  const std::vector<float> norms = TensorFloats(answer.norms());
+  const std::string meaning =
+      absl::StrCat("From each word (columns) to each row: ", method.meaning);
+  data.grids = {{"share", absl::StrCat(meaning, ", as shares of the row."),
+                 Shares(norms, data.tokens.size()), false, PageScale::kRoot},
+                {"amount", absl::StrCat(meaning, "."), norms, false, PageScale::kRoot}};
+  data.bars = {"Mixing ratio", "How much of each row came from other words.",
+               TensorFloats(answer.mixing_ratios())};
+  return data;
+}
+
+Export DecomposeExport(const v1::DecomposeAttentionResponse& answer, const GridPageData& data) {
+  Export file = TokenMapExport(data, AllPositions(answer.prompt()));
+  file.others = {
+      {"mixing_ratio", data.bars->values, {static_cast<int64_t>(data.bars->values.size())}}};
+  file.metadata["layer"] = absl::StrCat(answer.layer());
+  return file;
+}
+
 absl::Status RunDecompose(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   const auto method = ReadMethod(arguments);
   if (!method.ok()) return method.status();
   auto source = RunSource::Read(arguments, session);
@@ -154,6 +249,11 @@ absl::Status RunDecompose(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::DecomposeAttention, request, session);
   if (!answer.ok()) return answer.status();
+  const auto data = [&] { return DecomposePageData(*answer, **method, arguments, *source); };
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return GridPage(data()); },
+      [&] { return DecomposeExport(*answer, data()); });
+  if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   PrintDecomposition(*answer, **method, session);
   return absl::OkStatus();
@@ -180,6 +280,7 @@ Verb RolloutVerb() {
             {"identity", "X", "The identity's share of each matrix, 0 to 1; default 0.5."},
             {"query", "WORD", "Rows, by word or position; default the last.", true},
             {"all", "", "Every row."}},
+           FileOptions(),
            EditOptions(),
            EditScopeOptions(),
            RunOptions()}),
@@ -201,6 +302,7 @@ Verb DecomposeVerb() {
       .options =
           JoinOptions({{{"method", "NAME", "attention, residual (the default), norm or alti."},
                         {"layer", "L", "The layer; default -1, the last."}},
+                       FileOptions(),
                        EditOptions(),
                        EditScopeOptions(),
                        RunOptions()}),

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "client/cli/activations_output.h"
 #include "client/cli/attention_page.h"
 #include "client/cli/explore_page.h"
 #include "client/cli/grid_page.h"
@@ -147,6 +148,111 @@ TEST(GridPageTest, HasEveryNumberWithItsDefinition) {
   EXPECT_EQ(testing::At(data, "grids.0.values.1.0").number_value(), 3);
   EXPECT_EQ(testing::At(data, "grids.0.values.1").list_value().values(1).kind_case(),
             google::protobuf::Value::kNullValue);
+}
+
+TEST(GridPageTest, SaysHowItIsDrawn) {
+  const auto data =
+      CheckedData(GridPage({.verb = "decompose",
+                            .rows = {"0", "1"},
+                            .columns = {"0", "1"},
+                            .rank_by_row = true,
+                            .grids = {{"share", "", {1, 0, .5F, .5F}, false, PageScale::kRoot},
+                                      {"amount", "", {2, 0, 1, 1}}},
+                            .bars = PageBars{kHostile, "of each row", {0, .25F}}}));
+  EXPECT_TRUE(testing::At(data, "rank_by_row").bool_value());
+  EXPECT_EQ(testing::At(data, "grids.0.scale").string_value(), "root");
+  EXPECT_EQ(testing::At(data, "grids.1.scale").string_value(), "linear");
+  EXPECT_EQ(testing::At(data, "bars.title").string_value(), kHostile);
+  EXPECT_EQ(testing::At(data, "bars.values.1").number_value(), .25);
+}
+
+// Two layers of three words, of which the last two were chosen; each has two numbers.
+Activations MakeActivations(v1::GetActivationsRequest::FormCase form, v1::Site site) {
+  Activations answer{.form = form, .layers = {{1, 2, 3, 4}, {5, 6, 7, 8}}, .widths = {2, 2}};
+  for (const char* token : {"a", kHostile, "c"}) AddToken(answer.header.mutable_prompt(), token);
+  answer.header.set_site(site);
+  for (int layer : {0, 2}) answer.header.add_layers(layer);
+  for (int head : {1, 5}) answer.header.add_heads(head);
+  for (int position : {1, 2}) answer.header.add_positions(position);
+  answer.explained_variance = {{.75, .25}, {1, 0}};
+  return answer;
+}
+
+TEST(ActivationsPageTest, LengthsAreRowsOfHeads) {
+  const Activations answer = MakeActivations(v1::GetActivationsRequest::kNorms, v1::SITE_KEY);
+  const auto data = CheckedData(ActivationsPage(answer, WholeOtherSide(answer), {"ablate 0.1"}));
+  EXPECT_EQ(testing::At(data, "rows.3").string_value(), "2.5");
+  EXPECT_EQ(testing::At(data, "columns.1").string_value(), "c 2");
+  EXPECT_EQ(testing::At(data, "grids.0.values.1.0").number_value(), 2);
+  EXPECT_EQ(testing::At(data, "grids.0.values.2.1").number_value(), 7);
+  EXPECT_EQ(testing::At(data, "source.edits.0").string_value(), "ablate 0.1");
+}
+
+TEST(ActivationsPageTest, CosinesOfFewWordsWithAnotherRunAreByWord) {
+  Activations answer = MakeActivations(v1::GetActivationsRequest::kCosines, v1::SITE_RESIDUAL);
+  for (const char* token : {"x", kHostile}) AddToken(&answer.other, token);
+  OtherSide other = WholeOtherSide(answer);
+  other = {.same_run = false, .tokens = {other.tokens[1]}, .positions = {1}, .columns = {1}};
+  const auto data = CheckedData(ActivationsPage(answer, other, {}));
+  EXPECT_EQ(testing::At(data, "grids.1.title").string_value(), "c 2");
+  EXPECT_EQ(testing::At(data, "rows.1").string_value(), "after 1");
+  EXPECT_EQ(testing::At(data, "columns").list_value().values_size(), 1);
+  EXPECT_EQ(testing::At(data, "grids.1.values.1.0").number_value(), 8);
+  const Export file = ActivationsExport(answer, other, {});
+  EXPECT_THAT(file.axes[2].labels, ElementsAre("1"));
+  EXPECT_THAT(file.axes[2].texts, ElementsAre(kHostile));
+  EXPECT_THAT(file.tensors[0].values, ElementsAre(2, 4, 6, 8));
+  EXPECT_THAT(file.metadata.at("other_tokens"), HasSubstr("x"));
+}
+
+TEST(ActivationsPageTest, CosinesWithinARunNameTheChosenWords) {
+  const Activations answer =
+      MakeActivations(v1::GetActivationsRequest::kCosines, v1::SITE_RESIDUAL);
+  const Export file = ActivationsExport(answer, WholeOtherSide(answer), {});
+  EXPECT_THAT(file.axes[2].labels, ElementsAre("1", "2"));
+  EXPECT_THAT(file.axes[2].texts, ElementsAre(kHostile, "c"));
+}
+
+TEST(ActivationsPageTest, VectorsHaveARowForEachElement) {
+  const Activations answer =
+      MakeActivations(v1::GetActivationsRequest::kVectors, v1::SITE_MLP_OUTPUT);
+  const auto data = CheckedData(ActivationsPage(answer, WholeOtherSide(answer), {}));
+  EXPECT_EQ(testing::At(data, "grids.1.title").string_value(), "layer 2");
+  EXPECT_EQ(testing::At(data, "grids.1.values.1.0").number_value(), 6);
+  EXPECT_EQ(testing::At(data, "grids.1.values.0.1").number_value(), 7);
+  const Export file = ActivationsExport(answer, WholeOtherSide(answer), {});
+  EXPECT_EQ(file.axes[2].name, "element");
+  EXPECT_THAT(file.tensors[0].values, ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
+}
+
+TEST(ActivationsPageTest, ComponentsHaveTheirShareOfTheVariance) {
+  const Activations answer = MakeActivations(v1::GetActivationsRequest::kPca, v1::SITE_RESIDUAL);
+  const auto data = CheckedData(ActivationsPage(answer, WholeOtherSide(answer), {}));
+  EXPECT_EQ(testing::At(data, "tokens.1").string_value(), kHostile);
+  EXPECT_EQ(testing::At(data, "layers.0.name").string_value(), "embed");
+  EXPECT_EQ(testing::At(data, "layers.0.explained.1").number_value(), .25);
+  EXPECT_EQ(testing::At(data, "layers.1.points.1.0").number_value(), 7);
+  const Export file = ActivationsExport(answer, WholeOtherSide(answer), {});
+  EXPECT_THAT(file.others[0].values, ElementsAre(.75, .25, 1, 0));
+  EXPECT_THAT(file.others[0].shape, ElementsAre(2, 2));
+}
+
+TEST(ActivationsPageTest, LengthsWithoutHeadsHaveTwoAxes) {
+  Activations answer = MakeActivations(v1::GetActivationsRequest::kNorms, v1::SITE_RESIDUAL);
+  answer.layers = {{1, 2}, {3, 4}};
+  answer.widths = {1, 1};
+  const Export file = ActivationsExport(answer, WholeOtherSide(answer), {});
+  EXPECT_EQ(file.axes.size(), 2u);
+  EXPECT_THAT(file.axes[0].labels, ElementsAre("0", "2"));
+  EXPECT_EQ(file.metadata.at("site"), "residual");
+}
+
+TEST(ActivationsPageTest, MoreThanABrowserDrawsIsRefused) {
+  Activations answer = MakeActivations(v1::GetActivationsRequest::kVectors, v1::SITE_RESIDUAL);
+  for (auto& layer : answer.layers) layer.resize(1 << 19);
+  EXPECT_TRUE(CheckPageSize(answer).ok());
+  answer.layers[1].push_back(0);
+  EXPECT_THAT(CheckPageSize(answer).message(), HasSubstr("at most 1,048,576"));
 }
 
 TEST(LensPageTest, HasACellForEachLayerAndPosition) {

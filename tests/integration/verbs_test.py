@@ -3,8 +3,10 @@
 usage: verbs_test.py HEED HEED_SERVER SOURCE_FOLDER [unittest arguments]
 """
 
+import csv
 import json
 import math
+import re
 import subprocess
 import sys
 import unittest
@@ -225,6 +227,50 @@ class Activations(unittest.TestCase):
             self.assertAlmostEqual(3 * x, y, delta=1e-3)
         without = self.vectors(PROMPT, "--layer=2", "--position=keys", "--project-out=residual:2@keys=keys.npy")[0][0]
         self.assertLess(math.hypot(*without), 1e-3 * math.hypot(*base))
+
+
+class Files(unittest.TestCase):
+    """The pages and files of verbs whose numbers the tests above look at."""
+
+    def page(self, *words: str) -> dict:
+        heed(*words, "--html=page.html")
+        text = (Path(server.folder) / "page.html").read_text()
+        return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+
+    def table(self, *words: str) -> list[dict]:
+        heed(*words, "--output=table.csv")
+        with open(Path(server.folder) / "table.csv", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def test_a_rollout_is_a_map_of_its_rows(self) -> None:
+        for how in ([], ["--flow"]):
+            weights = ask("rollout", PROMPT, "--query=to,-1", *how)["weights"]["values"]
+            page = self.page("rollout", PROMPT, "--query=to,-1", *how)
+            self.assertEqual(page["rows"], ["·to 2", "·cabinet 4"])
+            self.assertEqual(sum(page["grids"][0]["values"], []), weights)
+            table = self.table("rollout", PROMPT, "--query=to,-1", *how)
+            self.assertEqual([float(line["flow" if how else "rollout"]) for line in table], weights)
+            self.assertEqual([table[6][name] for name in ("query", "query_token", "key", "key_token")],
+                             ["4", "·cabinet", "1", "·keys"])
+
+    def test_a_decomposition_has_shares_amounts_and_mixing_ratios(self) -> None:
+        answer = ask("decompose", PROMPT, "--layer=2")
+        page = self.page("decompose", PROMPT, "--layer=2")
+        self.assertEqual(sum(page["grids"][1]["values"], []), answer["norms"]["values"])
+        self.assertEqual(page["bars"]["values"], answer["mixing_ratios"]["values"])
+        for row in page["grids"][0]["values"]:
+            self.assertAlmostEqual(sum(row), 1, delta=1e-5)
+        table = self.table("decompose", PROMPT, "--layer=2")
+        self.assertEqual([float(line["amount"]) for line in table], answer["norms"]["values"])
+        self.assertIn("(safetensors, 3 tensors)", heed("decompose", PROMPT, "--output=all.safetensors").stderr)
+
+    def test_activations_are_written_as_they_are_shown(self) -> None:
+        values = [value for layer in ask("activations", PROMPT)["layers"] for row in layer["values"] for value in row]
+        page = self.page("activations", PROMPT)
+        self.assertEqual(page["rows"], ["embed", "after 0", "after 1", "after 2", "after 3"])
+        self.assertEqual(sum(page["grids"][0]["values"], []), values)
+        self.assertEqual([float(line["length"]) for line in self.table("activations", PROMPT)], values)
+        self.assertEqual(len(self.table("activations", PROMPT, "--other=the key", "--other-position=1")), 5 * TOKENS)
 
 
 class Changing(unittest.TestCase):

@@ -1,18 +1,24 @@
 'use strict';
-// heed stats, detect, sweep and the like: numbers by row and column, several of which may share a grid; those of one column
-// are a curve.
+// heed stats, detect, sweep, rollout and the like: numbers by row and column, several of which may share a grid; those of
+// one column are a curve.
 const {rows, columns, grids} = data;
 const isCurve = columns.length === 1;
 const state = {grid: data.first, row: null, column: null, chosen: null};
 const gridNow = () => grids[state.grid];
 const valueAt = (grid, row, column) => grid.values[row][column];
 const flat = (grid) => grid.values.flat();
-const scales = grids.map((grid) => () => scaleOf(flat(grid), grid.signed));
+const scales = grids.map((grid) => () => grid.scale === 'log' ? logScaleOf(flat(grid))
+    : scaleOf(flat(grid), grid.signed, grid.scale === 'root'));
+// Changes against a base, rather than numbers that have a sign of their own.
+const isChange = (grid) => grid.signed && data.base !== null;
 let scale = null;
-const cellName = (row, column) => isCurve ? `${data.row_name} ${rows[row]}`
-    : `${data.row_name} ${rows[row]}, ${data.column_name} ${columns[column]}`;
+const rowText = (row) => data.row_name ? `${data.row_name} ${rows[row]}` : rows[row];
+const cellName = (row, column) => isCurve ? rowText(row) : `${rowText(row)}, ${data.column_name} ${columns[column]}`;
 // All digits that a float32 has.
 const fullNumber = (value) => value === null ? 'no number' : String(Number(value.toPrecision(7)));
+
+// Weights as on other pages; what a row cannot see is left empty.
+const cellText = (value) => scale.low < 0 || scale.high > 1 ? compact(value) : value === 0 ? '' : short(value);
 
 // ---- The picture --------------------------------------------------------------------------------
 const title = element('h2');
@@ -27,7 +33,7 @@ if (isCurve) {
   picture = new HeatMap({
     rows, columns, label: data.heading,
     value: (row, column) => valueAt(gridNow(), row, column) ?? NaN,
-    color: (value) => scale.color(value), text: compact,
+    color: (value) => scale.color(value), text: (value) => cellText(value),
     strongest: (row) => largestAt(gridNow().values[row].map((value) => gridNow().signed ? Math.abs(value) : value)),
     onPoint: (row, column) => point(row, column), onChoose: (row, column) => choose(row, column),
   });
@@ -48,18 +54,29 @@ const pictureBox = isMap ? element('div', {}, element('div', {class: 'controls'}
 // ---- The strongest ------------------------------------------------------------------------------
 const rankedTitle = element('h2');
 const ranked = element('table');
+const rowNow = () => state.row ?? rows.length - 1;
 function drawRanked() {
   const grid = gridNow();
   const cells = [];
-  grid.values.forEach((line, row) => line.forEach((value, column) => value !== null && cells.push({row, column, value})));
+  grid.values.forEach((line, row) => (!data.rank_by_row || row === rowNow())
+      && line.forEach((value, column) => value !== null && cells.push({row, column, value})));
   const size = grid.signed ? ({value}) => Math.abs(value) : ({value}) => value;
   cells.sort((a, b) => size(b) - size(a));
-  rankedTitle.textContent = grid.signed ? 'What moves it most' : 'The largest';
+  rankedTitle.textContent = data.rank_by_row ? `The largest of ${rowText(rowNow())}` : isChange(grid) ? 'What moves it most' : 'The largest';
   drawBars(ranked, cells.slice(0, 15).map(({row, column, value}) => ({
-    name: isCurve ? rows[row] : data.columns_are_tokens ? `${rows[row]} · ${columns[column]}` : `${rows[row]}.${columns[column]}`,
-    value, text: grid.signed ? signed(value) : number(value),
-    color: !grid.signed ? css(scale.color(value)) : value < 0 ? 'var(--down)' : 'var(--up)',
+    name: isCurve ? rows[row] : data.rank_by_row ? columns[column] : data.columns_are_tokens ? `${rows[row]} · ${columns[column]}` : `${rows[row]}.${columns[column]}`,
+    value, text: isChange(grid) ? signed(value) : number(value),
+    color: grid.signed ? value < 0 ? 'var(--down)' : 'var(--up)' : data.rank_by_row ? '' : css(scale.color(value)),
   })));
+}
+
+// ---- A number for each row ----------------------------------------------------------------------
+const bars = element('table');
+const barsBox = data.bars && element('div', {style: 'margin-top: 14px'}, element('h2', {}, data.bars.title),
+    element('div', {style: 'max-height: 420px; overflow: auto'}, bars),
+    element('p', {class: 'note'}, data.bars.meaning));
+if (data.bars) {
+  drawBars(bars, rows.map((name, row) => ({name, value: data.bars.values[row] ?? 0, text: number(data.bars.values[row])})));
 }
 
 // ---- Two statistics against each other ----------------------------------------------------------
@@ -114,11 +131,13 @@ function drawScatter() {
 // ---- Putting it together ------------------------------------------------------------------------
 function point(row, column) {
   if (column === null) return;
+  const moved = row !== rowNow();
   [state.row, state.column] = [row, column];
   if (isMap) picture.point(row, column);
   const grid = gridNow();
   const others = grids.filter((other) => other !== grid).map((other) => `${other.title} ${number(valueAt(other, row, column))}`);
   readout.textContent = [`${cellName(row, column)}: ${grid.title} ${fullNumber(valueAt(grid, row, column))}`, ...others].join(' · ');
+  if (moved && data.rank_by_row) drawRanked();
 }
 function choose(row, column) {
   state.chosen = [row, column];
@@ -133,7 +152,7 @@ function draw() {
   title.textContent = grid.title + (data.base_text ? ` (${data.base_text})` : '');
   meaning.textContent = grid.meaning;
   if (isCurve) {
-    drawCurve(picture, rows.map((x, i) => ({x, y: grid.values[i][0], text: `${data.row_name} ${x}: ${fullNumber(grid.values[i][0])}`})),
+    drawCurve(picture, rows.map((x, i) => ({x, y: grid.values[i][0], text: `${rowText(i)}: ${fullNumber(grid.values[i][0])}`})),
         {base: grid.signed ? 0 : data.base, onPoint: (i) => point(i, 0)});
   } else if (isMap) {
     picture.draw();
@@ -141,7 +160,8 @@ function draw() {
     picture.fill();
   }
   strip.hidden = isCurve;
-  strip.draw(grid.signed ? 'blue is less, orange more than without the edit' : grids.length > 1 ? 'each on its own scale' : '');
+  strip.draw(isChange(grid) ? 'blue is less, orange more than without the edit' : grid.signed ? 'blue is below 0, orange above'
+      : grid.scale === 'log' ? 'by the logarithm' : grid.scale === 'root' ? 'by the square root' : grids.length > 1 ? 'each on its own scale' : '');
   drawRanked();
   drawScatter();
   if (state.row !== null) point(state.row, state.column);
@@ -151,8 +171,8 @@ if (data.tokens.length) {
 }
 choice.hidden = grids.length < 2;
 byId('main').append(element('div', {class: 'columns', style: 'margin-top: 14px'},
-    section('wide', element('div', {class: 'controls'}, choice), title, meaning, pictureBox, readout, strip),
-    isCurve ? null : section('side', rankedTitle, ranked),
+    section('wide', choice.hidden ? '' : element('div', {class: 'controls'}, choice), title, meaning, pictureBox, readout, strip),
+    isCurve && !barsBox ? '' : section('side', isCurve ? '' : rankedTitle, isCurve ? '' : ranked, barsBox),
     hasScatter ? scatterBox : ''));
 if (grids.length > 1) axes[1].value = 1;
 frame(data.heading, [data.source.model && data.source.model.name,

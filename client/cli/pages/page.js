@@ -124,6 +124,14 @@ function scaleOf(values, isSigned, root = false) {
   const share = (value) => (value - low) / span;
   return {low, high, isSigned, color: (value) => sequential(root ? Math.sqrt(Math.max(0, share(value))) : share(value))};
 }
+// The same by the logarithm, of values that are not below 0: those of 0 share the colour of the smallest above it.
+function logScaleOf(values) {
+  const above = values.filter((value) => value > 0);
+  const {low, high} = scaleOf(above, false);
+  if (!(low > 0 && high > low)) return scaleOf(values, false);
+  const at = (share) => low * (high / low) ** share;
+  return {low, high, at, color: (value) => sequential(Math.log(Math.max(value, low) / low) / Math.log(high / low))};
+}
 // The scale as a strip with its ends. `make()` gives {low, high, color}; `text` says what it is.
 function legend(make, text) {
   const low = element('span');
@@ -138,7 +146,8 @@ function legend(make, text) {
     if (newText !== undefined) words.textContent = newText;
     const context = strip.getContext('2d');
     for (let x = 0; x < 180; ++x) {
-      context.fillStyle = css(scale.color(scale.low + (scale.high - scale.low) * x / 179));
+      const share = x / 179;
+      context.fillStyle = css(scale.color(scale.at ? scale.at(share) : scale.low + (scale.high - scale.low) * share));
       context.fillRect(x, 0, 1, 12);
     }
   };
@@ -302,8 +311,11 @@ class HeatMap {
     scroller.scrollLeft = into(this.column * cell, cell, scroller.clientWidth - edgeLeft, scroller.scrollLeft);
   }
   setCell(cell) {
-    this.cell = cell;
-    this.zoom.value = cell;
+    // Browsers draw nothing at all on a canvas that is too large.
+    const [rows, columns, ratio] = [this.rows.length, this.columns.length, window.devicePixelRatio || 1];
+    const most = Math.min(30000 / Math.max(rows, columns), Math.sqrt(1e8 / (rows * columns))) / ratio;
+    this.cell = clamp(cell, 1, Math.max(1, Math.floor(most)));
+    this.zoom.value = this.cell;
     this.draw();
   }
   // The largest cells of at most `most` with which the columns fit.
@@ -447,7 +459,8 @@ function drawCurve(svg, points, {base = null, onPoint = () => {}} = {}) {
   svg.textContent = '';
   const width = clamp((svg.parentElement ? svg.parentElement.clientWidth : 0) - 32, 220, 760);
   const height = width < 400 ? 170 : 300;
-  const edge = {left: 58, right: 20, top: 14, bottom: 30};
+  const widest = points.reduce((most, point) => Math.max(most, String(point.x).length), 1) * 7 + 8;
+  const edge = {left: 58, right: Math.max(20, widest / 2), top: 14, bottom: 30};
   setAttributes(svg, {viewBox: `0 0 ${width} ${height}`, width, height, role: 'img'});
   const ys = points.map(({y}) => y).filter(Number.isFinite).concat(base === null ? [] : [base]);
   const low = Math.min(...ys);
@@ -464,12 +477,14 @@ function drawCurve(svg, points, {base = null, onPoint = () => {}} = {}) {
   }));
   const known = points.map((point, i) => [i, point]).filter(([, point]) => Number.isFinite(point.y));
   svg.append(svgElement('polyline', {class: 'curve', points: known.map(([i, p]) => `${x(i)},${y(p.y)}`).join(' ')}));
+  const step = Math.max(1, Math.ceil(widest * points.length / (width - edge.left - edge.right)));
   for (const [i, point] of known) {
-    const dot = svgElement('circle', {cx: x(i), cy: y(point.y), r: width < 400 ? 3.5 : 5, fill: 'var(--accent)', tabindex: 0},
+    const dot = svgElement('circle', {cx: x(i), cy: y(point.y), r: points.length > 60 ? 2 : width < 400 ? 3.5 : 5, fill: 'var(--accent)', tabindex: 0},
         svgElement('title', {}, point.text));
     dot.addEventListener('mouseenter', () => onPoint(i));
     dot.addEventListener('focus', () => onPoint(i));
-    svg.append(dot, svgElement('text', {x: x(i), y: height - 8, 'text-anchor': 'middle'}, String(point.x)));
+    svg.append(dot);
+    if (i % step === 0) svg.append(svgElement('text', {x: x(i), y: height - 8, 'text-anchor': 'middle'}, String(point.x)));
   }
 }
 
