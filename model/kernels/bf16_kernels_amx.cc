@@ -74,9 +74,10 @@ void Round(const float* x, int64_t n, uint16_t* out) {
 
 // Scales of kTileSide output features, each for a pair of neighbours.
 inline __m512h PairScales(const uint16_t* scales) {
-  const __m512i wide =
-      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales)));
-  return _mm512_castsi512_ph(_mm512_or_si512(wide, _mm512_slli_epi32(wide, 16)));
+  const __m512i pairs = _mm512_set_epi16(15, 15, 14, 14, 13, 13, 12, 12, 11, 11, 10, 10, 9, 9, 8, 8,
+                                         7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+  const __m256i from = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales));
+  return _mm512_castsi512_ph(_mm512_permutexvar_epi16(pairs, _mm512_castsi256_si512(from)));
 }
 
 // RoundedWeight, given q in half precision. Multiplying by 2^12 and keeping the upper half shifts
