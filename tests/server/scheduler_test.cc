@@ -190,8 +190,8 @@ TEST(SchedulerTest, PiecesOfPromptsFillTheStepsOfManyThatDecode) {
   }
   model.fake->AwaitHeld();
   std::vector<std::shared_ptr<FakeCall>> prompts;
-  model.fake->SetHook([&](absl::Span<const SequenceSlice>) {
-    while (prompts.size() < 4) {
+  model.fake->SetHook([&](absl::Span<const SequenceSlice> batch) {
+    while (batch.size() == 16 && prompts.size() < 4) {  // all have begun
       prompts.push_back(MakeCall(200, 0, 20 + static_cast<int64_t>(prompts.size())));
       EXPECT_TRUE(scheduler.Submit(MakeRequest(prompts.back(), model)).ok());
     }
