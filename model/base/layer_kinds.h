@@ -18,7 +18,7 @@ enum class WeightFormat {
   kAsStored,
   kF32,
   kF16,  // half precision; what is computed with it is f32
-  kInt8,
+  kInt8,  // embeddings and unembedding 16 bits
   kInt4,  // embeddings and unembedding 8 bits
 };
 

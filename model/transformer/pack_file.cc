@@ -23,7 +23,7 @@ namespace heed {
 namespace {
 
 constexpr char kMagic[] = "heedpack";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr uint32_t kLayerMark = 0x5259414c, kEndMark = 0x53444e45;
 constexpr int64_t kMaxHeaderBytes = 4096;
 constexpr uint32_t kMaxNameBytes = 1024, kMaxSpans = 8;

@@ -150,7 +150,7 @@ Held HowHeld(TensorUse use, DType stored, WeightFormat format) {
     case WeightFormat::kF16:
       return {16};
     case WeightFormat::kInt8:
-      return rounded(8);
+      return use == TensorUse::kEmbedding ? Held{16} : rounded(8);
     case WeightFormat::kInt4:
       return rounded(use == TensorUse::kEmbedding ? 8 : 4);
     case WeightFormat::kAsStored:

@@ -116,7 +116,7 @@ absl::StatusOr<std::unique_ptr<Linear>> WeightReader::Make(Request request) {
     options_.copy->Add({name, linear->form(), lost}, *linear);
   }
   NoteBits(name, BitsOf(form), wanted_bits, lost);
-  Count(*linear, form);
+  Count(request, *linear, form);
   const int64_t rows = request.source.rows();
   CountRead(rows * request.source.in() + (request.bias_names.empty() ? 0 : rows));
   return linear;
@@ -186,7 +186,9 @@ double WeightReader::MostError(Form form) {
 WeightReader::Form WeightReader::FormOf(const Request& request) const {
   if (options_.format == WeightFormat::kF32) return Form::kF32;
   if (options_.format == WeightFormat::kF16) return Form::kF16;
-  if (options_.format == WeightFormat::kInt8) return Form::kRounded8;
+  if (options_.format == WeightFormat::kInt8) {
+    return request.is_embedding ? Form::kF16 : Form::kRounded8;
+  }
   if (options_.format == WeightFormat::kInt4) {
     return request.is_embedding ? Form::kRounded8 : Form::kRounded4;
   }
@@ -244,9 +246,9 @@ void WeightReader::NoteBits(const std::string& name, int bits, int wanted_bits, 
   notes_.push_back(absl::StrFormat("holds %s in %d bits: %s", name, bits, reason));
 }
 
-void WeightReader::Count(const Linear& linear, Form form) {
+void WeightReader::Count(const Request& request, const Linear& linear, Form form) {
   bytes_ += linear.weight_bytes();
-  weights_in_[form] += linear.in_features() * linear.out_features();
+  if (!request.is_embedding) weights_in_[form] += linear.in_features() * linear.out_features();
 }
 
 void WeightReader::CountRead(int64_t parameters) {

@@ -80,7 +80,7 @@ class WeightReader {
   int64_t parameter_count() const { return parameter_count_; }
   int64_t bytes() const { return bytes_; }  // resident
 
-  // How most weights of linear layers are held: "F32", "F16", "INT8", "INT4", "Q8_0", "Q4_0".
+  // How most weights are held, embeddings apart: "F32", "F16", "INT8", "INT4", "Q8_0", "Q4_0".
   std::string compute_dtype() const;
 
   // Layers that are held in more bits than was asked for: what the model does, to go on after its
@@ -111,13 +111,13 @@ class WeightReader {
   absl::StatusOr<std::unique_ptr<Linear>> PackWell(const LayerSource& source, Form& form,
                                                    absl::Span<const float> bias, double& lost);
   void NoteBits(const std::string& name, int bits, int wanted_bits, double lost);
-  void Count(const Linear& linear, Form form);
+  void Count(const Request& request, const Linear& linear, Form form);
   void CountRead(int64_t parameters);
 
   const Checkpoint& checkpoint_;
   const Backend& backend_;
   const WeightReaderOptions options_;
-  std::map<Form, int64_t> weights_in_;  // how many weights of linear layers are held in each form
+  std::map<Form, int64_t> weights_in_;  // how many weights, embeddings apart, are held in each form
   std::vector<std::string> notes_;
   int64_t parameter_count_ = 0;
   int64_t bytes_ = 0;

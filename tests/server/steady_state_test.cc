@@ -190,9 +190,10 @@ TEST_P(ResidentMemory, IsTheWeightsTheCacheAndALittle) {
   ASSERT_TRUE(model.ok()) << model.status();
   const LanguageModel& loaded = *(*model)->model;
   const int64_t allowed = loaded.weight_bytes() + kCacheBytes + kBeside;
+  // Of a parameter. In 8 bits embeddings, a sixth of this model, take 2.
   const double bytes = GetParam() == WeightFormat::kF32   ? 4.1
                        : GetParam() == WeightFormat::kF16 ? 2.1
-                                                          : 1.2;
+                                                          : 1.25;
   EXPECT_LT(loaded.weight_bytes(), loaded.parameter_count() * bytes);
   EXPECT_LE(StatusBytes("VmHWM"), allowed);
 
