@@ -6,6 +6,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "model/base/ascending.h"
 #include "model/base/error.h"
 
 namespace heed {
@@ -64,8 +65,7 @@ AttentionRows PromptCapture::WantAttention(int layer, int64_t begin, int64_t end
 
 void PromptCapture::OnAttentionRow(int layer, int head, int64_t query,
                                    absl::Span<const float> weights) {
-  const int64_t row = std::lower_bound(choice_.queries.begin(), choice_.queries.end(), query) -
-                      choice_.queries.begin();
+  const int64_t row = FindAscending(absl::MakeConstSpan(choice_.queries), query);
   const int64_t in_block =
       layer_index_[layer] * static_cast<int64_t>(choice_.heads.size()) + head_index_[head];
   const int64_t tile = row / rows_per_block_ * choice_.head_count() + in_block;

@@ -10,25 +10,28 @@
 namespace heed {
 namespace {
 
-// A number by which larger weights come first and, of equal ones, smaller keys. Bits of numbers
-// that are not negative order as the numbers do.
-uint64_t Ranked(float weight, int32_t key) {
-  return uint64_t{absl::bit_cast<uint32_t>(weight)} << 32 | ~static_cast<uint32_t>(key);
-}
-int32_t KeyOf(uint64_t ranked) {
-  return static_cast<int32_t>(~static_cast<uint32_t>(ranked));
-}
-
-// The first k of them in descending order; the others behind in any.
-void SortFirst(const TopKKernels& kernels, int64_t k, std::vector<uint64_t>& ranked) {
-  constexpr size_t kFew = 64;
-  if (ranked.size() > kFew) {
-    std::partial_sort(ranked.begin(), ranked.begin() + k, ranked.end(), std::greater<uint64_t>());
-    return;
+// TopKKernels::order for any number of candidates, but that it adds the others in any order.
+double OrderMany(const float* weights, absl::Span<const int32_t> keys, int64_t k, double dropped,
+                 float* out, int32_t* out_keys) {
+  // By which larger weights come first and, of equal ones, smaller keys. Bits of numbers that are
+  // not negative order as the numbers do.
+  thread_local std::vector<uint64_t> ranked;
+  ranked.clear();
+  for (int32_t key : keys) {
+    ranked.push_back(uint64_t{absl::bit_cast<uint32_t>(weights[key])} << 32 |
+                     ~static_cast<uint32_t>(key));
   }
-  uint64_t sorted[kFew];
-  kernels.sort(ranked.data(), static_cast<int64_t>(ranked.size()), sorted);
-  std::copy_n(sorted, ranked.size(), ranked.begin());
+  std::partial_sort(ranked.begin(), ranked.begin() + k, ranked.end(), std::greater<uint64_t>());
+  for (int64_t i = 0; i < static_cast<int64_t>(ranked.size()); ++i) {
+    const auto key = static_cast<int32_t>(~static_cast<uint32_t>(ranked[i]));
+    if (i >= k) {
+      dropped += weights[key];
+      continue;
+    }
+    out[i] = weights[key];
+    out_keys[i] = key;
+  }
+  return dropped;
 }
 
 }  // namespace
@@ -67,21 +70,18 @@ void AttentionTile::StoreDense(int64_t row, absl::Span<const float> weights) {
 void AttentionTile::StoreTopK(int64_t row, absl::Span<const float> weights) {
   const TopKKernels& kernels = BestTopK();
   thread_local std::vector<int32_t> found;
-  thread_local std::vector<uint64_t> ranked;
   const int64_t n = static_cast<int64_t>(weights.size());
   found.resize(n + 16);
   auto [count, dropped] = kernels.find(weights.data(), n, columns_, found.data());
-  ranked.resize(count);
-  for (int64_t i = 0; i < count; ++i) ranked[i] = Ranked(weights[found[i]], found[i]);
   const int64_t kept = std::min(count, columns_);
-  SortFirst(kernels, kept, ranked);
   float* const out = weights_.data() + row * columns_;
   int32_t* const keys = keys_.data() + row * columns_;
-  for (int64_t i = 0; i < kept; ++i) {
-    keys[i] = KeyOf(ranked[i]);
-    out[i] = weights[keys[i]];
+  if (count <= kMostOrdered) {
+    dropped = kernels.order(weights.data(), found.data(), count, kept, dropped, out, keys);
+  } else {
+    dropped = OrderMany(weights.data(), absl::MakeConstSpan(found).first(count), kept, dropped, out,
+                        keys);
   }
-  for (int64_t i = kept; i < count; ++i) dropped += weights[KeyOf(ranked[i])];
   std::fill(out + kept, out + columns_, 0.0f);
   std::fill(keys + kept, keys + columns_, -1);
   dropped_mass_[row] = static_cast<float>(dropped);

@@ -50,6 +50,14 @@ struct AttentionTileArgs {
   float* tile_max;  // [rows, WatchedTiles(args)], where rows are watched
 };
 
+// The position and the head of row r. Most tiles have one head, and dividing takes long.
+static inline int64_t PositionOf(const AttentionTileArgs& args, int64_t r) {
+  return args.heads == 1 ? r : r / args.heads;
+}
+static inline int64_t HeadOf(const AttentionTileArgs& args, int64_t r) {
+  return r - PositionOf(args, r) * args.heads;
+}
+
 // Keys [FirstKey, KeyEnd) are those that position p sees. Static, so that each file has code for
 // its own instruction set.
 static inline int64_t KeyEnd(const AttentionTileArgs& args, int64_t p) {

@@ -30,7 +30,8 @@ inline KeyRange WholePages(KeyRange keys) {
 }
 
 inline KeyRange KeysOf(const AttentionTileArgs& args, int64_t r) {
-  return {FirstKey(args, r / args.heads), KeyEnd(args, r / args.heads)};
+  const int64_t p = PositionOf(args, r);
+  return {FirstKey(args, p), KeyEnd(args, p)};
 }
 
 inline KeyRange SpanAt(int64_t begin) {
@@ -216,7 +217,7 @@ inline int64_t RowsOf(const AttentionTileArgs& args) {
 }
 
 inline const float* QueryOf(const AttentionTileArgs& args, int64_t r) {
-  return args.query + r / args.heads * args.query_stride + r % args.heads * args.head_dim;
+  return args.query + PositionOf(args, r) * args.query_stride + HeadOf(args, r) * args.head_dim;
 }
 
 void PackQueries(const AttentionTileArgs& args, float* packed) {
@@ -294,13 +295,13 @@ inline F32x16 KeepBetween(F32x16 page, int64_t j, int64_t begin, int64_t end, fl
 void BendScores(const AttentionTileArgs& args, int64_t r, int64_t begin, int64_t end,
                 float* scores) {
   static const float kIndex[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  const float slope = args.slopes != nullptr ? args.slopes[r % args.heads] : 0.0f;
+  const float slope = args.slopes != nullptr ? args.slopes[HeadOf(args, r)] : 0.0f;
   if (args.soft_cap == 0 && slope == 0) return;
   for (int64_t j = begin; j < end; j += kLanes, scores += kLanes) {
     F32x16 bent = F32x16::Load(scores);
     if (args.soft_cap != 0) bent = Capped(bent, args.soft_cap);
     if (slope != 0) {
-      const float distance = static_cast<float>(j - (args.query_position + r / args.heads));
+      const float distance = static_cast<float>(j - (args.query_position + PositionOf(args, r)));
       bent = MulAdd(F32x16::Broadcast(slope), F32x16::Load(kIndex) + F32x16::Broadcast(distance),
                     bent);
     }
@@ -350,8 +351,10 @@ inline F32x16 Exponentials(F32x16 sum, float shift, KeyRange seen, KeyRange page
 // A watched row's e^(score - max) of a tile's keys, and that max.
 inline void KeepForWeights(const AttentionTileArgs& args, int64_t r, KeyRange pages, float max,
                            const float* exponentials) {
-  float* const to = args.weights[r] + pages.begin;
-  memcpy(to, exponentials, (pages.end - pages.begin) * sizeof(float));
+  float* const to = args.weights[r];
+  for (int64_t j = pages.begin; j < pages.end; j += kLanes, exponentials += kLanes) {
+    F32x16::Load(exponentials).Store(to + j);
+  }
   args.tile_max[r * WatchedTiles(args) + pages.begin / kKeyTile] = max;
 }
 
@@ -532,7 +535,7 @@ void WriteOutputs(const AttentionTileArgs& args, const AttentionState& state) {
   for (int64_t r = 0; r < rows; ++r) {
     const F32x16 norm = F32x16::Broadcast(Normalizer(state, r));
     float* const output =
-        args.output + r / args.heads * args.output_stride + r % args.heads * args.head_dim;
+        args.output + PositionOf(args, r) * args.output_stride + HeadOf(args, r) * args.head_dim;
     for (int64_t d = 0; d < args.head_dim; d += kLanes) {
       const F32x16 mixed = F32x16::Load(state.mixed + r * state.padded_dim + d) * norm;
       const int64_t left = args.head_dim - d;
@@ -573,15 +576,21 @@ void MergeKernel(const AttentionTileArgs& args, float* const* states, int64_t n_
 void WeightsKernel(const AttentionTileArgs& args, int64_t r) {
   const AttentionState state(args, args.state);
   const KeyRange keys = KeysOf(args, r), pages = WholePages(keys);
-  const float norm = Normalizer(state, r);
+  const F32x16 norm = F32x16::Broadcast(Normalizer(state, r));
+  const F32x16 max = F32x16::Broadcast(state.max[r]);
   const float* const tile_max = args.tile_max + r * WatchedTiles(args);
-  for (int64_t j = pages.begin; j < pages.end;) {
-    const int64_t tile = j / kKeyTile, tile_end = (tile + 1) * kKeyTile;
-    const int64_t end = tile_end < pages.end ? tile_end : pages.end;
-    const F32x16 factor = F32x16::Broadcast(Exp(tile_max[tile] - state.max[r]) * norm);
-    for (; j < end; j += kLanes) {
-      float* const weights = args.weights[r] + j;
-      (F32x16::Load(weights) * factor).Store(weights);
+  const int64_t first = keys.begin / kKeyTile, tiles = (keys.end + kKeyTile - 1) / kKeyTile;
+  for (int64_t some = first; some < tiles; some += kLanes) {
+    const int64_t count = tiles - some < kLanes ? tiles - some : kLanes;
+    float factors[kLanes];
+    (Exp(F32x16::LoadPartial(tile_max + some, count) - max) * norm).Store(factors);
+    for (int64_t t = 0; t < count; ++t) {
+      const KeyRange own = Intersect(pages, {(some + t) * kKeyTile, (some + t + 1) * kKeyTile});
+      const F32x16 factor = F32x16::Broadcast(factors[t]);
+      for (int64_t j = own.begin; j < own.end; j += kLanes) {
+        float* const weights = args.weights[r] + j;
+        (F32x16::Load(weights) * factor).Store(weights);
+      }
     }
   }
 }

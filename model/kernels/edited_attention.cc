@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/base/aligned_buffer.h"
+#include "model/base/ascending.h"
 #include "model/kernels/parallel.h"
 
 namespace heed {
@@ -32,8 +33,7 @@ std::vector<EditedRow> EditedRows(absl::Span<const AttentionSlice> slices) {
 }
 
 bool Contains(const AttentionRows& rows, int head, int64_t query) {
-  return std::binary_search(rows.heads.begin(), rows.heads.end(), head) &&
-         std::binary_search(rows.queries.begin(), rows.queries.end(), query);
+  return FindAscending(rows.heads, head) >= 0 && FindAscending(rows.queries, query) >= 0;
 }
 
 // Scores become their softmax. Where all are -inf, as when every edge is cut, all weights are 0;

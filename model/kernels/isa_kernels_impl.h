@@ -17,16 +17,6 @@ namespace {
 
 constexpr int64_t kLanes = 16;  // of F32x16
 
-// Sum of the lanes, as a fixed tree.
-inline float ReduceAdd(F32x16 v) {
-  float lane[kLanes];
-  v.Store(lane);
-  for (int width = 8; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
-  }
-  return lane[0];
-}
-
 // e^x within 2 units in the last place for x in [-87.3, 88]; below that, e^-87.3, the smallest
 // normal number. Of a NaN, NaN: which Max returns where it comes second.
 inline F32x16 Exp(F32x16 x) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/base/aligned_buffer.h"
+#include "model/base/ascending.h"
 #include "model/kernels/edited_attention.h"
 #include "model/kernels/parallel.h"
 
@@ -69,10 +70,8 @@ void SetVisibleKeys(const AttentionShape& shape, int64_t keys, AttentionTileArgs
 }
 
 bool IsWatched(const AttentionSlice& slice, int head, int64_t query) {
-  const AttentionRows& watched = slice.watched;
-  return std::binary_search(watched.heads.begin(), watched.heads.end(), head) &&
-         std::binary_search(watched.queries.begin(), watched.queries.end(), query) &&
-         !IsEdited(slice, head, query);
+  return FindAscending(slice.watched.heads, head) >= 0 &&
+         FindAscending(slice.watched.queries, query) >= 0 && !IsEdited(slice, head, query);
 }
 
 // A tile on its way through the kernels.
@@ -143,8 +142,8 @@ class TileJob {
   }
 
  private:
-  int HeadOf(int64_t r) const { return static_cast<int>(tile_->head + r % tile_->heads); }
-  int64_t QueryOf(int64_t r) const { return args_.query_position + r / tile_->heads; }
+  int ModelHeadOf(int64_t r) const { return static_cast<int>(tile_->head + HeadOf(args_, r)); }
+  int64_t QueryOf(int64_t r) const { return args_.query_position + PositionOf(args_, r); }
 
   // Gives every watched row a place for its weights.
   void Watch() {
@@ -153,7 +152,7 @@ class TileJob {
     bool is_watched[kMaxTileRows];
     int64_t count = 0;
     for (int64_t r = 0; r < rows(); ++r) {
-      count += is_watched[r] = IsWatched(*tile_->slice, HeadOf(r), QueryOf(r));
+      count += is_watched[r] = IsWatched(*tile_->slice, ModelHeadOf(r), QueryOf(r));
     }
     if (count == 0) return;
     watched_.Grow(count * stride + tile_maxima);
@@ -174,14 +173,14 @@ class TileJob {
   }
 
   void ReportRow(const AttentionKernels& kernels, int64_t r) const {
-    const int64_t p = r / tile_->heads;
+    const int64_t p = PositionOf(args_, r);
     const int64_t begin = FirstKey(args_, p), end = KeyEnd(args_, p);
     const int64_t reported = is_causal_ ? end : args_.key_limit;
     float* const weights = weights_[r];
     kernels.weights(args_, r);
     std::fill_n(weights, begin, 0.0f);
     std::fill_n(weights + end, reported - end, 0.0f);
-    tile_->slice->sink->OnRow(HeadOf(r), QueryOf(r), {weights, static_cast<size_t>(reported)});
+    tile_->slice->sink->OnRow(ModelHeadOf(r), QueryOf(r), {weights, static_cast<size_t>(reported)});
   }
 
   const Tile* tile_ = nullptr;

@@ -13,13 +13,19 @@ struct TopKCandidates {
   double dropped;  // sum of the weights that are no candidates
 };
 
+// Candidates that are ordered by comparing each with all others.
+constexpr int64_t kMostOrdered = 64;
+
 // Weights must not be negative.
 struct TopKKernels {
   // Writes the keys of candidates, ascending, with room for n + 16, among which are the k largest
   // of the n weights; all of them when there are fewer.
   TopKCandidates (*find)(const float* weights, int64_t n, int64_t k, int32_t* keys);
-  // Sorts n numbers, all different, the largest first. For few: it compares each with all others.
-  void (*sort)(const uint64_t* numbers, int64_t n, uint64_t* sorted);
+  // Writes the weights and keys of the k largest of `count` candidates, at most kMostOrdered, with
+  // ascending keys: the largest first, of equal ones that with the smaller key. Returns `dropped`
+  // and the other candidates' weights, which it adds one by one, the largest first.
+  double (*order)(const float* weights, const int32_t* keys, int64_t count, int64_t k,
+                  double dropped, float* out, int32_t* out_keys);
 };
 
 // Those of each instruction set, and the best of this machine.

@@ -17,35 +17,65 @@ inline int32_t BitsOf(float weight) {
   return bits;
 }
 
+// How many of kCount numbers, a multiple of 16, are at least `least`.
+template <int kCount>
+int32_t CountFrom(const int32_t* numbers, int32_t least) {
+  int32_t count = 0;
+#if defined(__AVX512F__)
+  for (int i = 0; i < kCount; i += 16) {
+    const __m512i some = _mm512_loadu_si512(numbers + i);
+    count += __builtin_popcount(_mm512_cmpge_epi32_mask(some, _mm512_set1_epi32(least)));
+  }
+#else
+  for (int i = 0; i < kCount; ++i) count += numbers[i] >= least;
+#endif
+  return count;
+}
+
 // A weight that at least k weights reach, and not many more: keys are dealt out to lanes, and k
 // lanes' maxima are k different weights. The bound is the k-th largest of them, to within 3 %, by
 // halving an interval of bits: a count has no branches to mispredict. 1 <= k <= kCount <= n.
 template <int kCount>
-float LaneBound(const float* weights, int64_t n, int64_t k) {
-  float max[kCount];
-  memcpy(max, weights, sizeof(max));
+float LaneBound(const float* weights, int64_t n, int32_t k) {
+  constexpr int kVectors = kCount / 16;
+  F32x16 max[kVectors];
+  for (int v = 0; v < kVectors; ++v) max[v] = F32x16::Load(weights + v * 16);
   int64_t key = kCount;
   for (; key + kCount <= n; key += kCount) {
-    for (int i = 0; i < kCount; ++i) {
-      max[i] = weights[key + i] > max[i] ? weights[key + i] : max[i];
-    }
+    for (int v = 0; v < kVectors; ++v) max[v] = Max(F32x16::Load(weights + key + v * 16), max[v]);
   }
-  for (int i = 0; key + i < n; ++i) {
-    max[i] = weights[key + i] > max[i] ? weights[key + i] : max[i];
+  for (int v = 0; v < kVectors; ++v, key += 16) {
+    max[v] = Max(F32x16::LoadPartial(weights + key, n - key), max[v]);
   }
+  F32x16 most = max[0], least = max[0];
+  for (int v = 1; v < kVectors; ++v) {
+    most = Max(max[v], most);
+    least = Min(max[v], least);
+  }
+  float lanes[kCount];
+  for (int v = 0; v < kVectors; ++v) max[v].Store(lanes + v * 16);
   int32_t bits[kCount];
-  int32_t low = 0x7f7fffff, high = 0;
-  for (int i = 0; i < kCount; ++i) {
-    bits[i] = BitsOf(max[i]);
-    low = bits[i] < low ? bits[i] : low;
-    high = bits[i] > high ? bits[i] : high;
-  }
+  memcpy(bits, lanes, sizeof(bits));
+  int32_t low = BitsOf(-ReduceMax(F32x16::Broadcast(-0.0f) - least)),
+          high = BitsOf(ReduceMax(most));
   while (high - low > 1 << 18) {
-    const int32_t middle = low + (high - low) / 2;
-    int32_t count = 0;
-    for (int i = 0; i < kCount; ++i) count += bits[i] >= middle;
-    low = count >= k ? middle : low;
-    high = count >= k ? high : middle;
+    const int32_t middle = low + ((high - low) >> 1);
+#if defined(__AVX512F__)
+    // Two halvings at once: a count waits for its numbers longer than it works.
+    const int32_t below = low + ((middle - low) >> 1), above = middle + ((high - middle) >> 1);
+    const bool reach_below = CountFrom<kCount>(bits, below) >= k;
+    const bool reach_above = CountFrom<kCount>(bits, above) >= k;
+#endif
+    const bool reach_middle = CountFrom<kCount>(bits, middle) >= k;
+    low = reach_middle ? middle : low;
+    high = reach_middle ? high : middle;
+#if defined(__AVX512F__)
+    const bool goes_on = high - low > 1 << 18;
+    const int32_t next = reach_middle ? above : below;
+    const bool reach_next = reach_middle ? reach_above : reach_below;
+    low = goes_on && reach_next ? next : low;
+    high = goes_on && !reach_next ? next : high;
+#endif
   }
   float bound;
   memcpy(&bound, &low, sizeof(bound));
@@ -53,63 +83,141 @@ float LaneBound(const float* weights, int64_t n, int64_t k) {
 }
 
 float TopKBound(const float* weights, int64_t n, int64_t k) {
-  if (n >= 128 && k <= 32) return LaneBound<64>(weights, n, k);
-  if (n >= 32 && k <= 16) return LaneBound<32>(weights, n, k);
+  if (n >= 128 && k <= 32) return LaneBound<64>(weights, n, (int32_t)k);
+  if (n >= 32 && k <= 16) return LaneBound<32>(weights, n, (int32_t)k);
   return 0;  // all of them
 }
 
-// The keys of the weights that reach the bound; returns how many.
-int64_t KeysFrom(const float* weights, int64_t n, float bound, int32_t* keys) {
-  int64_t key = 0, count = 0;
+// Adds to `keys` those of [begin, end) whose weights reach the bound, and returns how many. The
+// others' weights go into `rest`, lane by lane.
+inline int64_t KeysFrom(const float* weights, int64_t begin, int64_t end, float bound,
+                        int32_t* keys, F32x16& rest) {
+  int64_t count = 0;
 #if defined(__AVX512F__)
-  __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  for (; key + 16 <= n; key += 16) {
-    const __mmask16 reached =
-        _mm512_cmp_ps_mask(_mm512_loadu_ps(weights + key), _mm512_set1_ps(bound), _CMP_GE_OQ);
+  const __m512 limit = _mm512_set1_ps(bound);
+  __m512i places =
+      _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                       _mm512_set1_epi32((int32_t)begin));
+  const auto take = [&](__m512 some, __mmask16 there) {
+    const __mmask16 reached = _mm512_mask_cmp_ps_mask(there, some, limit, _CMP_GE_OQ);
+    const __mmask16 dropped = _mm512_mask_cmp_ps_mask(there, some, limit, _CMP_LT_OQ);
     _mm512_storeu_si512(keys + count, _mm512_maskz_compress_epi32(reached, places));
     count += __builtin_popcount(reached);
+    rest.v = _mm512_mask_add_ps(rest.v, dropped, rest.v, some);
     places = _mm512_add_epi32(places, _mm512_set1_epi32(16));
-  }
-#endif
-  for (; key < n; ++key) {
+  };
+  int64_t key = begin;
+  for (; key + 16 <= end; key += 16) take(_mm512_loadu_ps(weights + key), (__mmask16)0xffff);
+  if (key < end)
+    take(_mm512_maskz_loadu_ps(FirstLanes(end - key), weights + key), FirstLanes(end - key));
+#else
+  const F32x16 limit = F32x16::Broadcast(bound), zero = F32x16::Broadcast(0.0f);
+  for (int64_t key = begin; key < end; ++key) {
     keys[count] = (int32_t)key;
     count += weights[key] >= bound;
   }
+  for (int64_t key = begin; key < end; key += 16) {
+    const F32x16 some = end - key < 16 ? F32x16::LoadPartial(weights + key, end - key)
+                                       : F32x16::Load(weights + key);
+    rest = rest + IfNegative(some - limit, some, zero);
+  }
+#endif
   return count;
 }
 
-// Sum of the weights that do not reach the bound: runs in single precision, their sums in double.
-double SumBelow(const float* weights, int64_t n, float bound) {
+// What is dropped is summed in single precision in runs, and these in double.
+TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, int32_t* keys) {
   constexpr int64_t kRun = 256;
-  const F32x16 limit = F32x16::Broadcast(bound), zero = F32x16::Broadcast(0.0f);
-  double total = 0;
+  const float bound = TopKBound(weights, n, k);
+  TopKCandidates found = {0, 0};
   for (int64_t begin = 0; begin < n; begin += kRun) {
     const int64_t end = n - begin < kRun ? n : begin + kRun;
-    F32x16 sum = zero;
-    for (int64_t key = begin; key < end; key += 16) {
-      const F32x16 some = end - key < 16 ? F32x16::LoadPartial(weights + key, end - key)
-                                         : F32x16::Load(weights + key);
-      sum = sum + IfNegative(some - limit, some, zero);
-    }
-    total += ReduceAdd(sum);
+    F32x16 rest = F32x16::Broadcast(0.0f);
+    found.count += KeysFrom(weights, begin, end, bound, keys + found.count, rest);
+    found.dropped += ReduceAdd(rest);
   }
-  return total;
+  return found;
 }
 
-TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, int32_t* keys) {
-  const float bound = TopKBound(weights, n, k);
-  return {KeysFrom(weights, n, bound, keys), SumBelow(weights, n, bound)};
+// Numbers by which larger weights come first and, of equal ones, smaller keys.
+inline uint64_t Ranked(float weight, int32_t key) {
+  return (uint64_t)(uint32_t)BitsOf(weight) << 32 | ~(uint32_t)key;
+}
+inline float WeightOf(uint64_t ranked) {
+  const uint32_t bits = (uint32_t)(ranked >> 32);
+  float weight;
+  memcpy(&weight, &bits, sizeof(weight));
+  return weight;
 }
 
-void SortDescending(const uint64_t* numbers, int64_t n, uint64_t* sorted) {
-  for (int64_t i = 0; i < n; ++i) {
+#if defined(__AVX512F__)
+// Of at most 8 kVectors candidates. As many steps for few as for many: a branch that depends on the
+// weights costs more.
+template <int kVectors>
+double OrderInVectors(const float* weights, const int32_t* keys, int64_t count, int64_t k,
+                      double dropped, float* out, int32_t* out_keys) {
+  constexpr int kMost = 8 * kVectors;
+  uint64_t numbers[kMost], sorted[kMost];
+  __m512i own[kVectors], place[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    const __mmask8 there = (__mmask8)FirstLanes(count - v * 8);
+    const __m256i some = _mm256_maskz_loadu_epi32(there, keys + v * 8);
+    const __m256 weight = _mm256_mmask_i32gather_ps(_mm256_setzero_ps(), there, some, weights, 4);
+    const __m512i high = _mm512_slli_epi64(_mm512_cvtepu32_epi64(_mm256_castps_si256(weight)), 32);
+    const __m512i low = _mm512_cvtepu32_epi64(_mm256_xor_si256(some, _mm256_set1_epi32(-1)));
+    own[v] = _mm512_maskz_or_epi64(there, high, low);
+    place[v] = _mm512_setzero_si512();
+    _mm512_storeu_si512(numbers + v * 8, own[v]);
+    _mm512_storeu_si512(sorted + v * 8, place[v]);
+  }
+  const __m512i one = _mm512_set1_epi64(1);
+  for (int i = 0; i < kMost; ++i) {
+    const __m512i other = _mm512_set1_epi64((int64_t)numbers[i]);
+    for (int v = 0; v < kVectors; ++v) {
+      const __mmask8 larger = _mm512_cmpgt_epu64_mask(other, own[v]);
+      place[v] = _mm512_mask_add_epi64(place[v], larger, place[v], one);
+    }
+  }
+  for (int v = 0; v < kVectors; ++v) {
+    const __mmask8 there = (__mmask8)FirstLanes(count - v * 8);
+    _mm512_mask_i64scatter_epi64(sorted, there, place[v], own[v], 8);
+  }
+  for (int64_t i = 0; i < k; i += 8) {
+    const __mmask8 kept = (__mmask8)FirstLanes(k - i);
+    const __m512i some = _mm512_loadu_si512(sorted + i);
+    const __m256i key = _mm256_xor_si256(_mm512_cvtepi64_epi32(some), _mm256_set1_epi32(-1));
+    _mm256_mask_storeu_epi32(out_keys + i, kept, key);
+    _mm256_mask_storeu_epi32(out + i, kept, _mm512_cvtepi64_epi32(_mm512_srli_epi64(some, 32)));
+  }
+  for (int64_t i = k; i < kMost; ++i) dropped += WeightOf(sorted[i]);
+  return dropped;
+}
+#endif
+
+double Order(const float* weights, const int32_t* keys, int64_t count, int64_t k, double dropped,
+             float* out, int32_t* out_keys) {
+#if defined(__AVX512F__)
+  if (count <= 24) return OrderInVectors<3>(weights, keys, count, k, dropped, out, out_keys);
+  if (count <= 32) return OrderInVectors<4>(weights, keys, count, k, dropped, out, out_keys);
+  return OrderInVectors<8>(weights, keys, count, k, dropped, out, out_keys);
+#else
+  uint64_t numbers[kMostOrdered], sorted[kMostOrdered];
+  for (int64_t i = 0; i < count; ++i) numbers[i] = Ranked(weights[keys[i]], keys[i]);
+  for (int64_t i = 0; i < count; ++i) {
     int64_t place = 0;
-    for (int64_t j = 0; j < n; ++j) place += numbers[j] > numbers[i];
+    for (int64_t j = 0; j < count; ++j) place += numbers[j] > numbers[i];
     sorted[place] = numbers[i];
   }
+  for (int64_t i = 0; i < k; ++i) {
+    out[i] = WeightOf(sorted[i]);
+    out_keys[i] = (int32_t) ~(uint32_t)sorted[i];
+  }
+  for (int64_t i = k; i < count; ++i) dropped += WeightOf(sorted[i]);
+  return dropped;
+#endif
 }
 
-constexpr TopKKernels kTopK = {FindTopK, SortDescending};
+constexpr TopKKernels kTopK = {FindTopK, Order};
 
 }  // namespace
 }  // namespace heed

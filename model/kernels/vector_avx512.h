@@ -94,6 +94,13 @@ inline float ReduceMax(F32x16 a) {
   return _mm512_reduce_max_ps(a.v);
 }
 
+inline float ReduceAdd(F32x16 a) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
 }  // namespace
 }  // namespace heed
 

@@ -179,6 +179,14 @@ inline float ReduceMax(const F32x16& a) {
   return max;
 }
 
+// As a fixed tree: the lanes of each half added to those of the other.
+inline float ReduceAdd(F32x16 a) {
+  for (int width = 8; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) a.lane[i] += a.lane[i + width];
+  }
+  return a.lane[0];
+}
+
 #undef HEED_LANEWISE
 
 }  // namespace
