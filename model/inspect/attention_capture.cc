@@ -42,13 +42,14 @@ PromptCapture::PromptCapture(AttentionChoice choice, int64_t key_count, int laye
       layer_index_(PlacesOf(choice_.layers, layer_count)),
       head_index_(PlacesOf(choice_.heads, head_count)) {
   const int64_t n_queries = static_cast<int64_t>(choice_.queries.size());
+  TileMemory memory(choice_.head_count() * n_queries * KeptWeights(choice_.top_k, key_count));
   for (int64_t begin = 0; begin < n_queries; begin += rows_per_block_) {
     const int64_t end = std::min(begin + rows_per_block_, n_queries);
     const std::vector<int64_t> block(choice_.queries.begin() + begin,
                                      choice_.queries.begin() + end);
     for (int layer : choice_.layers) {
       for (int head : choice_.heads) {
-        tiles_.emplace_back(layer, head, block, key_count, choice_.top_k);
+        tiles_.emplace_back(layer, head, block, key_count, choice_.top_k, &memory);
       }
     }
   }
@@ -100,9 +101,11 @@ AttentionRows StepCapture::WantAttention(int layer, int64_t begin, int64_t end) 
   if (query_ != end - 1) {
     query_ = end - 1;
     tiles_.clear();
+    TileMemory memory(choice_.head_count() * KeptWeights(choice_.top_k, query_ + 1));
     for (int chosen : choice_.layers) {
       for (int head : choice_.heads) {
-        tiles_.emplace_back(chosen, head, std::vector<int64_t>{query_}, query_ + 1, choice_.top_k);
+        tiles_.emplace_back(chosen, head, std::vector<int64_t>{query_}, query_ + 1, choice_.top_k,
+                            &memory);
       }
     }
   }

@@ -36,21 +36,36 @@ double OrderMany(const float* weights, absl::Span<const int32_t> keys, int64_t k
 
 }  // namespace
 
+std::shared_ptr<float> TileMemory::Take(int64_t floats) {
+  constexpr int64_t kBlockFloats = int64_t{2} << 20, kLineFloats = 16;
+  const int64_t room = (floats + kLineFloats - 1) / kLineFloats * kLineFloats;
+  if (block_ == nullptr || block_->size() - used_ < room) {
+    block_ = std::make_shared<AlignedBuffer>(
+        std::max(room, std::min(std::max<int64_t>(expected_, 0), kBlockFloats)));
+    used_ = 0;
+  }
+  float* const place = block_->data() + used_;
+  used_ += room;
+  expected_ -= room;
+  return {block_, place};
+}
+
 AttentionTile::AttentionTile(int layer, int head, std::vector<int64_t> queries, int64_t key_count,
-                             int64_t top_k)
+                             int64_t top_k, TileMemory* memory)
     : layer_(layer),
       head_(head),
       queries_(std::move(queries)),
       is_top_k_(top_k > 0),
       columns_(KeptWeights(top_k, key_count)),
-      weights_(rows() * columns_) {
+      weights_(memory != nullptr ? memory->Take(rows() * columns_)
+                                 : TileMemory(0).Take(rows() * columns_)) {
   if (!is_top_k_) return;
   keys_.resize(rows() * columns_);
   dropped_mass_.resize(rows());
 }
 
 int64_t AttentionTile::data_bytes() const {
-  return 4 * (weights_.size() + static_cast<int64_t>(keys_.size() + dropped_mass_.size()));
+  return 4 * (rows() * columns_ + static_cast<int64_t>(keys_.size() + dropped_mass_.size()));
 }
 
 void AttentionTile::StoreRow(int64_t row, absl::Span<const float> weights) {
@@ -62,7 +77,7 @@ void AttentionTile::StoreRow(int64_t row, absl::Span<const float> weights) {
 }
 
 void AttentionTile::StoreDense(int64_t row, absl::Span<const float> weights) {
-  float* const out = weights_.data() + row * columns_;
+  float* const out = weights_.get() + row * columns_;
   float* const visible_end = std::copy(weights.begin(), weights.end(), out);
   std::fill(visible_end, out + columns_, 0.0f);
 }
@@ -74,7 +89,7 @@ void AttentionTile::StoreTopK(int64_t row, absl::Span<const float> weights) {
   found.resize(n + 16);
   auto [count, dropped] = kernels.find(weights.data(), n, columns_, found.data());
   const int64_t kept = std::min(count, columns_);
-  float* const out = weights_.data() + row * columns_;
+  float* const out = weights_.get() + row * columns_;
   int32_t* const keys = keys_.data() + row * columns_;
   if (count <= kMostOrdered) {
     dropped = kernels.order(weights.data(), found.data(), count, kept, dropped, out, keys);

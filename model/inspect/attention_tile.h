@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -36,13 +37,30 @@ inline int64_t RowBytes(int64_t top_k, int64_t key_count) {
   return top_k == 0 ? 4 * kept : 8 * kept + 4;
 }
 
+// Memory for the weights of many tiles, in blocks that fill huge pages where the system has them:
+// by pages of 4 KiB the system takes three times as long to give it. A block lives as long as one
+// of its tiles.
+class TileMemory {
+ public:
+  // `floats`: of all tiles together.
+  explicit TileMemory(int64_t floats) : expected_(floats) {}
+  // Room for `floats`, aligned to 64 bytes, with any values. Throws std::bad_alloc.
+  std::shared_ptr<float> Take(int64_t floats);
+
+ private:
+  int64_t expected_;  // that are yet to be taken
+  int64_t used_ = 0;  // of the block
+  std::shared_ptr<AlignedBuffer> block_;
+};
+
 // Some rows of one head. Rows may be stored from several threads at once, each by one.
 class AttentionTile {
  public:
   AttentionTile() = default;
-  // Room for one row for each of `queries`, of `key_count` keys, not yet written.
-  AttentionTile(int layer, int head, std::vector<int64_t> queries, int64_t key_count,
-                int64_t top_k);
+  // Room for one row for each of `queries`, of `key_count` keys, not yet written: in `memory`, or
+  // else of its own.
+  AttentionTile(int layer, int head, std::vector<int64_t> queries, int64_t key_count, int64_t top_k,
+                TileMemory* memory = nullptr);
 
   // Writes a row from its visible weights, F32 [n_visible_keys], at most key_count of them.
   void StoreRow(int64_t row, absl::Span<const float> weights);
@@ -57,7 +75,9 @@ class AttentionTile {
 
   // Dense: [rows, key_count], 0 past the visible keys. Top-k: [rows, k], largest first, ties by
   // smaller key, 0 past the visible keys.
-  absl::Span<const float> weights() const { return weights_.span(); }
+  absl::Span<const float> weights() const {
+    return {weights_.get(), static_cast<size_t>(rows() * columns_)};
+  }
   // Top-k only: key positions [rows, k], -1 past the visible keys, and the mass [rows] of the
   // weights left out.
   absl::Span<const int32_t> keys() const { return keys_; }
@@ -72,7 +92,7 @@ class AttentionTile {
   std::vector<int64_t> queries_;
   bool is_top_k_ = false;
   int64_t columns_ = 0;
-  AlignedBuffer weights_;
+  std::shared_ptr<float> weights_;
   std::vector<int32_t> keys_;
   std::vector<float> dropped_mass_;
 };
