@@ -35,11 +35,12 @@ class RawServer {
   explicit RawServer(ServerConfig config = {},
                      const Models& folders = {{"llama", "tests/golden/models/llama-gqa-f32"},
                                               {"gpt2", "tests/golden/models/gpt2-f32"},
-                                              {"bert", "tests/golden/models/bert-f32"}}) {
+                                              {"bert", "tests/golden/models/bert-f32"}},
+                     const LoadOptions& options = {}) {
     config.listen = "127.0.0.1:0";
     Registry registry;
     for (const auto& [name, folder] : folders) {
-      auto model = LoadServedModel(name, absl::StrCat(HEED_SOURCE_DIR, "/", folder), LoadOptions{});
+      auto model = LoadServedModel(name, absl::StrCat(HEED_SOURCE_DIR, "/", folder), options);
       if (!model.ok() || !registry.Add(*std::move(model)).ok()) {
         ADD_FAILURE() << "cannot load " << folder << ": " << model.status();
         return;
