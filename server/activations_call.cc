@@ -64,7 +64,10 @@ absl::Status ActivationsStream::CheckLength(const Request& request, const ModelC
       const std::vector<int64_t> positions,
       ResolvePositions("positions", request.positions(), n_tokens, AllPositions(n_tokens)));
   if (request.form_case() == Form::kPca && positions.size() < 2) {
-    return InvalidFields({{"positions", "is one; principal components need at least two"}});
+    const bool chosen = request.positions_size() > 0;
+    return InvalidFields({{chosen ? "positions" : "prompt",
+                           chosen ? "is one; principal components need at least two"
+                                  : "has one token; principal components need at least two"}});
   }
   const int64_t width = request.has_cosines() ? config.context_window : SiteWidth(config, site);
   return CheckAttentionBytes(4 * width, kMaxTileBytes);

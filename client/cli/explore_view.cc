@@ -20,12 +20,42 @@ constexpr double kMostBeta = 100;
 constexpr int kTokenColumns = 16;
 constexpr int kBarColumns = 24;
 constexpr int kWordBarColumns = 12;
-constexpr int kRowColumns = 6 + kTokenColumns + kBarColumns + 18;
-constexpr int kFrameLines = 6;  // around the two lists
+constexpr int kRowNumbers = 22;  // position, weight and what it was, with spaces
+constexpr int kRowColumns = 2 + kRowNumbers + kTokenColumns + kBarColumns;
+constexpr int kWordNumbers = 16;  // probability and change
+constexpr int kFrameLines = 5;    // around the two lists, with one problem and without the keys
+constexpr int kLeastRoom = 8;     // of the two lists: before it all keys are explained
 
-constexpr absl::string_view kKeys =
-    "q quit   ↑↓ layer   ←→ head   [ ] word   - + focus   0 the model's own   u average   "
-    "l last word   x without the head";
+constexpr absl::string_view kKeys[] = {"q quit",    "↑↓ layer",    "←→ head",
+                                       "[ ] word",  "- + focus",   "0 the model's own",
+                                       "u average", "l last word", "x without the head"};
+
+// What the keys do, on as many lines as that takes.
+std::vector<std::string> KeyLines(int width) {
+  constexpr absl::string_view kBetween = "   ";
+  std::vector<std::string> lines;
+  for (absl::string_view key : kKeys) {
+    const bool fits =
+        !lines.empty() &&
+        DisplayWidth(lines.back()) + DisplayWidth(key) + static_cast<int>(kBetween.size()) <= width;
+    if (fits) {
+      absl::StrAppend(&lines.back(), kBetween, key);
+    } else {
+      lines.emplace_back(key);
+    }
+  }
+  return lines;
+}
+
+// What is left of a line of `width` columns for a token and a bar beside `others`, shared between
+// them.
+struct LineRoom {
+  LineRoom(int width, int others, int most_bar)
+      : token(std::clamp((width - others) * 2 / 3, 6, kTokenColumns)),
+        bar(std::clamp(width - others - token, 2, most_bar)) {}
+  int token;
+  int bar;
+};
 
 double Sharper(double beta) {
   return beta < kLeastBeta ? kLeastBeta : std::min(beta * kDialStep, kMostBeta);
@@ -154,15 +184,16 @@ std::vector<std::string> ExploreView::RowLines(const Terminal& terminal, int wid
     keys.resize(static_cast<size_t>(std::max(height - 1, 0)));
     std::sort(keys.begin(), keys.end());
   }
+  const LineRoom room(terminal.width, kRowNumbers, kBarColumns);
   std::vector<std::string> lines;
   for (size_t key : keys) {
     const bool is_query = static_cast<int64_t>(key) == row_.query();
-    const std::string token = PadRight(Fit(tokens_[key], kTokenColumns), kTokenColumns);
-    std::string line = absl::StrCat(
-        PadLeft(absl::StrCat(key), 4), " ",
-        is_query ? Styled(terminal, Emphasis::kBold, token) : token, " ",
-        Styled(terminal, Emphasis::kCyan, PadRight(Bar(now[key], kBarColumns), kBarColumns)), " ",
-        absl::StrFormat("%.3f", now[key]));
+    const std::string token = PadRight(Fit(tokens_[key], room.token), room.token);
+    std::string line =
+        absl::StrCat(PadLeft(absl::StrCat(key), 4), " ",
+                     is_query ? Styled(terminal, Emphasis::kBold, token) : token, " ",
+                     Styled(terminal, Emphasis::kCyan, PadRight(Bar(now[key], room.bar), room.bar)),
+                     " ", absl::StrFormat("%.3f", now[key]));
     if (key < was.size() && std::abs(was[key] - now[key]) >= 0.0005) {
       absl::StrAppend(&line,
                       Styled(terminal, Emphasis::kDim, absl::StrFormat(" was %.3f", was[key])));
@@ -184,6 +215,7 @@ std::vector<std::string> ExploreView::WordLines(const Terminal& terminal, int wi
                                                 int height) const {
   std::vector<std::string> lines;
   if (prediction_.base_candidates_size() == 0) return {"(no words to predict)"};
+  const LineRoom room(terminal.width, kWordNumbers, kWordBarColumns);
   // The base's words in their places, then those that have come up.
   std::vector<const v1::ExploreCandidate*> words;
   for (const auto& word : prediction_.base_candidates()) words.push_back(&word);
@@ -199,10 +231,10 @@ std::vector<std::string> ExploreView::WordLines(const Terminal& terminal, int wi
     const double was = word->base_probability();
     const bool is_top = word->candidate().rank() == 1;
     const std::string token =
-        PadRight(Fit(VisibleWireToken(word->candidate().token()), kTokenColumns), kTokenColumns);
-    std::string line = absl::StrCat(is_top ? Styled(terminal, Emphasis::kBold, token) : token, " ",
-                                    PadRight(Bar(now, kWordBarColumns), kWordBarColumns), " ",
-                                    FormatProbability(now));
+        PadRight(Fit(VisibleWireToken(word->candidate().token()), room.token), room.token);
+    std::string line =
+        absl::StrCat(is_top ? Styled(terminal, Emphasis::kBold, token) : token, " ",
+                     PadRight(Bar(now, room.bar), room.bar), " ", FormatProbability(now));
     if (std::abs(now - was) >= 0.0005) {
       const std::string change = absl::StrFormat(" %+.3f", now - was);
       absl::StrAppend(&line,
@@ -230,7 +262,9 @@ std::vector<std::string> ExploreView::Render(const Terminal& terminal, int heigh
           terminal.width));
   lines.push_back("");
   const bool side_by_side = terminal.width >= kRowColumns + kTokenColumns + kWordBarColumns + 16;
-  const int room = std::max(height - kFrameLines, 2);
+  std::vector<std::string> keys = KeyLines(terminal.width);
+  if (height - kFrameLines - static_cast<int>(keys.size()) < kLeastRoom) keys.resize(1);
+  const int room = std::max(height - kFrameLines - static_cast<int>(keys.size()), 2);
   const int word_room =
       side_by_side ? room : std::min(room / 2, prediction_.base_candidates_size());
   std::vector<std::string> row =
@@ -247,7 +281,7 @@ std::vector<std::string> ExploreView::Render(const Terminal& terminal, int heigh
   lines.push_back(problem_.empty()
                       ? ""
                       : Styled(terminal, Emphasis::kRed, Fit(SafeText(problem_), terminal.width)));
-  lines.push_back(Styled(terminal, Emphasis::kDim, Fit(kKeys, terminal.width)));
+  for (const std::string& line : keys) lines.push_back(Styled(terminal, Emphasis::kDim, line));
   return lines;
 }
 

@@ -48,6 +48,10 @@ TEST(ReportTest, FieldsBecomeOptions) {
   EXPECT_EQ(OptionForField("sampling.top_p"), "--top-p");
   EXPECT_EQ(OptionForField("selection.queries[3]"), "--query");
   EXPECT_EQ(OptionForField("positions[3]"), "--position");
+  EXPECT_EQ(OptionForField("layers[0]"), "--layer");
+  EXPECT_EQ(OptionForField("head_ablation.heads[2]"), "--head");
+  EXPECT_EQ(OptionForField("hover.query"), "--query");
+  EXPECT_EQ(OptionForField("metric.probability.text"), "--token");
   EXPECT_EQ(OptionForField("prompt.tokens.ids[0]"), "--ids");
   EXPECT_EQ(OptionForField("prompt"), "the prompt");
   EXPECT_EQ(OptionForField("prompts"), "the texts");
