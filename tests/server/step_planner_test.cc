@@ -111,6 +111,11 @@ TEST(StepPlannerTest, WholePromptsAreNotCut) {
   EXPECT_THAT(Plan({.max_tokens = 10, .max_chunk_tokens = 2},
                    {Prompt(0, 6), Prompt(0, 4), Prompt(0, 1)}, true),
               ElementsAre(PlannedSlice{0, 0, 6, 0}, PlannedSlice{1, 0, 4, 0}));
+  // Beside a decode, where others are cut into chunks.
+  EXPECT_THAT(
+      Plan({.max_tokens = 10, .max_chunk_tokens = 2}, {Decode(7), Prompt(0, 6), Prompt(0, 3)},
+           true),
+      ElementsAre(PlannedSlice{0, 7, 8, 1}, PlannedSlice{1, 0, 6, 0}, PlannedSlice{2, 0, 3, 0}));
 }
 
 TEST(StepPlannerTest, AWholePromptLongerThanTheBudgetRunsAlone) {
