@@ -302,6 +302,7 @@ ModelInfo FromWire(const v1::Model& model) {
   info.context_window = model.context_window();
   info.checkpoint_dtype = model.checkpoint_dtype();
   info.compute_dtype = model.compute_dtype();
+  info.kv_cache_dtype = model.kv_cache_dtype();
   info.weight_bytes = model.weight_bytes();
   info.tokenizer = FromWire(model.tokenizer());
   for (int capability : model.capabilities()) info.capabilities.push_back(FromWire(capability));

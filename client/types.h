@@ -97,6 +97,7 @@ struct ModelInfo {
   int64_t context_window = 0;  // tokens
   std::string checkpoint_dtype;
   std::string compute_dtype;
+  std::string kv_cache_dtype;  // empty: the server does not say
   int64_t weight_bytes = 0;
   TokenizerInfo tokenizer;
   std::vector<Capability> capabilities;

@@ -9,6 +9,7 @@
 #include "server/convert_indices.h"
 #include "server/convert_intervention.h"
 #include "server/experiment_methods.h"
+#include "server/explore_session.h"
 #include "server/reply_size.h"
 #include "server/request_limits.h"
 #include "server/violations.h"
@@ -267,6 +268,44 @@ CallCost CostOf(const v1::InterveneRequest& request, const LanguageModel& model,
 
 CallCost CostOf(const v1::SweepRequest& request, const LanguageModel& model, int64_t n_tokens) {
   return CellsCost(model, CellsOf(request, model.config(), n_tokens), n_tokens);
+}
+
+int64_t WatchBytes(const ModelConfig& config, int64_t positions, int64_t metrics) {
+  return config.has_head ? (positions + metrics) * config.vocab_size * kFloatBytes : 0;
+}
+
+CallCost CostOf(const v1::ExploreRequest& request, const LanguageModel& model, int64_t n_tokens) {
+  const ModelConfig& config = model.config();
+  const v1::ExploreWatch& watch = request.watch();
+  CallCost cost;
+  if (request.has_edits()) cost.flops += ForwardFlops(model, n_tokens);
+  // Both of the base and as edited.
+  if (request.has_open() || request.has_watch() || request.has_edits()) {
+    const int64_t positions = CountOf(watch.positions(), config.has_head ? 1 : 0);
+    const int64_t top_k = watch.has_top_k() ? watch.top_k() : ExploreSession::kDefaultTopK;
+    double row_heads = 0;
+    for (const v1::ExploreRowChoice& rows : watch.rows()) {
+      row_heads += static_cast<double>(DistinctOf(rows.layers(), config.n_layers) *
+                                       DistinctOf(rows.heads(), config.n_heads) *
+                                       CountOf(rows.queries(), 1));
+    }
+    cost.flops += 2 * static_cast<double>(positions + watch.metrics_size()) * UnembedFlops(config);
+    cost.flops += 4 * row_heads * static_cast<double>(n_tokens * config.head_dim);
+    cost.sent_bytes += positions * (2 * top_k + watch.tokens_size()) * kMinCandidateBytes;
+    cost.sent_bytes += 2 * static_cast<int64_t>(row_heads) * n_tokens * kFloatBytes;
+    if (request.has_open()) {
+      cost.held_bytes = WatchBytes(config, positions, watch.metrics_size());
+    }
+  }
+  if (request.has_open()) cost.held_bytes += ExploreSession::EditedBytes(config, n_tokens);
+  if (request.has_hover() && !request.hover().off()) {
+    v1::ExplainRowRequest row;
+    *row.mutable_tokens() = request.hover().tokens();
+    const CallCost explained = CostOf(row, model, n_tokens);
+    cost.flops += 2 * explained.flops;
+    cost.sent_bytes += 2 * explained.sent_bytes;
+  }
+  return cost;
 }
 
 CallCost CompareCost(const LanguageModel& a, int64_t a_tokens, const LanguageModel& b,

@@ -44,6 +44,11 @@ CallCost CostOf(const v1::DecomposeAttentionRequest& request, const LanguageMode
                 int64_t n_tokens);
 CallCost CostOf(const v1::InterveneRequest& request, const LanguageModel& model, int64_t n_tokens);
 CallCost CostOf(const v1::SweepRequest& request, const LanguageModel& model, int64_t n_tokens);
+// Of an answer to a request with these parts: an edit runs the whole model again and has all that
+// is watched read again. With `open`, held_bytes is what the session holds besides the run.
+CallCost CostOf(const v1::ExploreRequest& request, const LanguageModel& model, int64_t n_tokens);
+// Of the base's logits that a session keeps for what it watches.
+int64_t WatchBytes(const ModelConfig& config, int64_t positions, int64_t metrics);
 // Of the comparison of runs of that many tokens.
 CallCost CompareCost(const LanguageModel& a, int64_t a_tokens, const LanguageModel& b,
                      int64_t b_tokens);

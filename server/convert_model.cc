@@ -4,7 +4,9 @@
 #include <bit>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "model/base/utf8.h"
+#include "server/config.h"
 
 namespace heed {
 namespace {
@@ -62,6 +64,7 @@ void FillModel(const ServedModel& model, v1::Model* out) {
   out->set_context_window(config.context_window);
   out->set_checkpoint_dtype(std::string(DTypeName(model.checkpoint_dtype)));
   out->set_compute_dtype(model.model->compute_dtype());
+  out->set_kv_cache_dtype(absl::AsciiStrToUpper(KvTypeName(config.kv_type)));
   out->set_weight_bytes(model.model->weight_bytes());
   if (model.tokenizer != nullptr) {
     FillTokenizer(*model.tokenizer, config, out->mutable_tokenizer());

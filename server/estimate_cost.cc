@@ -16,6 +16,7 @@
 #include "server/convert_generate.h"
 #include "server/convert_predict.h"
 #include "server/experiment_methods.h"
+#include "server/explore_session.h"
 #include "server/read_methods.h"
 #include "server/reply_size.h"
 #include "server/run_source.h"
@@ -30,6 +31,7 @@ struct Plan {
   int64_t n_tokens = 0;
   bool is_traced = false;     // the run is there already
   int64_t run_bytes = 0;      // that it would reserve
+  int64_t traced_bytes = 0;   // of the run that is there
   absl::Status size_problem;  // RESOURCE_EXHAUSTED: the call would be refused for its size
 
   const LanguageModel& language_model() const { return *model->model; }
@@ -51,6 +53,7 @@ absl::StatusOr<Plan> PlanOf(const ServiceContext& context, const RunInput& input
     plan.model = found.model;
     plan.n_tokens = found.run->prompt.size();
     plan.is_traced = true;
+    plan.traced_bytes = found.run->held_bytes;
     return plan;
   }
   HEED_ASSIGN_OR_RETURN(const PlannedRun run, PlanRun(context, input, {check, length}));
@@ -133,6 +136,32 @@ absl::Status EstimateCompare(const ServiceContext& context, const v1::CompareReq
   AddRun(a, out);
   AddRun(b, out);
   AddCost(CompareCost(a.language_model(), a.n_tokens, b.language_model(), b.n_tokens), out);
+  return context.traces->CheckBytes(out->held_bytes());
+}
+
+// A session holds a trace as long as it lives, whoever closes it.
+absl::Status EstimateExplore(const ServiceContext& context, const v1::ExploreRequest& request,
+                             v1::EstimateCostResponse* out) {
+  if (!request.has_open()) {
+    return InvalidFields({{"open", "is missing; the first request opens the session"}});
+  }
+  const auto check = [&](const ServedModel& model, Violations* violations) {
+    return ExploreSession::Check(request, model, violations);
+  };
+  const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
+    return ExploreSession::CheckLength(request, config, n_tokens);
+  };
+  RunInput input = RunInputOf(request.open());
+  input.prefix = "open.";
+  HEED_ASSIGN_OR_RETURN(const Plan plan, PlanOf(context, input, check, length));
+  AddRun(plan, out);
+  AddCost(CostOf(request, plan.language_model(), plan.n_tokens), out);
+  out->set_held_bytes(out->held_bytes() + plan.traced_bytes +
+                      PatchSourceBytes(request.edits().interventions(), context.traces));
+  v1::ExploreRequest edit = request;
+  edit.mutable_edits();
+  out->set_edit_flops(CostOf(edit, plan.language_model(), plan.n_tokens).flops);
+  HEED_RETURN_IF_ERROR(plan.size_problem);
   return context.traces->CheckBytes(out->held_bytes());
 }
 
@@ -223,6 +252,8 @@ absl::Status Estimate(const ServiceContext& context, const v1::EstimateCostReque
       return EstimatePredict(context, request.predict(), out);
     case Call::kGenerate:
       return EstimateGenerate(context, request.generate(), out);
+    case Call::kExplore:
+      return EstimateExplore(context, request.explore(), out);
     case Call::CALL_NOT_SET:
       break;
   }

@@ -9,6 +9,7 @@
 #include "server/catch_exceptions.h"
 #include "server/codec.h"
 #include "server/convert_model.h"
+#include "server/start_read.h"
 #include "server/status.h"
 
 namespace heed {
@@ -81,10 +82,13 @@ absl::Status ExploreCall::Open(const v1::ExploreRequest& request) {
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
     return ExploreSession::CheckLength(request, config, n_tokens);
   };
+  const auto extra_bytes = [](const LanguageModel& model, int64_t n_tokens) {
+    return ExploreSession::EditedBytes(model.config(), n_tokens);
+  };
   RunInput input = RunInputOf(request.open());
   input.prefix = "open.";
   return StartRun(
-      context_, input, {fields, length}, client_, stop_,
+      context_, input, {fields, length, extra_bytes}, client_, stop_,
       [self = Self()](absl::StatusOr<ReadableRun> run) { self->OnRun(std::move(run)); });
 }
 
@@ -100,6 +104,8 @@ void ExploreCall::OnRun(absl::StatusOr<ReadableRun> run) {
   {
     absl::MutexLock lock(&mutex_);
     has_run_ = true;
+    model_ = run_->model;
+    n_tokens_ = run_->run->prompt.size();
   }
   GoOn();
 }
@@ -124,11 +130,17 @@ bool ExploreCall::TakeTurn() {
 }
 
 void ExploreCall::GoOn() {
+  WorkKind kind;
   {
     absl::MutexLock lock(&mutex_);
     if (!TakeTurn()) return;
+    kind = KindOfWork();
   }
-  context_.workers->Continue([self = Self()] { self->Work(); });
+  context_.workers->Continue([self = Self()] { self->Work(); }, kind);
+}
+
+WorkKind ExploreCall::KindOfWork() const {
+  return KindOf(CostOf(queue_.Waiting(), *model_->model, n_tokens_), client_);
 }
 
 void ExploreCall::Work() {
@@ -147,6 +159,7 @@ void ExploreCall::Work() {
   });
   bool end = false;
   bool goes_on = false;
+  WorkKind kind;
   {
     absl::MutexLock lock(&mutex_);
     last_news_ = absl::Now();
@@ -155,10 +168,11 @@ void ExploreCall::Work() {
     end = !ended_ && (!status.ok() || (half_closed_ && queue_.empty()));
     ended_ |= end;
     goes_on = TakeTurn();
+    if (goes_on) kind = KindOfWork();
   }
   if (end) return End(status);
   Notify();
-  if (goes_on) context_.workers->Continue([self = Self()] { self->Work(); });
+  if (goes_on) context_.workers->Continue([self = Self()] { self->Work(); }, kind);
 }
 
 absl::Status ExploreCall::Answer(ExploreQueue::Batch batch) {

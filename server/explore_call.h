@@ -16,6 +16,7 @@
 #include "server/explore_session.h"
 #include "server/service_context.h"
 #include "server/stream_call.h"
+#include "server/worker_pool.h"
 
 namespace heed {
 
@@ -46,6 +47,8 @@ class ExploreCall final : public BidiStreamCall {
   // Lets a worker go on if there is something to do for one and none is at it.
   void GoOn() ABSL_LOCKS_EXCLUDED(mutex_);
   bool TakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of answering what waits.
+  WorkKind KindOfWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // On a worker, which has the turn.
   void Work();
   absl::Status Answer(ExploreQueue::Batch batch);
@@ -75,6 +78,8 @@ class ExploreCall final : public BidiStreamCall {
   absl::Time last_news_ ABSL_GUARDED_BY(mutex_);  // when the last request came or was answered
   bool opened_ ABSL_GUARDED_BY(mutex_) = false;   // the first request was taken
   bool has_run_ ABSL_GUARDED_BY(mutex_) = false;  // its prompt was run
+  std::shared_ptr<const ServedModel> model_ ABSL_GUARDED_BY(mutex_);  // from then on
+  int64_t n_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
   bool working_ ABSL_GUARDED_BY(mutex_) = false;  // somebody has the turn
   bool paused_ ABSL_GUARDED_BY(mutex_) = false;   // no read is under way: the queue was full
   bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -42,6 +42,8 @@ absl::Status ExploreQueue::Push(v1::ExploreRequest request, absl::Time now) {
     return violations.ToStatus();
   }
   last_sequence_ = request.sequence();
+  if (request.has_watch()) *newest_.mutable_watch() = request.watch();
+  if (request.has_hover()) *newest_.mutable_hover() = request.hover();
   if (empty()) waiting_.arrived = now;
   std::vector<v1::ExploreRequest>& older = waiting_.requests;
   for (v1::ExploreRequest& one : older) {
@@ -56,6 +58,22 @@ absl::Status ExploreQueue::Push(v1::ExploreRequest request, absl::Time now) {
               older.end());
   older.push_back(std::move(request));
   return absl::OkStatus();
+}
+
+v1::ExploreRequest ExploreQueue::Waiting() const {
+  const auto any = [&](bool (v1::ExploreRequest::*has)() const) {
+    return std::any_of(waiting_.requests.begin(), waiting_.requests.end(),
+                       [&](const v1::ExploreRequest& request) { return (request.*has)(); });
+  };
+  v1::ExploreRequest work;
+  const bool edits = any(&v1::ExploreRequest::has_edits);
+  if (edits) work.mutable_edits();
+  if (any(&v1::ExploreRequest::has_open)) work.mutable_open();
+  const bool watch = edits || any(&v1::ExploreRequest::has_watch);
+  const bool hover = edits || any(&v1::ExploreRequest::has_hover);
+  if (watch && newest_.has_watch()) *work.mutable_watch() = newest_.watch();
+  if (hover && newest_.has_hover()) *work.mutable_hover() = newest_.hover();
+  return work;
 }
 
 ExploreQueue::Batch ExploreQueue::Take() {

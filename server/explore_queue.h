@@ -34,9 +34,14 @@ class ExploreQueue {
   // All that wait. Not when it is empty.
   Batch Take();
 
+  // What answering them takes, as one request: the parts that they have, and where there are edits
+  // all that is watched and hovered, which is read again.
+  v1::ExploreRequest Waiting() const;
+
  private:
   int64_t last_sequence_ = 0;
   Batch waiting_;
+  v1::ExploreRequest newest_;  // the watch and the hover that came last
 };
 
 }  // namespace heed

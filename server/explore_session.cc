@@ -12,6 +12,7 @@
 #include "model/inspect/attention_read.h"
 #include "model/inspect/head_stats.h"
 #include "model/inspect/logit_lens.h"
+#include "server/call_cost.h"
 #include "server/convert_attention.h"
 #include "server/convert_metric.h"
 #include "server/convert_model.h"
@@ -23,7 +24,6 @@ namespace {
 
 constexpr int64_t kMaxPositions = 64;
 constexpr int64_t kMaxTopK = 100;
-constexpr int32_t kDefaultTopK = 5;
 constexpr int64_t kMaxMetrics = 16;
 constexpr int64_t kMaxRowChoices = 64;
 constexpr size_t kMaxVectors = size_t{256} << 10;  // bytes of a row's keys or values
@@ -164,13 +164,14 @@ void ReadLayerRows(const LanguageModel& model, const Trace& trace, int layer, co
 
 struct ExploreSession::Watch {
   std::vector<int64_t> positions;
-  int64_t top_k = kDefaultTopK;
+  int64_t top_k = ExploreSession::kDefaultTopK;
   std::vector<TokenId> followed;
   std::vector<RowGroup> rows;
   std::optional<MetricReader> metrics;  // none for a model without a head
   // Of the base.
   std::vector<double> base_values;
   std::vector<float> base_logits;  // [positions, vocab_size]
+  int64_t held_bytes = 0;
   TraceStore::Reservation memory;
 
   // All whose logits are needed, ascending.
@@ -250,21 +251,19 @@ absl::Status ExploreSession::CheckLength(const v1::ExploreRequest& request,
 
 ExploreSession::~ExploreSession() = default;
 
+int64_t ExploreSession::EditedBytes(const ModelConfig& config, int64_t n_tokens) {
+  return 2 * TraceBytes(config, {}, n_tokens) + ExperimentBench::CacheBytes(config, n_tokens);
+}
+
 absl::StatusOr<std::unique_ptr<ExploreSession>> ExploreSession::Create(ReadableRun run,
                                                                        const StopSignal* stop) {
   std::unique_ptr<ExploreSession> session(new ExploreSession(std::move(run)));
   const ReadableRun& base = session->run_;
-  const ModelConfig& config = session->config();
-  const int64_t n_tokens = session->base().size();
-  // The edited run that was reported and the one that takes its place; and a trace that somebody
-  // else opened, which may be closed meanwhile.
-  const int64_t edited_bytes = 2 * TraceBytes(config, {}, n_tokens);
+  // A trace that somebody else opened may be closed meanwhile.
   const int64_t own_bytes = base.trace_id.empty() ? 0 : base.run->held_bytes;
-  HEED_ASSIGN_OR_RETURN(session->memory_,
-                        base.traces->Reserve(base.client, edited_bytes + own_bytes));
+  HEED_ASSIGN_OR_RETURN(session->memory_, base.traces->Reserve(base.client, own_bytes));
   HEED_ASSIGN_OR_RETURN(session->bench_, ExperimentBench::Create(base, {}, "watch.metrics", stop));
-  session->held_bytes_ =
-      edited_bytes + base.run->held_bytes + ExperimentBench::CacheBytes(config, n_tokens);
+  session->held_bytes_ = base.run->held_bytes + base.extra_bytes;
   session->state_.trace = base.run->trace;
   HEED_RETURN_IF_ERROR(session->SetEdits({}, &session->state_));
   return session;
@@ -332,10 +331,9 @@ absl::Status ExploreSession::SetWatch(const v1::ExploreWatch& wire, State* next)
     HEED_ASSIGN_OR_RETURN(
         watch->metrics, MetricReader::Create(metrics, base().tokens(), config(), "watch.metrics"));
     watch->base_values.assign(metrics.size(), 0);
-    const int64_t rows = static_cast<int64_t>(watch->positions.size() + metrics.size());
-    HEED_ASSIGN_OR_RETURN(
-        watch->memory,
-        run_.traces->Reserve(run_.client, rows * config().vocab_size * int64_t{sizeof(float)}));
+    watch->held_bytes = WatchBytes(config(), static_cast<int64_t>(watch->positions.size()),
+                                   static_cast<int64_t>(metrics.size()));
+    HEED_ASSIGN_OR_RETURN(watch->memory, run_.traces->Reserve(run_.client, watch->held_bytes));
     HEED_RETURN_IF_ERROR(ForEachLogits(
         *run_.model->model, base(), watch->LogitPositions(),
         [&](int64_t position, absl::Span<const float> logits) -> absl::Status {
@@ -530,7 +528,7 @@ void ExploreSession::FillOpened(v1::ExploreOpened* out) const {
   out->set_head_count(config().n_heads);
   out->set_head_dim(static_cast<int32_t>(config().head_dim));
   out->set_causal(config().causal);
-  out->set_held_bytes(held_bytes_);
+  out->set_held_bytes(held_bytes_ + state_.watch->held_bytes);
 }
 
 }  // namespace heed

@@ -24,6 +24,12 @@ namespace heed {
 // Used by one thread at a time.
 class ExploreSession {
  public:
+  static constexpr int32_t kDefaultTopK = 5;
+
+  // What a session holds besides its run, and for what it watches: the edited run that was reported
+  // and the one that takes its place, and what they are made with.
+  static int64_t EditedBytes(const ModelConfig& config, int64_t n_tokens);
+
   // What is wrong with a request's edits, watch and hover as far as the prompt's length does not
   // matter, and the sites that its run must keep.
   static SiteSet Check(const v1::ExploreRequest& request, const ServedModel& model,
@@ -33,7 +39,7 @@ class ExploreSession {
   static absl::Status CheckLength(const v1::ExploreRequest& request, const ModelConfig& config,
                                   int64_t n_tokens);
 
-  // `stop` outlives this. RESOURCE_EXHAUSTED (TRACE_QUOTA).
+  // The run came with EditedBytes. `stop` outlives this. RESOURCE_EXHAUSTED (TRACE_QUOTA).
   static absl::StatusOr<std::unique_ptr<ExploreSession>> Create(ReadableRun run,
                                                                 const StopSignal* stop);
   ~ExploreSession();

@@ -38,11 +38,15 @@ absl::Status StartRead(const ServiceContext& context, const typename Method::Req
                   std::move(done));
 }
 
+// Of a client's work that takes so much.
+inline WorkKind KindOf(const CallCost& cost, const std::string& client) {
+  return {client, cost.flops > kLongFlops};
+}
+
 // Of the work that answering such a request is.
 template <typename Request>
 WorkKind KindOfRead(const Request& request, const ReadableRun& run, const std::string& client) {
-  const CallCost cost = CostOf(request, *run.model->model, run.run->prompt.size());
-  return {client, cost.flops > kLongFlops};
+  return KindOf(CostOf(request, *run.model->model, run.run->prompt.size()), client);
 }
 
 }  // namespace heed

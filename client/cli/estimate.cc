@@ -43,6 +43,9 @@ absl::Status PrintEstimate(const google::protobuf::Message& request, Session& se
   if (PrintedAsJson(*cost, session)) return absl::OkStatus();
   Table table({{""}, {""}});
   table.AddRow({"floating-point operations", FormatFlops(cost->flops())});
+  if (cost->edit_flops() > 0) {
+    table.AddRow({"  of each edit", FormatFlops(cost->edit_flops())});
+  }
   table.AddRow({"memory held", FormatBytes(cost->held_bytes())});
   table.AddRow({"tensors sent", FormatBytes(cost->sent_bytes())});
   table.AddRow(

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "client/cli/edits.h"
+#include "client/cli/estimate.h"
 #include "client/cli/explore_bridge.h"
 #include "client/cli/explore_http.h"
 #include "client/cli/explore_page.h"
@@ -118,7 +119,8 @@ absl::Status Serve(const Arguments& arguments, const ExplorePageData& data, Sess
 
 absl::Status RunExplore(const Arguments& arguments, Session& session) {
   const bool serves = arguments.Has("serve") || arguments.Has("port");
-  const bool draws = !serves && !arguments.Has("html") && !session.json();
+  const bool draws =
+      !serves && !arguments.Has("estimate") && !arguments.Has("html") && !session.json();
   if (draws && (!session.terminal().is_terminal || !IsTerminal(STDIN_FILENO))) {
     return UsageError(
         "heed explore draws in a terminal, and this is none.\n"
@@ -128,6 +130,7 @@ absl::Status RunExplore(const Arguments& arguments, Session& session) {
   if (!source.ok()) return source.status();
   auto request = ReadRequest(arguments, *source);
   if (!request.ok()) return request.status();
+  if (arguments.Has("estimate")) return PrintEstimate(*request, session);
   const auto client = session.client();
   if (!client.ok()) return client.status();
   ExploreSession explore(**client, session.call_options());

@@ -45,6 +45,7 @@ void WriteModel(JsonWriter& json, const ModelInfo& model) {
   json.Key("context_window").Int(model.context_window);
   json.Key("checkpoint_dtype").String(model.checkpoint_dtype);
   json.Key("compute_dtype").String(model.compute_dtype);
+  json.Key("kv_cache_dtype").String(model.kv_cache_dtype);
   json.Key("weight_bytes").Int(model.weight_bytes);
   json.Key("tokenizer");
   WriteTokenizer(json, model.tokenizer);
@@ -73,12 +74,15 @@ absl::Status RunModels(const Arguments&, Session& session) {
                {"layers", Align::kRight},
                {"heads", Align::kRight},
                {"context", Align::kRight},
+               {"weights"},
+               {"cache"},
                {"digest"}});
   for (const ModelInfo& model : *models) {
     table.AddRow({SafeText(model.identity.name), SafeText(model.architecture),
                   Name(model.direction), FormatCount(model.parameter_count),
                   absl::StrCat(model.layer_count), absl::StrCat(model.head_count),
-                  FormatCount(model.context_window), SafeText(ShortDigest(model.identity.digest))});
+                  FormatCount(model.context_window), SafeText(model.compute_dtype),
+                  SafeText(model.kv_cache_dtype), SafeText(ShortDigest(model.identity.digest))});
   }
   session.out() << table.Render(session.terminal());
   return absl::OkStatus();
@@ -159,6 +163,9 @@ void PrintModel(const ModelInfo& model, Session& session) {
   table.AddRow({"weights",
                 absl::StrCat(FormatBytes(model.weight_bytes), " as ", SafeText(model.compute_dtype),
                              ", stored as ", SafeText(model.checkpoint_dtype))});
+  if (!model.kv_cache_dtype.empty()) {
+    table.AddRow({"KV cache", absl::StrCat("as ", SafeText(model.kv_cache_dtype))});
+  }
   table.AddRow({"tokenizer", TokenizerText(model.tokenizer)});
   if (!model.tokenizer.end_of_text_ids.empty()) {
     table.AddRow(

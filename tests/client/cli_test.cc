@@ -24,8 +24,9 @@ class CliTest : public CliFixture {};
 
 TEST_F(CliTest, ModelsIsATable) {
   EXPECT_EQ(Run({"models"}),
-            "model    architecture  looks   parameters  layers  heads  context  digest\n"
-            "decoder  llama         causal   1,234,567       2      2      256  "
+            "model    architecture  looks   parameters  layers  heads  context  weights  cache  "
+            "digest\n"
+            "decoder  llama         causal   1,234,567       2      2      256  F32      F16    "
             "sha256:0123456789ab\n");
 }
 
@@ -36,6 +37,7 @@ TEST_F(CliTest, DescribeShowsTheFacts) {
   EXPECT_THAT(out,
               HasSubstr("mixing          attention: weights computed from queries and keys\n"));
   EXPECT_THAT(out, HasSubstr("feed-forward 512\n"));
+  EXPECT_THAT(out, HasSubstr("KV cache        as F16\n"));
   EXPECT_THAT(out, HasSubstr("weights         4.7 MiB as F32, stored as BF16\n"));
   EXPECT_THAT(out, HasSubstr("can             predict, generate, attention, embed\n"));
 }
@@ -266,6 +268,7 @@ TEST_F(CliTest, JsonOfEveryVerbParses) {
   EXPECT_EQ(At(RunJson({"models"}), "models.0.identity.name").string_value(), "decoder");
   EXPECT_EQ(At(RunJson({"describe"}), "tokenizer.vocabulary_size").number_value(), 998);
   EXPECT_EQ(At(RunJson({"describe"}), "mixing").string_value(), "attention");
+  EXPECT_EQ(At(RunJson({"models"}), "models.0.kv_cache_dtype").string_value(), "F16");
   EXPECT_EQ(At(RunJson({"tokenize", kText}), "tokens.1.bytes_base64").string_value(), "IGtleXM=");
   EXPECT_EQ(At(RunJson({"detokenize", "101"}), "text").string_value(), " keys");
   EXPECT_EQ(At(RunJson({"health"}), "services.0.status").string_value(), "SERVING");

@@ -42,6 +42,7 @@ TEST(ClientTest, ListsModelsWithEveryField) {
   EXPECT_EQ(model.context_window, 256);
   EXPECT_EQ(model.checkpoint_dtype, "BF16");
   EXPECT_EQ(model.compute_dtype, "F32");
+  EXPECT_EQ(model.kv_cache_dtype, "F16");
   EXPECT_EQ(model.weight_bytes, 4938268);
   EXPECT_EQ(model.tokenizer.kind, "byte-level BPE");
   EXPECT_EQ(model.tokenizer.vocabulary_size, 998);

@@ -107,6 +107,7 @@ v1::Model FakeServer::Model(const std::string& name) const {
   model.set_context_window(256);
   model.set_checkpoint_dtype("BF16");
   model.set_compute_dtype("F32");
+  model.set_kv_cache_dtype("F16");
   model.set_weight_bytes(4938268);
   model.mutable_tokenizer()->set_kind("byte-level BPE");
   model.mutable_tokenizer()->set_vocabulary_size(998);

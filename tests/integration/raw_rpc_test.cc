@@ -92,6 +92,7 @@ TEST_F(RawRpcTest, ListModelsTellsEverythingInOrder) {
   EXPECT_EQ(llama.context_window(), 128);
   EXPECT_EQ(llama.checkpoint_dtype(), "F32");
   EXPECT_EQ(llama.compute_dtype(), "F32");
+  EXPECT_EQ(llama.kv_cache_dtype(), "F32");
   EXPECT_GT(llama.parameter_count(), 0);
   EXPECT_GT(llama.weight_bytes(), 0);
   EXPECT_EQ(llama.tokenizer().vocabulary_size(), 312);

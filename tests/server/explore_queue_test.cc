@@ -72,6 +72,27 @@ TEST(ExploreQueueTest, WhatIsWrongStaysToBeAnswered) {
   EXPECT_TRUE(batch.requests[1].has_open());
 }
 
+TEST(ExploreQueueTest, WhatWaitsIsAllThatAnEditHasReadAgain) {
+  ExploreQueue queue;
+  v1::ExploreRequest first = Hover(1);
+  first.mutable_open();
+  first.mutable_watch()->set_top_k(7);
+  ASSERT_TRUE(queue.Push(first, At(1)).ok());
+  EXPECT_TRUE(queue.Waiting().has_open());
+  EXPECT_EQ(queue.Waiting().watch().top_k(), 7);
+  queue.Take();
+  ASSERT_TRUE(queue.Push(Hover(2), At(2)).ok());
+  const v1::ExploreRequest look = queue.Waiting();
+  EXPECT_EQ(look.hover().layer(), 2);
+  EXPECT_FALSE(look.has_open() || look.has_watch() || look.has_edits());
+  ASSERT_TRUE(queue.Push(Edits("a"), At(3)).ok());
+  const v1::ExploreRequest edit = queue.Waiting();
+  EXPECT_TRUE(edit.has_edits());
+  EXPECT_EQ(edit.watch().top_k(), 7);
+  EXPECT_EQ(edit.hover().layer(), 2);
+  EXPECT_FALSE(edit.has_open());
+}
+
 TEST(ExploreQueueTest, NumbersRise) {
   ExploreQueue queue;
   v1::ExploreRequest request = Hover(0);
