@@ -1,4 +1,8 @@
 // The files that commands write.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
@@ -120,8 +124,21 @@ TEST_F(CliFilesTest, AFailedWriteLeavesTheOldFile) {
   EXPECT_EQ(Read(path), "old");
 }
 
-TEST_F(CliFilesTest, ADeviceIsWrittenStraight) {
-  Run({"attention", kText, "--npy=/dev/null"});
+// A pipe stands for all that is no plain file: a device of the machine would be lost if this went
+// wrong.
+TEST_F(CliFilesTest, WhatIsNoPlainFileIsWrittenStraight) {
+  const std::string path = folder_ + "/pipe";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  const int pipe = open(path.c_str(), O_RDWR | O_NONBLOCK);
+  ASSERT_GE(pipe, 0);
+  Run({"attention", kText, "--npy", path});
+  std::string bytes(4096, '\0');
+  const ssize_t count = read(pipe, bytes.data(), bytes.size());
+  close(pipe);
+  const std::string header = NpyHeader({2, 2, 5, 5});
+  ASSERT_EQ(count, static_cast<ssize_t>(header.size() + 2 * 2 * 5 * 5 * sizeof(float)));
+  EXPECT_EQ(bytes.substr(0, header.size()), header);
+  EXPECT_TRUE(std::filesystem::is_fifo(path));
 }
 
 TEST_F(CliFilesTest, EmbedNpyHoldsTheTextsVectors) {

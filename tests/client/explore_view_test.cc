@@ -187,7 +187,15 @@ TEST(ExploreViewTest, AnErrorIsShownAndWhatWasKnownStays) {
 }
 
 TEST(ExploreViewTest, FitsTheTerminal) {
-  const ExploreView view(Request(), Response(200));
+  // Everything has changed, which makes the longest lines.
+  ExploreView view(Request(), Response(200));
+  v1::ExploreResponse changed;
+  v1::ExplainRowResponse& row = *changed.mutable_hovered()->mutable_row();
+  row = Response(200).hovered().row();
+  *row.mutable_weights() = MakeTensor(std::vector<float>(200, 0.005F));
+  v1::ExplorePrediction& prediction = *changed.add_predictions();
+  AddWord(" incomprehensibilities", 7, 4e-5, 0.5, 1, prediction.mutable_base_candidates());
+  view.OnResponse(changed, 1);
   for (const int width : {30, 40, 60, 80, 96, 200}) {
     for (const int height : {8, 12, 24, 50}) {
       const std::vector<std::string> lines =
