@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes the zoo's model cards, and the table of results in its README.
 
-Every figure comes from files: training.json (train.py), scores.json (score.py) and the checkpoint
-itself, in each model's folder. The words are in card_texts.py.
+Every figure comes from files: training.json (train.py), scores.json (score.py), rounding.json (what
+fewer bits cost, where a model can be held in them) and the checkpoint itself, in each model's
+folder. The words are in card_texts.py.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Dict, List
 
 import figures
-from card_texts import CARD, EXAMPLE, READING, TEXTS, TOKENIZER
+from card_texts import CARD, EXAMPLE, READING, ROUNDING, TEXTS, TOKENIZER
 from progress import clock
 
 WIDTH = 100
@@ -133,6 +134,18 @@ def _first_choices(next_words: Dict[str, Dict[str, float]]) -> Dict[str, str]:
     return found
 
 
+def rounding(folder: Path) -> str:
+    """What holding the weights in fewer bits costs, if that was measured."""
+    path = folder / "rounding.json"
+    if not path.exists():
+        return ""
+    measured = _read(path)
+    rows = (f"| `{name}` | {cost['perplexity_more']:.1%} more | {cost['same_first_choice']:.1%} |"
+            for name, cost in measured["formats"].items())
+    return ROUNDING.format(rows="\n".join(rows).replace("%", " %"), places=measured["places"],
+                           of=measured["of"])
+
+
 def card(folder: Path) -> str:
     """The card of the model in a folder."""
     scores, config = _read(folder / "scores.json"), _read(folder / "config.json")
@@ -153,7 +166,7 @@ def card(folder: Path) -> str:
         training=training_text(_read(folder / "training.json"), config),
         items=scores["items"], seed=scores["seed"], scores="\n".join(lines),
         reading=_fill(READING + ("\n\n" + text.reading if text.reading else "")),
-        what=_what_is_shown(scores, config), shown=shown(scores),
+        what=_what_is_shown(scores, config), shown=shown(scores), rounding=rounding(folder),
         limits=text.limits).replace("\n\n\n", "\n\n")
 
 

@@ -28,7 +28,7 @@ using Logits = std::vector<float>;
 
 // How surprised a model is by a text, and what it expects most at each place.
 struct Reading {
-  double nats = 0;  // summed over all tokens but each document's first
+  double nats = 0;  // summed over the places
   std::vector<TokenId> best;
   std::vector<float> margin;  // by how much the best logit exceeds the second best
 
@@ -42,16 +42,33 @@ double LogSumExp(absl::Span<const float> logits) {
   return most + std::log(sum);
 }
 
+// Adds the place with these logits, whose token is `token`.
+void ReadPlace(absl::Span<float> logits, TokenId token, Reading& out) {
+  out.nats += LogSumExp(logits) - logits[token];
+  const auto best = std::max_element(logits.begin(), logits.end());
+  out.best.push_back(static_cast<TokenId>(best - logits.begin()));
+  const float best_logit = std::exchange(*best, -std::numeric_limits<float>::infinity());
+  out.margin.push_back(best_logit - *std::max_element(logits.begin(), logits.end()));
+}
+
+// All tokens but the document's first.
 void Read(const LanguageModel& model, const std::vector<TokenId>& document, Reading& out) {
   const size_t vocab = model.config().vocab_size;
   Logits logits = Runner(&model).Append(document);
   for (size_t i = 0; i + 1 < document.size(); ++i) {
-    const absl::Span<float> row(logits.data() + i * vocab, vocab);
-    out.nats += LogSumExp(row) - row[document[i + 1]];
-    const auto best = std::max_element(row.begin(), row.end());
-    out.best.push_back(static_cast<TokenId>(best - row.begin()));
-    const float best_logit = std::exchange(*best, -std::numeric_limits<float>::infinity());
-    out.margin.push_back(best_logit - *std::max_element(row.begin(), row.end()));
+    ReadPlace({logits.data() + i * vocab, vocab}, document[i + 1], out);
+  }
+}
+
+// Each fifth token, masked.
+void ReadMasked(const LanguageModel& model, const std::vector<TokenId>& document, TokenId mask,
+                Reading& out) {
+  const size_t vocab = model.config().vocab_size;
+  std::vector<TokenId> masked = document;
+  for (size_t i = 2; i < document.size(); i += 5) masked[i] = mask;
+  Logits logits = Runner(&model).Append(masked);
+  for (size_t i = 2; i < document.size(); i += 5) {
+    ReadPlace({logits.data() + i * vocab, vocab}, document[i], out);
   }
 }
 
@@ -72,10 +89,10 @@ std::string ReadFile(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-// The documents of tests/golden/zoo/held_out.txt, one a line, which the shipped decoder never saw.
-std::vector<std::vector<TokenId>> HeldOutDocuments() {
+// The documents of tests/golden/zoo/held_out.txt, one a line, which no shipped model ever saw.
+std::vector<std::vector<TokenId>> HeldOutDocuments(const std::string& model = "decoder") {
   const auto tokenizer =
-      ParseTokenizerJson(ReadFile(HEED_SOURCE_DIR "/model/zoo/decoder/tokenizer.json"));
+      ParseTokenizerJson(ReadFile(HEED_SOURCE_DIR "/model/zoo/" + model + "/tokenizer.json"));
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
   std::vector<std::vector<TokenId>> documents;
   std::ifstream lines(HEED_SOURCE_DIR "/tests/golden/zoo/held_out.txt");
@@ -113,6 +130,26 @@ TEST(RoundedWeightsTest, PerplexityRisesLittleAndTheBestTokenSeldomChanges) {
   EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0.1), 0.99);
   EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0), 0.88);
   EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0.5), 0.99);
+}
+
+TEST(RoundedWeightsTest, TheEncoderFillsMaskedPlacesAlike) {
+  constexpr TokenId kMask = 1;
+  const auto read = [](WeightFormat weights) {
+    const auto model = LoadFolder(HEED_SOURCE_DIR "/model/zoo/encoder", DefaultBackend(), weights);
+    Reading reading;
+    for (const auto& document : HeldOutDocuments("encoder"))
+      ReadMasked(*model, document, kMask, reading);
+    return reading;
+  };
+  const Reading f32 = read(WeightFormat::kF32), int8 = read(WeightFormat::kInt8);
+  const Reading int4 = read(WeightFormat::kInt4);
+  ASSERT_GT(f32.best.size(), 300u);
+  EXPECT_LT(int8.Perplexity(), f32.Perplexity() * 1.005);
+  EXPECT_LT(int4.Perplexity(), f32.Perplexity() * 1.03);
+  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0), DetectCpu().amx ? 0.98 : 0.96);
+  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0.1), 0.99);
+  EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0), 0.88);
+  EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0.5), 0.96);
 }
 
 // What machines without tiles of bfloat16 compute.
