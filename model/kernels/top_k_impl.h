@@ -45,7 +45,8 @@ float LaneBound(const float* weights, int64_t n, int32_t k) {
     for (int v = 0; v < kVectors; ++v) max[v] = Max(F32x16::Load(weights + key + v * 16), max[v]);
   }
   for (int v = 0; v < kVectors; ++v, key += 16) {
-    max[v] = Max(F32x16::LoadPartial(weights + key, n - key), max[v]);
+    const int64_t left = n - key, some = left < 0 ? 0 : left < 16 ? left : 16;
+    max[v] = Max(F32x16::LoadPartial(weights + key, some), max[v]);
   }
   F32x16 most = max[0], least = max[0];
   for (int v = 1; v < kVectors; ++v) {
