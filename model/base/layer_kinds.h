@@ -17,7 +17,7 @@ enum class WeightFormat {
   // other blocks are rounded to 8 bits, and everything else is f32.
   kAsStored,
   kF32,
-  kF16,  // half precision; what is computed with it is f32
+  kF16,   // half precision; what is computed with it is f32
   kInt8,  // embeddings and unembedding 16 bits
   kInt4,  // embeddings and unembedding 8 bits
 };
