@@ -30,7 +30,7 @@ std::string TemplateJson(const std::vector<TokenId>& before, const std::vector<T
     tokens.push_back(absl::StrCat("\"", name, R"(":{"ids":[)", absl::StrJoin(ids, ","), "]}"));
   };
   add("before", before);
-  pieces.push_back(R"({"Sequence":{"id":"A"}})");
+  pieces.emplace_back(R"({"Sequence":{"id":"A"}})");
   add("after", after);
   return absl::StrCat(R"({"type":"TemplateProcessing","single":[)", absl::StrJoin(pieces, ","),
                       R"(],"special_tokens":{)", absl::StrJoin(tokens, ","), "}}");
