@@ -15,6 +15,7 @@
 #include "model/checkpoint/gguf_facts.h"
 #include "model/checkpoint/gguf_families.h"
 #include "model/checkpoint/gguf_keys.h"
+#include "model/checkpoint/head_check.h"
 #include "model/checkpoint/size_limits.h"
 
 namespace heed {
@@ -34,24 +35,8 @@ absl::Status CheckVocabSize(GgufSource& source, const ModelConfig& model) {
       absl::StrCat(model.vocab_size, ", the number of rows of ", kTokenEmbedding));
 }
 
-absl::Status CheckHeads(GgufSource& source, const ModelConfig& model) {
-  const std::string& file = source.header().file();
-  if (model.n_heads % model.n_kv_heads != 0) {
-    return CheckpointInvalid(absl::StrCat(file, ": attention.head_count is ", model.n_heads,
-                                          "; it must be a multiple of attention.head_count_kv, ",
-                                          model.n_kv_heads));
-  }
-  if (model.position == PositionKind::kRope && model.rotary_dim == 0 && model.head_dim % 2 != 0) {
-    return CheckpointInvalid(absl::StrCat(file, ": the length of a head is ", model.head_dim,
-                                          "; rotary positions need an even number"));
-  }
-  if (model.head_dim > kHeadDimRange.max || model.query_width() > kWidthRange.max) {
-    return CheckpointInvalid(absl::StrCat(file, ": ", model.n_heads, " heads of ", model.head_dim,
-                                          " are too large; at most ", kHeadDimRange.max, " and ",
-                                          kWidthRange.max, " together are allowed"));
-  }
-  return absl::OkStatus();
-}
+constexpr HeadNames kHeadNames{"attention.head_count", "attention.head_count_kv",
+                               "the length of a head"};
 
 struct Architecture {
   absl::string_view name;        // general.architecture
@@ -149,7 +134,7 @@ absl::StatusOr<GgufConfig> ReadGgufConfig(const GgufFiles& files) {
   HEED_ASSIGN_OR_RETURN(ModelConfig model, architecture->read(source));
   model.architecture = std::string(architecture->model_type);
   model.tied_embeddings = model.has_head && !files.Find(kOutput);
-  HEED_RETURN_IF_ERROR(CheckHeads(source, model));
+  HEED_RETURN_IF_ERROR(CheckHeads(source.header().file(), kHeadNames, model));
   HEED_RETURN_IF_ERROR(CheckVocabSize(source, model));
   HEED_RETURN_IF_ERROR(source.keys.RequireBool("attention.causal", model.causal));
   HEED_ASSIGN_OR_RETURN(const std::optional<PoolingConfig> pooling, ReadPooling(source.keys));

@@ -18,10 +18,6 @@
 namespace heed {
 namespace {
 
-constexpr DoubleRange kThetaRange{1, 1e12};
-constexpr DoubleRange kFactorRange{1, 1e6};
-constexpr DoubleRange kFrequencyRange{1e-3, 1e6};
-constexpr DoubleRange kAttentionFactorRange{1e-3, 1e3};
 constexpr double kDefaultTheta = 10000;
 constexpr char kFactor[] = "rope.scaling.factor";
 
@@ -35,7 +31,7 @@ double YarnMagnitude(double factor) {
 absl::Status RequireUsualYarn(GgufKeys& keys, double magnitude) {
   if (const std::optional<GgufValue> value = keys.Find("rope.scaling.yarn_attn_factor")) {
     HEED_ASSIGN_OR_RETURN(const double factor,
-                          value->Double({-kFactorRange.max, kFactorRange.max}));
+                          value->Double({-kRopeFactorRange.max, kRopeFactorRange.max}));
     if (std::abs(factor - magnitude) > 1e-6) return value->Unsupported(absl::StrCat(magnitude));
   }
   HEED_RETURN_IF_ERROR(keys.RequireDouble("rope.scaling.yarn_ext_factor", 1));
@@ -50,9 +46,9 @@ absl::Status ReadYarn(GgufSource& source, ModelConfig& model) {
   HEED_ASSIGN_OR_RETURN(scaling.original_context, keys.Int("rope.scaling.original_context_length",
                                                            kContextRange, model.context_window));
   HEED_ASSIGN_OR_RETURN(scaling.beta_fast,
-                        keys.Double("rope.scaling.yarn_beta_fast", kFrequencyRange, 32));
+                        keys.Double("rope.scaling.yarn_beta_fast", kRopeFrequencyRange, 32));
   HEED_ASSIGN_OR_RETURN(scaling.beta_slow,
-                        keys.Double("rope.scaling.yarn_beta_slow", kFrequencyRange, 1));
+                        keys.Double("rope.scaling.yarn_beta_slow", kRopeFrequencyRange, 1));
   HEED_ASSIGN_OR_RETURN(scaling.truncate, keys.Bool("rope.scaling.yarn_truncate", true));
   if (scaling.beta_fast < scaling.beta_slow) {
     return CheckpointInvalid(
@@ -110,9 +106,10 @@ absl::StatusOr<std::vector<float>> ReadFactors(const GgufFiles& files, absl::str
 absl::Status ReadGgufRope(GgufSource& source, ModelConfig& model) {
   GgufKeys& keys = source.keys;
   HEED_ASSIGN_OR_RETURN(model.rope_theta,
-                        keys.Double("rope.freq_base", kThetaRange, kDefaultTheta));
-  HEED_ASSIGN_OR_RETURN(const double old_factor, keys.Double("rope.scale_linear", kFactorRange, 1));
-  HEED_ASSIGN_OR_RETURN(const double factor, keys.Double(kFactor, kFactorRange, old_factor));
+                        keys.Double("rope.freq_base", kRopeThetaRange, kDefaultTheta));
+  HEED_ASSIGN_OR_RETURN(const double old_factor,
+                        keys.Double("rope.scale_linear", kRopeFactorRange, 1));
+  HEED_ASSIGN_OR_RETURN(const double factor, keys.Double(kFactor, kRopeFactorRange, old_factor));
   HEED_RETURN_IF_ERROR(keys.RequireDouble("rope.scaling.attn_factor", 1));
   keys.Ignore("rope.scaling.finetuned");
   keys.Ignore("rope.scaling.original_context_length");
@@ -135,14 +132,14 @@ absl::Status ReadGgufLongRope(GgufSource& source, ModelConfig& model) {
   const bool is_long = source.files.Find(kGgufLongFactors) || source.files.Find(kGgufShortFactors);
   if (!is_long) return ReadGgufRope(source, model);
   HEED_ASSIGN_OR_RETURN(model.rope_theta,
-                        keys.Double("rope.freq_base", kThetaRange, kDefaultTheta));
+                        keys.Double("rope.freq_base", kRopeThetaRange, kDefaultTheta));
   RopeScaling& scaling = model.rope_scaling;
   scaling.kind = RopeScaling::Kind::kLongRope;
   HEED_RETURN_IF_ERROR(RequireType(keys, "longrope"));
   HEED_ASSIGN_OR_RETURN(scaling.original_context,
                         keys.Int("rope.scaling.original_context_length", kContextRange));
   HEED_ASSIGN_OR_RETURN(scaling.attention_factor,
-                        keys.Double("rope.scaling.attn_factor", kAttentionFactorRange, 1));
+                        keys.Double("rope.scaling.attn_factor", kRopeAttentionFactorRange, 1));
   scaling.factor =
       static_cast<double>(model.context_window) / static_cast<double>(scaling.original_context);
   const int64_t pairs = (model.rotary_dim > 0 ? model.rotary_dim : model.head_dim) / 2;
@@ -158,7 +155,7 @@ absl::Status ReadGgufLongRope(GgufSource& source, ModelConfig& model) {
 
 absl::Status ReadGgufWindowedRope(GgufSource& source, ModelConfig& model) {
   HEED_ASSIGN_OR_RETURN(const double theta,
-                        source.keys.Double("rope.freq_base_swa", kThetaRange, kDefaultTheta));
+                        source.keys.Double("rope.freq_base_swa", kRopeThetaRange, kDefaultTheta));
   if (!model.windowed.empty()) model.windowed_rope = RopeParameters{.theta = theta};
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 #include "model/base/status_macros.h"
 #include "model/checkpoint/config_reader.h"
 #include "model/checkpoint/errors.h"
+#include "model/checkpoint/head_check.h"
 #include "model/checkpoint/hf_facts.h"
 #include "model/checkpoint/hf_families.h"
 #include "model/checkpoint/hf_mixing.h"
@@ -36,24 +37,7 @@ absl::Status RefuseCommonOptions(const ConfigReader& config) {
   return absl::OkStatus();
 }
 
-absl::Status CheckHeads(const ConfigReader& config, const ModelConfig& model) {
-  const std::string file = config.object().Where();
-  if (model.n_heads % model.n_kv_heads != 0) {
-    return CheckpointInvalid(absl::StrCat(file, ": num_attention_heads is ", model.n_heads,
-                                          "; it must be a multiple of num_key_value_heads, ",
-                                          model.n_kv_heads));
-  }
-  if (model.position == PositionKind::kRope && model.rotary_dim == 0 && model.head_dim % 2 != 0) {
-    return CheckpointInvalid(absl::StrCat(file, ": head_dim is ", model.head_dim,
-                                          "; rotary positions need an even number"));
-  }
-  if (model.head_dim > kHeadDimRange.max || model.query_width() > kWidthRange.max) {
-    return CheckpointInvalid(absl::StrCat(file, ": ", model.n_heads, " heads of ", model.head_dim,
-                                          " are too large; at most ", kHeadDimRange.max, " and ",
-                                          kWidthRange.max, " together are allowed"));
-  }
-  return absl::OkStatus();
-}
+constexpr HeadNames kHeadNames{"num_attention_heads", "num_key_value_heads", "head_dim"};
 
 struct Architecture {
   absl::string_view model_type;
@@ -306,7 +290,7 @@ absl::StatusOr<ModelConfig> ReadModel(const ConfigReader& outer, const ConfigRea
     model.has_head = model.tied_embeddings = false;
   }
   HEED_RETURN_IF_ERROR(CheckTies(outer, architecture, model));
-  HEED_RETURN_IF_ERROR(CheckHeads(config, model));
+  HEED_RETURN_IF_ERROR(CheckHeads(config.object().Where(), kHeadNames, model));
   const auto ids = [&](absl::string_view key, std::optional<int32_t> fallback) {
     const ConfigReader& stated = outer.object().Find(key) ? outer : config;
     return FindIds(stated, generation_config, key, fallback, model.vocab_size);

@@ -16,10 +16,6 @@
 namespace heed {
 namespace {
 
-constexpr DoubleRange kThetaRange{1, 1e12};
-constexpr DoubleRange kFactorRange{1, 1e6};
-constexpr DoubleRange kFrequencyRange{1e-3, 1e6};
-constexpr DoubleRange kAttentionFactorRange{1e-3, 1e3};
 constexpr DoubleRange kFractionRange{0, 1};
 constexpr DoubleRange kPairFactorRange{1e-3, 1e6};
 
@@ -92,9 +88,9 @@ absl::StatusOr<int64_t> OriginalContext(const ConfigReader& config, const Config
 
 absl::Status ReadLlama3(const ConfigReader& parameters, RopeScaling& scaling) {
   HEED_ASSIGN_OR_RETURN(scaling.low_freq_factor,
-                        RequiredFactor(parameters, "low_freq_factor", kFrequencyRange));
+                        RequiredFactor(parameters, "low_freq_factor", kRopeFrequencyRange));
   HEED_ASSIGN_OR_RETURN(scaling.high_freq_factor,
-                        RequiredFactor(parameters, "high_freq_factor", kFrequencyRange));
+                        RequiredFactor(parameters, "high_freq_factor", kRopeFrequencyRange));
   if (scaling.high_freq_factor > scaling.low_freq_factor) return absl::OkStatus();
   return parameters.object()
       .Find("high_freq_factor")
@@ -109,13 +105,13 @@ double YarnMagnitude(double factor, double scale) {
 
 absl::StatusOr<double> ReadYarnAttentionFactor(const ConfigReader& parameters, double factor) {
   HEED_ASSIGN_OR_RETURN(const double scale,
-                        OptionalFactor(parameters, "mscale", 0, {0, kFactorRange.max}));
+                        OptionalFactor(parameters, "mscale", 0, {0, kRopeFactorRange.max}));
   HEED_ASSIGN_OR_RETURN(const double scale_all,
-                        OptionalFactor(parameters, "mscale_all_dim", 0, {0, kFactorRange.max}));
+                        OptionalFactor(parameters, "mscale_all_dim", 0, {0, kRopeFactorRange.max}));
   const double fallback = scale > 0 && scale_all > 0
                               ? YarnMagnitude(factor, scale) / YarnMagnitude(factor, scale_all)
                               : YarnMagnitude(factor, 1);
-  return OptionalFactor(parameters, "attention_factor", fallback, kAttentionFactorRange);
+  return OptionalFactor(parameters, "attention_factor", fallback, kRopeAttentionFactorRange);
 }
 
 absl::Status ReadYarn(const ConfigReader& parameters, RopeParameters& rope) {
@@ -123,9 +119,9 @@ absl::Status ReadYarn(const ConfigReader& parameters, RopeParameters& rope) {
   HEED_ASSIGN_OR_RETURN(scaling.attention_factor,
                         ReadYarnAttentionFactor(parameters, scaling.factor));
   HEED_ASSIGN_OR_RETURN(scaling.beta_fast,
-                        OptionalFactor(parameters, "beta_fast", 32, kFrequencyRange));
+                        OptionalFactor(parameters, "beta_fast", 32, kRopeFrequencyRange));
   HEED_ASSIGN_OR_RETURN(scaling.beta_slow,
-                        OptionalFactor(parameters, "beta_slow", 1, kFrequencyRange));
+                        OptionalFactor(parameters, "beta_slow", 1, kRopeFrequencyRange));
   HEED_ASSIGN_OR_RETURN(scaling.truncate, parameters.Bool("truncate", true));
   const std::string where = parameters.object().Where();
   if (scaling.beta_fast < scaling.beta_slow) {
@@ -171,12 +167,12 @@ absl::Status ReadLongRope(const ConfigReader& parameters, const ModelConfig& mod
   HEED_ASSIGN_OR_RETURN(
       scaling.factor,
       OptionalFactor(parameters, "factor", static_cast<double>(model.context_window) / original,
-                     {0, kFactorRange.max}));
+                     {0, kRopeFactorRange.max}));
   const double usual = scaling.factor <= 1 || original <= 1
                            ? 1
                            : std::sqrt(1 + std::log(scaling.factor) / std::log(original));
   HEED_ASSIGN_OR_RETURN(scaling.attention_factor, OptionalFactor(parameters, "attention_factor",
-                                                                 usual, kAttentionFactorRange));
+                                                                 usual, kRopeAttentionFactorRange));
   return absl::OkStatus();
 }
 
@@ -232,7 +228,7 @@ absl::Status ReadScaling(const ConfigReader& config, const ConfigReader& paramet
   if (scaling.kind == RopeScaling::Kind::kLongRope) {
     return ReadLongRope(parameters, model, scaling);
   }
-  HEED_ASSIGN_OR_RETURN(scaling.factor, RequiredFactor(parameters, "factor", kFactorRange));
+  HEED_ASSIGN_OR_RETURN(scaling.factor, RequiredFactor(parameters, "factor", kRopeFactorRange));
   switch (scaling.kind) {
     case RopeScaling::Kind::kDynamic:
       scaling.original_context = model.context_window;  // whatever the configuration says
@@ -251,11 +247,12 @@ absl::Status ReadScaling(const ConfigReader& config, const ConfigReader& paramet
 absl::StatusOr<RopeParameters> ReadRopeParameters(const ConfigReader& config, const RopeKeys& keys,
                                                   const ModelConfig& model) {
   RopeParameters rope;
-  HEED_ASSIGN_OR_RETURN(rope.theta, config.Double({keys.theta}, keys.default_theta, kThetaRange));
+  HEED_ASSIGN_OR_RETURN(rope.theta,
+                        config.Double({keys.theta}, keys.default_theta, kRopeThetaRange));
   HEED_ASSIGN_OR_RETURN(const std::optional<JsonValue> object, FindParameters(config, keys));
   if (!object) return rope;
   const ConfigReader parameters(*object);
-  HEED_ASSIGN_OR_RETURN(rope.theta, parameters.Double({"rope_theta"}, rope.theta, kThetaRange));
+  HEED_ASSIGN_OR_RETURN(rope.theta, parameters.Double({"rope_theta"}, rope.theta, kRopeThetaRange));
   HEED_RETURN_IF_ERROR(ReadScaling(config, parameters, keys, model, rope));
   return rope;
 }

@@ -16,6 +16,12 @@ inline constexpr IntRange kVocabRange{1, 1 << 26};
 inline constexpr IntRange kContextRange{1, 1 << 26};
 inline constexpr IntRange kTokenTypesRange{1, 1 << 16};
 
+// Of rotary positions and the ways to stretch them.
+inline constexpr DoubleRange kRopeThetaRange{1, 1e12};
+inline constexpr DoubleRange kRopeFactorRange{1, 1e6};
+inline constexpr DoubleRange kRopeFrequencyRange{1e-3, 1e6};
+inline constexpr DoubleRange kRopeAttentionFactorRange{1e-3, 1e3};
+
 }  // namespace heed
 
 #endif  // HEED_MODEL_CHECKPOINT_SIZE_LIMITS_H_
