@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "model/base/status_macros.h"
+#include "absl/strings/str_cat.h"
 #include "server/convert_attention.h"
 
 namespace heed {
@@ -20,7 +20,10 @@ void SortUnique(std::vector<T>& values) {
 void CheckIndices(absl::string_view field, const WireIndices& values, int count,
                   Violations* violations) {
   for (int i = 0; i < values.size(); ++i) {
-    CheckInRange<int64_t>(Element(field, i), values[i], -count, count - 1, violations);
+    if (values[i] >= -count && values[i] < count) continue;
+    violations->AddElement(field, i, [&] {
+      return absl::StrCat("is ", values[i], "; must be in [", -count, ", ", count - 1, "]");
+    });
   }
 }
 
@@ -42,10 +45,14 @@ absl::StatusOr<std::vector<int64_t>> ResolvePositions(absl::string_view field,
                                                       std::vector<int64_t> fallback) {
   if (values.empty()) return fallback;
   std::vector<int64_t> resolved;
+  resolved.reserve(values.size());
   for (int i = 0; i < values.size(); ++i) {
-    HEED_ASSIGN_OR_RETURN(const int64_t position,
-                          ResolvePosition(Element(field, i), values[i], prompt_length));
-    resolved.push_back(position);
+    const absl::StatusOr<int64_t> position = ResolvePosition(field, values[i], prompt_length);
+    // Only an error needs the element's path.
+    if (!position.ok()) {
+      return ResolvePosition(Element(field, i), values[i], prompt_length).status();
+    }
+    resolved.push_back(*position);
   }
   SortUnique(resolved);
   return resolved;

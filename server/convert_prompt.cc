@@ -111,8 +111,9 @@ void CheckIds(absl::string_view field, const google::protobuf::RepeatedField<int
   if (!CheckCount(field, ids.size(), max_count, violations)) return;
   for (int i = 0; i < ids.size(); ++i) {
     if (ids[i] >= 0 && ids[i] < vocab_size) continue;
-    violations->Add(Element(field, i),
-                    absl::StrCat("is ", ids[i], "; the vocabulary is [0, ", vocab_size, ")"));
+    violations->AddElement(field, i, [&] {
+      return absl::StrCat("is ", ids[i], "; the vocabulary is [0, ", vocab_size, ")");
+    });
   }
 }
 

@@ -27,6 +27,17 @@ class Violations {
     if (count_ <= kMaxKept) kept_.push_back({std::string(field), std::string(description)});
   }
 
+  // The same of list[index], where most elements of a long list may be wrong: describe() is called
+  // only for what is kept.
+  template <typename Describe>
+  void AddElement(absl::string_view list, int64_t index, const Describe& describe) {
+    if (count_ < kMaxKept) {
+      Add(absl::StrCat(list, "[", index, "]"), describe());
+    } else {
+      ++count_;
+    }
+  }
+
   bool empty() const { return count_ == 0; }
 
   // OK when nothing was added; else INVALID_ARGUMENT (INVALID_FIELD) naming all that were kept.

@@ -14,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
+#include "google/protobuf/reflection.h"
 #include "gtest/gtest.h"
 #include "tests/integration/all_rpcs.h"
 #include "tests/integration/raw_server.h"
@@ -105,9 +106,19 @@ size_t WireBytes(Number) {
   return 10;
 }
 
-template <typename T, typename Setter, typename Adder>
+void AddElements(Message* m, const FieldDescriptor* field, const std::string& text, int count) {
+  for (int i = 0; i < count; ++i) m->GetReflection()->AddString(m, field, text);
+}
+
+template <typename Number>
+void AddElements(Message* m, const FieldDescriptor* field, Number number, int count) {
+  const auto list = m->GetReflection()->GetMutableRepeatedFieldRef<Number>(m, field);
+  for (int i = 0; i < count; ++i) list.Add(number);
+}
+
+template <typename T, typename Setter>
 void AddChanges(const FieldDescriptor* field, const T& value, const std::string& shown, Setter set,
-                Adder add, std::vector<Change>* changes) {
+                std::vector<Change>* changes) {
   if (!field->is_repeated()) {
     changes->push_back({shown, [=](Message* m) { set(m->GetReflection(), m, value); }});
     return;
@@ -116,9 +127,8 @@ void AddChanges(const FieldDescriptor* field, const T& value, const std::string&
       size_t{3} << 20;  // gRPC itself refuses what is larger than a message may be
   for (int count : {1, 17, 1025, 65537}) {
     if (count > 1 && count * WireBytes(value) > kMaxRequestBytes) break;
-    changes->push_back({absl::StrCat(count, " times ", shown), [=](Message* m) {
-                          for (int i = 0; i < count; ++i) add(m->GetReflection(), m, value);
-                        }});
+    changes->push_back({absl::StrCat(count, " times ", shown),
+                        [=](Message* m) { AddElements(m, field, value, count); }});
   }
 }
 
@@ -132,7 +142,6 @@ std::vector<Change> ChangesOf(const FieldDescriptor* field) {
         AddChanges(
             field, static_cast<int32_t>(value), absl::StrCat(value),
             [=](const Reflection* r, Message* m, int32_t v) { r->SetInt32(m, field, v); },
-            [=](const Reflection* r, Message* m, int32_t v) { r->AddInt32(m, field, v); },
             &changes);
       }
       break;
@@ -141,7 +150,6 @@ std::vector<Change> ChangesOf(const FieldDescriptor* field) {
         AddChanges(
             field, value, absl::StrCat(value),
             [=](const Reflection* r, Message* m, int64_t v) { r->SetInt64(m, field, v); },
-            [=](const Reflection* r, Message* m, int64_t v) { r->AddInt64(m, field, v); },
             &changes);
       }
       break;
@@ -150,7 +158,6 @@ std::vector<Change> ChangesOf(const FieldDescriptor* field) {
         AddChanges(
             field, value, absl::StrCat(value),
             [=](const Reflection* r, Message* m, double v) { r->SetDouble(m, field, v); },
-            [=](const Reflection* r, Message* m, double v) { r->AddDouble(m, field, v); },
             &changes);
       }
       break;
@@ -158,16 +165,14 @@ std::vector<Change> ChangesOf(const FieldDescriptor* field) {
       for (double value : Reals()) {
         AddChanges(
             field, static_cast<float>(value), absl::StrCat(value),
-            [=](const Reflection* r, Message* m, float v) { r->SetFloat(m, field, v); },
-            [=](const Reflection* r, Message* m, float v) { r->AddFloat(m, field, v); }, &changes);
+            [=](const Reflection* r, Message* m, float v) { r->SetFloat(m, field, v); }, &changes);
       }
       break;
     case FieldDescriptor::CPPTYPE_BOOL:
       for (bool value : {false, true}) {
         AddChanges(
             field, value, absl::StrCat(value),
-            [=](const Reflection* r, Message* m, bool v) { r->SetBool(m, field, v); },
-            [=](const Reflection* r, Message* m, bool v) { r->AddBool(m, field, v); }, &changes);
+            [=](const Reflection* r, Message* m, bool v) { r->SetBool(m, field, v); }, &changes);
       }
       break;
     case FieldDescriptor::CPPTYPE_ENUM:
@@ -176,7 +181,6 @@ std::vector<Change> ChangesOf(const FieldDescriptor* field) {
         AddChanges(
             field, value, absl::StrCat(value),
             [=](const Reflection* r, Message* m, int v) { r->SetEnumValue(m, field, v); },
-            [=](const Reflection* r, Message* m, int v) { r->AddEnumValue(m, field, v); },
             &changes);
       }
       break;
@@ -186,9 +190,6 @@ std::vector<Change> ChangesOf(const FieldDescriptor* field) {
             field, value, absl::StrCat(value.size(), " bytes, ", value.substr(0, 20)),
             [=](const Reflection* r, Message* m, const std::string& v) {
               r->SetString(m, field, v);
-            },
-            [=](const Reflection* r, Message* m, const std::string& v) {
-              r->AddString(m, field, v);
             },
             &changes);
       }
