@@ -59,25 +59,30 @@ std::vector<std::pair<uint32_t, uint32_t>> Ranges(const TokenModel& model,
 }
 
 // The slow twin, for one-byte characters that are all in the vocabulary: joins the earliest merge's
-// leftmost pair, then looks at everything again.
+// leftmost pair, looking at all pairs each time.
 std::vector<std::string> SlowTokenize(const Merges& merges, const std::string& text) {
   std::map<std::pair<std::string, std::string>, size_t> ranks;
   for (size_t i = 0; i < merges.size(); ++i) ranks[merges[i]] = i;
   std::vector<std::string> parts;
   for (const char c : text) parts.emplace_back(1, c);
-  while (true) {
-    size_t best_rank = merges.size();
-    size_t best = 0;
-    for (size_t i = 0; i + 1 < parts.size(); ++i) {
-      const auto found = ranks.find({parts[i], parts[i + 1]});
-      if (found == ranks.end() || found->second >= best_rank) continue;
-      best_rank = found->second;
-      best = i;
-    }
-    if (best_rank == merges.size()) return parts;
-    parts[best] += parts[best + 1];
-    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+  // Of each part and the next one.
+  std::vector<size_t> pair_ranks;
+  const auto rank = [&](size_t i) {
+    const auto found = ranks.find({parts[i], parts[i + 1]});
+    return found == ranks.end() ? merges.size() : found->second;
+  };
+  for (size_t i = 0; i + 1 < parts.size(); ++i) pair_ranks.push_back(rank(i));
+  while (!pair_ranks.empty()) {
+    const auto best = std::min_element(pair_ranks.begin(), pair_ranks.end());
+    if (*best == merges.size()) break;
+    const auto i = best - pair_ranks.begin();
+    parts[i] += parts[i + 1];
+    parts.erase(parts.begin() + i + 1);
+    pair_ranks.erase(best);
+    if (i > 0) pair_ranks[i - 1] = rank(i - 1);
+    if (i + 1 < std::ssize(parts)) pair_ranks[i] = rank(i);
   }
+  return parts;
 }
 
 class Random {
