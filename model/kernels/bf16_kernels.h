@@ -63,9 +63,9 @@ struct Bf16PairArgs {
   float* total[4];  // [kTileSide, kTileSide]: x[0] w[0], x[0] w[1], x[1] w[0], x[1] w[1]
 };
 
-// Sums of up to kTileSide rows and a panel, to y.
+// Sums of up to kTileSide rows and some tiles of a panel, to y.
 struct Bf16FinishArgs {
-  const float* total;  // [kPanelTiles, kTileSide, kTileSide]
+  const float* total;  // [cols / kTileSide, rounded up, kTileSide, kTileSide]
   int64_t rows;
   float factor;
   const float* bias;

@@ -159,6 +159,7 @@ class Product {
                        .total = {sums, sums + kTileSumCount, below, below + kTileSumCount}});
   }
 
+  // Two row tiles, and the column tiles c and c + 1 of the strip that begins with panel `begin`.
   void FinishPair(int64_t begin, int64_t c, int64_t pair, const float* sums) const {
     const int64_t panel = begin + c / kPanelTiles, col = c % kPanelTiles * kTileSide;
     const int64_t cols = std::min<int64_t>(2 * kTileSide, ColsOf(panel) - col);
