@@ -14,10 +14,11 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "model/base/cpu.h"
+#include "model/base/layer_names.h"
 #include "model/base/status_macros.h"
+#include "server/engine/nearest_name.h"
+#include "server/engine/registry.h"
 #include "server/find_models.h"
-#include "server/nearest_name.h"
-#include "server/registry.h"
 
 namespace heed {
 namespace {
@@ -152,13 +153,6 @@ absl::Status AddModel(absl::string_view text, ServerConfig* config) {
   return absl::OkStatus();
 }
 
-constexpr std::pair<absl::string_view, WeightFormat> kWeightFormats[] = {
-    {"auto", WeightFormat::kAsStored},
-    {"f32", WeightFormat::kF32},
-    {"f16", WeightFormat::kF16},
-    {"int8", WeightFormat::kInt8},
-    {"int4", WeightFormat::kInt4}};
-
 // FORMAT for all models, or NAME=FORMAT for one.
 absl::Status SetWeights(absl::string_view text, ServerConfig* config) {
   const std::vector<std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
@@ -170,9 +164,6 @@ absl::Status SetWeights(absl::string_view text, ServerConfig* config) {
   }
   return absl::OkStatus();
 }
-
-constexpr std::pair<absl::string_view, KvType> kKvTypes[] = {
-    {"f32", KvType::kF32}, {"f16", KvType::kF16}, {"int8", KvType::kInt8}};
 
 // TYPE for all models, or NAME=TYPE for one.
 absl::Status SetKvType(absl::string_view text, ServerConfig* config) {
@@ -424,28 +415,6 @@ absl::Status ApplyEnvironment(absl::Span<const std::string> args, const Environm
 }
 
 }  // namespace
-
-absl::StatusOr<WeightFormat> ParseWeightFormat(absl::string_view text) {
-  for (const auto& [name, format] : kWeightFormats) {
-    if (text == name) return format;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", text, "\" is not one of auto, f32, f16, int8, int4"));
-}
-
-absl::string_view KvTypeName(KvType type) {
-  for (const auto& [name, known] : kKvTypes) {
-    if (type == known) return name;
-  }
-  return "";
-}
-
-absl::StatusOr<KvType> ParseKvType(absl::string_view text) {
-  for (const auto& [name, type] : kKvTypes) {
-    if (text == name) return type;
-  }
-  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not one of f32, f16, int8"));
-}
 
 std::optional<std::string> ProcessEnvironment(const std::string& name) {
   const char* const value = std::getenv(name.c_str());

@@ -73,13 +73,6 @@ struct ServerConfig {
   }
 };
 
-// "f32", "f16", "int8". The second: INVALID_ARGUMENT names them.
-absl::string_view KvTypeName(KvType type);
-absl::StatusOr<KvType> ParseKvType(absl::string_view text);
-
-// "auto", "f32", "f16", "int8", "int4". INVALID_ARGUMENT names them.
-absl::StatusOr<WeightFormat> ParseWeightFormat(absl::string_view text);
-
 // What the command line asks for.
 struct CommandLine {
   enum class Action { kServe, kShowHelp, kShowVersion, kDescribe };

@@ -12,7 +12,7 @@
 #include "model/checkpoint/describe.h"
 #include "model/checkpoint/model_config.h"
 #include "model/checkpoint/pooling.h"
-#include "server/registry.h"
+#include "server/engine/registry.h"
 
 namespace heed {
 

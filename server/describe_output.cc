@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "model/base/error.h"
 #include "model/base/json.h"
+#include "model/base/layer_names.h"
 #include "server/config.h"
 #include "server/describe_model.h"
 

@@ -18,7 +18,7 @@
 #include "model/checkpoint/file.h"
 #include "model/checkpoint/folder_check.h"
 #include "model/checkpoint/gguf_files.h"
-#include "server/registry.h"
+#include "server/engine/registry.h"
 
 namespace heed {
 namespace {

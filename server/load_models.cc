@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "model/base/layer_names.h"
 #include "model/base/status_macros.h"
 #include "server/describe_model.h"
 #include "server/find_models.h"

@@ -12,7 +12,7 @@
 #include "absl/time/time.h"
 #include "model/transformer/language_model.h"
 #include "server/config.h"
-#include "server/registry.h"
+#include "server/engine/registry.h"
 
 namespace heed {
 

@@ -21,9 +21,9 @@
 #include "server/compute_plan.h"
 #include "server/config.h"
 #include "server/describe_model.h"
+#include "server/engine/registry.h"
 #include "server/load_models.h"
 #include "server/log.h"
-#include "server/registry.h"
 #include "server/server.h"
 
 namespace heed {

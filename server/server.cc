@@ -11,14 +11,14 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
 #include "model/base/status_macros.h"
-#include "server/byte_budget.h"
-#include "server/embedding_service.h"
-#include "server/experiment_service.h"
-#include "server/inspection_service.h"
-#include "server/model_service.h"
-#include "server/prediction_service.h"
-#include "server/reply_thread.h"
-#include "server/service_context.h"
+#include "server/calls/reply_thread.h"
+#include "server/calls/service_context.h"
+#include "server/engine/byte_budget.h"
+#include "server/services/embedding_service.h"
+#include "server/services/experiment_service.h"
+#include "server/services/inspection_service.h"
+#include "server/services/model_service.h"
+#include "server/services/prediction_service.h"
 
 namespace heed {
 namespace {

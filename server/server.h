@@ -8,8 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "server/config.h"
-#include "server/registry.h"
-#include "server/scheduler.h"
+#include "server/engine/registry.h"
+#include "server/engine/scheduler.h"
 
 namespace heed {
 

@@ -5,9 +5,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/cli/base/report.h"
 #include "client/cli/help.h"
-#include "client/cli/report.h"
-#include "client/cli/verbs.h"
+#include "client/cli/verbs/verbs.h"
 
 namespace heed::cli {
 namespace {

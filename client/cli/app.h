@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "client/cli/session.h"
+#include "client/cli/base/session.h"
 
 namespace heed::cli {
 

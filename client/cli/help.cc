@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "client/cli/table.h"
+#include "client/cli/base/table.h"
 
 namespace heed::cli {
 namespace {

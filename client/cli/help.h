@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "client/cli/verbs.h"
+#include "client/cli/verbs/verbs.h"
 
 namespace heed::cli {
 

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/base/status_macros.h"
 #include "server/config.h"
-#include "server/registry.h"
+#include "server/engine/registry.h"
 #include "server/server.h"
 
 namespace heed::bench {

@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "model/base/cpu.h"
+#include "model/base/layer_names.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/kernels/backend.h"

@@ -1,4 +1,4 @@
-#include "client/cli/arguments.h"
+#include "client/cli/base/arguments.h"
 
 #include <string>
 #include <vector>

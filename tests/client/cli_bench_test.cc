@@ -6,8 +6,8 @@
 #include <thread>
 #include <vector>
 
-#include "client/cli/bench_load.h"
-#include "client/cli/bench_report.h"
+#include "client/cli/bench/bench_load.h"
+#include "client/cli/bench/bench_report.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/client/cli_fixture.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "client/cli/npy.h"
+#include "client/cli/base/npy.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/client/cli_fixture.h"

@@ -1,5 +1,5 @@
 // What heed explore draws, and what its keys ask for, without a terminal or a server.
-#include "client/cli/explore_view.h"
+#include "client/cli/explore/explore_view.h"
 
 #include <string>
 #include <vector>

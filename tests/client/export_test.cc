@@ -1,4 +1,4 @@
-#include "client/cli/export.h"
+#include "client/cli/pages/export.h"
 
 #include <cmath>
 #include <cstring>
@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "client/cli/attention_export.h"
-#include "client/cli/grid_page.h"
+#include "client/cli/attention/attention_export.h"
+#include "client/cli/pages/grid_page.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/checkpoint/safetensors.h"

@@ -1,11 +1,11 @@
-#include "client/cli/heatmap.h"
+#include "client/cli/pictures/heatmap.h"
 
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "client/cli/attention_stats.h"
+#include "client/cli/attention/attention_stats.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/client/fake_weights.h"

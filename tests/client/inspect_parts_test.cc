@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "client/cli/head_grid.h"
-#include "client/cli/scatter.h"
-#include "client/cli/wire_json.h"
+#include "client/cli/base/wire_json.h"
+#include "client/cli/pictures/head_grid.h"
+#include "client/cli/pictures/scatter.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heed/v1/inspection.pb.h"

@@ -1,4 +1,4 @@
-#include "client/cli/json.h"
+#include "client/cli/base/json.h"
 
 #include <limits>
 #include <sstream>

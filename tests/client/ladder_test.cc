@@ -1,9 +1,9 @@
-#include "client/cli/ladder.h"
+#include "client/cli/ladder/ladder.h"
 
 #include <string>
 #include <vector>
 
-#include "client/cli/ladder_output.h"
+#include "client/cli/ladder/ladder_output.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

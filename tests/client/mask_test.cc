@@ -1,4 +1,4 @@
-#include "client/cli/mask.h"
+#include "client/cli/base/mask.h"
 
 #include <string>
 #include <vector>

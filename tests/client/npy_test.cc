@@ -1,4 +1,4 @@
-#include "client/cli/npy.h"
+#include "client/cli/base/npy.h"
 
 #include <cstring>
 #include <sstream>

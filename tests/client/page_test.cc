@@ -1,14 +1,14 @@
-#include "client/cli/page.h"
+#include "client/cli/pages/page.h"
 
 #include <cstring>
 #include <string>
 #include <vector>
 
-#include "client/cli/activations_output.h"
-#include "client/cli/attention_page.h"
-#include "client/cli/explore_page.h"
-#include "client/cli/grid_page.h"
-#include "client/cli/inspect_pages.h"
+#include "client/cli/attention/attention_page.h"
+#include "client/cli/explore/explore_page.h"
+#include "client/cli/pages/grid_page.h"
+#include "client/cli/pages/inspect_pages.h"
+#include "client/cli/verbs/activations_output.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/client/fake_weights.h"

@@ -1,10 +1,10 @@
-#include "client/cli/report.h"
+#include "client/cli/base/report.h"
 
 #include <string>
 
 #include "absl/status/status.h"
-#include "client/cli/arguments.h"
-#include "client/cli/progress.h"
+#include "client/cli/base/arguments.h"
+#include "client/cli/base/progress.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

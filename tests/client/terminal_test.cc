@@ -1,10 +1,10 @@
-#include "client/cli/terminal.h"
+#include "client/cli/base/terminal.h"
 
 #include <string>
 
-#include "client/cli/colormap.h"
-#include "client/cli/format.h"
-#include "client/cli/table.h"
+#include "client/cli/base/format.h"
+#include "client/cli/base/table.h"
+#include "client/cli/pictures/colormap.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

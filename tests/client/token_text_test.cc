@@ -1,4 +1,4 @@
-#include "client/cli/token_text.h"
+#include "client/cli/base/token_text.h"
 
 #include <string>
 

@@ -1,4 +1,4 @@
-#include "client/cli/weight_table.h"
+#include "client/cli/pictures/weight_table.h"
 
 #include <string>
 #include <vector>

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "client/cli/explore_bridge.h"
-#include "client/cli/explore_http.h"
-#include "client/cli/explore_page.h"
+#include "client/cli/explore/explore_bridge.h"
+#include "client/cli/explore/explore_http.h"
+#include "client/cli/explore/explore_page.h"
 #include "client/explore_session.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"

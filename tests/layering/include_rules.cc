@@ -39,6 +39,19 @@ const std::vector<FolderRule>& FolderRules() {
   return *kRules;
 }
 
+// Folders of one program, each of which may include those before it. A path belongs to the longest
+// one that it begins with.
+const std::vector<Prefixes>& Stacks() {
+  static const auto* const kStacks = new std::vector<Prefixes>{
+      {"server/engine/", "server/convert/", "server/calls/", "server/inspect/", "server/services/",
+       "server/"},
+      {"client/", "client/cli/base/", "client/cli/pictures/", "client/cli/request/",
+       "client/cli/pages/", "client/cli/attention/", "client/cli/explore/", "client/cli/ladder/",
+       "client/cli/bench/", "client/cli/verbs/", "client/cli/"},
+  };
+  return *kStacks;
+}
+
 // Only files whose path begins with one of `holders` may include what begins with one of `headers`.
 struct HeaderRule {
   Prefixes headers;
@@ -51,7 +64,7 @@ const std::vector<HeaderRule>& HeaderRules() {
       {{"pcre2"}, {"model/tokenizer/regex.cc"}},
       {{"simdjson"}, {"model/base/json.cc"}},
       {{"utf8proc"}, {"model/tokenizer/unicode.cc", "client/cli/"}},
-      {{"httplib"}, {"client/cli/explore_http.cc"}},
+      {{"httplib"}, {"client/cli/explore/explore_http.cc"}},
       {{"openssl/"}, {"model/checkpoint/sha256.cc"}},
       {{"spdlog/"}, {"server/log"}},
       {{"immintrin.h"},
@@ -61,14 +74,6 @@ const std::vector<HeaderRule>& HeaderRules() {
       {{"gtest/", "gmock/", "tests/"}, {}},
   };
   return *kRules;
-}
-
-// These parts of the server know neither the wire nor its transport.
-const Prefixes& PlainServerFiles() {
-  static const auto* const kFiles =
-      new Prefixes{"server/scheduler", "server/sequence", "server/step_planner", "server/registry",
-                   "server/model_lane"};
-  return *kFiles;
 }
 
 bool BeginsWithAny(absl::string_view path, const Prefixes& prefixes) {
@@ -90,6 +95,23 @@ bool FolderAllows(absl::string_view file, absl::string_view included) {
     return absl::StartsWith(included, rule.folder) || BeginsWithAny(included, rule.allowed);
   }
   return false;  // a folder that no rule knows
+}
+
+// The place in `stack` of the folder that `path` belongs to; -1: none.
+int RankIn(const Prefixes& stack, absl::string_view path) {
+  int best = -1;
+  for (size_t i = 0; i < stack.size(); ++i) {
+    if (!absl::StartsWith(path, stack[i])) continue;
+    if (best < 0 || stack[i].size() > stack[best].size()) best = static_cast<int>(i);
+  }
+  return best;
+}
+
+bool StackAllows(absl::string_view file, absl::string_view included) {
+  return std::all_of(Stacks().begin(), Stacks().end(), [&](const Prefixes& stack) {
+    const int rank = RankIn(stack, file);
+    return rank < 0 || RankIn(stack, included) <= rank;
+  });
 }
 
 bool HolderAllows(absl::string_view file, absl::string_view included) {
@@ -121,10 +143,12 @@ std::vector<std::string> FindViolations(const std::string& path, absl::string_vi
       violations.push_back(absl::StrCat(path, " includes ", included, ": ", reason));
     };
     if (absl::StrContains(included, "..")) report("paths begin at the repository's root");
-    if (IsOwn(included) && !FolderAllows(path, included)) report("that dependency points back");
+    if (IsOwn(included) && !(FolderAllows(path, included) && StackAllows(path, included))) {
+      report("that dependency points back");
+    }
     if (!HolderAllows(path, included)) report("that header belongs to other files");
-    if (IsWire(included) && BeginsWithAny(path, PlainServerFiles())) {
-      report("this part of the server knows neither gRPC nor protobuf");
+    if (IsWire(included) && absl::StartsWith(path, "server/engine/")) {
+      report("the engine knows neither gRPC nor protobuf");
     }
   }
   return violations;

@@ -1,5 +1,5 @@
 // Every limit of Embed from both sides, its defaults, and its answer.
-#include "server/convert_embed.h"
+#include "server/convert/embed.h"
 
 #include <cstring>
 #include <memory>
@@ -12,7 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
-#include "server/convert_model.h"
+#include "server/convert/model.h"
 #include "tests/server/convert_testing.h"
 #include "tests/server/fake_language_model.h"
 #include "tests/server/golden_models.h"

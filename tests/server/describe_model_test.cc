@@ -14,7 +14,7 @@
 #include "gtest/gtest.h"
 #include "model/base/json.h"
 #include "model/base/layer_kinds.h"
-#include "server/registry.h"
+#include "server/engine/registry.h"
 #include "tests/checkpoint/checkpoint_builder.h"
 #include "tests/checkpoint/config_values.h"
 #include "tests/checkpoint/gguf_builder.h"

@@ -1,5 +1,5 @@
 // The texts of one Embed on a model and a scheduler of the test's own.
-#include "server/embed_task.h"
+#include "server/engine/embed_task.h"
 
 #include <algorithm>
 #include <cmath>

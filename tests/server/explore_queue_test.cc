@@ -1,5 +1,5 @@
 // Requests that wait: the newest part wins, every request is accounted for.
-#include "server/explore_queue.h"
+#include "server/inspect/explore_queue.h"
 
 #include <limits>
 

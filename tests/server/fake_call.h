@@ -14,7 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
-#include "server/scheduler.h"
+#include "server/engine/scheduler.h"
 #include "tests/server/fake_language_model.h"
 
 namespace heed {

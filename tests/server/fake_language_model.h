@@ -20,7 +20,7 @@
 #include "absl/types/span.h"
 #include "model/base/status_macros.h"
 #include "model/transformer/language_model.h"
-#include "server/registry.h"
+#include "server/engine/registry.h"
 
 namespace heed {
 

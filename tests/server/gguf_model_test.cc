@@ -8,9 +8,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
-#include "server/convert_model.h"
-#include "server/convert_predict.h"
-#include "server/registry.h"
+#include "server/convert/model.h"
+#include "server/convert/predict.h"
+#include "server/engine/registry.h"
 
 namespace heed {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "server/registry.h"
+#include "server/engine/registry.h"
 
 namespace heed {
 

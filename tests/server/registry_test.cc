@@ -1,4 +1,4 @@
-#include "server/registry.h"
+#include "server/engine/registry.h"
 
 #include <filesystem>
 #include <fstream>

@@ -10,7 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
-#include "server/scheduler.h"
+#include "server/engine/scheduler.h"
 #include "tests/server/fake_call.h"
 #include "tests/server/fake_language_model.h"
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "server/scheduler.h"
+#include "server/engine/scheduler.h"
 #include "tests/server/fake_call.h"
 #include "tests/server/fake_language_model.h"
 

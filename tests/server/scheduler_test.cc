@@ -1,5 +1,5 @@
 // What sequences are answered, in which batches, and in which order they are let in.
-#include "server/scheduler.h"
+#include "server/engine/scheduler.h"
 
 #include <omp.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-#include "server/status.h"
+#include "server/calls/status.h"
 
 #include <optional>
 #include <string>

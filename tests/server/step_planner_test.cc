@@ -1,4 +1,4 @@
-#include "server/step_planner.h"
+#include "server/engine/step_planner.h"
 
 #include <algorithm>
 #include <memory>

@@ -10,9 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/generate_task.h"
-#include "server/predict_task.h"
-#include "server/registry.h"
+#include "server/engine/generate_task.h"
+#include "server/engine/predict_task.h"
+#include "server/engine/registry.h"
 
 namespace heed {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/trace_store.h"
+#include "server/engine/trace_store.h"
 
 #include <atomic>
 #include <memory>
@@ -11,8 +11,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
-#include "server/registry.h"
-#include "server/worker_pool.h"
+#include "server/engine/registry.h"
+#include "server/engine/worker_pool.h"
 
 namespace heed {
 

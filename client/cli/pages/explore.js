@@ -1,7 +1,7 @@
 'use strict';
 // heed explore and heed explain: one row of attention from query and keys to the logit, with weights to drag at. What
 // follows from the row alone is computed here; the prediction comes from the server, when the page is served by one.
-// `data` is described in client/cli/explore_page.h; messages are protobuf's JSON.
+// `data` is described in client/cli/explore/explore_page.h; messages are protobuf's JSON.
 
 // ---- Messages -----------------------------------------------------------------------------------
 const floatsOf = (tensor) => tensor && tensor.data ? Array.from(f32Of(tensor.data)) : [];

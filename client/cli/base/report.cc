@@ -1,0 +1,254 @@
+#include "client/cli/base/report.h"
+
+#include <cstdint>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "client/cli/base/arguments.h"
+#include "client/cli/base/terminal.h"
+#include "client/cli/base/token_text.h"
+#include "client/error.h"
+
+namespace heed::cli {
+namespace {
+
+constexpr char kFirstIndent[] = "heed: ";
+constexpr char kNextIndent[] = "      ";
+constexpr int kWidth = 100;
+
+// Fields of requests, by the beginning of their path, and what fills them here. Longer paths come
+// before their beginnings.
+constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
+    {"activation_patching.clean", "--clean"},
+    {"activation_patching.heads", "--head"},
+    {"activation_patching.layers", "--layer"},
+    {"against", "--against"},
+    {"attention.layers", "--layer"},
+    {"attention.heads", "--head"},
+    {"candidates.ids", "--candidate-ids"},
+    {"candidates.texts", "--candidates"},
+    {"candidates.top_k", "--top"},
+    {"candidates.full", "--full"},
+    {"dimensions", "--dimensions"},
+    {"edge_knock_out.layers", "--layer"},
+    {"focus_dial.betas", "--betas"},
+    {"focus_dial.heads", "--head"},
+    {"focus_dial.layers", "--layer"},
+    {"head", "--head"},
+    {"head_ablation.heads", "--head"},
+    {"head_ablation.layers", "--layer"},
+    {"heads", "--head"},
+    {"hover.head", "--head"},
+    {"hover.layer", "--layer"},
+    {"hover.query", "--query"},
+    {"ids", "the token ids"},
+    {"keep.ttl", "--ttl"},
+    {"layer", "--layer"},
+    {"layer_begin", "--layers"},
+    {"layer_end", "--layers"},
+    {"layers", "--layer"},
+    {"metric.logit", "--token"},
+    {"metric.position", "--position"},
+    {"metric.probability", "--token"},
+    {"model", "--model"},
+    {"open.prompt", "the prompt"},
+    {"pooling", "--pooling"},
+    {"position", "--position"},
+    {"positions", "--position"},
+    {"prompt.text", "the prompt"},
+    {"prompt.tokens", "--ids"},
+    {"prompt.truncation", "--truncate"},
+    {"prompt", "the prompt"},
+    {"prompts", "the texts"},
+    {"queries", "--query"},
+    {"query", "--query"},
+    {"residual_weight", "--identity"},
+    {"sampling.frequency_penalty", "--frequency-penalty"},
+    {"sampling.logit_bias", "--logit-bias"},
+    {"sampling.min_p", "--min-p"},
+    {"sampling.presence_penalty", "--presence-penalty"},
+    {"sampling.repetition_penalty", "--repetition-penalty"},
+    {"sampling.seed", "--seed"},
+    {"sampling.temperature", "--temperature"},
+    {"sampling.top_k", "--top-k"},
+    {"sampling.top_p", "--top-p"},
+    {"selection.layers", "--layer"},
+    {"selection.heads", "--head"},
+    {"selection.queries", "--query"},
+    {"selection.keys", "--keys"},
+    {"selection.pooled", "--pool"},
+    {"selection.span_sums", "--spans"},
+    {"selection.threshold", "--threshold"},
+    {"selection.top_k", "--top-k"},
+    {"stopping.max_tokens", "--max-tokens"},
+    {"stopping.stop_ids", "--stop-id"},
+    {"stopping.stop_texts", "--stop"},
+    {"text", "the text"},
+    {"token", "--token"},
+    {"tokens", "--token"},
+    {"ttl", "--ttl"},
+    {"top_candidates", "--top"},
+};
+
+// "text 2" for the field "prompts[1]" and all that is in it, as `heed embed` numbers them.
+std::string NumberedText(absl::string_view field) {
+  int64_t index = 0;
+  if (!absl::ConsumePrefix(&field, "prompts[") ||
+      !absl::SimpleAtoi(field.substr(0, field.find(']')), &index)) {
+    return "";
+  }
+  return absl::StrCat("text ", index + 1);
+}
+
+std::string Layout(absl::string_view message) {
+  std::string result;
+  for (absl::string_view paragraph : absl::StrSplit(message, '\n')) {
+    for (const std::string& line : Wrap(paragraph, kWidth - 6)) {
+      absl::StrAppend(&result, result.empty() ? kFirstIndent : kNextIndent, line, "\n");
+    }
+  }
+  return result;
+}
+
+std::string ContextHint(const absl::Status& status, const ServerError& error) {
+  int64_t tokens = 0;
+  int64_t window = 0;
+  const auto value = [&](const char* key) {
+    const auto it = error.metadata.find(key);
+    return it == error.metadata.end() ? "" : it->second;
+  };
+  // With room for generated tokens in it, how much would be dropped is for the server to say.
+  if (absl::StrContains(status.message(), " with the ") ||
+      !absl::SimpleAtoi(value("prompt_tokens"), &tokens) ||
+      !absl::SimpleAtoi(value("context_window"), &window) || tokens <= window) {
+    return "Shorten it, or add --truncate=left to keep its end.";
+  }
+  return absl::StrCat("Shorten it, or add --truncate=left to drop the first ", tokens - window,
+                      ".");
+}
+
+// What to type next, for the errors where that is known.
+std::string Hint(const absl::Status& status, const ServerError& error, const std::string& server) {
+  if (IsUsageError(status)) return "";
+  if (IsConnectionError(status)) {
+    return "Is heed-server running? Name another server with --server=HOST:PORT or HEED_SERVER.";
+  }
+  if (error.reason == "CONTEXT_WINDOW_EXCEEDED") return ContextHint(status, error);
+  if (error.reason == "ATTENTION_BUDGET") {
+    return "Choose with --layer, --head or --query, or keep the largest of each row with --top-k.";
+  }
+  if (error.reason == "MODEL_NOT_FOUND" && !absl::StrContains(status.message(), "Loaded:")) {
+    return "heed models lists what is loaded.";
+  }
+  if (absl::IsDeadlineExceeded(status)) return "Allow more time with --deadline, for example 60s.";
+  if (absl::IsUnimplemented(status)) {
+    return absl::StrCat("The server at ", server, " may be older than this command, or not heed.");
+  }
+  return "";
+}
+
+// The server's text for the fields that were wrong, each with the option that fills it here.
+std::string WrongFields(const ServerError& error) {
+  std::vector<std::string> lines;
+  for (const WrongField& wrong : error.wrong_fields) {
+    const std::string option = OptionForField(wrong.field);
+    // Some descriptions are whole sentences that begin with the field.
+    absl::string_view description = wrong.description;
+    if (absl::ConsumePrefix(&description, wrong.field)) {
+      description = absl::StripLeadingAsciiWhitespace(description);
+    }
+    lines.push_back(option.empty()
+                        ? absl::StrCat(wrong.field, " ", description)
+                        : absl::StrCat(option, " ", description, " (", wrong.field, ")"));
+  }
+  return absl::StrJoin(lines, "\n");
+}
+
+std::string Message(const absl::Status& status, const ServerError& error) {
+  if (!error.wrong_fields.empty()) return WrongFields(error);
+  if (absl::IsDeadlineExceeded(status) && error.reason.empty()) return "no answer in time.";
+  if (status.message().empty()) {
+    return absl::StrCat("the call failed: ", absl::StatusCodeToString(status.code()));
+  }
+  return std::string(status.message());
+}
+
+bool EndsSentence(absl::string_view text) {
+  return absl::EndsWith(text, ".") || absl::EndsWith(text, "?") || absl::EndsWith(text, "!");
+}
+
+}  // namespace
+
+std::string OptionForField(absl::string_view field) {
+  if (const std::string text = NumberedText(field); !text.empty()) return text;
+  for (const auto& [path, option] : kFieldOptions) {
+    if (!absl::StartsWith(field, path)) continue;
+    const absl::string_view rest = field.substr(path.size());
+    if (rest.empty() || rest[0] == '.' || rest[0] == '[') return std::string(option);
+  }
+  return "";
+}
+
+std::string FormatError(const absl::Status& status, const std::string& server, bool interrupted) {
+  if (interrupted && absl::IsCancelled(status)) {
+    return Layout("cancelled; the server was told to stop.");
+  }
+  const ServerError error = GetServerError(status);
+  std::string message = Message(status, error);
+  if (IsConnectionError(status) && !absl::StrContains(message, server)) {
+    message = absl::StrCat("could not reach the server at ", server, ": ", message);
+  }
+  if (!EndsSentence(message) && error.wrong_fields.empty()) message += ".";
+  const std::string hint = Hint(status, error, server);
+  if (!hint.empty()) absl::StrAppend(&message, "\n", hint);
+  return SafeText(Layout(message));
+}
+
+std::string ErrorSummary(const absl::Status& status, const std::string& server) {
+  const ServerError error = GetServerError(status);
+  std::string text = Message(status, error);
+  if (!EndsSentence(text)) text += ".";
+  const std::string hint = Hint(status, error, server);
+  if (!hint.empty()) absl::StrAppend(&text, " ", hint);
+  return absl::StrReplaceAll(text, {{"\n", " "}});
+}
+
+void WriteErrorJson(JsonWriter& json, const absl::Status& status) {
+  const ServerError error = GetServerError(status);
+  json.BeginObject();
+  json.Key("code").String(absl::StatusCodeToString(status.code()));
+  json.Key("reason").String(error.reason);
+  json.Key("message").String(status.message());
+  json.Key("metadata").BeginObject();
+  for (const auto& [key, value] : error.metadata) json.Key(key).String(value);
+  json.EndObject();
+  json.Key("wrong_fields").BeginArray();
+  for (const WrongField& wrong : error.wrong_fields) {
+    json.BeginObject();
+    json.Key("field").String(wrong.field);
+    json.Key("description").String(wrong.description);
+    json.EndObject();
+  }
+  json.EndArray().EndObject();
+}
+
+std::string FormatErrorJson(const absl::Status& status) {
+  std::ostringstream out;
+  JsonWriter json(out);
+  json.BeginObject().Key("error");
+  WriteErrorJson(json, status);
+  json.EndObject();
+  json.EndLine();
+  return out.str();
+}
+
+}  // namespace heed::cli

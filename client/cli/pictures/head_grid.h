@@ -1,0 +1,32 @@
+// Pictures of grids: a small cell for each layer and head, and curves.
+#ifndef HEED_CLIENT_CLI_PICTURES_HEAD_GRID_H_
+#define HEED_CLIENT_CLI_PICTURES_HEAD_GRID_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/cli/base/terminal.h"
+
+namespace heed::cli {
+
+struct Grid {
+  std::string row_name;  // "layer"
+  std::vector<std::string> rows;
+  std::vector<std::string> columns;
+  std::vector<float> values;  // [rows, columns]; NaN: unknown, infinite: nothing is there
+  // Shown as negative and positive around 0 rather than from the smallest to the largest.
+  bool is_signed = false;
+};
+
+// Each cell's number on its colour, or behind a shade without colours; the strongest is marked with
+// *. Columns that do not fit come in further blocks below.
+std::string RenderGrid(const Grid& grid, const Terminal& terminal);
+
+// A bar for each point, from the smallest to the largest value; signed ones with their sign.
+std::string RenderCurve(const std::vector<std::pair<std::string, double>>& points,
+                        const Terminal& terminal);
+
+}  // namespace heed::cli
+
+#endif  // HEED_CLIENT_CLI_PICTURES_HEAD_GRID_H_

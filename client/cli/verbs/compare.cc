@@ -1,0 +1,176 @@
+// heed compare: two runs beside each other.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/cli/base/format.h"
+#include "client/cli/base/table.h"
+#include "client/cli/pages/export.h"
+#include "client/cli/pages/inspect_pages.h"
+#include "client/cli/pictures/head_grid.h"
+#include "client/cli/request/edits.h"
+#include "client/cli/request/estimate.h"
+#include "client/cli/request/inspect_calls.h"
+#include "client/cli/request/prompt.h"
+#include "client/cli/verbs/verbs.h"
+
+namespace heed::cli {
+namespace {
+
+constexpr int kMostPairs = 40;
+
+void PrintCompare(const v1::CompareResponse& answer, Session& session) {
+  const auto tokens_a = VisibleWireTokens(answer.prompt_a());
+  const auto tokens_b = VisibleWireTokens(answer.prompt_b());
+  Table table({{"", Align::kRight},
+               {"A"},
+               {"B"},
+               {"A says"},
+               {"", Align::kRight},
+               {"B says"},
+               {"", Align::kRight},
+               {"KL, nats", Align::kRight},
+               {""}});
+  const int begin = std::max(0, answer.pairs_size() - kMostPairs);
+  for (int i = begin; i < answer.pairs_size(); ++i) {
+    const v1::AlignedPair& pair = answer.pairs(i);
+    const std::string& a = tokens_a[pair.position_a()];
+    const std::string& b = tokens_b[pair.position_b()];
+    const bool parts = answer.has_first_divergence() && answer.first_divergence() == i;
+    const auto style = [&](const std::string& text) {
+      return pair.same_token() ? text : Styled(session.terminal(), Emphasis::kYellow, text);
+    };
+    std::vector<std::string> cells = {absl::StrCat(pair.position_b()), style(a), style(b)};
+    if (pair.has_kl()) {
+      cells.push_back(VisibleWireToken(pair.top_a().token()));
+      cells.push_back(FormatProbability(pair.top_a().probability()));
+      cells.push_back(VisibleWireToken(pair.top_b().token()));
+      cells.push_back(FormatProbability(pair.top_b().probability()));
+      cells.push_back(absl::StrFormat("%.3f", pair.kl()));
+      cells.push_back(parts ? "← first to differ" : "");
+    }
+    table.AddRow(std::move(cells));
+  }
+  session.out() << table.Render(session.terminal());
+  if (begin > 0) session.out() << "The first " << Plural(begin, "pair") << " left out.\n";
+  if (answer.pairs_size() > 0 && answer.pairs(answer.pairs_size() - 1).changes_size() > 0) {
+    session.out() << "What changed most at the end:";
+    const v1::AlignedPair& last = answer.pairs(answer.pairs_size() - 1);
+    for (int i = 0; i < last.changes_size(); ++i) {
+      session.out() << (i == 0 ? " " : ", ") << VisibleWireToken(last.changes(i).token()) << " "
+                    << FormatProbability(last.changes(i).probability_a()) << " → "
+                    << FormatProbability(last.changes(i).probability_b());
+    }
+    session.out() << "\n";
+  }
+  if (answer.has_head_divergence()) {
+    Grid grid{.row_name = "layer", .values = TensorFloats(answer.head_divergence())};
+    for (int64_t i = 0; i < answer.head_divergence().shape(0); ++i) {
+      grid.rows.push_back(absl::StrCat(i));
+    }
+    for (int64_t i = 0; i < answer.head_divergence().shape(1); ++i) {
+      grid.columns.push_back(absl::StrCat(i));
+    }
+    session.out() << "How differently heads look (Jensen-Shannon, nats):\n"
+                  << RenderGrid(grid, session.terminal());
+  }
+  PrintProvenance(answer.b(), answer.prompt_b(), answer.timings(), session);
+}
+
+// One side: an operand, or a trace.
+absl::StatusOr<RunSource> ReadSide(const Arguments& arguments, const std::string& trace_option,
+                                   const std::string& text, const std::string& model,
+                                   Session& session) {
+  if (!arguments.Has(trace_option)) return RunSource::OfText(text, model, arguments, session);
+  if (arguments.String(trace_option).empty()) {
+    return UsageError(absl::StrCat("--", trace_option, " is empty; heed traces open gives an id."));
+  }
+  return RunSource::OfTrace(arguments.String(trace_option), session);
+}
+
+absl::Status CheckSides(const Arguments& arguments) {
+  const size_t texts = arguments.positionals().size();
+  const size_t traces = (arguments.Has("trace") ? 1 : 0) + (arguments.Has("other-trace") ? 1 : 0);
+  if (texts + traces > 2) {
+    return UsageError("more than two runs are given; compare takes two prompts or traces.");
+  }
+  if (texts + traces == 0) {
+    return UsageError(
+        "nothing to compare.\nGive two prompts, or traces with --trace and --other-trace.");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunCompare(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckSides(arguments); !s.ok()) return s;
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
+  const std::vector<std::string>& texts = arguments.positionals();
+  v1::CompareRequest request;
+  auto a =
+      ReadSide(arguments, "trace", texts.empty() ? "" : texts.front(), session.model(), session);
+  if (!a.ok()) return a.status();
+  a->ApplyTo(request.mutable_a());
+  const bool one_trace = texts.empty() && !arguments.Has("other-trace");
+  auto b = one_trace ? *a
+                     : ReadSide(arguments, "other-trace", texts.empty() ? "" : texts.back(),
+                                arguments.String("other-model", session.model()), session);
+  if (!b.ok()) return b.status();
+  b->ApplyTo(request.mutable_b());
+  const auto edits = ReadEdits(arguments, *b, "layer", "head");
+  if (!edits.ok()) return edits.status();
+  if (b->is_trace() && !edits->empty()) {
+    return UsageError("the second side is a trace, a run that is over; edits need a prompt there.");
+  }
+  for (const NamedEdit& edit : *edits) *request.mutable_b()->add_interventions() = edit.edit;
+  const size_t given =
+      texts.size() + (arguments.Has("trace") ? 1 : 0) + (arguments.Has("other-trace") ? 1 : 0);
+  if (given == 1 && edits->empty() && !arguments.Has("other-model")) {
+    return UsageError(
+        "one prompt, one model and no edit: there is nothing to compare.\nGive a second prompt, "
+        "--other-model=NAME, or an edit such as --ablate=2.3.");
+  }
+  const auto top = arguments.Int("top", 0, 100);
+  if (!top.ok()) return top.status();
+  if (top->has_value()) request.set_top_k(static_cast<int32_t>(**top));
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
+  const auto answer = Ask(&Inspector::Compare, request, session);
+  if (!answer.ok()) return answer.status();
+  const std::vector<std::string> names = EditNames(arguments, *b, "layer", "head");
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return ComparePage(*answer, names); },
+      [&] { return CompareExport(*answer, names); });
+  if (!wrote.ok() || *wrote) return wrote.status();
+  if (PrintedAsJson(*answer, session)) return absl::OkStatus();
+  PrintCompare(*answer, session);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Verb CompareVerb() {
+  return {
+      .name = "compare",
+      .operands = "PROMPT [PROMPT]",
+      .max_operands = 2,
+      .summary = "Two prompts, models or edits side by side.",
+      .description =
+          "Aligns the two texts word by word and shows what each side predicts after each pair, "
+          "how far apart the predictions are, and how differently the heads look. Edits apply to "
+          "the second side, in the heads of --layer and --head.",
+      .example = "heed compare \"the key to the cabinet\" \"the keys to the cabinet\"",
+      .options = JoinOptions(
+          {{{"other-model", "NAME", "The model of the second side."},
+            {"trace", "ID", "A trace as the first side."},
+            {"other-trace", "ID", "A trace as the second side."},
+            {"top", "K", "Words whose probability changed most, at the end; default 5."},
+            {"estimate", "", "Say what the call would take, without making it."}},
+           FileOptions(),
+           EditOptions(),
+           SelectionOptions(),
+           ReadingOptions()}),
+      .run = RunCompare};
+}
+
+}  // namespace heed::cli

@@ -1,0 +1,283 @@
+// heed stats and heed detect: every head at a glance.
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/base/format.h"
+#include "client/cli/base/token_text.h"
+#include "client/cli/pages/export.h"
+#include "client/cli/pages/grid_page.h"
+#include "client/cli/pages/inspect_pages.h"
+#include "client/cli/pictures/head_grid.h"
+#include "client/cli/request/edits.h"
+#include "client/cli/request/estimate.h"
+#include "client/cli/request/inspect_calls.h"
+#include "client/cli/request/prompt.h"
+#include "client/cli/verbs/verbs.h"
+
+namespace heed::cli {
+namespace {
+
+constexpr size_t kBestHeads = 5;
+
+// What the statistics are called, which tensor has them, and what they say.
+struct HeadStat {
+  const char* name;
+  const v1::Tensor& (v1::GetHeadStatsResponse::*tensor)() const;
+  const char* meaning;
+};
+
+const std::vector<HeadStat>& HeadStatNames() {
+  using Response = v1::GetHeadStatsResponse;
+  static const auto* const stats = new std::vector<HeadStat>{
+      {"entropy", &Response::entropy, "entropy of the rows in nats: low is sharp, high diffuse"},
+      {"effective", &Response::effective_tokens, "how many words a row looks at, e^entropy"},
+      {"max", &Response::max_weight, "the largest weight of a row"},
+      {"first", &Response::first_token, "the weight on the first word: the attention sink"},
+      {"self", &Response::self, "the weight on the row's own word"},
+      {"previous", &Response::previous_token, "the weight on the word before"},
+      {"distance", &Response::mean_distance, "how far away a row looks, in words"}};
+  return *stats;
+}
+
+absl::StatusOr<const HeadStat*> ReadStat(const Arguments& arguments) {
+  const std::string name = arguments.String("stat", "entropy");
+  std::string names;
+  for (const HeadStat& stat : HeadStatNames()) {
+    if (name == stat.name) return &stat;
+    absl::StrAppend(&names, names.empty() ? "" : ", ", stat.name);
+  }
+  return UsageError(absl::StrCat("--stat=", name, " is not one of ", names, "."));
+}
+
+template <typename Values>
+std::vector<std::string> Numbered(const Values& values) {
+  std::vector<std::string> names;
+  for (int value : values) names.push_back(absl::StrCat(value));
+  return names;
+}
+
+template <typename Response>
+Grid HeadGrid(const Response& response, const v1::Tensor& values, bool is_signed = false) {
+  return {"layer", Numbered(response.layers()), Numbered(response.heads()), TensorFloats(values),
+          is_signed};
+}
+
+template <typename Request>
+absl::Status FillRequest(const Arguments& arguments, RunSource& source, Request* request) {
+  if (absl::Status s = FillRun(arguments, source, request); !s.ok()) return s;
+  if (absl::Status s = ReadIndices(arguments, "layer", request->mutable_layers()); !s.ok()) {
+    return s;
+  }
+  return ReadIndices(arguments, "head", request->mutable_heads());
+}
+
+// A row for each head, a column for each word of the prompt.
+void PrintRows(const v1::GetHeadStatsResponse& stats, const HeadStat& stat, Session& session) {
+  const auto tokens = VisibleWireTokens(stats.prompt());
+  Grid grid{.row_name = "", .values = TensorFloats((stats.*stat.tensor)())};
+  for (int layer : stats.layers()) {
+    for (int head : stats.heads())
+      grid.rows.push_back(absl::StrCat("layer ", layer, " head ", head));
+  }
+  for (int64_t query : stats.queries()) {
+    grid.columns.push_back(absl::StrCat(query, " ", tokens[static_cast<size_t>(query)]));
+  }
+  session.out() << Styled(session.terminal(), Emphasis::kBold, stat.name) << ": " << stat.meaning
+                << ", row by row.\n"
+                << RenderGrid(grid, session.terminal());
+  PrintProvenance(stats.provenance(), stats.prompt(), stats.timings(), session);
+}
+
+// What a page and a file of numbers of `response` have in common, but for the numbers.
+template <typename Response>
+GridPageData HeadPageData(const Response& response, const Arguments& arguments, RunSource& source) {
+  GridPageData data{.source = SourceOf(response.provenance(), EditNames(arguments, source)),
+                    .tokens = VisibleWireTokens(response.prompt()),
+                    .row_name = "layer",
+                    .column_name = "head",
+                    .rows = Numbered(response.layers()),
+                    .columns = Numbered(response.heads())};
+  return data;
+}
+
+// All statistics, the one asked for first.
+GridPageData StatsPageData(const v1::GetHeadStatsResponse& stats, const HeadStat& shown,
+                           bool per_row, const Arguments& arguments, RunSource& source) {
+  GridPageData data = HeadPageData(stats, arguments, source);
+  data.verb = "stats";
+  data.heading = "Every head at a glance";
+  if (per_row) {
+    data.row_name = "head";
+    data.column_name = "query";
+    data.columns_are_tokens = true;
+    data.rows.clear();
+    data.columns.clear();
+    for (int layer : stats.layers()) {
+      for (int head : stats.heads()) data.rows.push_back(absl::StrCat(layer, ".", head));
+    }
+    for (int64_t query : stats.queries()) {
+      data.columns.push_back(absl::StrCat(data.tokens[static_cast<size_t>(query)], " ", query));
+    }
+  }
+  const std::string rows =
+      per_row ? "of each row" : absl::StrCat("the mean over ", Plural(stats.queries_size(), "row"));
+  for (const HeadStat& stat : HeadStatNames()) {
+    if (stat.name == absl::string_view(shown.name)) data.first = data.grids.size();
+    data.grids.push_back({stat.name, absl::StrCat(stat.meaning, "; ", rows, "."),
+                          TensorFloats((stats.*stat.tensor)())});
+  }
+  return data;
+}
+
+absl::Status RunStats(const Arguments& arguments, Session& session) {
+  const auto stat = ReadStat(arguments);
+  if (!stat.ok()) return stat.status();
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
+  v1::GetHeadStatsRequest request;
+  if (absl::Status s = FillRequest(arguments, *source, &request); !s.ok()) return s;
+  if (absl::Status s = source->ReadPositions(arguments, "query", request.mutable_queries());
+      !s.ok()) {
+    return s;
+  }
+  request.set_per_row(arguments.Has("per-row"));
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
+  const auto stats = Ask(&Inspector::GetHeadStats, request, session);
+  if (!stats.ok()) return stats.status();
+  const auto data = [&] {
+    return StatsPageData(*stats, **stat, request.per_row(), arguments, *source);
+  };
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return GridPage(data()); }, [&] { return GridExport(data()); });
+  if (!wrote.ok() || *wrote) return wrote.status();
+  if (PrintedAsJson(*stats, session)) return absl::OkStatus();
+  if (request.per_row()) {
+    PrintRows(*stats, **stat, session);
+    return absl::OkStatus();
+  }
+  session.out() << Styled(session.terminal(), Emphasis::kBold, (*stat)->name) << ": "
+                << (*stat)->meaning << "; the mean over " << Plural(stats->queries_size(), "row")
+                << ". Columns are heads.\n"
+                << RenderGrid(HeadGrid(*stats, (*stats.*(*stat)->tensor)()), session.terminal());
+  PrintProvenance(stats->provenance(), stats->prompt(), stats->timings(), session);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::HeadPattern> ReadPattern(const Arguments& arguments) {
+  const std::string name = arguments.String("pattern", "induction");
+  if (name == "previous") return v1::HEAD_PATTERN_PREVIOUS_TOKEN;
+  if (name == "duplicate") return v1::HEAD_PATTERN_DUPLICATE_TOKEN;
+  if (name == "induction") return v1::HEAD_PATTERN_INDUCTION;
+  return UsageError(
+      absl::StrCat("--pattern=", name, " is not one of previous, duplicate, induction."));
+}
+
+absl::StatusOr<v1::DetectionScore> ReadScore(const Arguments& arguments) {
+  const std::string name = arguments.String("score", "mul");
+  if (name == "mul") return v1::DETECTION_SCORE_TL_MUL;
+  if (name == "abs") return v1::DETECTION_SCORE_TL_ABS;
+  if (name == "headvis") return v1::DETECTION_SCORE_HEADVIS_V1;
+  return UsageError(absl::StrCat("--score=", name, " is not one of mul, abs, headvis."));
+}
+
+GridPageData DetectPageData(const v1::DetectHeadsResponse& found, const Arguments& arguments,
+                            RunSource& source) {
+  const std::string pattern = arguments.String("pattern", "induction");
+  GridPageData data = HeadPageData(found, arguments, source);
+  data.verb = "detect";
+  data.heading = absl::StrCat("Heads that fit the pattern ", pattern);
+  data.grids = {{absl::StrCat(pattern, " score"),
+                 absl::StrCat("How much of each head's attention lies where the pattern says, as ",
+                              found.provenance().definition(), " defines it."),
+                 TensorFloats(found.scores())}};
+  return data;
+}
+
+absl::Status RunDetect(const Arguments& arguments, Session& session) {
+  const auto pattern = ReadPattern(arguments);
+  if (!pattern.ok()) return pattern.status();
+  const auto score = ReadScore(arguments);
+  if (!score.ok()) return score.status();
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
+  v1::DetectHeadsRequest request;
+  if (absl::Status s = FillRequest(arguments, *source, &request); !s.ok()) return s;
+  request.set_known(*pattern);
+  request.set_score(*score);
+  request.set_exclude_first_token(arguments.Has("no-first"));
+  request.set_exclude_current_token(arguments.Has("no-self"));
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
+  const auto found = Ask(&Inspector::DetectHeads, request, session);
+  if (!found.ok()) return found.status();
+  const auto data = [&] { return DetectPageData(*found, arguments, *source); };
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return GridPage(data()); }, [&] { return GridExport(data()); });
+  if (!wrote.ok() || *wrote) return wrote.status();
+  if (PrintedAsJson(*found, session)) return absl::OkStatus();
+  session.out() << "How well each head fits the pattern "
+                << Styled(session.terminal(), Emphasis::kBold,
+                          arguments.String("pattern", "induction"))
+                << ". Columns are heads.\n"
+                << RenderGrid(HeadGrid(*found, found->scores()), session.terminal()) << "Best:";
+  for (size_t i = 0; i < kBestHeads && i < static_cast<size_t>(found->ranked_size()); ++i) {
+    const v1::HeadScore& head = found->ranked(static_cast<int>(i));
+    session.out() << (i == 0 ? " layer " : ", layer ") << head.layer() << " head " << head.head()
+                  << " (" << FormatProbability(head.score()) << ")";
+  }
+  session.out() << "\n";
+  PrintProvenance(found->provenance(), found->prompt(), found->timings(), session);
+  return absl::OkStatus();
+}
+
+std::vector<OptionSpec> With(std::vector<OptionSpec> options, const std::vector<OptionSpec>& more) {
+  options.insert(options.end(), more.begin(), more.end());
+  for (const auto& rest : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
+    options.insert(options.end(), rest.begin(), rest.end());
+  }
+  return options;
+}
+
+}  // namespace
+
+Verb StatsVerb() {
+  return {
+      .name = "stats",
+      .operands = "PROMPT",
+      .max_operands = 1,
+      .summary = "Facts of every head: sharp or diffuse, near or far.",
+      .description =
+          "A grid of layers and heads with one statistic of their attention rows, averaged over "
+          "the prompt; --json has all of them.",
+      .example = "heed stats \"the keys to the cabinet\" --stat=previous",
+      .options =
+          With({{"stat", "NAME",
+                 "entropy, effective, max, first, self, previous or distance; default "
+                 "entropy."},
+                {"query", "WORD", "Only these rows, by word or position; -1 is the last.", true},
+                {"per-row", "", "Each row's own numbers: a grid of heads and words."}},
+               SelectionOptions()),
+      .run = RunStats};
+}
+
+Verb DetectVerb() {
+  return {.name = "detect",
+          .operands = "PROMPT",
+          .max_operands = 1,
+          .summary = "Find heads by what they do: previous word, duplicates, induction.",
+          .description =
+              "Scores every head by how much of its attention lies where a pattern says. Induction "
+              "and duplicates need a prompt in which words repeat. The score's definition stands "
+              "below the grid: TL_MUL and TL_ABS are TransformerLens's, HEADVIS_V1 HeadVis's.",
+          .example = "heed detect \"the cat sat and the cat\" --pattern=induction",
+          .options = With({{"pattern", "NAME", "previous, duplicate or induction (the default)."},
+                           {"score", "NAME", "mul (the default), abs or headvis."},
+                           {"no-first", "", "Leave the first word out."},
+                           {"no-self", "", "Leave each row's own word out."}},
+                          SelectionOptions()),
+          .run = RunDetect};
+}
+
+}  // namespace heed::cli

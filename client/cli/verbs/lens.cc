@@ -1,0 +1,182 @@
+// heed lens: what each layer would predict.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/cli/base/format.h"
+#include "client/cli/base/table.h"
+#include "client/cli/pages/export.h"
+#include "client/cli/pages/inspect_pages.h"
+#include "client/cli/request/edits.h"
+#include "client/cli/request/estimate.h"
+#include "client/cli/request/inspect_calls.h"
+#include "client/cli/request/prompt.h"
+#include "client/cli/verbs/verbs.h"
+
+namespace heed::cli {
+namespace {
+
+constexpr int kCellColumns = 11;
+constexpr int kWords = 3;      // of each layer
+constexpr int kPageWords = 8;  // the same on a page
+constexpr size_t kMostPositions = 12;
+
+std::string LayerName(int layer, int last) {
+  if (layer == last) return "model";
+  return layer == 0 ? "embed" : absl::StrCat("after ", layer - 1);
+}
+
+std::string LensToken(const v1::Candidate& candidate, int columns) {
+  return Fit(VisibleWireToken(candidate.token()), columns);
+}
+
+// One position: layers are rows, candidates columns.
+void PrintPosition(const v1::LogitLensResponse& lens, int index, int last, Session& session) {
+  const auto tokens = VisibleWireTokens(lens.prompt());
+  const int64_t position = lens.positions(index);
+  session.out() << "What each layer would say after "
+                << Styled(session.terminal(), Emphasis::kBold, tokens[position]) << " (position "
+                << position << "):\n";
+  std::vector<Column> columns = {{"layer"}};
+  const v1::LensCell& first = lens.cells(index);
+  for (int i = 0; i < first.candidates_size(); ++i) {
+    columns.push_back({i == 0 ? "most probable" : ""});
+    columns.push_back({"", Align::kRight});
+  }
+  columns.push_back({"entropy", Align::kRight});
+  columns.push_back({"KL to model, nats", Align::kRight});
+  for (const v1::Candidate& followed : first.followed()) {
+    columns.push_back({VisibleWireToken(followed.token()), Align::kRight});
+    columns.push_back({"rank", Align::kRight});
+  }
+  Table table(columns);
+  for (int row = 0; row < lens.layers_size(); ++row) {
+    const v1::LensCell& cell = lens.cells(row * lens.positions_size() + index);
+    std::vector<std::string> cells = {LayerName(cell.layer(), last)};
+    for (const v1::Candidate& candidate : cell.candidates()) {
+      cells.push_back(LensToken(candidate, kCellColumns));
+      cells.push_back(FormatProbability(candidate.probability()));
+    }
+    cells.push_back(FormatNats(cell.entropy()));
+    cells.push_back(absl::StrFormat("%.3f", cell.kl_to_final()));
+    for (const v1::Candidate& followed : cell.followed()) {
+      cells.push_back(FormatProbability(followed.probability()));
+      cells.push_back(FormatCount(followed.rank()));
+    }
+    table.AddRow(std::move(cells));
+  }
+  session.out() << table.Render(session.terminal());
+}
+
+// Several positions: layers are rows, positions columns, each cell the most probable token.
+void PrintMap(const v1::LogitLensResponse& lens, int last, Session& session) {
+  const auto tokens = VisibleWireTokens(lens.prompt());
+  const int shown = std::min<int>(lens.positions_size(), kMostPositions);
+  const int begin = lens.positions_size() - shown;
+  std::vector<Column> columns = {{"layer"}};
+  for (int i = begin; i < lens.positions_size(); ++i) {
+    columns.push_back({Fit(tokens[lens.positions(i)], kCellColumns)});
+  }
+  Table table(columns);
+  for (int row = 0; row < lens.layers_size(); ++row) {
+    std::vector<std::string> cells = {LayerName(lens.layers(row), last)};
+    for (int i = begin; i < lens.positions_size(); ++i) {
+      const v1::LensCell& cell = lens.cells(row * lens.positions_size() + i);
+      const v1::Candidate& best = cell.candidates(0);
+      const std::string text = LensToken(best, kCellColumns);
+      cells.push_back(best.probability() >= 0.5  ? Styled(session.terminal(), Emphasis::kBold, text)
+                      : best.probability() < 0.1 ? Styled(session.terminal(), Emphasis::kDim, text)
+                                                 : text);
+    }
+    table.AddRow(std::move(cells));
+  }
+  session.out() << "What each layer would say after each word:\n"
+                << table.Render(session.terminal());
+  if (begin > 0) {
+    session.out() << "The first " << Plural(begin, "position") << " left out; --json has them.\n";
+  }
+}
+
+absl::Status RunLens(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
+  v1::LogitLensRequest request;
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
+  if (absl::Status s = FillRun(arguments, *source, &request); !s.ok()) return s;
+  if (absl::Status s = ReadIndices(arguments, "layer", request.mutable_layers()); !s.ok()) return s;
+  if (absl::Status s = source->ReadPositions(arguments, "position", request.mutable_positions());
+      !s.ok()) {
+    return s;
+  }
+  const auto top_k = arguments.Int("top-k", 1, 100);
+  if (!top_k.ok()) return top_k.status();
+  const bool html = arguments.Has("html");
+  request.set_top_k(static_cast<int32_t>(top_k->value_or(html ? kPageWords : kWords)));
+  if (absl::Status s = source->ReadChoices(arguments, "token", request.mutable_tokens()); !s.ok()) {
+    return s;
+  }
+  if (arguments.Has("all") || (html && !arguments.Has("position"))) {
+    // Only the server knows how many positions there are.
+    const auto last = Ask(&Inspector::LogitLens, request, session);
+    if (!last.ok()) return last.status();
+    request.clear_positions();
+    for (int i = 0; i < last->prompt().tokens_size(); ++i) request.add_positions(i);
+  }
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
+  const auto lens = Ask(&Inspector::LogitLens, request, session);
+  if (!lens.ok()) return lens.status();
+  const auto client = session.client();
+  if (!client.ok()) return client.status();
+  const auto model = (*client)->GetModel(lens->provenance().model().name(), session.call_options());
+  if (!model.ok()) return model.status();
+  const auto page = [&] {
+    std::vector<std::string> names;
+    for (int layer : lens->layers()) names.push_back(LayerName(layer, model->layer_count));
+    return LensPage(*lens, names, EditNames(arguments, *source));
+  };
+  const auto wrote = WroteFiles(arguments, session, page,
+                                [&] { return LensExport(*lens, EditNames(arguments, *source)); });
+  if (!wrote.ok() || *wrote) return wrote.status();
+  if (PrintedAsJson(*lens, session)) return absl::OkStatus();
+  if (lens->positions_size() == 1) {
+    PrintPosition(*lens, 0, model->layer_count, session);
+  } else {
+    PrintMap(*lens, model->layer_count, session);
+  }
+  PrintProvenance(lens->provenance(), lens->prompt(), lens->timings(), session);
+  return absl::OkStatus();
+}
+
+std::vector<OptionSpec> LensOptions() {
+  std::vector<OptionSpec> options = {
+      {"position", "WORD", "Words or positions; -1, the last, is the default.", true},
+      {"all", "", "Every position, as a map of the most probable words; a page has them anyway."},
+      {"layer", "L", "Layers; 0 is the embeddings. Default all.", true},
+      {"top-k", "K", "Words of each layer. Default 3, on a page 8."},
+      {"token", "TEXT", "Follow this word through the layers.", true}};
+  for (const auto& more : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
+    options.insert(options.end(), more.begin(), more.end());
+  }
+  return options;
+}
+
+}  // namespace
+
+Verb LensVerb() {
+  return {
+      .name = "lens",
+      .operands = "PROMPT",
+      .max_operands = 1,
+      .summary = "What each layer would predict (the logit lens).",
+      .description =
+          "Reads the residual stream before the first layer and after each one with the model's "
+          "own final norm and unembedding. The last row is the model's prediction; KL says how "
+          "far a layer is from it, in nats.",
+      .example = "heed lens \"the keys to the cabinet\" --token=\" were\"",
+      .options = LensOptions(),
+      .run = RunLens};
+}
+
+}  // namespace heed::cli

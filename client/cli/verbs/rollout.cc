@@ -1,0 +1,312 @@
+// heed rollout and heed decompose: attention followed through layers, and what one layer mixed.
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/base/format.h"
+#include "client/cli/pages/export.h"
+#include "client/cli/pages/grid_page.h"
+#include "client/cli/pages/inspect_pages.h"
+#include "client/cli/pictures/head_grid.h"
+#include "client/cli/pictures/heatmap.h"
+#include "client/cli/request/edits.h"
+#include "client/cli/request/estimate.h"
+#include "client/cli/request/inspect_calls.h"
+#include "client/cli/verbs/verbs.h"
+
+namespace heed::cli {
+namespace {
+
+// ---- Pages and files ----------------------------------------------------------------------------
+
+// A map of the chosen rows over all tokens, without its grids.
+GridPageData TokenMapData(const std::string& verb, const v1::PromptInfo& prompt,
+                          const v1::Provenance& provenance, const std::vector<int64_t>& queries,
+                          const std::vector<std::string>& edits) {
+  GridPageData data{.source = SourceOf(provenance, edits),
+                    .verb = verb,
+                    .tokens = VisibleWireTokens(prompt),
+                    .row_name = "",
+                    .column_name = "from",
+                    .columns_are_tokens = true,
+                    .rank_by_row = true};
+  const auto name = [&](size_t at) { return absl::StrCat(data.tokens[at], " ", at); };
+  for (int64_t query : queries) data.rows.push_back(name(static_cast<size_t>(query)));
+  for (size_t at = 0; at < data.tokens.size(); ++at) data.columns.push_back(name(at));
+  return data;
+}
+
+// The same as numbers, with the grids' as the columns of a table.
+Export TokenMapExport(const GridPageData& data, const std::vector<int64_t>& queries) {
+  Export file;
+  file.axes = {NumberAxis("query", queries), TokenAxis("key", data.tokens)};
+  for (int64_t query : queries) {
+    file.axes[0].texts.push_back(data.tokens[static_cast<size_t>(query)]);
+  }
+  for (const PageGrid& grid : data.grids) file.tensors.push_back({grid.title, grid.values, {}});
+  AddSource(data.source, data.tokens, &file);
+  return file;
+}
+
+// ---- rollout ------------------------------------------------------------------------------------
+
+// "1:3" into the layers [1, 3); either end may be left out.
+absl::Status ReadLayerRange(const std::string& text, v1::RolloutRequest* request) {
+  const size_t colon = text.find(':');
+  const std::string ends[] = {text.substr(0, colon),
+                              colon == std::string::npos ? "" : text.substr(colon + 1)};
+  int32_t begin = 0;
+  int32_t end = 0;
+  if (colon == std::string::npos || (!ends[0].empty() && !absl::SimpleAtoi(ends[0], &begin)) ||
+      (!ends[1].empty() && !absl::SimpleAtoi(ends[1], &end))) {
+    return UsageError(absl::StrCat("--layers=", text,
+                                   " is no range of layers; expected for example 0:2, the first "
+                                   "two, or 2: from layer 2 on."));
+  }
+  if (!ends[0].empty()) request->set_layer_begin(begin);
+  if (!ends[1].empty()) request->set_layer_end(end);
+  return absl::OkStatus();
+}
+
+absl::Status ReadRollout(const Arguments& arguments, RunSource& source,
+                         v1::RolloutRequest* request) {
+  if (absl::Status s = FillRun(arguments, source, request); !s.ok()) return s;
+  request->set_method(arguments.Has("flow") ? v1::RolloutRequest::METHOD_FLOW
+                                            : v1::RolloutRequest::METHOD_ROLLOUT);
+  if (arguments.Has("layers")) {
+    if (absl::Status s = ReadLayerRange(arguments.String("layers"), request); !s.ok()) return s;
+  }
+  const std::string fuse = arguments.String("fuse", "mean");
+  if (fuse != "mean" && fuse != "max") {
+    return UsageError(absl::StrCat("--fuse=", fuse, " is not one of mean, max."));
+  }
+  request->set_head_fusion(fuse == "max" ? v1::HEAD_FUSION_MAX : v1::HEAD_FUSION_MEAN);
+  const auto residual = arguments.Float("identity");
+  if (!residual.ok()) return residual.status();
+  if (residual->has_value()) request->set_residual_weight(static_cast<double>(**residual));
+  return source.ReadPositions(arguments, "query", request->mutable_queries());
+}
+
+GridPageData RolloutPageData(const v1::RolloutResponse& answer, const Arguments& arguments,
+                             RunSource& source) {
+  const bool flow = arguments.Has("flow");
+  GridPageData data = TokenMapData("rollout", answer.prompt(), answer.provenance(),
+                                   {answer.queries().begin(), answer.queries().end()},
+                                   EditNames(arguments, source));
+  data.heading = flow ? "How much can flow from each word" : "Where each word comes from";
+  data.grids = {
+      {flow ? "flow" : "rollout",
+       flow ? "The maximum flow from each word (columns) to each row, through the attention of "
+              "all heads and layers."
+            : "The product of the layers' attention, mixed with the identity: how much of each "
+              "row comes from each word (columns).",
+       TensorFloats(answer.weights()), false, PageScale::kRoot}};
+  data.note =
+      "What values and feed-forward halves do is left out: this is where something could "
+      "come from, not what it did.";
+  return data;
+}
+
+absl::Status RunRollout(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
+  v1::RolloutRequest request;
+  if (absl::Status s = ReadRollout(arguments, *source, &request); !s.ok()) return s;
+  if (arguments.Has("all")) {
+    if (!request.queries().empty()) return UsageError("--all and --query are both given.");
+    const auto last = Ask(&Inspector::Rollout, request, session);
+    if (!last.ok()) return last.status();
+    for (int i = 0; i < last->prompt().tokens_size(); ++i) request.add_queries(i);
+  }
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
+  const auto answer = Ask(&Inspector::Rollout, request, session);
+  if (!answer.ok()) return answer.status();
+  const auto data = [&] { return RolloutPageData(*answer, arguments, *source); };
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return GridPage(data()); },
+      [&] {
+        return TokenMapExport(data(), {answer->queries().begin(), answer->queries().end()});
+      });
+  if (!wrote.ok() || *wrote) return wrote.status();
+  if (PrintedAsJson(*answer, session)) return absl::OkStatus();
+  HeatMap map{.keys = VisibleWireTokens(answer->prompt()),
+              .queries = {answer->queries().begin(), answer->queries().end()},
+              .weights = TensorFloats(answer->weights())};
+  session.out() << (arguments.Has("flow")
+                        ? "How much can flow from each word (columns) to each row, through all "
+                          "heads and layers:\n"
+                        : "Where each row comes from (columns), through all heads and layers:\n")
+                << RenderHeatMap(map, session.terminal());
+  PrintProvenance(answer->provenance(), answer->prompt(), answer->timings(), session);
+  return absl::OkStatus();
+}
+
+// ---- decompose ----------------------------------------------------------------------------------
+
+struct Decomposition {
+  const char* name;
+  v1::DecomposeAttentionRequest::Method method;
+  const char* meaning;
+};
+constexpr Decomposition kDecompositions[] = {
+    {"attention", v1::DecomposeAttentionRequest::METHOD_ATTENTION_NORM,
+     "the length of what attention gave"},
+    {"residual", v1::DecomposeAttentionRequest::METHOD_RESIDUAL_NORM,
+     "the length of what attention and the word's own state gave"},
+    {"norm", v1::DecomposeAttentionRequest::METHOD_RESIDUAL_LAYER_NORM,
+     "the length of what attention and the word's own state gave, behind the norm"},
+    {"alti", v1::DecomposeAttentionRequest::METHOD_ALTI, "how near it brought the output (ALTI)"}};
+
+absl::StatusOr<const Decomposition*> ReadMethod(const Arguments& arguments) {
+  const std::string name = arguments.String("method", "residual");
+  std::string names;
+  for (const Decomposition& method : kDecompositions) {
+    if (name == method.name) return &method;
+    absl::StrAppend(&names, names.empty() ? "" : ", ", method.name);
+  }
+  return UsageError(absl::StrCat("--method=", name, " is not one of ", names, "."));
+}
+
+// Each row divided by its sum, so that rows can be compared.
+std::vector<float> Shares(std::vector<float> norms, size_t width) {
+  for (size_t begin = 0; begin + width <= norms.size(); begin += width) {
+    float sum = 0;
+    for (size_t i = begin; i < begin + width; ++i) sum += norms[i];
+    for (size_t i = begin; sum > 0 && i < begin + width; ++i) norms[i] /= sum;
+  }
+  return norms;
+}
+
+std::vector<int64_t> AllPositions(const v1::PromptInfo& prompt) {
+  std::vector<int64_t> positions(static_cast<size_t>(prompt.tokens_size()));
+  std::iota(positions.begin(), positions.end(), 0);
+  return positions;
+}
+
+void PrintDecomposition(const v1::DecomposeAttentionResponse& answer, const Decomposition& method,
+                        Session& session) {
+  const auto tokens = VisibleWireTokens(answer.prompt());
+  const std::vector<float> ratios = TensorFloats(answer.mixing_ratios());
+  HeatMap map{.keys = tokens, .weights = Shares(TensorFloats(answer.norms()), tokens.size())};
+  for (size_t i = 0; i < tokens.size(); ++i) map.queries.push_back(static_cast<int64_t>(i));
+  session.out() << "Layer " << answer.layer() << ": " << method.meaning
+                << " from each word (columns), as shares of each row:\n"
+                << RenderHeatMap(map, session.terminal())
+                << "How much of a row came from other words (mixing ratio):\n";
+  std::vector<std::pair<std::string, double>> points;
+  const size_t skipped = tokens.size() > 40 ? tokens.size() - 40 : 0;
+  for (size_t i = skipped; i < tokens.size() && i < ratios.size(); ++i) {
+    points.emplace_back(absl::StrCat(i, " ", tokens[i]), ratios[i]);
+  }
+  session.out() << RenderCurve(points, session.terminal());
+  PrintProvenance(answer.provenance(), answer.prompt(), answer.timings(), session);
+}
+
+GridPageData DecomposePageData(const v1::DecomposeAttentionResponse& answer,
+                               const Decomposition& method, const Arguments& arguments,
+                               RunSource& source) {
+  GridPageData data = TokenMapData("decompose", answer.prompt(), answer.provenance(),
+                                   AllPositions(answer.prompt()), EditNames(arguments, source));
+  data.heading = absl::StrCat("What each word gave to layer ", answer.layer());
+  const std::vector<float> norms = TensorFloats(answer.norms());
+  const std::string meaning =
+      absl::StrCat("From each word (columns) to each row: ", method.meaning);
+  data.grids = {{"share", absl::StrCat(meaning, ", as shares of the row."),
+                 Shares(norms, data.tokens.size()), false, PageScale::kRoot},
+                {"amount", absl::StrCat(meaning, "."), norms, false, PageScale::kRoot}};
+  data.bars = {"Mixing ratio", "How much of each row came from other words.",
+               TensorFloats(answer.mixing_ratios())};
+  return data;
+}
+
+Export DecomposeExport(const v1::DecomposeAttentionResponse& answer, const GridPageData& data) {
+  Export file = TokenMapExport(data, AllPositions(answer.prompt()));
+  file.others = {
+      {"mixing_ratio", data.bars->values, {static_cast<int64_t>(data.bars->values.size())}}};
+  file.metadata["layer"] = absl::StrCat(answer.layer());
+  return file;
+}
+
+absl::Status RunDecompose(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
+  const auto method = ReadMethod(arguments);
+  if (!method.ok()) return method.status();
+  auto source = RunSource::Read(arguments, session);
+  if (!source.ok()) return source.status();
+  v1::DecomposeAttentionRequest request;
+  if (absl::Status s = FillRun(arguments, *source, &request); !s.ok()) return s;
+  request.set_method((*method)->method);
+  const auto layer = arguments.Int("layer", std::numeric_limits<int32_t>::min(),
+                                   std::numeric_limits<int32_t>::max());
+  if (!layer.ok()) return layer.status();
+  request.set_layer(static_cast<int32_t>(layer->value_or(-1)));
+  if (arguments.Has("estimate")) return PrintEstimate(request, session);
+  const auto answer = Ask(&Inspector::DecomposeAttention, request, session);
+  if (!answer.ok()) return answer.status();
+  const auto data = [&] { return DecomposePageData(*answer, **method, arguments, *source); };
+  const auto wrote = WroteFiles(
+      arguments, session, [&] { return GridPage(data()); },
+      [&] { return DecomposeExport(*answer, data()); });
+  if (!wrote.ok() || *wrote) return wrote.status();
+  if (PrintedAsJson(*answer, session)) return absl::OkStatus();
+  PrintDecomposition(*answer, **method, session);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Verb RolloutVerb() {
+  return {
+      .name = "rollout",
+      .operands = "PROMPT",
+      .max_operands = 1,
+      .summary = "Attention followed through the layers to the words of the prompt.",
+      .description =
+          "Multiplies the layers' attention (its mean or maximum over heads, mixed with the "
+          "identity for the residual connection), or with --flow finds the maximum flow through "
+          "them. What the feed-forward halves and values do is left out, so this says where "
+          "something could come from, not what it did.",
+      .example = "heed rollout \"the keys to the cabinet\" --all",
+      .options = JoinOptions(
+          {{{"flow", "", "The maximum flow in place of the product."},
+            {"layers", "A:B", "Through the layers A to B - 1; default all."},
+            {"fuse", "HOW", "One matrix of the heads: mean (default) or max."},
+            {"identity", "X", "The identity's share of each matrix, 0 to 1; default 0.5."},
+            {"query", "WORD", "Rows, by word or position; default the last.", true},
+            {"all", "", "Every row."}},
+           FileOptions(),
+           EditOptions(),
+           EditScopeOptions(),
+           RunOptions()}),
+      .run = RunRollout};
+}
+
+Verb DecomposeVerb() {
+  return {
+      .name = "decompose",
+      .operands = "PROMPT",
+      .max_operands = 1,
+      .summary = "How much of one layer's output came from each word, by what was mixed.",
+      .description =
+          "A weight says how much a head reads; what it reads may be long or short, and heads may "
+          "cancel. This takes the length of what each word gave through all heads (attention), "
+          "with the residual connection (residual) and the norm behind it (norm, for models that "
+          "normalise after adding), or how much nearer it brought the output (alti).",
+      .example = "heed decompose \"the keys to the cabinet\" --layer=3 --method=alti",
+      .options =
+          JoinOptions({{{"method", "NAME", "attention, residual (the default), norm or alti."},
+                        {"layer", "L", "The layer; default -1, the last."}},
+                       FileOptions(),
+                       EditOptions(),
+                       EditScopeOptions(),
+                       RunOptions()}),
+      .run = RunDecompose};
+}
+
+}  // namespace heed::cli

@@ -1,0 +1,59 @@
+#include "server/convert/trace.h"
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "model/inspect/activations.h"
+#include "model/inspect/attribution.h"
+
+namespace heed {
+
+SiteSet SitesToKeep(absl::string_view field, const v1::KeepTrace& keep, const ModelConfig& config,
+                    Violations* violations) {
+  SiteSet sites;
+  if (keep.keep_residual()) {
+    sites = SitesForAttribution(config);
+    sites.Add(Site::kResidual);
+    if (SitesNeeded(config, Site::kMlpOut).Has(Site::kMlpOut)) sites.Add(Site::kMlpOut);
+  }
+  for (int i = 0; i < keep.sites_size(); ++i) {
+    const std::string path = absl::StrCat(field, ".", Element("sites", i));
+    const std::optional<Site> site = ReadSite(path, keep.sites(i), std::nullopt, violations);
+    if (site.has_value()) sites.Add(*site);
+  }
+  return sites;
+}
+
+absl::Duration ReadTtl(absl::string_view field, bool has_ttl, const google::protobuf::Duration& ttl,
+                       const TraceStoreOptions& options, Violations* violations) {
+  if (!has_ttl) return options.max_ttl;
+  const absl::Duration asked = absl::Seconds(ttl.seconds()) + absl::Nanoseconds(ttl.nanos());
+  if (asked <= absl::ZeroDuration() || asked > options.max_ttl) {
+    violations->Add(field, absl::StrCat("is ", absl::FormatDuration(asked), "; must be in (0, ",
+                                        absl::FormatDuration(options.max_ttl), "]"));
+  }
+  return asked;
+}
+
+int64_t PatchSourceBytes(const WireInterventions& interventions, TraceStore* traces) {
+  int64_t bytes = 0;
+  for (const v1::Intervention& intervention : interventions) {
+    if (!intervention.has_patch_site()) continue;
+    const auto found = traces->Find(intervention.patch_site().trace_id());
+    if (found.ok()) bytes += found->run->held_bytes;
+  }
+  return bytes;
+}
+
+void FillTraceInfo(const TraceFacts& facts, const TracedRun& run, v1::TraceInfo* out) {
+  out->set_trace_id(facts.id);
+  const int64_t nanoseconds = absl::ToUnixNanos(facts.expires);
+  out->mutable_expire_time()->set_seconds(nanoseconds / 1'000'000'000);
+  out->mutable_expire_time()->set_nanos(static_cast<int32_t>(nanoseconds % 1'000'000'000));
+  out->set_held_bytes(facts.bytes);
+  out->set_token_count(run.prompt.size());
+  out->set_keeps_residual(run.trace->Has(Site::kResidual, 0));
+}
+
+}  // namespace heed

@@ -1,0 +1,202 @@
+#include "server/engine/sequence.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "model/base/error.h"
+#include "model/base/finite.h"
+#include "model/base/status_macros.h"
+#include "model/inspect/nonfinite_finder.h"
+
+namespace heed {
+namespace {
+
+// What has made the first numbers that are none, to go on after "from ".
+std::string Describe(const std::optional<NonfiniteFinder::Place>& place) {
+  if (!place.has_value()) return "the final norm or the unembedding";
+  if (place->site != Site::kResidual) {
+    return absl::StrCat("layer ", place->layer, " (", SiteName(place->site), ")");
+  }
+  // The stream that enters a layer is what the layer before has made.
+  return place->layer > 0 ? absl::StrCat("layer ", place->layer - 1, " (its sum)")
+                          : "the embedding";
+}
+
+}  // namespace
+
+bool Sequence::Admit(bool share_prefix) {
+  const int64_t max_tokens = prompt_tokens_ + request_.max_new_tokens;
+  const PrefixSharing sharing =
+      share_prefix && request_.plan.editor == nullptr
+          ? SharingOf(request_.model->model->config(), prompt_tokens_, max_tokens)
+          : PrefixSharing();
+  const absl::Span<const TokenId> prefix =
+      absl::MakeConstSpan(tokens_).first(std::min(sharing.tokens, FirstNeededPosition()));
+  auto cache = std::make_unique<KvCache>(request_.model->kv_pool.get());
+  if (!cache->ReserveAfter(prefix, sharing.kind, max_tokens).ok()) return false;
+  tokens_.reserve(max_tokens);
+  shareable_tokens_ = sharing.tokens;
+  position_ = cached_tokens_ = cache->size();
+  cache_ = std::move(cache);
+  return true;
+}
+
+// The first position that somebody wants to see something of. The last of the prompt always runs.
+int64_t Sequence::FirstNeededPosition() const {
+  int64_t position = prompt_tokens_ - 1;
+  if (!request_.logits_positions.empty()) {
+    position = std::min(position, request_.logits_positions.front());
+  }
+  if (const ForwardObserver* const observer = request_.plan.observer) {
+    position = std::min(position, observer->FirstWatchedPosition());
+  }
+  return position;
+}
+
+void Sequence::SharePages() {
+  cache_->Share(absl::MakeConstSpan(tokens_).first(std::min(position_, shareable_tokens_)));
+}
+
+absl::Status Sequence::Review(bool woken, absl::Time now, absl::Duration stall_timeout) {
+  HEED_RETURN_IF_ERROR(request_.stop->Check());
+  if (!has_next_token()) return absl::OkStatus();
+  if (!parked() || woken) {
+    if (request_.task->CanAdvance()) {
+      parked_since_.reset();
+    } else if (!parked()) {
+      parked_since_ = now;
+    }
+  }
+  if (!parked() || now - *parked_since_ < stall_timeout) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kAborted, "SLOW_READER",
+                   absl::StrCat("the reply was not read for ", absl::FormatDuration(stall_timeout),
+                                "; read messages as they come"));
+}
+
+absl::Duration Sequence::Patience(absl::Time now, absl::Duration stall_timeout) const {
+  absl::Duration patience = request_.stop->deadline() - absl::Now();
+  if (parked()) patience = std::min(patience, *parked_since_ + stall_timeout - now);
+  return std::max(patience, absl::ZeroDuration());
+}
+
+RunnableSequence Sequence::View() const {
+  return {position_, prompt_tokens_,
+          absl::MakeConstSpan(request_.logits_positions).subspan(next_logits_), last_step_,
+          request_.whole_prompt};
+}
+
+SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::Time now) {
+  last_step_ = step;
+  if (!started_.has_value()) started_ = now;
+  if (in_prompt()) {
+    const auto first = request_.logits_positions.begin() + next_logits_;
+    positions_.assign(first, first + planned.logits_rows);
+  } else {
+    positions_.assign(1, position_);
+  }
+  rows_.clear();
+  for (int64_t position : positions_) rows_.push_back(position - planned.begin);
+
+  SequenceSlice slice;
+  slice.tokens = absl::MakeConstSpan(tokens_).subspan(planned.begin, planned.end - planned.begin);
+  slice.cache = cache_.get();
+  slice.logits_rows = rows_;
+  const ForwardPlan& plan = request_.plan;
+  slice.plan = plan.observer == nullptr && plan.editor == nullptr ? nullptr : &plan;
+  slice.stop = request_.stop.get();
+  slice.prompt_tokens = prompt_tokens_;
+  return slice;
+}
+
+absl::Status Sequence::Deliver(const PlannedSlice& planned, const SequenceSlice& slice,
+                               ConstMatrixRef logits, Workspace* workspace) {
+  const bool was_in_prompt = in_prompt();
+  position_ = planned.end;
+  HEED_RETURN_IF_ERROR(CheckFinite(planned, slice, logits, workspace));
+  SharePages();
+  if (was_in_prompt) {
+    next_logits_ += planned.logits_rows;
+    request_.task->OnPromptChunk(planned.begin, planned.end);
+  }
+  if (logits.rows == 0) return absl::OkStatus();
+  HEED_ASSIGN_OR_RETURN(const std::optional<TokenId> token,
+                        request_.task->OnLogits(positions_, logits));
+  return token.has_value() ? Append(*token) : absl::OkStatus();
+}
+
+absl::Status Sequence::CheckFinite(const PlannedSlice& planned, const SequenceSlice& slice,
+                                   ConstMatrixRef logits, Workspace* workspace) {
+  if (slice.nonfinite_row >= 0) {
+    return Nonfinite(planned, "states", planned.begin + slice.nonfinite_row, workspace);
+  }
+  for (int64_t r = 0; r < logits.rows; ++r) {
+    if (!AllFinite(logits.Row(r))) return Nonfinite(planned, "logits", positions_[r], workspace);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Sequence::Nonfinite(const PlannedSlice& planned, absl::string_view what,
+                                 int64_t position, Workspace* workspace) {
+  NonfiniteFinder finder;
+  HEED_RETURN_IF_ERROR(RunAgain(planned, &finder, workspace));
+  if (finder.place().has_value()) position = finder.place()->position;
+  const bool is_edited = request_.plan.editor != nullptr;
+  const std::string origin = Describe(finder.place());
+  return MakeError(is_edited ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kInternal,
+                   absl::StrCat("NONFINITE_", absl::AsciiStrToUpper(what)),
+                   absl::StrCat("the model's ", what, " hold NaN or infinite values at position ",
+                                position, ", from ", origin, " on; ",
+                                is_edited ? "smaller edits may keep them in range"
+                                          : "its weights overflow on this input"),
+                   {{"position", absl::StrCat(position)}, {"origin", origin}});
+}
+
+// The slice that has run, alone, for another observer.
+absl::Status Sequence::RunAgain(const PlannedSlice& planned, ForwardObserver* observer,
+                                Workspace* workspace) {
+  cache_->Truncate(planned.begin);
+  const ForwardPlan plan{.observer = observer, .editor = request_.plan.editor};
+  SequenceSlice slice;
+  slice.tokens = absl::MakeConstSpan(tokens_).subspan(planned.begin, planned.end - planned.begin);
+  slice.cache = cache_.get();
+  slice.plan = &plan;
+  slice.prompt_tokens = prompt_tokens_;
+  const LanguageModel& model = *request_.model->model;
+  return model.Forward(absl::MakeSpan(&slice, 1), MatrixRef(nullptr, 0, model.config().vocab_size),
+                       workspace);
+}
+
+absl::Status Sequence::Append(TokenId token) {
+  const bool at_end = !in_prompt() && positions_.back() == position_ - 1;
+  const bool known = token >= 0 && token < request_.model->model->config().vocab_size;
+  const int64_t appended_tokens = static_cast<int64_t>(tokens_.size()) - prompt_tokens_;
+  if (!at_end || !known || appended_tokens >= request_.max_new_tokens) {
+    return MakeError(
+        absl::StatusCode::kInternal, "BAD_TASK_TOKEN",
+        absl::StrCat("token ", token, " was appended at position ", position_, " after ",
+                     appended_tokens, " of at most ", request_.max_new_tokens,
+                     "; a task may append known tokens after the prompt only"));
+  }
+  tokens_.push_back(token);
+  return absl::OkStatus();
+}
+
+absl::Status Sequence::StopReason() const {
+  const absl::Status status = request_.stop->Check();
+  return status.ok() ? absl::CancelledError("the call was stopped") : status;
+}
+
+void Sequence::Finish(const absl::Status& status, absl::Time now) {
+  cache_.reset();
+  const absl::Time started = started_.value_or(now);
+  request_.task->OnDone(status, {.queue = std::max(started - submitted_, absl::ZeroDuration()),
+                                 .compute = std::max(now - started, absl::ZeroDuration()),
+                                 .cached_tokens = cached_tokens_});
+}
+
+}  // namespace heed

@@ -1,0 +1,110 @@
+// One sequence on its way through the engine: how far it has run, its cache, and the dealings with
+// its task. Used on the engine thread only, once constructed.
+#ifndef HEED_SERVER_ENGINE_SEQUENCE_H_
+#define HEED_SERVER_ENGINE_SEQUENCE_H_
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "model/base/matrix.h"
+#include "model/transformer/kv_cache.h"
+#include "model/transformer/language_model.h"
+#include "server/engine/scheduler.h"
+#include "server/engine/step_planner.h"
+
+namespace heed {
+
+class Sequence {
+ public:
+  Sequence(EngineRequest request, absl::Time submitted)
+      : request_(std::move(request)),
+        tokens_(std::move(request_.prompt)),
+        prompt_tokens_(static_cast<int64_t>(tokens_.size())),
+        submitted_(submitted) {}
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
+
+  const std::shared_ptr<const ServedModel>& model() const { return request_.model; }
+
+  // Takes pages for the prompt and all tokens that may follow, so that a live sequence never lacks
+  // one; with `share_prefix`, those of an earlier sequence as far as it began with the same tokens.
+  // False, changing nothing, when the pool has too few.
+  bool Admit(bool share_prefix);
+  bool admitted() const { return cache_ != nullptr; }
+  // Of the prompt, that were in the pages and need not run.
+  int64_t cached_tokens() const { return cached_tokens_; }
+
+  // Why the sequence must end now, if it must: it was cancelled, its deadline passed, or its reader
+  // has stalled for `stall_timeout`. Parks a decoding sequence whose task cannot go on; a parked
+  // one is asked again only when `woken`.
+  absl::Status Review(bool woken, absl::Time now, absl::Duration stall_timeout);
+  bool parked() const { return parked_since_.has_value(); }
+
+  // Until when Review need not be called again unless something calls Scheduler::Wake.
+  absl::Duration Patience(absl::Time now, absl::Duration stall_timeout) const;
+
+  RunnableSequence View() const;
+
+  // The slice to run for `planned`, in step number `step` (from 1). It borrows from this sequence
+  // until the next call.
+  SequenceSlice Begin(const PlannedSlice& planned, int64_t step, absl::Time now);
+
+  // The slice that was begun has run. `logits` are its rows, [planned.logits_rows, vocab_size]. An
+  // error ends the sequence: INTERNAL (NONFINITE_STATES or NONFINITE_LOGITS; INVALID_ARGUMENT for a
+  // sequence with edits), for which the slice is run again in `workspace` to find the layer,
+  // INTERNAL (BAD_TASK_TOKEN), or what the task returned.
+  absl::Status Deliver(const PlannedSlice& planned, const SequenceSlice& slice,
+                       ConstMatrixRef logits, Workspace* workspace);
+
+  // A token was appended and waits to be run.
+  bool has_next_token() const { return !in_prompt() && !complete(); }
+  // All tokens have run.
+  bool complete() const { return position_ >= static_cast<int64_t>(tokens_.size()); }
+  bool in_prompt() const { return position_ < prompt_tokens_; }
+
+  // What a slice that Forward reported as stopped ends with.
+  absl::Status StopReason() const;
+
+  // Frees the cache, then tells the task. Nothing may be called afterwards.
+  void Finish(const absl::Status& status, absl::Time now);
+
+ private:
+  int64_t FirstNeededPosition() const;
+  void SharePages();
+  absl::Status CheckFinite(const PlannedSlice& planned, const SequenceSlice& slice,
+                           ConstMatrixRef logits, Workspace* workspace);
+  absl::Status Nonfinite(const PlannedSlice& planned, absl::string_view what, int64_t position,
+                         Workspace* workspace);
+  absl::Status RunAgain(const PlannedSlice& planned, ForwardObserver* observer,
+                        Workspace* workspace);
+  absl::Status Append(TokenId token);
+
+  EngineRequest request_;
+  std::vector<TokenId> tokens_;  // the prompt, then those that were appended
+  const int64_t prompt_tokens_;
+  std::unique_ptr<KvCache> cache_;
+  int64_t cached_tokens_ = 0;
+  int64_t shareable_tokens_ = 0;    // whose keys and values another sequence may use
+  int64_t position_ = 0;            // tokens that have run
+  size_t next_logits_ = 0;          // first of request_.logits_positions that has not been answered
+  std::vector<int64_t> positions_;  // of the running slice's logits rows
+  std::vector<int64_t> rows_;       // the same, relative to the slice
+  int64_t last_step_ = 0;
+  const absl::Time submitted_;
+  std::optional<absl::Time> started_;  // its first step
+  std::optional<absl::Time> parked_since_;
+};
+
+// Sequences move between lists by splicing, which allocates nothing.
+using SequenceList = std::list<Sequence>;
+
+}  // namespace heed
+
+#endif  // HEED_SERVER_ENGINE_SEQUENCE_H_

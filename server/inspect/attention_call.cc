@@ -1,0 +1,158 @@
+#include "server/inspect/attention_call.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "model/base/error.h"
+#include "model/base/status_macros.h"
+#include "server/calls/codec.h"
+#include "server/convert/attention.h"
+#include "server/convert/model.h"
+#include "server/convert/reply_size.h"
+#include "server/engine/catch_exceptions.h"
+#include "server/inspect/run_source.h"
+
+namespace heed {
+
+// A sequence that is run only to be watched.
+class AttentionCall::Task final : public SequenceTask {
+ public:
+  explicit Task(std::shared_ptr<AttentionCall> call) : call_(std::move(call)) {}
+
+  absl::StatusOr<std::optional<TokenId>> OnLogits(absl::Span<const int64_t> positions,
+                                                  ConstMatrixRef logits) override {
+    return std::nullopt;
+  }
+
+  void OnPromptChunk(int64_t begin, int64_t end) override {
+    call_->capture_->CompleteUpTo(end);
+    if (call_->capture_->HasTile()) call_->Notify();
+  }
+
+  void OnDone(const absl::Status& status, const EngineTimings& timings) override {
+    call_->OnEngineDone(status, timings);
+  }
+
+ private:
+  const std::shared_ptr<AttentionCall> call_;
+};
+
+AttentionCall::AttentionCall(const ServiceContext& context, grpc::CallbackServerContext* call)
+    : StreamCall(call, context.replies, context.stall_timeout),
+      context_(context),
+      stop_(MakeStopSignal(*call)) {}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* AttentionCall::Begin(
+    const ServiceContext& context, grpc::CallbackServerContext* call,
+    const v1::GetAttentionRequest& request) {
+  const std::shared_ptr<AttentionCall> self(new AttentionCall(context, call));
+  self->Start();
+  const absl::Status status = CatchExceptions([&] { return self->Submit(request); });
+  if (status.ok()) {
+    self->Notify();
+  } else {
+    self->header_.reset();
+    self->End(status);
+  }
+  return self.get();
+}
+
+absl::Status AttentionCall::Submit(const v1::GetAttentionRequest& request) {
+  HEED_ASSIGN_OR_RETURN(model_, context_.registry->Find(request.model()));
+  const ModelConfig& config = model_->model->config();
+  Violations violations;
+  CheckPrompt(request.prompt(), *model_, context_.limits, &violations);
+  CheckSelection("selection", request.selection(), config, &violations);
+  HEED_ASSIGN_OR_RETURN(const std::vector<Intervention> interventions,
+                        ReadInterventions("interventions", request.interventions(), config,
+                                          context_.traces, &violations));
+  HEED_RETURN_IF_ERROR(violations.ToStatus());
+  HEED_ASSIGN_OR_RETURN(ResolvedPrompt prompt,
+                        ResolvePrompt(request.prompt(), *model_, /*room=*/0));
+  tokenize_time_ = prompt.tokenize_time;
+  HEED_ASSIGN_OR_RETURN(AttentionChoice choice,
+                        ResolveSelection(request.selection(), config, prompt.size()));
+  HEED_ASSIGN_OR_RETURN(edits_, MakeInterventionSet("interventions", interventions, config,
+                                                    {.prompt_tokens = prompt.size()}));
+  v1::AttentionHeader* const header = header_.emplace().mutable_header();
+  FillHeader(*model_, prompt, choice, header);
+  v1::Provenance* const provenance = header->mutable_provenance();
+  FillEditProvenance(*model_, request.interventions_size(), edits_.get(), provenance);
+  if (provenance->counterfactual_mask()) header->set_causal(false);
+  HEED_RETURN_IF_ERROR(CheckReplyBytes(static_cast<int64_t>(header_->ByteSizeLong())));
+  HEED_RETURN_IF_ERROR(Reserve(std::move(choice), prompt.size()));
+
+  EngineRequest engine;
+  engine.model = model_;
+  engine.prompt = std::move(prompt.ids);
+  engine.plan.observer = capture_.get();
+  engine.plan.editor = edits_.get();
+  engine.whole_prompt = edits_ != nullptr && edits_->needs_whole_prompt();
+  engine.stop = stop_;
+  engine.task = std::make_unique<Task>(std::static_pointer_cast<AttentionCall>(shared_from_this()));
+  return context_.scheduler->Submit(std::move(engine));
+}
+
+absl::Status AttentionCall::Reserve(AttentionChoice choice, int64_t key_count) {
+  HEED_RETURN_IF_ERROR(CheckSelectionBytes(choice, key_count, context_.limits));
+  const int64_t bytes = SelectionBytes(choice, key_count);
+  budget_ = context_.attention_budget->Take(bytes);
+  if (!budget_) {
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, "ATTENTION_MEMORY",
+        absl::StrCat("this much attention is ", bytes, " bytes, and other calls hold ",
+                     context_.attention_budget->used(), " of the server's ",
+                     context_.attention_budget->limit(), "; try again later or ask for less"),
+        {{"requested_bytes", absl::StrCat(bytes)},
+         {"limit_bytes", absl::StrCat(context_.attention_budget->limit())}});
+  }
+  const ModelConfig& config = model_->model->config();
+  HEED_ASSIGN_OR_RETURN(capture_, PromptCapture::Create(std::move(choice), key_count,
+                                                        config.n_layers, config.n_heads));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<grpc::ByteBuffer>> AttentionCall::NextMessage() {
+  v1::GetAttentionResponse message;
+  if (!FillNext(&message)) return std::nullopt;
+  return SerializeReply(message);
+}
+
+bool AttentionCall::FillNext(v1::GetAttentionResponse* out) {
+  if (header_.has_value()) {
+    out->Swap(&*header_);
+    header_.reset();
+    return true;
+  }
+  // Asked before the tiles: whatever was captured before the engine ended goes out before the end.
+  const std::optional<EngineTimings> done = EngineDone();
+  if (const std::optional<AttentionTile> tile = capture_ ? capture_->TakeTile() : std::nullopt) {
+    FillTile(*tile, out->mutable_tile());
+    return true;
+  }
+  if (!done.has_value() || end_sent_) return false;
+  end_sent_ = true;
+  out->mutable_end()->set_tile_count(capture_->tile_count());
+  FillTimings(tokenize_time_, *done, out->mutable_end()->mutable_timings());
+  return true;
+}
+
+std::optional<EngineTimings> AttentionCall::EngineDone() {
+  absl::MutexLock lock(&done_mutex_);
+  return done_;
+}
+
+void AttentionCall::OnAbandoned() {
+  stop_->Cancel();
+  context_.scheduler->Wake();
+}
+
+void AttentionCall::OnEngineDone(const absl::Status& status, const EngineTimings& timings) {
+  if (status.ok()) {
+    absl::MutexLock lock(&done_mutex_);
+    done_ = timings;
+  }
+  End(status);
+}
+
+}  // namespace heed

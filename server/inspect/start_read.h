@@ -1,0 +1,54 @@
+// How calls that read a run begin, whether they answer with one message or a stream.
+#ifndef HEED_SERVER_INSPECT_START_READ_H_
+#define HEED_SERVER_INSPECT_START_READ_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "server/engine/worker_pool.h"
+#include "server/inspect/call_cost.h"
+#include "server/inspect/run_source.h"
+
+namespace heed {
+
+// StartRun of a request of `Method`, which has
+//   using Request;
+//   // All that can be told without the run, but for its prompt and interventions; and which sites
+//   // it must keep besides those of every trace.
+//   static SiteSet Check(const Request&, const ServedModel&, Violations*);
+//   // Errors that the number of tokens leads to.
+//   static absl::Status CheckLength(const Request&, const ModelConfig&, int64_t n_tokens);
+// The memory that CostOf says is reserved with the run.
+template <typename Method>
+absl::Status StartRead(const ServiceContext& context, const typename Method::Request& request,
+                       const std::string& client, const std::shared_ptr<StopSignal>& stop,
+                       RunCallback done) {
+  const auto fields = [&](const ServedModel& model, Violations* violations) {
+    return Method::Check(request, model, violations);
+  };
+  const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
+    return Method::CheckLength(request, config, n_tokens);
+  };
+  const auto extra_bytes = [&](const LanguageModel& model, int64_t n_tokens) {
+    return CostOf(request, model, n_tokens).held_bytes;
+  };
+  return StartRun(context, RunInputOf(request), {fields, length, extra_bytes}, client, stop,
+                  std::move(done));
+}
+
+// Of a client's work that takes so much.
+inline WorkKind KindOf(const CallCost& cost, const std::string& client) {
+  return {client, cost.flops > kLongFlops};
+}
+
+// Of the work that answering such a request is.
+template <typename Request>
+WorkKind KindOfRead(const Request& request, const ReadableRun& run, const std::string& client) {
+  return KindOf(CostOf(request, *run.model->model, run.run->prompt.size()), client);
+}
+
+}  // namespace heed
+
+#endif  // HEED_SERVER_INSPECT_START_READ_H_
