@@ -18,7 +18,6 @@
 #include "model/base/status_macros.h"
 #include "server/engine/nearest_name.h"
 #include "server/engine/registry.h"
-#include "server/find_models.h"
 
 namespace heed {
 namespace {

@@ -15,15 +15,9 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "model/base/layer_kinds.h"
+#include "server/find_models.h"
 
 namespace heed {
-
-// A model to load.
-struct ModelSource {
-  std::string name;    // valid by IsValidModelName
-  std::string folder;  // or the path of a GGUF file
-  friend bool operator==(const ModelSource&, const ModelSource&) = default;
-};
 
 enum class LogFormat { kAuto, kText, kJson };  // auto: text on a terminal, JSON lines elsewhere
 

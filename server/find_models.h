@@ -8,9 +8,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "server/config.h"
 
 namespace heed {
+
+// A model to load.
+struct ModelSource {
+  std::string name;    // valid by IsValidModelName
+  std::string folder;  // or the path of a GGUF file
+  friend bool operator==(const ModelSource&, const ModelSource&) = default;
+};
 
 // The name of a model by its path: the last part of it in lower case, without ".gguf" and without
 // the number of a part, and with '-' for whatever cannot stand in a name. Empty when nothing is
