@@ -116,8 +116,10 @@ bool DetectVnni() {
   return __builtin_cpu_supports("avx512vnni") != 0;
 }
 
-// Linux lets a process use the tiles' registers only after it has asked.
+// Tiles, and what their kernels need besides. Linux lets a process use the tiles' registers only
+// after it has asked.
 bool DetectAmx() {
+  if (!__builtin_cpu_supports("avx512vbmi")) return false;
   constexpr unsigned kBf16Tiles = 1u << 22, kFp16 = 1u << 23,
                      kTile = 1u << 24;                     // CPUID leaf 7, EDX
   constexpr unsigned kBf16 = 1u << 5;                      // leaf 7.1, EAX

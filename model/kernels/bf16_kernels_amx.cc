@@ -14,6 +14,7 @@ constexpr int64_t kStepsPerTile = kTileFeatures / kDotWidth;
 // How far ahead of the arithmetic weights are asked for where they come from memory once. A few
 // lines at a time between other work: asked for together, they would wait for each other.
 constexpr int64_t kPrefetchBytes = 4096;
+constexpr int64_t kScalePrefetchBytes = 512;
 
 // What LDTILECFG reads: palette 1, and the size of each of the eight tiles. 0 to 3 are sums, 4 and
 // 5 activations, 6 and 7 weights.
@@ -106,20 +107,24 @@ inline void WidenStep8(const uint8_t* w, __m512h scales, uint16_t* out) {
                      RoundWeights(_mm512_sub_ph(_mm512_castsi512_ph(odd), zero), scales));
 }
 
-// Two steps of 4-bit weights. A permutation looks at the lowest five bits of each of its indices:
-// the fifth is the next weight's, and both halves of the table are the same.
+// Two steps of 4-bit weights: what is looked up is the upper half of a number in half precision,
+// the lower being 0. A permutation of bytes looks at the lowest six bits of each of its indices, of
+// which two are the next weight's: all four parts of the table are the same. One of 16-bit words
+// takes the place of two instructions.
 inline void WidenSteps4(const uint8_t* w, __m512h scales, uint16_t* out) {
-  const __m512i values = _mm512_broadcast_i64x4(_mm256_setr_epi16(
-      -0x3800, -0x3900, -0x3a00, -0x3b00, -0x3c00, -0x3e00, -0x4000, -0x4400,  // -8 .. -1
-      0, 0x3c00, 0x4000, 0x4200, 0x4400, 0x4500, 0x4600, 0x4700));             // 0 .. 7
+  const __m512i values = _mm512_broadcast_i32x4(
+      _mm_setr_epi8(-0x38, -0x39, -0x3a, -0x3b, -0x3c, -0x3e, -0x40, -0x44,  // -8 .. -1
+                    0, 0x3c, 0x40, 0x42, 0x44, 0x45, 0x46, 0x47));           // 0 .. 7
+  constexpr __mmask64 kUpperBytes = 0xaaaaaaaaaaaaaaaa;
   const __m512i bytes = _mm512_loadu_si512(w);
   const auto widen = [&](__m512i indices) {
-    return RoundWeights(_mm512_castsi512_ph(_mm512_permutexvar_epi16(indices, values)), scales);
+    const __m512i q = _mm512_maskz_permutexvar_epi8(kUpperBytes, indices, values);
+    return RoundWeights(_mm512_castsi512_ph(q), scales);
   };
-  _mm512_store_si512(out, widen(bytes));
-  _mm512_store_si512(out + kTileFeatures, widen(_mm512_srli_epi16(bytes, 8)));
-  _mm512_store_si512(out + 2 * kTileFeatures, widen(_mm512_srli_epi16(bytes, 4)));
-  _mm512_store_si512(out + 3 * kTileFeatures, widen(_mm512_srli_epi16(bytes, 12)));
+  _mm512_store_si512(out, widen(_mm512_slli_epi16(bytes, 8)));
+  _mm512_store_si512(out + kTileFeatures, widen(bytes));
+  _mm512_store_si512(out + 2 * kTileFeatures, widen(_mm512_slli_epi16(bytes, 4)));
+  _mm512_store_si512(out + 3 * kTileFeatures, widen(_mm512_srli_epi16(bytes, 4)));
 }
 
 template <int kBits>
@@ -189,6 +194,10 @@ void RunPanel(const Bf16PanelArgs& args) {
       constexpr int64_t kBytes = kTileBytes<kBits> / kPanelTiles;
       for (int64_t i = 0; i < kBytes; i += 64) {
         _mm_prefetch(reinterpret_cast<const char*>(w + kPrefetchBytes + c * kBytes + i),
+                     _MM_HINT_T0);
+      }
+      if (c % 2 == 0) {
+        _mm_prefetch(reinterpret_cast<const char*>(scale + c * kTileSide) + kScalePrefetchBytes,
                      _MM_HINT_T0);
       }
       WidenTile<kBits>(w, scale, c, to[c]);
