@@ -35,7 +35,7 @@ inline uint16_t RoundedWeight(uint16_t scale, int q) {
 }
 
 inline float RoundedWeightValue(uint16_t scale, int q) {
-  return std::ldexp(Bf16ToFloat(RoundedWeight(scale, q)), kBf16WeightShift);
+  return Bf16ToFloat(RoundedWeight(scale, q)) * std::ldexp(1.0f, kBf16WeightShift);
 }
 
 }  // namespace heed

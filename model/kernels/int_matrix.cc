@@ -247,22 +247,37 @@ std::vector<absl::Span<char>> IntMatrix::storage() {
           {reinterpret_cast<char*>(&unit_), sizeof unit_}};
 }
 
-int IntMatrix::ValueAt(int64_t row, int64_t col) const {
-  const int64_t step = col / kDotWidth;
-  const int shift = bits_ == 4 && step % 2 == 1 ? 4 : 0;
-  return (Place(row, step)[col % kDotWidth] >> shift & (bits_ == 8 ? 255 : 15)) - zero();
+// The values of a group without their scale: what SetGroup was given, less zero().
+void IntMatrix::GetGroup(int64_t row, int64_t g, int* q) const {
+  const int64_t first = g * group_ / kDotWidth, steps = group_ / kDotWidth;
+  const int mask = bits_ == 8 ? 255 : 15;
+  for (int64_t step = 0; step < steps; ++step) {
+    const uint32_t word =
+        LoadWord(Place(row, first + step)) >> (bits_ == 4 && step % 2 == 1 ? 4 : 0);
+    for (int64_t i = 0; i < kDotWidth; ++i) {
+      q[step * kDotWidth + i] = static_cast<int>(word >> 8 * i & mask) - zero();
+    }
+  }
+}
+
+template <typename WeightOf>
+void IntMatrix::CopyWeights(int64_t row, absl::Span<float> out, const WeightOf& weight_of) const {
+  std::vector<int> q(group_);
+  for (int64_t g = 0; g < n_groups_; ++g) {
+    const uint16_t scale = scales_[ScaleIndex(row / kPanelCols, g, row % kPanelCols)];
+    GetGroup(row, g, q.data());
+    const absl::Span<float> weights = out.subspan(g * group_, group_);
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = weight_of(scale, q[i]) * unit_;
+  }
 }
 
 void IntMatrix::CopyRow(int64_t row, absl::Span<float> out) const {
-  for (int64_t k = 0; k < cols_; ++k) {
-    out[k] = HalfToFloat(ScaleAt(row, k)) * unit_ * static_cast<float>(ValueAt(row, k));
-  }
+  CopyWeights(row, out,
+              [](uint16_t scale, int q) { return HalfToFloat(scale) * static_cast<float>(q); });
 }
 
 void IntMatrix::CopyRowInBf16(int64_t row, absl::Span<float> out) const {
-  for (int64_t k = 0; k < cols_; ++k) {
-    out[k] = RoundedWeightValue(ScaleAt(row, k), ValueAt(row, k)) * unit_;
-  }
+  CopyWeights(row, out, RoundedWeightValue);
 }
 
 }  // namespace heed

@@ -79,12 +79,11 @@ class IntMatrix {
     return (panel * n_groups_ + group) * kPanelCols + col;
   }
   uint8_t* Place(int64_t row, int64_t step) const;
-  int ValueAt(int64_t row, int64_t col) const;
-  uint16_t ScaleAt(int64_t row, int64_t col) const {
-    return scales_[ScaleIndex(row / kPanelCols, col / group_, row % kPanelCols)];
-  }
   void CenterScales();
   void SetGroup(int64_t row, int64_t g, const uint8_t* q);
+  void GetGroup(int64_t row, int64_t g, int* q) const;
+  template <typename WeightOf>
+  void CopyWeights(int64_t row, absl::Span<float> out, const WeightOf& weight_of) const;
   bool SuitsUnit(float largest) const;
   absl::StatusOr<Rounding> RoundAll(const WeightRows& weight);
   absl::Status RoundStrip(int64_t first, ConstMatrixRef rows, Rounding& result);
