@@ -19,15 +19,14 @@ uint16_t Load16(const char* bytes, size_t index) {
   return value;
 }
 
+// The fields move to their places in f32; a multiplication gives the exponent its new bias, and to
+// subnormal numbers one of their own.
 float F16ToFloat(uint16_t half) {
   const uint32_t sign = (half & 0x8000u) << 16;
   const uint32_t magnitude = half & 0x7FFFu;
-  // The exponent's bias grows from 15 to 127; all ones (infinity, NaN) stay all ones.
-  const uint32_t rebias = (magnitude >= 0x7C00u ? 224u : 112u) << 23;
-  const uint32_t normal = (magnitude << 13) + rebias;
-  const uint32_t subnormal =
-      std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
-  return std::bit_cast<float>(sign | (magnitude >= 0x0400u ? normal : subnormal));
+  const float value = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
+  const uint32_t not_finite = magnitude >= 0x7C00u ? kExponentMask : 0;
+  return std::bit_cast<float>(sign | not_finite | std::bit_cast<uint32_t>(value));
 }
 
 bool AllFinite(absl::Span<const float> values) {

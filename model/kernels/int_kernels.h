@@ -55,6 +55,22 @@ struct IntTileArgs {
 // How far behind the weights that they need kernels may read.
 constexpr int64_t kIntPaddingBytes = 4096;
 
+// Weights of one group that are rounded to integers: q = w / scale, ties to even, held to [least,
+// most], and `zero` added. All q of a scale of 0 are `zero`.
+struct RoundWeightsArgs {
+  const float* w;
+  int64_t n;
+  float scale;
+  float least;
+  float most;
+  int32_t zero;
+  uint8_t* q;
+};
+struct WeightsRounded {
+  float error;  // the sum of min(1, |rounded - weight| / |weight|) over the weights that are not 0
+  int32_t count;  // of those
+};
+
 struct Bf16Kernels;
 
 struct IntKernels {
@@ -74,6 +90,9 @@ struct IntKernels {
   // sum[g]. All q of a group are 0 where all its x are; and where one is not finite, with a scale
   // that is NaN, so that the row's results are too.
   void (*quantize)(const float* x, int64_t n, int64_t group, int8_t* q, float* scale, int32_t* sum);
+
+  // The same q on every machine; the error to the last digits.
+  WeightsRounded (*round_weights)(RoundWeightsArgs args);
 };
 
 const IntKernels& PortableIntKernels();

@@ -179,7 +179,8 @@ constexpr IntKernels kKernels = {.bf16 = nullptr,
                                  .tile8 = Tile<Weights8>,
                                  .tile4 = Tile<Weights4>,
                                  .unpack4 = Unpack4,
-                                 .quantize = QuantizeRow<LargestOf, RoundGroup>};
+                                 .quantize = QuantizeRow<LargestOf, RoundGroup>,
+                                 .round_weights = RoundWeights};
 
 }  // namespace
 

@@ -90,7 +90,8 @@ constexpr IntKernels kKernels = {.bf16 = nullptr,
                                  .tile8 = Tile<Weight8, 8>,
                                  .tile4 = Tile<Weight4, 4>,
                                  .unpack4 = Unpack4,
-                                 .quantize = QuantizeRow<LargestOf, RoundGroup>};
+                                 .quantize = QuantizeRow<LargestOf, RoundGroup>,
+                                 .round_weights = RoundWeights};
 
 }  // namespace
 

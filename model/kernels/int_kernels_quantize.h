@@ -1,9 +1,12 @@
-// IntKernels::quantize over what an instruction set does to one group. The rules of isa_kernels.h
-// hold here.
+// IntKernels::quantize over what an instruction set does to one group, and
+// IntKernels::round_weights for the compiler to make vectors of. The rules of isa_kernels.h hold
+// here.
 #ifndef HEED_MODEL_KERNELS_INT_KERNELS_QUANTIZE_H_
 #define HEED_MODEL_KERNELS_INT_KERNELS_QUANTIZE_H_
 
 #include <stdint.h>
+
+#include "model/kernels/int_kernels.h"
 
 namespace heed {
 namespace {
@@ -33,6 +36,46 @@ void QuantizeRow(const float* x, int64_t n, int64_t group, int8_t* q, float* sca
     }
     *sum++ = total;
   }
+}
+
+// q of weight i; returns what it loses, of its own size.
+inline float RoundWeight(const RoundWeightsArgs& args, float divisor, int64_t i) {
+  // Adding it leaves no place for a fraction: rounds to the nearest integer, ties to even.
+  constexpr float kRounder = 0x1.8p23f;
+  const float w = args.w[i];
+  float rounded = (w / divisor + kRounder) - kRounder;
+  rounded = rounded < args.least ? args.least : rounded;
+  rounded = rounded > args.most ? args.most : rounded;
+  args.q[i] = static_cast<uint8_t>(static_cast<int32_t>(rounded) + args.zero);
+  const float amount = __builtin_fabsf(w);
+  const float lost = __builtin_fabsf(args.scale * rounded - w) / (amount > 0 ? amount : 1.0f);
+  return lost < 1 ? lost : 1.0f;
+}
+
+// The sums are kept in parts, which need not be added one after the other.
+WeightsRounded RoundWeights(RoundWeightsArgs args) {
+  constexpr int64_t kParts = 16;
+  const float divisor = args.scale == 0 ? __builtin_huge_valf() : args.scale;
+  float errors[kParts] = {};
+  int32_t counts[kParts] = {};
+  WeightsRounded all = {0, 0};
+  int64_t i = 0;
+  for (; i + kParts <= args.n; i += kParts) {
+#pragma omp simd
+    for (int64_t part = 0; part < kParts; ++part) {
+      errors[part] += RoundWeight(args, divisor, i + part);
+      counts[part] += args.w[i + part] != 0 ? 1 : 0;
+    }
+  }
+  for (; i < args.n; ++i) {
+    all.error += RoundWeight(args, divisor, i);
+    all.count += args.w[i] != 0 ? 1 : 0;
+  }
+  for (int64_t part = 0; part < kParts; ++part) {
+    all.error += errors[part];
+    all.count += counts[part];
+  }
+  return all;
 }
 
 }  // namespace

@@ -141,7 +141,8 @@ constexpr IntKernels kKernels = {.bf16 = nullptr,
                                  .tile8 = Tile<8>,
                                  .tile4 = Tile<4>,
                                  .unpack4 = Unpack4,
-                                 .quantize = QuantizeRow<LargestOf, RoundGroup>};
+                                 .quantize = QuantizeRow<LargestOf, RoundGroup>,
+                                 .round_weights = RoundWeights};
 
 }  // namespace
 

@@ -35,14 +35,14 @@ float GroupScale(float largest, int bits) {
 
 // The weight with the largest amount, the first of several; not finite if one of them is not.
 float LargestOf(absl::Span<const float> weights) {
-  constexpr uint32_t kAmount = 0x7fffffff;
-  uint32_t most = 0;
+  constexpr int32_t kAmount = 0x7fffffff;
+  int32_t most = 0;
   for (float weight : weights) {
-    const uint32_t amount = absl::bit_cast<uint32_t>(weight) & kAmount;
+    const int32_t amount = absl::bit_cast<int32_t>(weight) & kAmount;
     most = amount > most ? amount : most;  // NaN is above infinity, and that above all others
   }
   for (float weight : weights) {
-    if ((absl::bit_cast<uint32_t>(weight) & kAmount) == most) return weight;
+    if ((absl::bit_cast<int32_t>(weight) & kAmount) == most) return weight;
   }
   return 0;
 }
@@ -120,20 +120,21 @@ bool IntMatrix::SuitsUnit(float largest) const {
   return largest == 0 || (scale >= kLeastScale && scale <= kMostScale);
 }
 
-absl::StatusOr<double> IntMatrix::SetRounded(const WeightRows& weight) {
-  HEED_ASSIGN_OR_RETURN(Rounding all, RoundAll(weight));
+absl::StatusOr<double> IntMatrix::SetRounded(const WeightRows& weight, const IntKernels& kernels) {
+  HEED_ASSIGN_OR_RETURN(Rounding all, RoundAll(weight, kernels));
   if (!SuitsUnit(all.largest)) {
     unit_ = std::ldexp(1.0f, std::ilogb(all.largest / (bits_ == 8 ? 127.0f : 8.0f)));
-    HEED_ASSIGN_OR_RETURN(all, RoundAll(weight));
+    HEED_ASSIGN_OR_RETURN(all, RoundAll(weight, kernels));
   }
   return all.count > 0 ? all.error / static_cast<double>(all.count) : 0;
 }
 
-absl::StatusOr<IntMatrix::Rounding> IntMatrix::RoundAll(const WeightRows& weight) {
+absl::StatusOr<IntMatrix::Rounding> IntMatrix::RoundAll(const WeightRows& weight,
+                                                        const IntKernels& kernels) {
   std::vector<Rounding> strips(n_panels_);
   HEED_RETURN_IF_ERROR(
       ForEachStrip(weight, kPanelCols, [&](int64_t first, ConstMatrixRef rows) -> absl::Status {
-        return RoundStrip(first, rows, strips[first / kPanelCols]);
+        return RoundStrip(first, rows, kernels, strips[first / kPanelCols]);
       }));
   Rounding all;
   for (const Rounding& strip : strips) {
@@ -145,7 +146,8 @@ absl::StatusOr<IntMatrix::Rounding> IntMatrix::RoundAll(const WeightRows& weight
 }
 
 // Group by group, so that the part of the panel which the rows share stays in the cache.
-absl::Status IntMatrix::RoundStrip(int64_t first, ConstMatrixRef rows, Rounding& result) {
+absl::Status IntMatrix::RoundStrip(int64_t first, ConstMatrixRef rows, const IntKernels& kernels,
+                                   Rounding& result) {
   std::vector<uint8_t> q(group_, static_cast<uint8_t>(zero()));
   for (int64_t g = 0; g < n_groups_; ++g) {
     const int64_t begin = g * group_, count = std::min(group_, cols_ - begin);
@@ -160,7 +162,7 @@ absl::Status IntMatrix::RoundStrip(int64_t first, ConstMatrixRef rows, Rounding&
                                                        "] is ", rows.Row(r)[k],
                                                        "; only finite weights can be quantised"));
       }
-      const Rounding group = RoundGroup(weights, largest, first + r, g, q.data());
+      const WeightsRounded group = RoundGroup(weights, largest, first + r, g, kernels, q.data());
       result.error += group.error;
       result.count += group.count;
       result.largest = std::max(result.largest, std::fabs(largest));
@@ -169,34 +171,20 @@ absl::Status IntMatrix::RoundStrip(int64_t first, ConstMatrixRef rows, Rounding&
   return absl::OkStatus();
 }
 
-IntMatrix::Rounding IntMatrix::RoundGroup(absl::Span<const float> weights, float largest,
-                                          int64_t row, int64_t g, uint8_t* q) {
-  // Adding it leaves no place for a fraction: rounds to the nearest integer, ties to even.
-  constexpr float kRounder = 0x1.8p23f;
+WeightsRounded IntMatrix::RoundGroup(absl::Span<const float> weights, float largest, int64_t row,
+                                     int64_t g, const IntKernels& kernels, uint8_t* q) {
   const float wanted = GroupScale(largest, bits_) / unit_;
   const uint16_t half = FloatToHalf(std::clamp(wanted, -kLargestHalf, kLargestHalf));
-  const float scale = HalfToFloat(half) * unit_;
   scales_[ScaleIndex(row / kPanelCols, g, row % kPanelCols)] = half;
-  const float divisor = scale == 0 ? HUGE_VALF : scale;
-  const float least = bits_ == 8 ? -127 : -8, most = bits_ == 8 ? 127 : 7;
-  const int zero = this->zero();
-  const auto n = static_cast<int64_t>(weights.size());
-  const float* const w = weights.data();
-  float error = 0;
-  int32_t count = 0;
-#pragma omp simd reduction(+ : error, count)
-  for (int64_t i = 0; i < n; ++i) {
-    float rounded = (w[i] / divisor + kRounder) - kRounder;
-    rounded = rounded < least ? least : rounded;
-    rounded = rounded > most ? most : rounded;
-    q[i] = static_cast<uint8_t>(static_cast<int32_t>(rounded) + zero);
-    const float amount = std::fabs(w[i]);
-    const float lost = std::fabs(scale * rounded - w[i]) / (amount > 0 ? amount : 1.0f);
-    error += lost < 1 ? lost : 1.0f;
-    count += amount > 0 ? 1 : 0;
-  }
+  const WeightsRounded rounded = kernels.round_weights({.w = weights.data(),
+                                                        .n = static_cast<int64_t>(weights.size()),
+                                                        .scale = HalfToFloat(half) * unit_,
+                                                        .least = bits_ == 8 ? -127.0f : -8.0f,
+                                                        .most = bits_ == 8 ? 127.0f : 7.0f,
+                                                        .zero = zero(),
+                                                        .q = q});
   SetGroup(row, g, q);
-  return {.error = error, .count = count};
+  return rounded;
 }
 
 absl::Status IntMatrix::SetBlocks(const BlockRows& blocks) {

@@ -49,7 +49,7 @@ class IntMatrix {
   // Rounds `weight` [rows, cols]; INVALID_ARGUMENT for a value that is not finite, naming its
   // place. Returns the mean of min(1, |rounded - weight| / |weight|) over the weights that are not
   // 0: near 1 where a few are so large that the others round to nothing.
-  absl::StatusOr<double> SetRounded(const WeightRows& weight);
+  absl::StatusOr<double> SetRounded(const WeightRows& weight, const IntKernels& kernels);
 
   // The very weights of `blocks`, of the same shape and bits; the matrix has groups of
   // BlockRows::kBlockValues. INVALID_ARGUMENT for a scale that is not finite, naming its place.
@@ -68,10 +68,10 @@ class IntMatrix {
   struct Free {
     void operator()(uint8_t* p) const { std::free(p); }
   };
-  // What became of some weights.
+  // As WeightsRounded, of more weights.
   struct Rounding {
-    double error = 0;   // the sum of min(1, |rounded - weight| / |weight|)
-    int64_t count = 0;  // of weights that are not 0
+    double error = 0;
+    int64_t count = 0;
     float largest = 0;  // of their amounts
   };
 
@@ -85,10 +85,11 @@ class IntMatrix {
   template <typename WeightOf>
   void CopyWeights(int64_t row, absl::Span<float> out, const WeightOf& weight_of) const;
   bool SuitsUnit(float largest) const;
-  absl::StatusOr<Rounding> RoundAll(const WeightRows& weight);
-  absl::Status RoundStrip(int64_t first, ConstMatrixRef rows, Rounding& result);
-  Rounding RoundGroup(absl::Span<const float> weights, float largest, int64_t row, int64_t g,
-                      uint8_t* q);
+  absl::StatusOr<Rounding> RoundAll(const WeightRows& weight, const IntKernels& kernels);
+  absl::Status RoundStrip(int64_t first, ConstMatrixRef rows, const IntKernels& kernels,
+                          Rounding& result);
+  WeightsRounded RoundGroup(absl::Span<const float> weights, float largest, int64_t row, int64_t g,
+                            const IntKernels& kernels, uint8_t* q);
 
   const int64_t rows_, cols_;
   const int bits_;

@@ -194,7 +194,7 @@ absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(const WeightRows& we
                                                             const IntKernels* kernels,
                                                             double* relative_error) {
   IntMatrix rounded(weight.rows, weight.cols, format.bits, format.group);
-  HEED_ASSIGN_OR_RETURN(const double error, rounded.SetRounded(weight));
+  HEED_ASSIGN_OR_RETURN(const double error, rounded.SetRounded(weight, *kernels));
   if (relative_error != nullptr) *relative_error = error;
   return std::make_unique<QuantizedLinear>(std::move(rounded), bias, kernels);
 }

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -263,6 +264,30 @@ TEST(LinearQuantizedTest, TheErrorOfRoundingIsThatOfATypicalWeight) {
     Matrix spiked = weight;
     for (int64_t i = 0; i < 64 * 256; i += 16) spiked.values[i] = 1e4;
     EXPECT_NEAR(error_of(spiked, bits), 15.0 / 16, 0.01);
+  }
+}
+
+TEST(LinearQuantizedTest, WeightsAreRoundedAlikeOnEveryMachine) {
+  Matrix weight = RandomMatrix(1, 77, 1);
+  for (int64_t i = 0; i < 77; i += 5) weight.values[i] = static_cast<float>(i) / 64;  // ties
+  weight.values[3] = 0;
+  std::vector<uint8_t> want(77), got(77);
+  for (float scale : {1.0f / 32, -0.5f, 1e-3f, 0.0f}) {
+    const auto round = [&](const IntKernels& kernels, std::vector<uint8_t>& q) {
+      return kernels.round_weights({weight.values.data(), 77, scale, -8, 7, 8, q.data()});
+    };
+    const WeightsRounded plain = round(PortableIntKernels(), want);
+    EXPECT_EQ(plain.count, 75);
+    for (const NamedKernels& isa : KernelsOfThisMachine()) {
+      const WeightsRounded rounded = round(*isa.kernels, got);
+      EXPECT_EQ(got, want) << isa.name << ", " << scale;
+      EXPECT_EQ(rounded.count, plain.count) << isa.name;
+      EXPECT_NEAR(rounded.error, plain.error, 1e-4) << isa.name;
+    }
+    for (int64_t i = 0; i < 77; ++i) {
+      const float q = scale == 0 ? 0 : std::nearbyint(weight.values[i] / scale);
+      EXPECT_EQ(want[i], 8 + std::clamp(q, -8.0f, 7.0f)) << weight.values[i] << " / " << scale;
+    }
   }
 }
 
