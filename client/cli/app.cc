@@ -71,7 +71,8 @@ absl::Status CheckOperands(const Verb& verb, const std::vector<std::string>& ope
 int Fail(const absl::Status& status, const Environment& environment, const std::string& server,
          bool json) {
   const bool interrupted = environment.cancel != nullptr && environment.cancel->cancelled();
-  *environment.err << (json ? FormatErrorJson(status) : FormatError(status, server, interrupted))
+  *environment.err << (json ? FormatErrorJson(status)
+                            : FormatError(status, server, interrupted, environment.err_terminal))
                    << std::flush;
   if (IsUsageError(status)) return kExitUsage;
   if (interrupted && absl::IsCancelled(status)) return kExitInterrupted;
@@ -86,7 +87,7 @@ int RunVerb(const Verb& verb, const std::vector<std::string>& words,
   const bool json = std::find(words.begin(), words.end(), "--json") != words.end();
   if (!arguments.ok()) return Fail(arguments.status(), environment, "", json);
   if (arguments->Has("help")) {
-    *environment.out << VerbHelp(verb);
+    *environment.out << VerbHelp(verb, environment.out_terminal);
     return kExitDone;
   }
   if (absl::Status status = CheckOperands(verb, arguments->positionals()); !status.ok()) {
@@ -105,12 +106,12 @@ int RunVerb(const Verb& verb, const std::vector<std::string>& words,
 int RunHelp(const std::vector<Verb>& verbs, const std::vector<std::string>& words,
             const Environment& environment) {
   if (words.empty() || absl::StartsWith(words[0], "-")) {
-    *environment.out << GeneralHelp(verbs);
+    *environment.out << GeneralHelp(verbs, environment.out_terminal);
     return kExitDone;
   }
   const Verb* verb = FindByName(verbs, words[0]);
   if (verb == nullptr) return Fail(UnknownVerb(words[0], verbs), environment, "", false);
-  *environment.out << VerbHelp(*verb);
+  *environment.out << VerbHelp(*verb, environment.out_terminal);
   return kExitDone;
 }
 
@@ -119,7 +120,7 @@ int RunHelp(const std::vector<Verb>& verbs, const std::vector<std::string>& word
 int RunHeed(const std::vector<std::string>& words, const Environment& environment) {
   const std::vector<Verb> verbs = AllVerbs();
   if (words.empty()) {
-    *environment.err << GeneralHelp(verbs);
+    *environment.err << GeneralHelp(verbs, environment.err_terminal);
     return kExitUsage;
   }
   const std::optional<size_t> place = FindVerb(words);

@@ -1,4 +1,4 @@
-// The texts of --help.
+// The texts of --help, as wide as the terminal they are for and no wider than is good to read.
 #ifndef HEED_CLIENT_CLI_HELP_H_
 #define HEED_CLIENT_CLI_HELP_H_
 
@@ -9,8 +9,8 @@
 
 namespace heed::cli {
 
-std::string GeneralHelp(const std::vector<Verb>& verbs);
-std::string VerbHelp(const Verb& verb);
+std::string GeneralHelp(const std::vector<Verb>& verbs, const Terminal& out);
+std::string VerbHelp(const Verb& verb, const Terminal& out);
 
 }  // namespace heed::cli
 

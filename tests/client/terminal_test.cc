@@ -49,6 +49,7 @@ TEST(TerminalTest, FitCutsAtColumns) {
   EXPECT_EQ(Fit("漢字漢字", 4), "漢…");
   EXPECT_EQ(Fit("ab", 1), "…");
   EXPECT_EQ(Fit("ab", 0), "");
+  EXPECT_EQ(Fit("\033[1mcabinet\033[0m", 4), "\033[1mcab…\033[0m");
 }
 
 TEST(TerminalTest, PaddingCountsColumns) {
@@ -105,6 +106,61 @@ TEST(TableTest, AlignsColumnsByWidthAndTrimsLines) {
             "longer  12345678  x\n");
 }
 
+// A terminal without colours, `width` columns wide.
+Terminal Narrowed(int width) {
+  return {.is_terminal = true, .width = width};
+}
+
+TEST(TableTest, ShortensTextsBeforeItLeavesColumnsOut) {
+  Table table({{"word"}, {"count", Align::kRight, 1}, {"share", Align::kRight}, {"bar", {}, 2}});
+  table.AddRow({"extraordinarily", "7", "0.25", "##"});
+  table.AddRow({"\033[1mand more than that\033[0m", "12", "0.75", "###"});
+  EXPECT_EQ(table.Render(Narrowed(40)),
+            "word                count  share  bar\n"
+            "extraordinarily         7   0.25  ##\n"
+            "\033[1mand more than that\033[0m     12   0.75  ###\n");
+  EXPECT_EQ(table.Render(Narrowed(36)),
+            "word               count  share  bar\n"
+            "extraordinarily        7   0.25  ##\n"
+            "\033[1mand more than th…\033[0m     12   0.75  ###\n");
+  EXPECT_EQ(table.Render(Narrowed(30)),
+            "word           count  share  …\n"
+            "extraordinar…      7   0.25\n"
+            "\033[1mand more tha…\033[0m     12   0.75\n");
+}
+
+TEST(TableTest, CutsListsBetweenItemsAndWrapsMeanings) {
+  Table list({{"at", Align::kRight}, {"predicted"}});
+  list.AddRow({"1", "one 0.5  two 0.25  three 0.125"});
+  EXPECT_EQ(list.Render(Narrowed(24)), "at  predicted\n 1  one 0.5  two 0.25 …\n");
+  EXPECT_EQ(list.Render(Narrowed(10)), "at  predi…\n 1  one 0…\n");
+  Table facts({{"", {}, 0, Narrow::kKeep}, {"", {}, 0, Narrow::kWrap}});
+  facts.AddRow({"attention", "causal: sees itself"});
+  facts.AddRow({"digest", "sha256:0123456789"});
+  EXPECT_EQ(facts.Render(Narrowed(21)),
+            "attention  causal:\n"
+            "           sees\n"
+            "           itself\n"
+            "digest     sha256:012\n"
+            "           3456789\n");
+}
+
+TEST(TerminalTest, RunningTextIsBrokenOnlyForATerminal) {
+  EXPECT_EQ(Paragraph(Narrowed(8), "one two three"), "one two\nthree\n");
+  EXPECT_EQ(Paragraph({.width = 8}, "one two three"), "one two three\n");
+}
+
+TEST(TerminalTest, ItemsGoOnOneLineEach) {
+  const std::vector<std::string> items = {"decoder 01", "5 tokens", "1.2 ms"};
+  EXPECT_EQ(JoinItems({}, items, " · "), "decoder 01 · 5 tokens · 1.2 ms");
+  EXPECT_EQ(JoinItems(Narrowed(30), items, " · "), "decoder 01 · 5 tokens · 1.2 ms");
+  EXPECT_EQ(JoinItems(Narrowed(29), items, " · "), "decoder 01 · 5 tokens ·\n1.2 ms");
+  EXPECT_EQ(JoinItems(Narrowed(22), items, " · ", 2), "decoder 01 ·\n  5 tokens · 1.2 ms");
+  EXPECT_EQ(JoinItems(Narrowed(8), items, ", "), "decoder…,\n5 tokens,\n1.2 ms");
+  EXPECT_EQ(JoinItems(Narrowed(18), items, ", ", 0, "What changed: "),
+            "What changed:\ndecoder 01,\n5 tokens, 1.2 ms");
+}
+
 TEST(FormatTest, NumbersReadWell) {
   EXPECT_EQ(FormatCount(0), "0");
   EXPECT_EQ(FormatCount(999), "999");
@@ -130,6 +186,8 @@ TEST(FormatTest, NumbersReadWell) {
   EXPECT_EQ(ShortDigest(""), "");
   EXPECT_EQ(Plural(1, "token"), "1 token");
   EXPECT_EQ(Plural(1311, "token"), "1,311 tokens");
+  EXPECT_EQ(TheFirst(1, "row"), "The first row");
+  EXPECT_EQ(TheFirst(2, "row"), "The first 2 rows");
 }
 
 }  // namespace

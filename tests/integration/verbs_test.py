@@ -3,9 +3,12 @@
 usage: verbs_test.py HEED HEED_SERVER SOURCE_FOLDER [unittest arguments]
 """
 
+import contextlib
 import csv
 import json
 import math
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -227,6 +230,56 @@ class Activations(unittest.TestCase):
             self.assertAlmostEqual(3 * x, y, delta=1e-3)
         without = self.vectors(PROMPT, "--layer=2", "--position=keys", "--project-out=residual:2@keys=keys.npy")[0][0]
         self.assertLess(math.hypot(*without), 1e-3 * math.hypot(*base))
+
+
+class Terminals(unittest.TestCase):
+    def shown(self, width: int, *words: str) -> list[str]:
+        """The lines that a terminal of this width shows."""
+        controller, terminal = pty.openpty()
+        environment = dict(server.environment, COLUMNS=str(width))
+        process = subprocess.Popen([HEED, *words], cwd=server.folder, env=environment, stdout=terminal, stderr=terminal,
+                                   stdin=subprocess.DEVNULL)
+        os.close(terminal)
+        output = b""
+        with contextlib.suppress(OSError):  # the end of a terminal's output is an error
+            while part := os.read(controller, 1 << 16):
+                output += part
+        os.close(controller)
+        self.assertEqual(process.wait(), 0, output.decode())
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[^\r\n]*\r(?!\n)", "", output.decode()).splitlines()
+
+    def test_no_line_is_wider_than_the_terminal(self) -> None:
+        other = "the key to the cabinets"
+        for words in (
+                ["models"], ["describe"], ["tokenize", PROMPT], ["predict", PROMPT], ["predict", PROMPT, "--all"],
+                ["predict", "the ____ to ____", "--model=encoder"], ["health"], ["help"], ["help", "attention"],
+                ["generate", PROMPT], ["generate", PROMPT, "--logprobs"], ["generate", PROMPT, "--attention"],
+                ["attention", PROMPT], ["attention", PROMPT, *HEAD], ["attention", PROMPT, "--top-k=3"],
+                ["attention", PROMPT, "--threshold=.01"], ["attention", PROMPT, "--pool=3"],
+                ["attention", PROMPT, "--spans=0:2,2:5"], ["stats", PROMPT], ["stats", PROMPT, "--per-row"],
+                ["detect", PROMPT], ["detect", PROMPT, "--pattern=previous"], ["lens", PROMPT],
+                ["lens", PROMPT, "--all"], ["lens", PROMPT, "--token=were"], ["lens", PROMPT, "--estimate"],
+                ["attribute", PROMPT], ["attribute", PROMPT, "--by=head", "--against=was"],
+                ["attribute", PROMPT, "--by=source"], ["explain", PROMPT, "--token=were", "--token=was"],
+                ["rollout", PROMPT, "--all"], ["rollout", PROMPT, "--flow"], ["decompose", PROMPT],
+                ["activations", PROMPT], ["activations", PROMPT, "--form=cosines"],
+                ["activations", PROMPT, "--form=pca"], ["activations", PROMPT, "--form=vectors"],
+                ["intervene", PROMPT, "--cut=cabinet->keys", "--ablate=2.1", "--bidirectional"],
+                ["intervene", PROMPT, "--cut=cabinet->keys", "--ablate=2.1", "--together", "--top=3"],
+                ["sweep", PROMPT], ["sweep", PROMPT, "--grid=focus"], ["compare", PROMPT, other],
+                ["compare", PROMPT, "--ablate=3.4"], ["traces", "open", PROMPT, "--residual"],
+                ["ladder", PROMPT], ["ladder", PROMPT, other], ["embed", PROMPT, other, "a third one", "--tokens"],
+                ["bench", "--duration=50ms", "--warm-up=0", "--prompt-tokens=4", "--max-tokens=2"]):
+            with self.subTest(words=words):
+                for width in (40, 80):
+                    for line in self.shown(width, *words):
+                        if not line.startswith("  heed "):  # commands to be pasted are not broken
+                            self.assertLessEqual(len(line), width, line)
+
+    def test_what_a_narrow_terminal_leaves_out_shows_as_an_ellipsis(self) -> None:
+        self.assertEqual(self.shown(40, "explain", PROMPT)[2].split(), ["key", "weight", "weight·|v·W|", "…"])
+        self.assertEqual(self.shown(60, "models")[0].split()[-1], "…")
+        self.assertNotIn("…", "\n".join(self.shown(120, "explain", PROMPT)))
 
 
 class Files(unittest.TestCase):

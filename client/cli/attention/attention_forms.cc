@@ -336,8 +336,9 @@ std::string MatrixPicture(const AttentionAnswer& answer, Matrix matrix,
       width = std::max(width, static_cast<size_t>(DisplayWidth(row)));
     }
     for (size_t i = skipped; i < rows.size(); ++i) {
-      absl::StrAppend(&text, PadRight(rows[i], static_cast<int>(width)), "  ", matrix.lines[i],
-                      "\n");
+      const std::string line =
+          absl::StrCat(PadRight(rows[i], static_cast<int>(width)), "  ", matrix.lines[i]);
+      absl::StrAppend(&text, FitItems(line, TextWidth(terminal)), "\n");
     }
   } else {
     const auto begin = static_cast<std::ptrdiff_t>(skipped * static_cast<size_t>(matrix.columns));
@@ -355,8 +356,9 @@ std::string MatrixPicture(const AttentionAnswer& answer, Matrix matrix,
     text = RenderGrid(grid, terminal);
   }
   if (skipped > 0) {
-    absl::StrAppend(&text, "The first ", Plural(static_cast<int64_t>(skipped), "row"),
-                    " left out; choose with --query, or --json has them all.\n");
+    text += Paragraph(terminal,
+                      absl::StrCat(TheFirst(static_cast<int64_t>(skipped), "row"),
+                                   " left out; choose with --query, or --json has them all."));
   }
   return text;
 }
@@ -472,14 +474,14 @@ void PrintAttentionForm(const AttentionAnswer& answer, const v1::AttentionSelect
   const Terminal& terminal = session.terminal();
   for (const Stage& stage : kStages) {
     if (stage.stage != answer.header.stage()) continue;
-    session.out() << Styled(terminal, Emphasis::kBold, stage.name) << ": " << stage.meaning
-                  << (selection.has_pooled()
-                          ? selection.pooled().reduction() == v1::PooledEncoding::REDUCTION_MEAN
-                                ? "; the mean of each block"
-                                : "; the largest of each block"
-                          : "")
-                  << (selection.has_span_sums() ? "; added up over groups of words" : "")
-                  << ". Rows look at columns.\n";
+    const char* const cells = selection.has_span_sums() ? "; added up over groups of words"
+                              : !selection.has_pooled() ? ""
+                              : selection.pooled().reduction() == v1::PooledEncoding::REDUCTION_MEAN
+                                  ? "; the mean of each block"
+                                  : "; the largest of each block";
+    session.out() << Paragraph(
+        terminal, absl::StrCat(Styled(terminal, Emphasis::kBold, stage.name), ": ", stage.meaning,
+                               cells, ". Rows look at columns."));
   }
   const std::vector<Matrix> matrices = Matrices(answer);
   for (size_t i = 0; i < matrices.size() && i < kMostHeads; ++i) {
@@ -493,8 +495,10 @@ void PrintAttentionForm(const AttentionAnswer& answer, const v1::AttentionSelect
                   << MatrixPicture(answer, matrix, selection, terminal);
   }
   if (matrices.size() > kMostHeads) {
-    session.out() << Plural(static_cast<int64_t>(matrices.size() - kMostHeads), "more head")
-                  << "; choose with --layer and --head, or --json has them all.\n";
+    session.out() << Paragraph(
+        terminal,
+        absl::StrCat(Plural(static_cast<int64_t>(matrices.size() - kMostHeads), "more head"),
+                     "; choose with --layer and --head, or --json has them all."));
   }
   PrintProvenance(answer.header.provenance(), answer.header.prompt(), answer.end.timings(),
                   session);

@@ -1,14 +1,11 @@
 #include "client/cli/attention/attention_output.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "client/cli/attention/attention_stats.h"
 #include "client/cli/base/format.h"
 #include "client/cli/base/json_parts.h"
@@ -19,7 +16,7 @@
 namespace heed::cli {
 namespace {
 
-constexpr int kOverviewKeys = 3;    // strongest keys beside each head, where there is room
+constexpr int kOverviewKeys = 3;    // strongest keys beside each head
 constexpr int kOverviewLines = 36;  // heads listed; of more, the most decided ones
 constexpr int kOverviewBar = 10;
 constexpr int kTokenColumns = 14;
@@ -64,12 +61,12 @@ std::vector<int64_t> HeadsToList(const AttentionMaps& maps) {
 }
 
 std::vector<std::string> OverviewRow(const AttentionMaps& maps, int64_t layer, int64_t head,
-                                     int key_count, bool shown_below, const Terminal& terminal) {
+                                     bool shown_below, const Terminal& terminal) {
   const Row row = DenseRow(maps, layer, head, QueryCount(maps) - 1);
   std::vector<std::string> cells = {absl::StrCat(maps.header.layers[layer]),
                                     absl::StrCat(maps.header.heads[head])};
-  const std::vector<int64_t> keys = LargestKeys(row, key_count);
-  for (int i = 0; i < key_count; ++i) {
+  const std::vector<int64_t> keys = LargestKeys(row, kOverviewKeys);
+  for (int i = 0; i < kOverviewKeys; ++i) {
     const bool has_key = i < static_cast<int>(keys.size());
     cells.push_back(has_key ? KeyText(maps, keys[i]) : "");
     cells.push_back(has_key ? FormatWeight(row[keys[i]]) : "");
@@ -84,46 +81,40 @@ std::vector<std::string> OverviewRow(const AttentionMaps& maps, int64_t layer, i
 }
 
 std::string OverviewTable(const AttentionMaps& maps, const std::vector<int64_t>& listed,
-                          const HeadChoice& choice, int key_count, const Terminal& terminal) {
+                          const HeadChoice& choice, const Terminal& terminal) {
   std::vector<Column> columns = {{"layer", Align::kRight}, {"head", Align::kRight}};
-  for (int i = 0; i < key_count; ++i) {
-    columns.push_back({i == 0 ? "strongest" : ""});
-    columns.push_back({"", Align::kRight});
-    if (i == 0 && terminal.is_terminal) columns.push_back({""});
+  for (int i = 0; i < kOverviewKeys; ++i) {
+    const int leave_out = i > 0 ? 2 + i : 0;
+    columns.push_back({i == 0 ? "strongest" : "", Align::kLeft, leave_out});
+    columns.push_back({"", Align::kRight, leave_out});
+    if (i == 0 && terminal.is_terminal) {
+      columns.push_back({"", Align::kLeft, /*leave_out=*/2, Narrow::kKeep});
+    }
   }
-  columns.push_back({"entropy", Align::kRight});
-  columns.push_back({""});
+  columns.push_back({"entropy", Align::kRight, /*leave_out=*/1});
+  columns.push_back({"", Align::kLeft, 0, Narrow::kKeep});
   Table table(std::move(columns));
   for (int64_t index : listed) {
     const int64_t layer = index / HeadCount(maps);
     const int64_t head = index % HeadCount(maps);
     const bool shown_below = layer == choice.layer && head == choice.head;
-    table.AddRow(OverviewRow(maps, layer, head, key_count, shown_below, terminal));
+    table.AddRow(OverviewRow(maps, layer, head, shown_below, terminal));
   }
   return table.Render(terminal);
-}
-
-bool Fits(const std::string& table, const Terminal& terminal) {
-  const std::vector<absl::string_view> lines = absl::StrSplit(table, '\n');
-  return std::all_of(lines.begin(), lines.end(),
-                     [&](absl::string_view line) { return DisplayWidth(line) <= terminal.width; });
 }
 
 void PrintOverview(const AttentionMaps& maps, const HeadChoice& choice, Session& session) {
   const Terminal& terminal = session.terminal();
   const int64_t query = maps.header.queries.back();
-  session.out() << "What " << Styled(terminal, Emphasis::kBold, KeyText(maps, query))
-                << " (position " << query << ") reads from, in every head:\n";
+  session.out() << Paragraph(
+      terminal, absl::StrCat("What ", Styled(terminal, Emphasis::kBold, KeyText(maps, query)),
+                             " (position ", query, ") reads from, in every head:"));
   const std::vector<int64_t> listed = HeadsToList(maps);
-  int key_count = kOverviewKeys;
-  std::string table = OverviewTable(maps, listed, choice, key_count, terminal);
-  while (terminal.is_terminal && key_count > 1 && !Fits(table, terminal)) {
-    table = OverviewTable(maps, listed, choice, --key_count, terminal);
-  }
-  session.out() << table;
+  session.out() << OverviewTable(maps, listed, choice, terminal);
   const int64_t left_out = LayerCount(maps) * HeadCount(maps) - static_cast<int64_t>(listed.size());
   if (left_out > 0) {
-    session.out() << Plural(left_out, "less decided head") << " left out; --json has them all.\n";
+    session.out() << Paragraph(terminal, absl::StrCat(Plural(left_out, "less decided head"),
+                                                      " left out; --json has them all."));
   }
   session.out() << "\n";
 }
@@ -134,8 +125,7 @@ void PrintHead(const AttentionMaps& maps, const HeadChoice& choice, Session& ses
   title[0] = 'L';
   std::string caption = Styled(terminal, Emphasis::kBold, title);
   if (!choice.reason.empty()) absl::StrAppend(&caption, ", shown because ", choice.reason);
-  const int width = terminal.is_terminal ? terminal.width : std::numeric_limits<int>::max();
-  session.out() << absl::StrJoin(Wrap(absl::StrCat(caption, ":"), width), "\n") << "\n";
+  session.out() << Paragraph(terminal, absl::StrCat(caption, ":"));
   HeatMap map{.keys = VisibleTokens(maps.header.prompt.tokens),
               .queries = maps.header.queries,
               .causal = maps.header.causal};
@@ -148,12 +138,13 @@ void PrintHead(const AttentionMaps& maps, const HeadChoice& choice, Session& ses
 }
 
 void PrintFooter(const AttentionMaps& maps, Session& session) {
-  session.out() << SafeText(maps.header.model.name) << " "
-                << SafeText(ShortDigest(maps.header.model.digest)) << " · "
-                << Plural(maps.header.key_count, "token") << " · " << FormatTimings(maps.timings);
+  std::vector<std::string> facts = {absl::StrCat(SafeText(maps.header.model.name), " ",
+                                                 SafeText(ShortDigest(maps.header.model.digest))),
+                                    Plural(maps.header.key_count, "token"),
+                                    FormatTimings(maps.timings)};
   const std::string dropped = FormatDropped(maps.header.prompt);
-  if (!dropped.empty()) session.out() << " · " << dropped;
-  session.out() << "\n";
+  if (!dropped.empty()) facts.push_back(dropped);
+  session.out() << JoinItems(session.terminal(), facts, " · ") << "\n";
 }
 
 bool IsEmpty(const AttentionMaps& maps) {

@@ -55,6 +55,10 @@ std::string Plural(int64_t count, absl::string_view noun) {
   return absl::StrCat(FormatCount(count), " ", noun, count == 1 ? "" : "s");
 }
 
+std::string TheFirst(int64_t count, absl::string_view noun) {
+  return absl::StrCat("The first ", count == 1 ? std::string(noun) : Plural(count, noun));
+}
+
 absl::Duration Total(const Timings& timings) {
   return timings.tokenize + timings.queue + timings.compute;
 }

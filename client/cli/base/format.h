@@ -23,6 +23,9 @@ std::string ShortDigest(const std::string& digest);  // sha256:0123456789ab
 // "12 tokens", "1 token".
 std::string Plural(int64_t count, absl::string_view noun);
 
+// "The first 12 rows", "The first row".
+std::string TheFirst(int64_t count, absl::string_view noun);
+
 absl::Duration Total(const Timings& timings);
 std::string FormatTimings(
     const Timings& timings);  // "3.4 ms", with its parts when any is worth knowing

@@ -109,10 +109,11 @@ std::string NumberedText(absl::string_view field) {
   return absl::StrCat("text ", index + 1);
 }
 
-std::string Layout(absl::string_view message) {
+std::string Layout(absl::string_view message, const Terminal& terminal) {
+  const int width = std::min(kWidth, TextWidth(terminal)) - DisplayWidth(kNextIndent);
   std::string result;
   for (absl::string_view paragraph : absl::StrSplit(message, '\n')) {
-    for (const std::string& line : Wrap(paragraph, kWidth - 6)) {
+    for (const std::string& line : Wrap(paragraph, width)) {
       absl::StrAppend(&result, result.empty() ? kFirstIndent : kNextIndent, line, "\n");
     }
   }
@@ -198,9 +199,10 @@ std::string OptionForField(absl::string_view field) {
   return "";
 }
 
-std::string FormatError(const absl::Status& status, const std::string& server, bool interrupted) {
+std::string FormatError(const absl::Status& status, const std::string& server, bool interrupted,
+                        const Terminal& terminal) {
   if (interrupted && absl::IsCancelled(status)) {
-    return Layout("cancelled; the server was told to stop.");
+    return Layout("cancelled; the server was told to stop.", terminal);
   }
   const ServerError error = GetServerError(status);
   std::string message = Message(status, error);
@@ -210,7 +212,7 @@ std::string FormatError(const absl::Status& status, const std::string& server, b
   if (!EndsSentence(message) && error.wrong_fields.empty()) message += ".";
   const std::string hint = Hint(status, error, server);
   if (!hint.empty()) absl::StrAppend(&message, "\n", hint);
-  return SafeText(Layout(message));
+  return SafeText(Layout(message, terminal));
 }
 
 std::string ErrorSummary(const absl::Status& status, const std::string& server) {

@@ -7,12 +7,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "client/cli/base/json.h"
+#include "client/cli/base/terminal.h"
 
 namespace heed::cli {
 
 // The message of a failed command, "heed: ..." with further lines indented under it: what was
 // wrong, then what to type next where that is known. `server` is the address that was asked.
-std::string FormatError(const absl::Status& status, const std::string& server, bool interrupted);
+std::string FormatError(const absl::Status& status, const std::string& server, bool interrupted,
+                        const Terminal& terminal = {});
 
 // The same as running text without "heed: ", to stand among other answers.
 std::string ErrorSummary(const absl::Status& status, const std::string& server);

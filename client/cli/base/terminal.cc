@@ -7,10 +7,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
 namespace heed::cli {
@@ -181,7 +184,20 @@ std::string Fit(absl::string_view text, int width) {
     kept_bytes = end;
     return true;
   });
-  return absl::StrCat(text.substr(0, kept_bytes), width > 0 ? "…" : "");
+  const bool is_styled = absl::StrContains(text, '\033');
+  return absl::StrCat(text.substr(0, kept_bytes), width > 0 ? "…" : "", is_styled ? kReset : "");
+}
+
+std::string FitItems(absl::string_view text, int width) {
+  if (DisplayWidth(text) <= width) return std::string(text);
+  size_t kept = 0;
+  for (size_t gap = text.find("  "); gap != text.npos; gap = text.find("  ", gap + 1)) {
+    if (DisplayWidth(text.substr(0, gap)) + 2 > width) break;
+    kept = gap;
+  }
+  const absl::string_view items = absl::StripTrailingAsciiWhitespace(text.substr(0, kept));
+  if (items.empty()) return Fit(text, width);
+  return absl::StrCat(items, absl::StrContains(text, '\033') ? kReset : "", " …");
 }
 
 std::string PadRight(absl::string_view text, int width) {
@@ -205,6 +221,41 @@ std::vector<std::string> Wrap(absl::string_view paragraph, int width) {
     }
   }
   return lines;
+}
+
+int TextWidth(const Terminal& terminal) {
+  return terminal.is_terminal ? terminal.width : std::numeric_limits<int>::max();
+}
+
+std::string Paragraph(const Terminal& terminal, absl::string_view text) {
+  return absl::StrCat(absl::StrJoin(Wrap(text, TextWidth(terminal)), "\n"), "\n");
+}
+
+std::string JoinItems(const Terminal& terminal, const std::vector<std::string>& items,
+                      absl::string_view separator, int indent, absl::string_view lead) {
+  const int width = TextWidth(terminal);
+  std::string text(lead);
+  int used = DisplayWidth(lead);
+  for (size_t i = 0; i < items.size(); ++i) {
+    const std::string item = Fit(items[i], width - indent);
+    const absl::string_view before = i > 0 ? separator : "";
+    // Of a separator at the end of a line only the mark remains.
+    const absl::string_view after = i + 1 < items.size() ? separator : "";
+    const int columns =
+        DisplayWidth(item) + DisplayWidth(absl::StripTrailingAsciiWhitespace(after));
+    if (used > indent && columns > width - used - DisplayWidth(before)) {
+      absl::StrAppend(&text, before);
+      absl::StripTrailingAsciiWhitespace(&text);
+      absl::StrAppend(&text, "\n", std::string(indent, ' '));
+      used = indent;
+    } else {
+      absl::StrAppend(&text, before);
+      used += DisplayWidth(before);
+    }
+    text += item;
+    used += DisplayWidth(item);
+  }
+  return text;
 }
 
 std::string Bar(double fraction, int max_columns) {

@@ -65,9 +65,11 @@ int NearestPaletteColor(Rgb color);
 // sequences none.
 int DisplayWidth(absl::string_view text);
 
-// `text`, without escape sequences, cut to at most `width` columns, with an ellipsis in place of
-// what was cut.
+// `text` cut to at most `width` columns, with an ellipsis in place of what was cut.
 std::string Fit(absl::string_view text, int width);
+
+// The same for a list whose items stand two spaces apart: only whole items stay, if one fits.
+std::string FitItems(absl::string_view text, int width);
 
 // `text` filled with spaces to `width` columns, on the right or on the left; never cut.
 std::string PadRight(absl::string_view text, int width);
@@ -76,6 +78,18 @@ std::string PadLeft(absl::string_view text, int width);
 // A paragraph as lines of at most `width` columns, broken where it has spaces; a longer word has a
 // line of its own.
 std::vector<std::string> Wrap(absl::string_view paragraph, int width);
+
+// How long a line of running text may be: as the terminal is wide; elsewhere without limit.
+int TextWidth(const Terminal& terminal);
+
+// A paragraph on as many lines as it takes there, each ending with a line feed.
+std::string Paragraph(const Terminal& terminal, absl::string_view text);
+
+// The items behind `lead`, with `separator` between them, on as many lines of TextWidth as they
+// take, of which those after the first are indented. An item goes on one line, cut only when it is
+// longer than that. No line feed at the end.
+std::string JoinItems(const Terminal& terminal, const std::vector<std::string>& items,
+                      absl::string_view separator, int indent = 0, absl::string_view lead = "");
 
 // A bar of `fraction` times `max_columns` columns, in eighths, never empty when the fraction is
 // positive.

@@ -63,13 +63,13 @@ std::string GoodputText(const BenchResult& result) {
 
 void ShowTable(const BenchResult& result, Session& session) {
   const BenchReport& report = result.report;
-  session.out() << PlanText(result) << "\n\n";
-  Table times({{""},
+  session.out() << Paragraph(session.terminal(), PlanText(result)) << "\n";
+  Table times({{"", Align::kLeft, 0, Narrow::kKeep},
                {"p50", Align::kRight},
-               {"p90", Align::kRight},
+               {"p90", Align::kRight, 2},
                {"p99", Align::kRight},
-               {"mean", Align::kRight},
-               {"max", Align::kRight}});
+               {"mean", Align::kRight, 1},
+               {"max", Align::kRight, 3}});
   for (const auto& [name, times_of] :
        {std::pair{"first token", &report.first_token}, std::pair{"between tokens", &report.gaps},
         std::pair{"whole call", &report.whole_call}}) {
@@ -81,7 +81,7 @@ void ShowTable(const BenchResult& result, Session& session) {
     times.AddRow(std::move(cells));
   }
   session.out() << times.Render(session.terminal()) << "\n";
-  Table facts({{""}, {""}});
+  Table facts({{"", Align::kLeft, 0, Narrow::kKeep}, {"", Align::kLeft, 0, Narrow::kWrap}});
   facts.AddRow({"throughput", ThroughputText(report)});
   if (result.limits.first_token || result.limits.mean_gap) {
     facts.AddRow({"goodput", GoodputText(result)});

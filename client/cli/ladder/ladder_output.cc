@@ -100,15 +100,26 @@ void Printer::WidenFor(const RungReport& report) {
 
 // "1 average        every word counts the same                     4.20 nats".
 void Printer::PrintName(const RungReport& report) {
-  std::string line = absl::StrCat(
-      Styled(terminal_, Emphasis::kBold, PadRight(RungTitle(report.rung), label_columns_)),
-      report.rung.meaning);
+  const int columns = text_columns() - label_columns_;
+  std::vector<std::string> lines = {report.rung.meaning};
+  if (terminal_.is_terminal) lines = Wrap(report.rung.meaning, columns);
   if (!is_two() && report.answers.front().status.ok()) {
     const std::string entropy = FormatNats(report.answers.front().prediction().entropy);
-    const int room = text_columns() - DisplayWidth(line);
-    line += room > DisplayWidth(entropy) + 1 ? PadLeft(entropy, room) : absl::StrCat("  ", entropy);
+    const int room = columns - DisplayWidth(lines.back());
+    if (room > DisplayWidth(entropy) + 1) {
+      lines.back() += PadLeft(entropy, room);
+    } else if (terminal_.is_terminal) {
+      lines.push_back(entropy);
+    } else {
+      absl::StrAppend(&lines.back(), "  ", entropy);
+    }
   }
-  out_ << line << "\n";
+  std::string title =
+      Styled(terminal_, Emphasis::kBold, PadRight(RungTitle(report.rung), label_columns_));
+  for (const std::string& line : lines) {
+    out_ << title << line << "\n";
+    title = std::string(label_columns_, ' ');
+  }
 }
 
 // Wraps `text` to the right of its label.
@@ -203,7 +214,7 @@ void Printer::PrintLooks(size_t prompt) {
 void Printer::PrintTwo() {
   for (size_t i = 0; i < 2; ++i) {
     out_ << Styled(terminal_, Emphasis::kBold, std::string(1, kPromptNames[i])) << "  "
-         << SafeText(ladder_.prompts[i]) << "\n";
+         << Fit(SafeText(ladder_.prompts[i]), TextWidth(terminal_) - 3) << "\n";
   }
   out_ << "\n";
   for (const RungReport& report : ladder_.rungs) {
@@ -240,7 +251,7 @@ void Printer::PrintEnd() {
   }
   PrintParagraph(LadderLegend(ladder_));
   if (const std::string line = MissingLine(ladder_); !line.empty()) {
-    out_ << Styled(terminal_, Emphasis::kYellow, line) << "\n";
+    out_ << Paragraph(terminal_, Styled(terminal_, Emphasis::kYellow, line));
   }
   const char* question = "What can each rung tell apart?";
   const char* command = kTellApart;

@@ -12,6 +12,9 @@ namespace heed::cli {
 namespace {
 
 constexpr int kCurveBar = 40;
+constexpr int kCurveNumbers = 14;  // columns between a curve's names and its bars
+constexpr int kLeastBar = 4;
+constexpr int kLeastName = 4;
 
 // Five columns at most.
 std::string ShortNumber(double value) {
@@ -123,7 +126,8 @@ std::string RenderGrid(const Grid& given, const Terminal& terminal) {
       std::string line = PadLeft(grid.rows[r], label - 1) + " ";
       for (size_t c = begin; c < end; ++c) {
         const size_t i = r * grid.columns.size() + c;
-        line += Cell(grid, scale, grid.values[i], i == strongest, columns, terminal);
+        const bool is_marked = i == strongest && grid.values[i] != 0;
+        line += Cell(grid, scale, grid.values[i], is_marked, columns, terminal);
       }
       while (line.back() == ' ') line.pop_back();
       absl::StrAppend(&text, line, "\n");
@@ -141,11 +145,14 @@ std::string RenderCurve(const std::vector<std::pair<std::string, double>>& point
     largest = std::max(largest, std::abs(value));
     label = std::max(label, DisplayWidth(name));
   }
-  const int room = std::clamp(terminal.width - label - 14, 8, kCurveBar);
+  // On a narrow terminal the bars become short first, then names are cut.
+  label = std::min(label, std::max(kLeastName, TextWidth(terminal) - kCurveNumbers - kLeastBar));
+  const int room = std::clamp(terminal.width - label - kCurveNumbers, kLeastBar, kCurveBar);
   std::string text;
   for (const auto& [name, value] : points) {
     const std::string bar = Bar(largest > 0 ? std::abs(value) / largest : 0, room);
-    absl::StrAppend(&text, PadLeft(name, label), "  ", PadLeft(absl::StrFormat("%.4g", value), 10));
+    absl::StrAppend(&text, PadLeft(Fit(name, label), label), "  ",
+                    PadLeft(absl::StrFormat("%.4g", value), 10));
     if (value != 0) {
       absl::StrAppend(&text, "  ",
                       Styled(terminal, value < 0 ? Emphasis::kRed : Emphasis::kCyan, bar));

@@ -146,8 +146,8 @@ std::string LeftOutNote(const HeatMap& map, const Layout& layout) {
                         " shown, those with the largest weights; the others add up in \"rest\".");
   }
   if (layout.first_row > 0) {
-    absl::StrAppend(&note, note.empty() ? "" : " ", "The first ", Plural(layout.first_row, "row"),
-                    " of ", map.queries.size(), " left out.");
+    absl::StrAppend(&note, note.empty() ? "" : " ", TheFirst(layout.first_row, "row"), " of ",
+                    map.queries.size(), " left out.");
   }
   return note;
 }
@@ -163,7 +163,7 @@ std::string RenderHeatMap(const HeatMap& map, const Terminal& terminal,
     result += RowLine(map, layout, row, terminal);
   }
   const std::string note = LeftOutNote(map, layout);
-  if (!note.empty()) absl::StrAppend(&result, Styled(terminal, Emphasis::kDim, note), "\n");
+  if (!note.empty()) result += Paragraph(terminal, Styled(terminal, Emphasis::kDim, note));
   return result;
 }
 
@@ -184,10 +184,15 @@ std::string HeatMapLegend(const Terminal& terminal) {
   for (double weight : {0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0}) {
     scale += WeightCell(weight, false, kMinColumns, terminal);
   }
-  const char* const words = " weights after softmax; each row sums to 1; * strongest";
-  const bool fits = DisplayWidth(scale) + DisplayWidth(words) <= terminal.width;
-  return absl::StrCat(scale, terminal.is_terminal && !fits ? "\n  " : "",
-                      Styled(terminal, Emphasis::kDim, words), "\n");
+  const std::string words = "weights after softmax; each row sums to 1; * strongest";
+  if (DisplayWidth(scale) + 1 + DisplayWidth(words) <= TextWidth(terminal)) {
+    return absl::StrCat(scale, " ", Styled(terminal, Emphasis::kDim, words), "\n");
+  }
+  std::string text = absl::StrCat(scale, "\n");
+  for (const std::string& line : Wrap(words, terminal.width - 3)) {
+    absl::StrAppend(&text, "   ", Styled(terminal, Emphasis::kDim, line), "\n");
+  }
+  return text;
 }
 
 }  // namespace heed::cli

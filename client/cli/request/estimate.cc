@@ -41,7 +41,7 @@ absl::Status PrintEstimate(const google::protobuf::Message& request, Session& se
   const auto cost = Ask(&Inspector::EstimateCost, wire, session);
   if (!cost.ok()) return cost.status();
   if (PrintedAsJson(*cost, session)) return absl::OkStatus();
-  Table table({{""}, {""}});
+  Table table({{"", Align::kLeft, 0, Narrow::kKeep}, {"", Align::kLeft, 0, Narrow::kWrap}});
   table.AddRow({"floating-point operations", FormatFlops(cost->flops())});
   if (cost->edit_flops() > 0) {
     table.AddRow({"  of each edit", FormatFlops(cost->edit_flops())});

@@ -98,20 +98,23 @@ void PrintProvenance(const v1::Provenance& provenance, const v1::PromptInfo& pro
   const auto millis = [](const google::protobuf::Duration& duration) {
     return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
   };
-  session.out() << SafeText(provenance.model().name()) << " "
-                << SafeText(ShortDigest(provenance.model().digest())) << " · "
-                << Plural(prompt.tokens_size(), "token");
-  if (!provenance.definition().empty()) session.out() << " · " << SafeText(provenance.definition());
+  std::vector<std::string> facts = {
+      absl::StrCat(SafeText(provenance.model().name()), " ",
+                   SafeText(ShortDigest(provenance.model().digest()))),
+      Plural(prompt.tokens_size(), "token")};
+  if (!provenance.definition().empty()) facts.push_back(SafeText(provenance.definition()));
   if (provenance.intervention_count() > 0) {
-    session.out() << " · " << Plural(provenance.intervention_count(), "edit");
+    facts.push_back(Plural(provenance.intervention_count(), "edit"));
   }
-  session.out() << " · "
-                << FormatMillis(millis(timings.tokenize()) + millis(timings.queue()) +
-                                millis(timings.compute()))
-                << "\n";
-  if (provenance.counterfactual_mask()) {
-    session.out() << "Rows saw what the model never shows them: a counterfactual.\n";
-  }
+  facts.push_back(FormatMillis(millis(timings.tokenize()) + millis(timings.queue()) +
+                               millis(timings.compute())));
+  session.out() << JoinItems(session.terminal(), facts, " · ") << "\n";
+  if (provenance.counterfactual_mask()) PrintCounterfactual(session);
+}
+
+void PrintCounterfactual(Session& session) {
+  session.out() << Paragraph(session.terminal(),
+                             "Rows saw what the model never shows them: a counterfactual.");
 }
 
 }  // namespace heed::cli

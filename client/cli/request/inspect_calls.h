@@ -56,6 +56,9 @@ std::vector<float> TensorFloats(const v1::Tensor& tensor);
 void PrintProvenance(const v1::Provenance& provenance, const v1::PromptInfo& prompt,
                      const v1::Timings& timings, Session& session);
 
+// Says that rows saw what the model never shows them.
+void PrintCounterfactual(Session& session);
+
 }  // namespace heed::cli
 
 #endif  // HEED_CLIENT_CLI_REQUEST_INSPECT_CALLS_H_

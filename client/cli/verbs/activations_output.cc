@@ -143,10 +143,11 @@ const char* WordsMeant(const OtherSide& other) {
 size_t FirstPicture(const Activations& answer) {
   return LayerCount(answer) > kMostPictures ? LayerCount(answer) - kMostPictures : 0;
 }
-void AppendLeftOut(const Activations& answer, std::string* text) {
+void AppendLeftOut(const Activations& answer, const Terminal& terminal, std::string* text) {
   if (FirstPicture(answer) == 0) return;
-  absl::StrAppend(text, Plural(static_cast<int64_t>(FirstPicture(answer)), "earlier layer"),
-                  " left out; choose with --layer, or --json has them all.\n");
+  *text += Paragraph(
+      terminal, absl::StrCat(Plural(static_cast<int64_t>(FirstPicture(answer)), "earlier layer"),
+                             " left out; choose with --layer, or --json has them all."));
 }
 
 std::string LengthPicture(const Activations& answer, const Terminal& terminal) {
@@ -171,13 +172,15 @@ std::string CosinePicture(const Activations& answer, const OtherSide& other,
       grid.values = LayerCosines(answer, other, i);
       absl::StrAppend(&text, "Cosines, ", LayerName(answer, i), ":\n", RenderGrid(grid, terminal));
     }
-    AppendLeftOut(answer, &text);
+    AppendLeftOut(answer, terminal, &text);
     return text;
   }
   grid.rows = LayerNames(answer);
   for (size_t row = 0; row < names.size(); ++row) {
     grid.values = WordCosines(answer, other, row);
-    absl::StrAppend(&text, "Cosine of ", names[row], " with ", WordsMeant(other), ":\n",
+    absl::StrAppend(&text,
+                    Paragraph(terminal, absl::StrCat("Cosine of ", names[row], " with ",
+                                                     WordsMeant(other), ":")),
                     RenderGrid(grid, terminal));
   }
   return text;
@@ -188,12 +191,13 @@ std::string PcaPicture(const Activations& answer, const Terminal& terminal) {
   std::string text;
   for (size_t i = FirstPicture(answer); i < LayerCount(answer); ++i) {
     const size_t width = Width(answer, i);
-    absl::StrAppend(&text, LayerName(answer, i), ", along its directions of largest variance (");
+    std::string title =
+        absl::StrCat(LayerName(answer, i), ", along its directions of largest variance (");
     for (size_t d = 0; d < answer.explained_variance[i].size(); ++d) {
-      absl::StrAppend(&text, d > 0 ? ", " : "",
+      absl::StrAppend(&title, d > 0 ? ", " : "",
                       absl::StrFormat("%.0f %%", 100 * answer.explained_variance[i][d]));
     }
-    absl::StrAppend(&text, " of it):\n");
+    absl::StrAppend(&text, Paragraph(terminal, absl::StrCat(title, " of it):")));
     std::vector<ScatterPoint> points;
     for (size_t row = 0; row < names.size(); ++row) {
       const float* const at = answer.layers[i].data() + row * width;
@@ -201,7 +205,7 @@ std::string PcaPicture(const Activations& answer, const Terminal& terminal) {
     }
     absl::StrAppend(&text, RenderScatter(points, width > 1 ? kScatterRows : 3, terminal));
   }
-  AppendLeftOut(answer, &text);
+  AppendLeftOut(answer, terminal, &text);
   return text;
 }
 
@@ -218,7 +222,8 @@ std::string VectorPicture(const Activations& answer, const Terminal& terminal) {
       table.AddRow({LayerName(answer, i), names[row], elements});
     }
   }
-  return absl::StrCat(table.Render(terminal), "--output, --npy and --json have them whole.\n");
+  return absl::StrCat(table.Render(terminal),
+                      Paragraph(terminal, "--output, --npy and --json have them whole."));
 }
 
 // ---- Pages --------------------------------------------------------------------------------------

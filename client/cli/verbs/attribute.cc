@@ -63,7 +63,7 @@ void PrintSources(const v1::AttributeLogitsResponse& answer, Session& session) {
   for (size_t i = 0; i < tokens.size(); ++i) {
     points.emplace_back(absl::StrCat(i, " ", tokens[i]), sums[i]);
   }
-  session.out() << "Through all heads, by the word they read:\n"
+  session.out() << Paragraph(session.terminal(), "Through all heads, by the word they read:")
                 << RenderCurve(points, session.terminal());
 }
 
@@ -102,15 +102,16 @@ absl::Status RunAttribute(const Arguments& arguments, Session& session) {
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   const auto tokens = VisibleWireTokens(answer->prompt());
-  session.out() << "The logit of "
-                << Styled(session.terminal(), Emphasis::kBold, VisibleWireToken(answer->token()));
+  const Terminal& terminal = session.terminal();
+  std::string title = absl::StrCat(
+      "The logit of ", Styled(terminal, Emphasis::kBold, VisibleWireToken(answer->token())));
   if (answer->has_against()) {
-    session.out() << " less that of "
-                  << Styled(session.terminal(), Emphasis::kBold,
-                            VisibleWireToken(answer->against()));
+    absl::StrAppend(&title, " less that of ",
+                    Styled(terminal, Emphasis::kBold, VisibleWireToken(answer->against())));
   }
-  session.out() << " after " << tokens[answer->position()] << " is "
-                << absl::StrFormat("%.4f", answer->logit()) << ", the sum of:\n";
+  absl::StrAppend(&title, " after ", tokens[answer->position()], " is ",
+                  absl::StrFormat("%.4f", answer->logit()), ", the sum of:");
+  session.out() << Paragraph(terminal, title);
   std::vector<v1::LogitPart> parts(answer->parts().begin(), answer->parts().end());
   const size_t all = parts.size();
   if (all > kMostParts) {
@@ -121,14 +122,16 @@ absl::Status RunAttribute(const Arguments& arguments, Session& session) {
   }
   std::vector<std::pair<std::string, double>> points;
   for (const v1::LogitPart& part : parts) points.emplace_back(PartName(part), part.value());
-  session.out() << RenderCurve(points, session.terminal());
+  session.out() << RenderCurve(points, terminal);
   if (all > kMostParts) {
-    session.out() << "The " << kMostParts << " largest of " << all
-                  << " parts; --json has them all.\n";
+    session.out() << Paragraph(terminal, absl::StrCat("The ", kMostParts, " largest of ", all,
+                                                      " parts; --json has them all."));
   }
   if (*unit == v1::ATTRIBUTION_UNIT_HEAD_AND_SOURCE) PrintSources(*answer, session);
-  session.out() << "What rounding leaves: " << absl::StrFormat("%.1e", answer->residual_error())
-                << (answer->before_cap() ? " (before the model caps its logits)" : "") << ".\n";
+  session.out() << Paragraph(
+      terminal,
+      absl::StrCat("What rounding leaves: ", absl::StrFormat("%.1e", answer->residual_error()),
+                   answer->before_cap() ? " (before the model caps its logits)" : "", "."));
   PrintProvenance(answer->provenance(), answer->prompt(), answer->timings(), session);
   return absl::OkStatus();
 }
@@ -168,13 +171,18 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*row, session)) return absl::OkStatus();
   const auto tokens = VisibleWireTokens(row->prompt());
-  session.out() << "Layer " << row->layer() << " head " << row->head() << ": what "
-                << Styled(session.terminal(), Emphasis::kBold, tokens[row->query()])
-                << " (position " << row->query() << ") reads, step by step:\n";
+  const Terminal& terminal = session.terminal();
+  session.out() << Paragraph(
+      terminal, absl::StrCat("Layer ", row->layer(), " head ", row->head(), ": what ",
+                             Styled(terminal, Emphasis::kBold, tokens[row->query()]), " (position ",
+                             row->query(), ") reads, step by step:"));
   std::vector<Column> columns = {{"key", Align::kRight}, {""}};
-  for (const char* title : {"q·k", "scaled", "masked", "weight", "|v·W|", "weight·|v·W|"}) {
-    columns.push_back({title, Align::kRight});
-  }
+  columns.push_back({"q·k", Align::kRight, 4});
+  columns.push_back({"scaled", Align::kRight, 2});
+  columns.push_back({"masked", Align::kRight, 5});  // the scaled score or nothing
+  columns.push_back({"weight", Align::kRight});
+  columns.push_back({"|v·W|", Align::kRight, 3});
+  columns.push_back({"weight·|v·W|", Align::kRight, 1});
   for (const v1::LogitShare& share : row->logit_shares()) {
     columns.push_back({absl::StrCat("to ", VisibleWireToken(share.token())), Align::kRight});
   }
@@ -200,13 +208,12 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
     }
     table.AddRow(std::move(cells));
   }
-  session.out() << table.Render(session.terminal()) << "Entropy " << FormatNats(row->entropy())
-                << ".";
+  std::string summary = absl::StrCat("Entropy ", FormatNats(row->entropy()), ".");
   for (const v1::LogitShare& share : row->logit_shares()) {
-    session.out() << " The row gives " << absl::StrFormat("%+.4f", share.share())
-                  << " to the logit of " << VisibleWireToken(share.token()) << ".";
+    absl::StrAppend(&summary, " The row gives ", absl::StrFormat("%+.4f", share.share()),
+                    " to the logit of ", VisibleWireToken(share.token()), ".");
   }
-  session.out() << "\n";
+  session.out() << table.Render(terminal) << Paragraph(terminal, summary);
   PrintProvenance(row->provenance(), row->prompt(), row->timings(), session);
   return absl::OkStatus();
 }

@@ -21,18 +21,35 @@ namespace {
 
 constexpr int kMostPairs = 40;
 
+// The words whose probability changed most.
+void PrintChanges(const v1::AlignedPair& pair, const Terminal& terminal, Session& session) {
+  if (pair.changes().empty()) return;
+  std::vector<std::string> changes;
+  for (const v1::ProbabilityChange& change : pair.changes()) {
+    if (change.probability_a() == change.probability_b()) continue;
+    changes.push_back(absl::StrCat(VisibleWireToken(change.token()), " ",
+                                   FormatProbability(change.probability_a()), " → ",
+                                   FormatProbability(change.probability_b())));
+  }
+  session.out() << (changes.empty()
+                        ? "Nothing changed at the end."
+                        : JoinItems(terminal, changes, ", ", 0, "What changed most at the end: "))
+                << "\n";
+}
+
 void PrintCompare(const v1::CompareResponse& answer, Session& session) {
   const auto tokens_a = VisibleWireTokens(answer.prompt_a());
   const auto tokens_b = VisibleWireTokens(answer.prompt_b());
+  const Terminal& terminal = session.terminal();
   Table table({{"", Align::kRight},
                {"A"},
                {"B"},
                {"A says"},
-               {"", Align::kRight},
+               {"", Align::kRight, 2},
                {"B says"},
-               {"", Align::kRight},
-               {"KL, nats", Align::kRight},
-               {""}});
+               {"", Align::kRight, 2},
+               {"KL, nats", Align::kRight, 1},
+               {"", Align::kLeft, 3, Narrow::kKeep}});
   const int begin = std::max(0, answer.pairs_size() - kMostPairs);
   for (int i = begin; i < answer.pairs_size(); ++i) {
     const v1::AlignedPair& pair = answer.pairs(i);
@@ -40,7 +57,7 @@ void PrintCompare(const v1::CompareResponse& answer, Session& session) {
     const std::string& b = tokens_b[pair.position_b()];
     const bool parts = answer.has_first_divergence() && answer.first_divergence() == i;
     const auto style = [&](const std::string& text) {
-      return pair.same_token() ? text : Styled(session.terminal(), Emphasis::kYellow, text);
+      return pair.same_token() ? text : Styled(terminal, Emphasis::kYellow, text);
     };
     std::vector<std::string> cells = {absl::StrCat(pair.position_b()), style(a), style(b)};
     if (pair.has_kl()) {
@@ -53,18 +70,12 @@ void PrintCompare(const v1::CompareResponse& answer, Session& session) {
     }
     table.AddRow(std::move(cells));
   }
-  session.out() << table.Render(session.terminal());
-  if (begin > 0) session.out() << "The first " << Plural(begin, "pair") << " left out.\n";
-  if (answer.pairs_size() > 0 && answer.pairs(answer.pairs_size() - 1).changes_size() > 0) {
-    session.out() << "What changed most at the end:";
-    const v1::AlignedPair& last = answer.pairs(answer.pairs_size() - 1);
-    for (int i = 0; i < last.changes_size(); ++i) {
-      session.out() << (i == 0 ? " " : ", ") << VisibleWireToken(last.changes(i).token()) << " "
-                    << FormatProbability(last.changes(i).probability_a()) << " → "
-                    << FormatProbability(last.changes(i).probability_b());
-    }
-    session.out() << "\n";
+  session.out() << table.Render(terminal);
+  if (begin > 0) {
+    session.out() << Paragraph(terminal, absl::StrCat(TheFirst(begin, "pair"), " left out."));
   }
+  if (answer.pairs_size() > 0)
+    PrintChanges(answer.pairs(answer.pairs_size() - 1), terminal, session);
   if (answer.has_head_divergence()) {
     Grid grid{.row_name = "layer", .values = TensorFloats(answer.head_divergence())};
     for (int64_t i = 0; i < answer.head_divergence().shape(0); ++i) {
@@ -73,8 +84,11 @@ void PrintCompare(const v1::CompareResponse& answer, Session& session) {
     for (int64_t i = 0; i < answer.head_divergence().shape(1); ++i) {
       grid.columns.push_back(absl::StrCat(i));
     }
-    session.out() << "How differently heads look (Jensen-Shannon, nats):\n"
-                  << RenderGrid(grid, session.terminal());
+    const bool all_same = std::all_of(grid.values.begin(), grid.values.end(),
+                                      [](float divergence) { return divergence == 0; });
+    session.out() << Paragraph(terminal, "How differently heads look (Jensen-Shannon, nats):")
+                  << (all_same ? Paragraph(terminal, "not at all: every weight is the same")
+                               : RenderGrid(grid, terminal));
   }
   PrintProvenance(answer.b(), answer.prompt_b(), answer.timings(), session);
 }

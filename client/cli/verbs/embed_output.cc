@@ -18,6 +18,7 @@ namespace {
 
 constexpr int kTextColumns = 48;
 constexpr int kTokenColumns = 24;
+constexpr int64_t kMostTexts = 1000;
 constexpr int kCosineColumns = 8;  // of one number and the space before it
 
 double Dot(absl::Span<const float> a, absl::Span<const float> b) {
@@ -99,7 +100,7 @@ void PrintTexts(const EmbedResult& result, const std::vector<std::string>& texts
   Table table({{"", Align::kRight},
                {"text"},
                {"tokens", Align::kRight},
-               {"dimensions", Align::kRight},
+               {"dimensions", Align::kRight, 1},
                {"norm", Align::kRight}});
   for (int64_t i = 0; i < TextCount(result); ++i) {
     const TextEmbedding& embedding = result.embeddings[i];
@@ -110,7 +111,8 @@ void PrintTexts(const EmbedResult& result, const std::vector<std::string>& texts
   session.out() << table.Render(session.terminal());
   for (int64_t i = 0; i < TextCount(result); ++i) {
     const std::string dropped = FormatDropped(result.embeddings[i].prompt);
-    if (!dropped.empty()) session.out() << "text " << i + 1 << ": " << dropped << "\n";
+    if (dropped.empty()) continue;
+    session.out() << Paragraph(session.terminal(), absl::StrCat("text ", i + 1, ": ", dropped));
   }
 }
 
@@ -152,7 +154,8 @@ void PrintMatrix(const EmbedResult& result, Session& session) {
   }
   session.out() << "\ncosine similarity\n" << table.Render(terminal);
   if (shown < count) {
-    session.out() << Plural(count - shown, "column") << " left out; --json has them all.\n";
+    session.out() << Paragraph(
+        terminal, absl::StrCat(Plural(count - shown, "column"), " left out; --json has them all."));
   }
 }
 
@@ -162,7 +165,10 @@ void PrintTokenVectors(const EmbedResult& result, const std::vector<std::string>
   const TextEmbedding& embedding = result.embeddings[index];
   std::vector<Column> columns = {{"position", Align::kRight}, {"token"}, {"norm", Align::kRight}};
   for (int64_t other = 0; other < TextCount(result); ++other) {
-    if (other != index) columns.push_back({absl::StrCat("cosine in ", other + 1), Align::kRight});
+    // The first texts have room last.
+    if (other == index) continue;
+    columns.push_back({absl::StrCat("cosine in ", other + 1), Align::kRight,
+                       static_cast<int>(std::min<int64_t>(other, kMostTexts))});
   }
   Table table(std::move(columns));
   for (int64_t position = 0; position < TokenCount(embedding); ++position) {
@@ -176,18 +182,20 @@ void PrintTokenVectors(const EmbedResult& result, const std::vector<std::string>
     }
     table.AddRow(std::move(cells));
   }
+  const Terminal& terminal = session.terminal();
   session.out() << "\n"
-                << Styled(session.terminal(), Emphasis::kBold,
-                          absl::StrCat("text ", index + 1, ": ", Label(result, texts, index)))
-                << "\n"
-                << table.Render(session.terminal());
+                << Paragraph(terminal, Styled(terminal, Emphasis::kBold,
+                                              absl::StrCat("text ", index + 1, ": ",
+                                                           Label(result, texts, index))))
+                << table.Render(terminal);
 }
 
 void PrintFooter(const EmbedResult& result, Session& session) {
-  session.out() << "\n"
-                << SafeText(result.model.name) << " " << SafeText(ShortDigest(result.model.digest))
-                << " · " << PoolingText(result.pooling) << (result.normalized ? ", normalized" : "")
-                << " · " << FormatTimings(result.timings) << "\n";
+  const std::vector<std::string> facts = {
+      absl::StrCat(SafeText(result.model.name), " ", SafeText(ShortDigest(result.model.digest))),
+      absl::StrCat(PoolingText(result.pooling), result.normalized ? ", normalized" : ""),
+      FormatTimings(result.timings)};
+  session.out() << "\n" << JoinItems(session.terminal(), facts, " · ") << "\n";
 }
 
 void WriteCosine(JsonWriter& json, std::optional<double> cosine) {

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kTokenColumns = 16;
 constexpr int kStrongKeys = 3;
+constexpr int kTokenIndent = 4;  // of the lines that follow a token's first
 
 void WriteTile(JsonWriter& json, const AttentionTile& tile) {
   json.BeginObject();
@@ -132,9 +133,9 @@ void GenerateOutput::Show(const GenerateEvent& event) {
 
 void GenerateOutput::ShowTrace(const v1::TraceInfo& trace) {
   if (!format_.json) {
-    session_.err() << Styled(session_.err_terminal(), Emphasis::kDim,
-                             absl::StrCat("heed: ", DescribeTrace(trace)))
-                   << "\n";
+    const Terminal& terminal = session_.err_terminal();
+    session_.err() << Paragraph(
+        terminal, Styled(terminal, Emphasis::kDim, absl::StrCat("heed: ", DescribeTrace(trace))));
     return;
   }
   JsonWriter json(session_.out());
@@ -175,28 +176,29 @@ void GenerateOutput::ShowText(const std::string& text) {
 }
 
 void GenerateOutput::ShowTokenLine(const GeneratedToken& token) {
-  std::string line =
+  std::vector<std::string> items = {
       absl::StrCat(PadLeft(absl::StrCat(token.position), 5), "  ",
                    PadRight(Fit(VisibleToken(token.token), kTokenColumns), kTokenColumns), "  ",
-                   PadLeft(FormatProbability(token.probability), 7));
+                   PadLeft(FormatProbability(token.probability), 7))};
   if (format_.log_probabilities) {
-    absl::StrAppend(&line, "  rank ", PadRight(FormatCount(token.rank), 5), " ",
-                    PadLeft(FormatNats(token.entropy), 10), "  of");
+    items.push_back(absl::StrCat("rank ", PadRight(FormatCount(token.rank), 5), " ",
+                                 PadLeft(FormatNats(token.entropy), 10)));
+    items.push_back("of");
     for (const Candidate& candidate : token.alternatives) {
-      absl::StrAppend(&line, "  ", VisibleToken(candidate.token), " ",
-                      FormatProbability(candidate.probability));
+      items.push_back(absl::StrCat(VisibleToken(candidate.token), " ",
+                                   FormatProbability(candidate.probability)));
     }
   }
   if (format_.attention) {
-    absl::StrAppend(&line, "  from");
+    items.push_back("from");
     for (const StrongKey& key : StrongestKeys(token.attention, kStrongKeys)) {
       const auto index = static_cast<size_t>(key.key);
-      absl::StrAppend(&line, "  ", index < tokens_.size() ? tokens_[index] : "?", " ",
-                      FormatWeight(key.weight), " (", key.key, ", layer ", key.layer, " head ",
-                      key.head, ")");
+      items.push_back(absl::StrCat(index < tokens_.size() ? tokens_[index] : "?", " ",
+                                   FormatWeight(key.weight), " (", key.key, ", layer ", key.layer,
+                                   " head ", key.head, ")"));
     }
   }
-  session_.out() << line << "\n" << std::flush;
+  session_.out() << JoinItems(session_.terminal(), items, "  ", kTokenIndent) << "\n" << std::flush;
 }
 
 void GenerateOutput::ShowEnd(const GenerateEnd& end) {
@@ -208,12 +210,12 @@ void GenerateOutput::ShowEnd(const GenerateEnd& end) {
     speed = absl::StrFormat(", %.0f tokens/s",
                             static_cast<double>(end.generated_token_count) / seconds);
   }
-  session_.err() << Styled(session_.err_terminal(), Emphasis::kDim,
-                           absl::StrCat("heed: ", Plural(end.generated_token_count, "token"), ", ",
-                                        FinishText(end), speed, ", ", FormatTimings(end.timings),
-                                        ", ", SafeText(model_.name), " ",
-                                        SafeText(ShortDigest(model_.digest))))
-                 << "\n";
+  const Terminal& terminal = session_.err_terminal();
+  const std::string summary =
+      absl::StrCat("heed: ", Plural(end.generated_token_count, "token"), ", ", FinishText(end),
+                   speed, ", ", FormatTimings(end.timings), ", ", SafeText(model_.name), " ",
+                   SafeText(ShortDigest(model_.digest)));
+  session_.err() << Paragraph(terminal, Styled(terminal, Emphasis::kDim, summary));
 }
 
 void GenerateOutput::BreakOff() {

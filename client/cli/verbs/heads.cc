@@ -83,9 +83,10 @@ void PrintRows(const v1::GetHeadStatsResponse& stats, const HeadStat& stat, Sess
   for (int64_t query : stats.queries()) {
     grid.columns.push_back(absl::StrCat(query, " ", tokens[static_cast<size_t>(query)]));
   }
-  session.out() << Styled(session.terminal(), Emphasis::kBold, stat.name) << ": " << stat.meaning
-                << ", row by row.\n"
-                << RenderGrid(grid, session.terminal());
+  const Terminal& terminal = session.terminal();
+  session.out() << Paragraph(terminal, absl::StrCat(Styled(terminal, Emphasis::kBold, stat.name),
+                                                    ": ", stat.meaning, ", row by row."))
+                << RenderGrid(grid, terminal);
   PrintProvenance(stats.provenance(), stats.prompt(), stats.timings(), session);
 }
 
@@ -157,10 +158,13 @@ absl::Status RunStats(const Arguments& arguments, Session& session) {
     PrintRows(*stats, **stat, session);
     return absl::OkStatus();
   }
-  session.out() << Styled(session.terminal(), Emphasis::kBold, (*stat)->name) << ": "
-                << (*stat)->meaning << "; the mean over " << Plural(stats->queries_size(), "row")
-                << ". Columns are heads.\n"
-                << RenderGrid(HeadGrid(*stats, (*stats.*(*stat)->tensor)()), session.terminal());
+  const Terminal& terminal = session.terminal();
+  session.out() << Paragraph(
+                       terminal,
+                       absl::StrCat(Styled(terminal, Emphasis::kBold, (*stat)->name), ": ",
+                                    (*stat)->meaning, "; the mean over ",
+                                    Plural(stats->queries_size(), "row"), ". Columns are heads."))
+                << RenderGrid(HeadGrid(*stats, (*stats.*(*stat)->tensor)()), terminal);
   PrintProvenance(stats->provenance(), stats->prompt(), stats->timings(), session);
   return absl::OkStatus();
 }
@@ -195,6 +199,23 @@ GridPageData DetectPageData(const v1::DetectHeadsResponse& found, const Argument
   return data;
 }
 
+void PrintBest(const v1::DetectHeadsResponse& found, Session& session) {
+  const auto is_zero = [](const v1::HeadScore& head) { return head.score() == 0; };
+  if (std::all_of(found.ranked().begin(), found.ranked().end(), is_zero)) {
+    session.out() << Paragraph(session.terminal(),
+                               "No head's attention lies where the pattern says. Duplicates and "
+                               "induction need a prompt in which words repeat.");
+    return;
+  }
+  std::vector<std::string> heads;
+  for (size_t i = 0; i < kBestHeads && i < static_cast<size_t>(found.ranked_size()); ++i) {
+    const v1::HeadScore& head = found.ranked(static_cast<int>(i));
+    heads.push_back(absl::StrCat(i == 0 ? "Best: layer " : "layer ", head.layer(), " head ",
+                                 head.head(), " (", FormatProbability(head.score()), ")"));
+  }
+  session.out() << JoinItems(session.terminal(), heads, ", ") << "\n";
+}
+
 absl::Status RunDetect(const Arguments& arguments, Session& session) {
   const auto pattern = ReadPattern(arguments);
   if (!pattern.ok()) return pattern.status();
@@ -217,17 +238,14 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
       arguments, session, [&] { return GridPage(data()); }, [&] { return GridExport(data()); });
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*found, session)) return absl::OkStatus();
-  session.out() << "How well each head fits the pattern "
-                << Styled(session.terminal(), Emphasis::kBold,
-                          arguments.String("pattern", "induction"))
-                << ". Columns are heads.\n"
-                << RenderGrid(HeadGrid(*found, found->scores()), session.terminal()) << "Best:";
-  for (size_t i = 0; i < kBestHeads && i < static_cast<size_t>(found->ranked_size()); ++i) {
-    const v1::HeadScore& head = found->ranked(static_cast<int>(i));
-    session.out() << (i == 0 ? " layer " : ", layer ") << head.layer() << " head " << head.head()
-                  << " (" << FormatProbability(head.score()) << ")";
-  }
-  session.out() << "\n";
+  const Terminal& terminal = session.terminal();
+  session.out() << Paragraph(terminal,
+                             absl::StrCat("How well each head fits the pattern ",
+                                          Styled(terminal, Emphasis::kBold,
+                                                 arguments.String("pattern", "induction")),
+                                          ". Columns are heads."))
+                << RenderGrid(HeadGrid(*found, found->scores()), terminal);
+  PrintBest(*found, session);
   PrintProvenance(found->provenance(), found->prompt(), found->timings(), session);
   return absl::OkStatus();
 }

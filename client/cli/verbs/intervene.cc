@@ -40,10 +40,7 @@ std::string TopWord(const v1::InterveneResult& result) {
 std::vector<std::string> ResultRow(const NamedMetrics& metrics, const v1::InterveneResult& base,
                                    const v1::InterveneResult& result) {
   std::vector<std::string> cells = {SafeText(result.name())};
-  if (!result.problem().empty()) {
-    cells.push_back(SafeText(result.problem()));
-    return cells;
-  }
+  if (!result.problem().empty()) return cells;  // said below the table
   for (int i = 0; i < result.values_size(); ++i) {
     cells.push_back(
         Change(metrics.metrics[static_cast<size_t>(i)], base.values(i), result.values(i)));
@@ -58,7 +55,10 @@ void PrintIntervene(const v1::InterveneResponse& answer, const NamedMetrics& met
   std::vector<std::string> base = {"(none)"};
   for (size_t i = 0; i < metrics.metrics.size(); ++i) {
     const bool is_kl = metrics.metrics[i].has_kl_from_base();
-    columns.push_back({metrics.names[i], is_kl ? Align::kRight : Align::kLeft});
+    // The first says most; the distance of all words is worth more than the other words' own.
+    const int leave_out = i == 0 ? 0 : is_kl ? 1 : static_cast<int>(i) + 1;
+    columns.push_back({metrics.names[i], is_kl ? Align::kRight : Align::kLeft, leave_out,
+                       metrics.names.size() > 1 ? Narrow::kKeep : Narrow::kShorten});
     base.push_back(
         is_kl ? "" : FormatMetric(metrics.metrics[i], answer.base().values(static_cast<int>(i))));
   }
@@ -70,11 +70,16 @@ void PrintIntervene(const v1::InterveneResponse& answer, const NamedMetrics& met
     table.AddRow(ResultRow(metrics, answer.base(), result));
   }
   session.out() << table.Render(session.terminal());
+  for (const v1::InterveneResult& result : answer.results()) {
+    if (result.problem().empty()) continue;
+    session.out() << Paragraph(session.terminal(), absl::StrCat(SafeText(result.name()), ": ",
+                                                                SafeText(result.problem())));
+  }
   const bool counterfactual =
       std::any_of(answer.results().begin(), answer.results().end(),
                   [](const auto& result) { return result.counterfactual_mask(); });
   if (counterfactual && !answer.provenance().counterfactual_mask()) {
-    session.out() << "Rows saw what the model never shows them: a counterfactual.\n";
+    PrintCounterfactual(session);
   }
   PrintProvenance(answer.provenance(), answer.prompt(), answer.timings(), session);
 }

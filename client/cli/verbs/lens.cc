@@ -21,7 +21,9 @@ namespace {
 constexpr int kCellColumns = 11;
 constexpr int kWords = 3;      // of each layer
 constexpr int kPageWords = 8;  // the same on a page
-constexpr size_t kMostPositions = 12;
+constexpr int kMostPositions = 12;
+constexpr int kLayerColumns = 7;  // of the layers' names
+constexpr int kLeastColumns = 8;  // of a word on a narrow terminal, with the space before it
 
 std::string LayerName(int layer, int last) {
   if (layer == last) return "model";
@@ -36,20 +38,23 @@ std::string LensToken(const v1::Candidate& candidate, int columns) {
 void PrintPosition(const v1::LogitLensResponse& lens, int index, int last, Session& session) {
   const auto tokens = VisibleWireTokens(lens.prompt());
   const int64_t position = lens.positions(index);
-  session.out() << "What each layer would say after "
-                << Styled(session.terminal(), Emphasis::kBold, tokens[position]) << " (position "
-                << position << "):\n";
+  const Terminal& terminal = session.terminal();
+  session.out() << Paragraph(
+      terminal, absl::StrCat("What each layer would say after ",
+                             Styled(terminal, Emphasis::kBold, tokens[position]), " (position ",
+                             position, "):"));
   std::vector<Column> columns = {{"layer"}};
   const v1::LensCell& first = lens.cells(index);
   for (int i = 0; i < first.candidates_size(); ++i) {
-    columns.push_back({i == 0 ? "most probable" : ""});
-    columns.push_back({"", Align::kRight});
+    const int leave_out = i > 0 ? 3 + i : 0;
+    columns.push_back({i == 0 ? "most probable" : "", Align::kLeft, leave_out});
+    columns.push_back({"", Align::kRight, leave_out});
   }
-  columns.push_back({"entropy", Align::kRight});
-  columns.push_back({"KL to model, nats", Align::kRight});
+  columns.push_back({"entropy", Align::kRight, 2});
+  columns.push_back({"KL to model, nats", Align::kRight, 3});
   for (const v1::Candidate& followed : first.followed()) {
     columns.push_back({VisibleWireToken(followed.token()), Align::kRight});
-    columns.push_back({"rank", Align::kRight});
+    columns.push_back({"rank", Align::kRight, 1});
   }
   Table table(columns);
   for (int row = 0; row < lens.layers_size(); ++row) {
@@ -73,7 +78,8 @@ void PrintPosition(const v1::LogitLensResponse& lens, int index, int last, Sessi
 // Several positions: layers are rows, positions columns, each cell the most probable token.
 void PrintMap(const v1::LogitLensResponse& lens, int last, Session& session) {
   const auto tokens = VisibleWireTokens(lens.prompt());
-  const int shown = std::min<int>(lens.positions_size(), kMostPositions);
+  const int room = std::max(1, (TextWidth(session.terminal()) - kLayerColumns) / kLeastColumns);
+  const int shown = std::min({lens.positions_size(), kMostPositions, room});
   const int begin = lens.positions_size() - shown;
   std::vector<Column> columns = {{"layer"}};
   for (int i = begin; i < lens.positions_size(); ++i) {
@@ -92,10 +98,11 @@ void PrintMap(const v1::LogitLensResponse& lens, int last, Session& session) {
     }
     table.AddRow(std::move(cells));
   }
-  session.out() << "What each layer would say after each word:\n"
+  session.out() << Paragraph(session.terminal(), "What each layer would say after each word:")
                 << table.Render(session.terminal());
   if (begin > 0) {
-    session.out() << "The first " << Plural(begin, "position") << " left out; --json has them.\n";
+    session.out() << Paragraph(session.terminal(), absl::StrCat(TheFirst(begin, "position"),
+                                                                " left out; --json has them."));
   }
 }
 

@@ -67,16 +67,16 @@ absl::Status RunModels(const Arguments&, Session& session) {
     json.EndLine();
     return absl::OkStatus();
   }
-  Table table({{"model"},
-               {"architecture"},
-               {"looks"},
+  Table table({{"model", Align::kLeft, 0, Narrow::kKeep},
+               {"architecture", Align::kLeft, 2},
+               {"looks", Align::kLeft, 1},
                {"parameters", Align::kRight},
-               {"layers", Align::kRight},
-               {"heads", Align::kRight},
-               {"context", Align::kRight},
-               {"weights"},
-               {"cache"},
-               {"digest"}});
+               {"layers", Align::kRight, 3},
+               {"heads", Align::kRight, 4},
+               {"context", Align::kRight, 5},
+               {"weights", Align::kLeft, 6},
+               {"cache", Align::kLeft, 7},
+               {"digest", Align::kLeft, 8}});
   for (const ModelInfo& model : *models) {
     table.AddRow({SafeText(model.identity.name), SafeText(model.architecture),
                   Name(model.direction), FormatCount(model.parameter_count),
@@ -149,7 +149,7 @@ std::string CapabilitiesText(const ModelInfo& model) {
 }
 
 void PrintModel(const ModelInfo& model, Session& session) {
-  Table table({{""}, {""}});
+  Table table({{"", Align::kLeft, 0, Narrow::kKeep}, {"", Align::kLeft, 0, Narrow::kWrap}});
   table.AddRow({"name", SafeText(model.identity.name)});
   table.AddRow({"architecture", SafeText(model.architecture)});
   table.AddRow({"attention", DirectionText(model.direction)});

@@ -123,7 +123,10 @@ int BarColumns(const PositionPrediction& prediction, const Terminal& terminal) {
 // The candidates of one position, with bars on a terminal.
 std::string CandidateTable(const PositionPrediction& prediction, bool show_others,
                            const Terminal& terminal) {
-  Table table({{"rank", Align::kRight}, {"token"}, {"probability", Align::kRight}, {""}});
+  Table table({{"rank", Align::kRight},
+               {"token"},
+               {"probability", Align::kRight},
+               {"", Align::kLeft, 1, Narrow::kKeep}});
   const int bar_columns = BarColumns(prediction, terminal);
   const auto bar = [&](double probability) {
     return bar_columns > 0 ? Bar(probability, bar_columns) : "";
@@ -202,10 +205,10 @@ void PrintBlocks(const PredictResult& result, bool show_others, Session& session
     session.out() << CandidateTable(prediction, show_others, terminal);
     // A mask is there to be filled in; what it got itself says nothing.
     if (prediction.actual && !IsMask(prediction)) {
-      session.out() << "the text really has " << ActualText(*prediction.actual) << "\n";
+      session.out() << Paragraph(
+          terminal, absl::StrCat("the text really has ", ActualText(*prediction.actual)));
     }
-    session.out() << "entropy " << FormatNats(prediction.entropy);
-    session.out() << (several ? "\n\n" : " · ");
+    if (several) session.out() << "entropy " << FormatNats(prediction.entropy) << "\n\n";
   }
 }
 
@@ -213,10 +216,10 @@ void PrintBlocks(const PredictResult& result, bool show_others, Session& session
 void PrintLines(const PredictResult& result, Session& session) {
   Table table({{"position", Align::kRight},
                {"token"},
-               {"actual"},
-               {"probability", Align::kRight},
-               {"rank", Align::kRight},
-               {"entropy", Align::kRight},
+               {"actual", Align::kLeft, 2},
+               {"probability", Align::kRight, 3},
+               {"rank", Align::kRight, 4},
+               {"entropy", Align::kRight, 1},
                {"predicted"}});
   double log_probability = 0;
   int64_t scored = 0;
@@ -239,17 +242,24 @@ void PrintLines(const PredictResult& result, Session& session) {
   session.out() << table.Render(session.terminal());
   if (scored == 0) return;
   const double mean = log_probability / static_cast<double>(scored);
-  session.out() << absl::StrFormat("perplexity %.2f over ", std::exp(-mean))
-                << Plural(scored, "token")
-                << absl::StrFormat(" (mean log-probability %.3f nats)\n", mean);
+  session.out() << Paragraph(
+      session.terminal(), absl::StrCat(absl::StrFormat("perplexity %.2f over ", std::exp(-mean)),
+                                       Plural(scored, "token"),
+                                       absl::StrFormat(" (mean log-probability %.3f nats)", mean)));
 }
 
-void PrintFooter(const PredictResult& result, Session& session) {
-  session.out() << SafeText(result.model.name) << " " << SafeText(ShortDigest(result.model.digest))
-                << " · " << FormatTimings(result.timings);
+// Behind the entropy of a single position.
+void PrintFooter(const PredictResult& result, bool with_entropy, Session& session) {
+  std::vector<std::string> facts;
+  if (with_entropy) {
+    facts.push_back(absl::StrCat("entropy ", FormatNats(result.predictions.front().entropy)));
+  }
+  facts.push_back(
+      absl::StrCat(SafeText(result.model.name), " ", SafeText(ShortDigest(result.model.digest))));
+  facts.push_back(FormatTimings(result.timings));
   const std::string dropped = FormatDropped(result.prompt);
-  if (!dropped.empty()) session.out() << " · " << dropped;
-  session.out() << "\n";
+  if (!dropped.empty()) facts.push_back(dropped);
+  session.out() << JoinItems(session.terminal(), facts, " · ") << "\n";
 }
 
 absl::Status WriteFull(const PredictResult& result, const std::string& path, Session& session) {
@@ -307,15 +317,17 @@ absl::Status RunPredict(const Arguments& arguments, Session& session) {
     WriteResult(*result, session);
     return absl::OkStatus();
   }
-  if (request->all_positions || request->full_distribution) {
+  const bool in_lines = request->all_positions || request->full_distribution;
+  if (in_lines) {
     PrintLines(*result, session);
   } else {
     const bool ranked = request->candidate_ids.empty() && request->candidate_texts.empty();
     PrintBlocks(*result, ranked, session);
   }
-  PrintFooter(*result, session);
-  for (const std::string& line : Wrap(*note, session.terminal().width)) {
-    if (!line.empty()) session.out() << Styled(session.terminal(), Emphasis::kDim, line) << "\n";
+  PrintFooter(*result, !in_lines && result->predictions.size() == 1, session);
+  if (!note->empty()) {
+    session.out() << Paragraph(session.terminal(),
+                               Styled(session.terminal(), Emphasis::kDim, *note));
   }
   return absl::OkStatus();
 }

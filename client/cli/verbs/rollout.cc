@@ -138,10 +138,12 @@ absl::Status RunRollout(const Arguments& arguments, Session& session) {
   HeatMap map{.keys = VisibleWireTokens(answer->prompt()),
               .queries = {answer->queries().begin(), answer->queries().end()},
               .weights = TensorFloats(answer->weights())};
-  session.out() << (arguments.Has("flow")
-                        ? "How much can flow from each word (columns) to each row, through all "
-                          "heads and layers:\n"
-                        : "Where each row comes from (columns), through all heads and layers:\n")
+  session.out() << Paragraph(
+                       session.terminal(),
+                       arguments.Has("flow")
+                           ? "How much can flow from each word (columns) to each row, through all "
+                             "heads and layers:"
+                           : "Where each row comes from (columns), through all heads and layers:")
                 << RenderHeatMap(map, session.terminal());
   PrintProvenance(answer->provenance(), answer->prompt(), answer->timings(), session);
   return absl::OkStatus();
@@ -195,16 +197,18 @@ void PrintDecomposition(const v1::DecomposeAttentionResponse& answer, const Deco
   const std::vector<float> ratios = TensorFloats(answer.mixing_ratios());
   HeatMap map{.keys = tokens, .weights = Shares(TensorFloats(answer.norms()), tokens.size())};
   for (size_t i = 0; i < tokens.size(); ++i) map.queries.push_back(static_cast<int64_t>(i));
-  session.out() << "Layer " << answer.layer() << ": " << method.meaning
-                << " from each word (columns), as shares of each row:\n"
-                << RenderHeatMap(map, session.terminal())
-                << "How much of a row came from other words (mixing ratio):\n";
+  const Terminal& terminal = session.terminal();
+  session.out() << Paragraph(terminal,
+                             absl::StrCat("Layer ", answer.layer(), ": ", method.meaning,
+                                          " from each word (columns), as shares of each row:"))
+                << RenderHeatMap(map, terminal)
+                << Paragraph(terminal, "How much of a row came from other words (mixing ratio):");
   std::vector<std::pair<std::string, double>> points;
   const size_t skipped = tokens.size() > 40 ? tokens.size() - 40 : 0;
   for (size_t i = skipped; i < tokens.size() && i < ratios.size(); ++i) {
     points.emplace_back(absl::StrCat(i, " ", tokens[i]), ratios[i]);
   }
-  session.out() << RenderCurve(points, session.terminal());
+  session.out() << RenderCurve(points, terminal);
   PrintProvenance(answer.provenance(), answer.prompt(), answer.timings(), session);
 }
 

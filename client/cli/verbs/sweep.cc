@@ -213,8 +213,8 @@ void WriteSweepJson(const Swept& swept, Session& session) {
   json.EndLine();
 }
 
-// The picture of a sweep: a curve of one column, a grid of several.
-std::string SweepPicture(const Swept& swept, const Terminal& terminal) {
+// The picture of a sweep: a curve of one column, a grid of several. Its title begins with `base`.
+std::string SweepPicture(const Swept& swept, const std::string& base, const Terminal& terminal) {
   const v1::SweepHeader& header = swept.header;
   if (header.column_name().empty()) {
     std::vector<std::pair<std::string, double>> points;
@@ -222,7 +222,8 @@ std::string SweepPicture(const Swept& swept, const Terminal& terminal) {
       points.emplace_back(absl::StrFormat("%g", header.rows(i)),
                           swept.values[static_cast<size_t>(i)]);
     }
-    return absl::StrCat("With scores times beta:\n", RenderCurve(points, terminal));
+    return absl::StrCat(Paragraph(terminal, absl::StrCat(base, "With scores times beta:")),
+                        RenderCurve(points, terminal));
   }
   const auto tokens = VisibleWireTokens(header.prompt());
   const bool is_position = header.column_name() == "key" || header.column_name() == "position";
@@ -232,15 +233,17 @@ std::string SweepPicture(const Swept& swept, const Terminal& terminal) {
     grid.columns.push_back(is_position ? tokens[static_cast<size_t>(column)]
                                        : absl::StrFormat("%g", column));
   }
-  return absl::StrCat("How it moves, by ", header.row_name(), " and ", header.column_name(), ":\n",
-                      RenderGrid(grid, terminal));
+  const std::string title = absl::StrCat(base, "How it moves, by ", header.row_name(), " and ",
+                                         header.column_name(), ":");
+  return absl::StrCat(Paragraph(terminal, title), RenderGrid(grid, terminal));
 }
 
 void PrintSweep(const Swept& swept, const std::string& metric, Session& session) {
-  session.out() << "Base: " << metric << " " << absl::StrFormat("%.4f", swept.header.base()) << ". "
-                << SweepPicture(swept, session.terminal());
+  const std::string base =
+      absl::StrCat("Base: ", metric, " ", absl::StrFormat("%.4f", swept.header.base()), ". ");
+  session.out() << SweepPicture(swept, base, session.terminal());
   for (const std::string& problem : swept.problems) {
-    session.out() << "?: " << SafeText(problem) << "\n";
+    session.out() << Paragraph(session.terminal(), absl::StrCat("?: ", SafeText(problem)));
   }
   PrintProvenance(swept.header.provenance(), swept.header.prompt(), swept.end.timings(), session);
 }

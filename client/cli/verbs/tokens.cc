@@ -17,7 +17,7 @@ void PrintTokens(const std::vector<Token>& tokens, Session& session) {
   Table table({{"position", Align::kRight},
                {"id", Align::kRight},
                {"token"},
-               {"piece"},
+               {"piece", Align::kLeft, 1},
                {"bytes", Align::kRight}});
   for (size_t i = 0; i < tokens.size(); ++i) {
     const Token& token = tokens[i];

@@ -34,7 +34,8 @@ absl::Status OpenOne(const Arguments& arguments, Session& session) {
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   // The id alone on standard output, for $(...); the rest is for people.
   session.out() << answer->trace().trace_id() << "\n";
-  session.err() << "heed: " << DescribeTrace(answer->trace()) << "\n";
+  session.err() << Paragraph(session.err_terminal(),
+                             absl::StrCat("heed: ", DescribeTrace(answer->trace())));
   return absl::OkStatus();
 }
 
@@ -47,7 +48,7 @@ absl::Status RenewOne(const std::string& trace_id, const Arguments& arguments, S
   const auto answer = Ask(&Inspector::RenewTrace, request, session);
   if (!answer.ok()) return answer.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
-  session.out() << DescribeTrace(answer->trace()) << "\n";
+  session.out() << Paragraph(session.terminal(), DescribeTrace(answer->trace()));
   return absl::OkStatus();
 }
 
