@@ -78,7 +78,7 @@ class FastBackend : public Backend {
 
   absl::StatusOr<std::unique_ptr<Linear>> PackLinear(const WeightRows& weight,
                                                      absl::Span<const float> bias) const override {
-    return UsesOneDnn() ? PackOneDnnLinear(weight, bias)
+    return UsesOneDnn() ? PackOneDnnLinear(weight, bias, FloatKernelsFor(isa_))
                         : PackFloatLinear(weight, bias, 32, FloatKernelsFor(isa_));
   }
 
@@ -98,7 +98,7 @@ class FastBackend : public Backend {
   }
 
   absl::StatusOr<std::unique_ptr<Linear>> NewLinear(const LinearForm& form) const override {
-    if (form.bits == 32 && UsesOneDnn()) return NewOneDnnLinear(form);
+    if (form.bits == 32 && UsesOneDnn()) return NewOneDnnLinear(form, FloatKernelsFor(isa_));
     return form.bits >= 16 ? NewFloatLinear(form, FloatKernelsFor(isa_))
                            : NewQuantizedLinear(form, IntKernelsFor(isa_));
   }

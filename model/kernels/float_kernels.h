@@ -19,8 +19,9 @@ constexpr int64_t kFloatChunk = 256;
 // Some rows against the features of one chunk of a panel.
 struct FloatTileArgs {
   const float* x;     // [features, rows]
-  const void* w;      // [features, panel_cols]; float, or half precision as uint16_t
-  int64_t features;   // 1..kFloatChunk
+  const void* w;      // feature k's [panel_cols] at w + k * w_stride: float, or half as uint16_t
+  int64_t w_stride;   // at least panel_cols
+  int64_t features;   // at least 1
   int64_t rows;       // 1..max_rows
   int64_t cols;       // 1..panel_cols; the rest of the panel is filled up
   int is_first;       // this chunk begins the sums
@@ -30,8 +31,8 @@ struct FloatTileArgs {
   const float* bias;  // [panel_cols]
   float* y;           // row r at y + r * y_stride, [cols]
   int64_t y_stride;
-  // Weights that will be needed next, to be brought near meanwhile: `ahead_step` bytes for each
-  // feature, at most 128. 0: none.
+  // Weights that will be needed next, to be brought near meanwhile: for each feature as many bytes
+  // as are read of it, at `ahead`, which then moves on by `ahead_step`.
   const char* ahead;
   int64_t ahead_step;
 };
@@ -39,9 +40,12 @@ struct FloatTileArgs {
 struct FloatKernels {
   int64_t panel_cols;  // a multiple of 16, at most kMostPanelCols
   int64_t max_rows;    // of a tile, at most kMostTileRows
+  int64_t max_wide_rows;
 
   void (*tile32)(const FloatTileArgs& args);
   void (*tile16)(const FloatTileArgs& args);
+  // The same of twice as many columns and up to max_wide_rows rows.
+  void (*wide_tile32)(const FloatTileArgs& args);
 
   // n finite values, a multiple of 16: exactly; and the nearest, ties to even, infinity beyond the
   // largest.

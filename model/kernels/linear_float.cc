@@ -266,6 +266,7 @@ class FloatLinear : public Linear {
     if (widens) widened.Grow(strip.size() * chunk_floats);
     const auto run = form_.bits == 16 && !widens ? kernels_.tile16 : kernels_.tile32;
     FloatTileArgs args{};
+    args.w_stride = panel_cols_;
     args.y_stride = y.stride;
     args.accumulate = write == Write::kAccumulate ? 1 : 0;
     const int64_t n_chunks = CeilDiv(form_.cols, kFloatChunk);

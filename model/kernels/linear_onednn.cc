@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "absl/synchronization/mutex.h"
 #include "model/base/aligned_buffer.h"
 #include "model/base/status_macros.h"
+#include "model/kernels/few_rows.h"
 #include "model/kernels/weight_strips.h"
 
 namespace heed {
@@ -181,19 +183,24 @@ class OneDnnLinear : public Linear {
     return static_cast<int64_t>(weight_desc_.get_size()) + (form_.has_bias ? out_ * int64_t{4} : 0);
   }
 
+  // Afterwards its memory has yet to be filled, again.
+  void ImitateWith(const FloatKernels* kernels) {
+    if (kernels == nullptr || !any_rows_) return;
+    const std::optional<FloatPanels> panels = Panels();
+    if (!panels.has_value()) return;
+    if (form_.has_bias) std::fill_n(Bias(), out_, 0.0f);
+    few_rows_ = FewRows::Imitate(*panels, kernels, [this](ConstMatrixRef x, MatrixRef y) {
+      RunPieces(x, y, Write::kOverwrite);
+    });
+  }
+
   void Apply(ConstMatrixRef x, MatrixRef y, Write write) const override {
+    if (few_rows_.has_value() && x.rows <= FewRows::kMost) {
+      return few_rows_->Apply(x, Bias(), y, write);
+    }
     // The kernels of older processors add each term to what is there, with other bits.
     if (write == Write::kAccumulate && !any_rows_) return AddProduct(x, y);
-    for (int64_t row = 0; row < x.rows;) {
-      const int64_t size = PieceRows(x.rows - row);
-      const int64_t count = std::min(size, x.rows - row);
-      if (count < size) {
-        RunPadded(x.Rows(row, count), y.Rows(row, count), size, write);
-      } else {
-        Run(x.Rows(row, count), y.Rows(row, count), write);
-      }
-      row += count;
-    }
+    RunPieces(x, y, write);
   }
 
   void CopyWeightRow(int64_t row, absl::Span<float> out) const override {
@@ -247,6 +254,36 @@ class OneDnnLinear : public Linear {
   int64_t PieceRows(int64_t left) const {
     if (!any_rows_) return left >= kLargeTile ? kLargeTile : kSmallTile;
     return left >= kRowStep ? left / kRowStep * kRowStep : std::max(left, kMinRows);
+  }
+
+  void RunPieces(ConstMatrixRef x, MatrixRef y, Write write) const {
+    for (int64_t row = 0; row < x.rows;) {
+      const int64_t size = PieceRows(x.rows - row);
+      const int64_t count = std::min(size, x.rows - row);
+      if (count < size) {
+        RunPadded(x.Rows(row, count), y.Rows(row, count), size, write);
+      } else {
+        Run(x.Rows(row, count), y.Rows(row, count), write);
+      }
+      row += count;
+    }
+  }
+
+  // nullopt: the layout is another one.
+  std::optional<FloatPanels> Panels() const {
+    if (in_ < 2) return std::nullopt;
+    FloatPanels panels{.weights = static_cast<float*>(weight_.get_data_handle()) + offsets_.n[0],
+                       .in = in_,
+                       .out = out_,
+                       .cols = offsets_.k[1]};
+    if (out_ > panels.cols) panels.stride = offsets_.n[panels.cols] - offsets_.n[0];
+    bool fits = true;
+    for (int64_t k = 0; k < in_; ++k) fits = fits && offsets_.k[k] == k * panels.cols;
+    for (int64_t n = 0; n < out_; ++n) {
+      const int64_t offset = n / panels.cols * panels.stride + n % panels.cols;
+      fits = fits && offsets_.n[n] == offsets_.n[0] + offset;
+    }
+    return fits ? std::optional(panels) : std::nullopt;
   }
 
   struct Plan {
@@ -335,15 +372,18 @@ class OneDnnLinear : public Linear {
   memory weight_;  // in storage_
   memory bias_;
   const PackedOffsets offsets_;
+  std::optional<FewRows> few_rows_;
   const bool any_rows_;  // a row's bits do not depend on how many are computed together
   mutable absl::Mutex mutex_;
   mutable std::map<Key, Plan> plans_ ABSL_GUARDED_BY(mutex_);  // entries never move or go
 };
 
-absl::StatusOr<std::unique_ptr<OneDnnLinear>> NewOneDnn(const LinearForm& form) {
+absl::StatusOr<std::unique_ptr<OneDnnLinear>> NewOneDnn(const LinearForm& form,
+                                                        const FloatKernels* few_rows) {
   try {
     auto linear = std::make_unique<OneDnnLinear>(form);
     HEED_RETURN_IF_ERROR(linear->CheckImplementations());
+    linear->ImitateWith(few_rows);
     return linear;
   } catch (const dnnl::error& e) {
     const std::string message = absl::StrCat("oneDNN cannot pack a linear layer of ", form.rows,
@@ -356,16 +396,17 @@ absl::StatusOr<std::unique_ptr<OneDnnLinear>> NewOneDnn(const LinearForm& form) 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Linear>> PackOneDnnLinear(const WeightRows& weight,
-                                                         absl::Span<const float> bias) {
-  HEED_ASSIGN_OR_RETURN(
-      auto linear,
-      NewOneDnn({.rows = weight.rows, .cols = weight.cols, .has_bias = !bias.empty()}));
+                                                         absl::Span<const float> bias,
+                                                         const FloatKernels* few_rows) {
+  const LinearForm form{.rows = weight.rows, .cols = weight.cols, .has_bias = !bias.empty()};
+  HEED_ASSIGN_OR_RETURN(auto linear, NewOneDnn(form, few_rows));
   HEED_RETURN_IF_ERROR(linear->Fill(weight, bias));
   return linear;
 }
 
-absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form) {
-  return NewOneDnn(form);
+absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form,
+                                                        const FloatKernels* few_rows) {
+  return NewOneDnn(form, few_rows);
 }
 
 std::string DescribeOneDnn() {

@@ -11,16 +11,20 @@
 #include "absl/types/span.h"
 #include "model/base/cpu.h"
 #include "model/kernels/backend.h"
+#include "model/kernels/float_kernels.h"
 
 namespace heed {
 
 // Packs `weight` [out, in] into the layout that oneDNN likes best on this machine. `bias` [out] or
-// empty. oneDNN runs on the calling thread's OpenMP team.
+// empty. oneDNN runs on the calling thread's OpenMP team. Up to FewRows::kMost rows are multiplied
+// by the kernels `few_rows`, which live for ever, where these give the same bits; null: by oneDNN.
 absl::StatusOr<std::unique_ptr<Linear>> PackOneDnnLinear(const WeightRows& weight,
-                                                         absl::Span<const float> bias);
+                                                         absl::Span<const float> bias,
+                                                         const FloatKernels* few_rows);
 
 // As Backend::NewLinear, for 32 bits.
-absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form);
+absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form,
+                                                        const FloatKernels* few_rows);
 
 // The library's version and the implementation it chose for a typical layer, for logs:
 // "oneDNN 2.6.3 brg:avx512_core".

@@ -170,8 +170,12 @@ TEST(LinearTest, WhatSixteenBitsLoseIsReported) {
 
 // The contract behind "alone or in any batch": a row's bits do not depend on its company.
 TEST(LinearTest, ARowHasTheSameBitsInAnyBatch) {
-  for (const auto& [in, out] :
-       {std::pair<int64_t, int64_t>{64, 64}, {192, 384}, {768, 600}, {2048, 256}}) {
+  for (const auto& [in, out] : {std::pair<int64_t, int64_t>{64, 64},
+                                {192, 384},
+                                {768, 600},
+                                {1100, 130},
+                                {2048, 256},
+                                {3072, 96}}) {
     const Matrix weight = RandomMatrix(out, in, 6, 0.1f);
     const Matrix bias = RandomMatrix(1, out, 7);
     const Matrix x = RandomMatrix(130, in, 8);
@@ -179,7 +183,7 @@ TEST(LinearTest, ARowHasTheSameBitsInAnyBatch) {
       const auto linear = Pack(backend, weight, bias.values, bits);
       Matrix all(130, out);
       linear->Apply(x.ref(), all.ref());
-      for (int64_t rows : {1, 2, 3, 5, 8, 14, 16, 17, 31, 64, 127}) {
+      for (int64_t rows : {1, 2, 3, 5, 6, 7, 8, 14, 16, 17, 31, 32, 33, 64, 127}) {
         for (int64_t begin : {int64_t{0}, 130 - rows}) {
           Matrix some(rows, out);
           linear->Apply(x.ref().Rows(begin, rows), some.ref());

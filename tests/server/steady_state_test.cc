@@ -83,6 +83,9 @@ class SteadyState : public testing::TestWithParam<Held> {};
 
 // Three sequences, in and over the pages' ends, whose pages are remembered as they fill.
 TEST_P(SteadyState, DecodingAllocatesNothing) {
+  if (GetParam().second == WeightFormat::kF32 && DetectCpu().isa == Isa::kPortable) {
+    GTEST_SKIP() << "without AVX2 oneDNN multiplies any number of rows";
+  }
   auto model = LoadServedModel(
       "model", std::string(HEED_SOURCE_DIR) + "/tests/golden/models/" + GetParam().first,
       {.weights = GetParam().second});
@@ -108,9 +111,11 @@ TEST_P(SteadyState, DecodingAllocatesNothing) {
   }
 }
 
-// Not f32: oneDNN allocates in each product.
+// In f32 oneDNN allocates for each product of more rows than these.
 INSTANTIATE_TEST_SUITE_P(Models, SteadyState,
-                         testing::Values(Held{"llama-gqa-f32", WeightFormat::kF16},
+                         testing::Values(Held{"gpt2-f32", WeightFormat::kF32},
+                                         Held{"llama-gqa-f32", WeightFormat::kF32},
+                                         Held{"llama-gqa-f32", WeightFormat::kF16},
                                          Held{"gpt2-f32", WeightFormat::kInt8},
                                          Held{"llama-gqa-f32", WeightFormat::kInt8},
                                          Held{"llama-gqa-f32", WeightFormat::kInt4},
