@@ -69,10 +69,11 @@ absl::Status CheckOperands(const Verb& verb, const std::vector<std::string>& ope
 
 // Prints why a command failed, and gives its exit code.
 int Fail(const absl::Status& status, const Environment& environment, const std::string& server,
-         bool json) {
+         bool json, const FieldNames& names = {}) {
   const bool interrupted = environment.cancel != nullptr && environment.cancel->cancelled();
   *environment.err << (json ? FormatErrorJson(status)
-                            : FormatError(status, server, interrupted, environment.err_terminal))
+                            : FormatError(status, server, interrupted, environment.err_terminal,
+                                          names))
                    << std::flush;
   if (IsUsageError(status)) return kExitUsage;
   if (interrupted && absl::IsCancelled(status)) return kExitInterrupted;
@@ -99,7 +100,8 @@ int RunVerb(const Verb& verb, const std::vector<std::string>& words,
   session->out() << std::flush;
   if (status.ok() && !session->out())
     status = absl::DataLossError("the output could not be written");
-  return status.ok() ? kExitDone : Fail(status, environment, session->server(), json);
+  return status.ok() ? kExitDone
+                     : Fail(status, environment, session->server(), json, session->field_names());
 }
 
 // `heed help`, `heed help VERB`, `heed --help`.

@@ -62,6 +62,25 @@ TEST(ReportTest, FieldsBecomeOptions) {
   EXPECT_EQ(OptionForField(""), "");
 }
 
+TEST(ReportTest, FieldsBecomeWhatWasTyped) {
+  const FieldNames names = {{"sets[0].interventions[0]", "--cut=cabinet->keys"},
+                            {"sets[0].interventions[0].layers", "--layer"},
+                            {"sets[0].interventions[1]", "--ablate=9.1"},
+                            {"b.interventions[0]", "--focus=-1"}};
+  EXPECT_EQ(OptionForField("sets[0].interventions[0].layers[0]", names), "--layer");
+  EXPECT_EQ(OptionForField("sets[0].interventions[0].positions[0].begin", names),
+            "--cut=cabinet->keys: position");
+  EXPECT_EQ(OptionForField("sets[0].interventions[1].layers[0]", names), "--ablate=9.1: layer");
+  EXPECT_EQ(OptionForField("sets[0].interventions[1].heads[0]", names), "--ablate=9.1: head");
+  EXPECT_EQ(OptionForField("sets[0].interventions[10].heads[0]", names), "");
+  EXPECT_EQ(OptionForField("b.interventions[0].scale_scores.beta", names), "--focus=-1");
+  EXPECT_EQ(OptionForField("a.prompt.text", names), "the first prompt");
+  EXPECT_EQ(OptionForField("b.prompt.text", names), "the second prompt");
+  EXPECT_EQ(OptionForField("metrics[1].position"), "--position");
+  EXPECT_EQ(OptionForField("metrics[0].logit_difference.against.text"), "--against");
+  EXPECT_EQ(OptionForField("metrics[0"), "");
+}
+
 TEST(ReportTest, JsonHasCodeAndMessage) {
   EXPECT_EQ(FormatErrorJson(absl::NotFoundError("no \"x\"")),
             "{\"error\":{\"code\":\"NOT_FOUND\",\"reason\":\"\",\"message\":\"no \\\"x\\\"\","

@@ -362,6 +362,25 @@ class Changing(unittest.TestCase):
         probability = edited["predictions"][0]["candidates"][0]["probability"]
         self.assertAlmostEqual(probability, alone["results"][0]["values"][0], delta=1e-6)
 
+    def test_errors_name_what_was_typed(self) -> None:
+        wrong = ["--focus=1", "--ablate=9.1"]
+        for words, named in (
+                (["intervene", PROMPT, *wrong], "--ablate=9.1: layer is 9"),
+                (["intervene", PROMPT, *wrong, "--together"], "--ablate=9.1: layer is 9"),
+                (["intervene", PROMPT, "--layer=9", "--focus=2"], "heed: --layer is 9"),
+                (["intervene", PROMPT, "--focus=2", "--under=ablate=9.1"], "--under=ablate=9.1: layer is 9"),
+                (["intervene", PROMPT, "--focus=2", "--token=two words"], "--token \"two words\" is not one token"),
+                (["compare", PROMPT, "a", *wrong], "--ablate=9.1: layer is 9"),
+                (["compare", PROMPT, ""], "the second prompt holds no token"),
+                (["explore", PROMPT, "--html=x", *wrong], "--ablate=9.1: layer is 9"),
+                (["predict", PROMPT, "--cut=9->1"], "--cut=9->1: position is 9"),
+                (["generate", PROMPT, "--focus=-1"], "--focus=-1 is -1"),
+                (["lens", PROMPT, "--weights=cabinet=.1"], "--weights=cabinet=.1 sum to 0.1; must sum to 1, or add --renorm"),
+                (["traces", "open", PROMPT, *wrong], "--ablate=9.1: layer is 9"),
+                (["sweep", PROMPT, "--at=9"], "heed: --at is 9")):
+            with self.subTest(words=words):
+                self.assertIn(named, heed(*words, code=1).stderr.replace("\n      ", " "))
+
     def test_metrics_are_those_of_the_prediction(self) -> None:
         answer = ask("intervene", PROMPT, "--ablate=2.1", "--metric=rank", "--metric=difference", "--metric=kl",
                      "--token=was", "--against=were")

@@ -28,28 +28,43 @@ constexpr int kWidth = 100;
 // Fields of requests, by the beginning of their path, and what fills them here. Longer paths come
 // before their beginnings.
 constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
+    {"a.model", "--model"},
+    {"a.prompt", "the first prompt"},
+    {"a.trace_id", "--trace"},
     {"activation_patching.clean", "--clean"},
+    {"activation_patching.clean_trace_id", "--clean-trace"},
     {"activation_patching.heads", "--head"},
     {"activation_patching.layers", "--layer"},
+    {"activation_patching.positions", "--at"},
+    {"activation_patching.site", "--site"},
     {"against", "--against"},
     {"attention.layers", "--layer"},
     {"attention.heads", "--head"},
+    {"b.model", "--other-model"},
+    {"b.prompt", "the second prompt"},
+    {"b.trace_id", "--other-trace"},
     {"candidates.ids", "--candidate-ids"},
     {"candidates.texts", "--candidates"},
     {"candidates.top_k", "--top"},
     {"candidates.full", "--full"},
     {"dimensions", "--dimensions"},
+    {"edge_knock_out.heads", "--head"},
+    {"edge_knock_out.keys", "--key"},
     {"edge_knock_out.layers", "--layer"},
+    {"edge_knock_out.queries", "--query"},
     {"focus_dial.betas", "--betas"},
     {"focus_dial.heads", "--head"},
     {"focus_dial.layers", "--layer"},
+    {"focus_dial.positions", "--at"},
     {"head", "--head"},
     {"head_ablation.heads", "--head"},
     {"head_ablation.layers", "--layer"},
+    {"head_ablation.positions", "--at"},
     {"heads", "--head"},
     {"hover.head", "--head"},
     {"hover.layer", "--layer"},
     {"hover.query", "--query"},
+    {"hover.tokens", "--token"},
     {"ids", "the token ids"},
     {"keep.ttl", "--ttl"},
     {"layer", "--layer"},
@@ -57,8 +72,12 @@ constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
     {"layer_end", "--layers"},
     {"layers", "--layer"},
     {"metric.logit", "--token"},
+    {"metric.logit_difference.against", "--against"},
+    {"metric.logit_difference", "--token"},
+    {"metric.loss", "--token"},
     {"metric.position", "--position"},
     {"metric.probability", "--token"},
+    {"metric.rank", "--token"},
     {"model", "--model"},
     {"open.prompt", "the prompt"},
     {"pooling", "--pooling"},
@@ -107,6 +126,28 @@ std::string NumberedText(absl::string_view field) {
     return "";
   }
   return absl::StrCat("text ", index + 1);
+}
+
+// Whether the field of that path is the one at `path` or in it.
+bool IsWithin(absl::string_view field, absl::string_view path) {
+  if (!absl::ConsumePrefix(&field, path)) return false;
+  return field.empty() || field[0] == '.' || field[0] == '[';
+}
+
+// What was typed for the nearest field around this one, and which part of that it is.
+std::string TypedFor(absl::string_view field, const FieldNames& names) {
+  const auto* nearest = static_cast<const FieldNames::value_type*>(nullptr);
+  for (const auto& name : names) {
+    if (!IsWithin(field, name.first)) continue;
+    if (nearest == nullptr || name.first.size() > nearest->first.size()) nearest = &name;
+  }
+  if (nearest == nullptr) return "";
+  const absl::string_view part = field.substr(nearest->first.size());
+  for (const auto& [path, word] : {std::pair{".layers", "layer"}, std::pair{".heads", "head"},
+                                   std::pair{".positions", "position"}}) {
+    if (IsWithin(part, path)) return absl::StrCat(nearest->second, ": ", word);
+  }
+  return nearest->second;
 }
 
 std::string Layout(absl::string_view message, const Terminal& terminal) {
@@ -158,24 +199,27 @@ std::string Hint(const absl::Status& status, const ServerError& error, const std
 }
 
 // The server's text for the fields that were wrong, each with the option that fills it here.
-std::string WrongFields(const ServerError& error) {
+std::string WrongFields(const ServerError& error, const FieldNames& names) {
   std::vector<std::string> lines;
   for (const WrongField& wrong : error.wrong_fields) {
-    const std::string option = OptionForField(wrong.field);
+    const std::string option = OptionForField(wrong.field, names);
     // Some descriptions are whole sentences that begin with the field.
     absl::string_view description = wrong.description;
     if (absl::ConsumePrefix(&description, wrong.field)) {
       description = absl::StripLeadingAsciiWhitespace(description);
     }
-    lines.push_back(option.empty()
-                        ? absl::StrCat(wrong.field, " ", description)
-                        : absl::StrCat(option, " ", description, " (", wrong.field, ")"));
+    // The one description that says what to do with another field.
+    const std::string text =
+        absl::StrReplaceAll(description, {{"or set renormalize", "or add --renormalize"}});
+    lines.push_back(option.empty() ? absl::StrCat(wrong.field, " ", text)
+                                   : absl::StrCat(option, " ", text, " (", wrong.field, ")"));
   }
   return absl::StrJoin(lines, "\n");
 }
 
-std::string Message(const absl::Status& status, const ServerError& error) {
-  if (!error.wrong_fields.empty()) return WrongFields(error);
+std::string Message(const absl::Status& status, const ServerError& error,
+                    const FieldNames& names = {}) {
+  if (!error.wrong_fields.empty()) return WrongFields(error, names);
   if (absl::IsDeadlineExceeded(status) && error.reason.empty()) return "no answer in time.";
   if (status.message().empty()) {
     return absl::StrCat("the call failed: ", absl::StatusCodeToString(status.code()));
@@ -189,23 +233,27 @@ bool EndsSentence(absl::string_view text) {
 
 }  // namespace
 
-std::string OptionForField(absl::string_view field) {
+std::string OptionForField(absl::string_view field, const FieldNames& names) {
   if (const std::string text = NumberedText(field); !text.empty()) return text;
+  if (const std::string typed = TypedFor(field, names); !typed.empty()) return typed;
   for (const auto& [path, option] : kFieldOptions) {
-    if (!absl::StartsWith(field, path)) continue;
-    const absl::string_view rest = field.substr(path.size());
-    if (rest.empty() || rest[0] == '.' || rest[0] == '[') return std::string(option);
+    if (IsWithin(field, path)) return std::string(option);
+  }
+  // A metric of a list is filled as the only one is.
+  const size_t end = field.find(']');
+  if (absl::StartsWith(field, "metrics[") && end != field.npos) {
+    return OptionForField(absl::StrCat("metric", field.substr(end + 1)));
   }
   return "";
 }
 
 std::string FormatError(const absl::Status& status, const std::string& server, bool interrupted,
-                        const Terminal& terminal) {
+                        const Terminal& terminal, const FieldNames& names) {
   if (interrupted && absl::IsCancelled(status)) {
     return Layout("cancelled; the server was told to stop.", terminal);
   }
   const ServerError error = GetServerError(status);
-  std::string message = Message(status, error);
+  std::string message = Message(status, error, names);
   if (IsConnectionError(status) && !absl::StrContains(message, server)) {
     message = absl::StrCat("could not reach the server at ", server, ": ", message);
   }

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cli/base/arguments.h"
+#include "client/cli/base/report.h"
 #include "client/cli/base/terminal.h"
 #include "client/client.h"
 
@@ -52,6 +53,10 @@ class Session {
   // The connection, made at the first call.
   absl::StatusOr<Client*> client();
 
+  // Remembers what was typed for a field of the request, for the errors of the call.
+  void NameField(const std::string& path, const std::string& typed) { names_[path] = typed; }
+  const FieldNames& field_names() const { return names_; }
+
   // Options for a call: the deadline and the cancel token.
   CallOptions call_options() const;
 
@@ -64,6 +69,7 @@ class Session {
   std::string server_;
   std::optional<absl::Duration> deadline_;
   std::unique_ptr<Client> client_;
+  FieldNames names_;
 };
 
 }  // namespace heed::cli

@@ -382,7 +382,11 @@ absl::StatusOr<std::vector<NamedEdit>> ReadEdits(const Arguments& arguments, Run
       failed = ReadIndices(arguments, layer_option, edit->mutable_layers());
       if (failed.ok()) failed = ReadIndices(arguments, head_option, edit->mutable_heads());
     }
-    if (failed.ok()) edits.push_back({name, *std::move(edit)});
+    if (!failed.ok()) return;
+    edits.push_back({.name = name, .edit = *std::move(edit)});
+    if (has_place) return;
+    edits.back().layer_option = layer_option;
+    edits.back().head_option = head_option;
   };
   const auto each = [&](const std::string& option, bool has_place, auto read) {
     for (const std::string& text : arguments.Strings(option)) {
@@ -415,6 +419,20 @@ absl::StatusOr<std::vector<NamedEdit>> ReadEdits(const Arguments& arguments, Run
     return UsageError("--renormalize needs --weights.");
   }
   return edits;
+}
+
+void AddEdits(const std::vector<NamedEdit>& edits, absl::string_view path, Session& session,
+              google::protobuf::RepeatedPtrField<v1::Intervention>* list) {
+  for (const NamedEdit& edit : edits) {
+    const std::string field = absl::StrCat(path, "[", list->size(), "]");
+    const std::vector<std::string> typed = absl::StrSplit(edit.name, absl::MaxSplits(' ', 1));
+    session.NameField(field, absl::StrCat("--", absl::StrJoin(typed, "=")));
+    if (!edit.layer_option.empty()) {
+      session.NameField(absl::StrCat(field, ".layers"), absl::StrCat("--", edit.layer_option));
+      session.NameField(absl::StrCat(field, ".heads"), absl::StrCat("--", edit.head_option));
+    }
+    *list->Add() = edit.edit;
+  }
 }
 
 }  // namespace heed::cli

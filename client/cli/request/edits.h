@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "client/cli/base/arguments.h"
 #include "client/cli/request/run_source.h"
 #include "heed/v1/intervention.pb.h"
@@ -25,6 +26,9 @@ std::vector<OptionSpec> EditScopeOptions();
 struct NamedEdit {
   std::string name;
   v1::Intervention edit;
+  // The options that said where an edit without a place of its own applies.
+  std::string layer_option;
+  std::string head_option;
 };
 
 // One for each time that an option was given, in the order of EditOptions. Edits without a place of
@@ -33,10 +37,17 @@ absl::StatusOr<std::vector<NamedEdit>> ReadEdits(const Arguments& arguments, Run
                                                  const std::string& layer_option = "edit-layer",
                                                  const std::string& head_option = "edit-head");
 
+// Appends edits to the list of a request that is at `path`. Errors about them will name their
+// options.
+void AddEdits(const std::vector<NamedEdit>& edits, absl::string_view path, Session& session,
+              google::protobuf::RepeatedPtrField<v1::Intervention>* list);
+
 // The run of a read with its edits: fills model, prompt and interventions, or trace_id. A trace has
-// its edits already, so that both are a usage error.
+// its edits already, so that both are a usage error. `path` is where the run's fields are, for
+// errors: "open." for those of a request's open.
 template <typename Request>
-absl::Status FillRun(const Arguments& arguments, RunSource& source, Request* request) {
+absl::Status FillRun(const Arguments& arguments, RunSource& source, Request* request,
+                     absl::string_view path = "") {
   source.ApplyTo(request);
   const auto edits = ReadEdits(arguments, source);
   if (!edits.ok()) return edits.status();
@@ -45,7 +56,8 @@ absl::Status FillRun(const Arguments& arguments, RunSource& source, Request* req
         "a trace is a run that is over; its edits were made when it was opened.\n"
         "Give the edits to heed traces open, or a prompt in place of the trace.");
   }
-  for (const NamedEdit& edit : *edits) *request->add_interventions() = edit.edit;
+  AddEdits(*edits, absl::StrCat(path, "interventions"), source.session(),
+           request->mutable_interventions());
   return absl::OkStatus();
 }
 

@@ -194,7 +194,11 @@ absl::StatusOr<std::vector<v1::Intervention>> ReadUnder(const Arguments& argumen
     }
     const auto edits = ReadEdits(*edit, source);
     if (!edits.ok()) return edits.status();
-    for (const NamedEdit& named : *edits) interventions.push_back(named.edit);
+    for (const NamedEdit& named : *edits) {
+      source.session().NameField(absl::StrCat("interventions[", interventions.size(), "]"),
+                                 absl::StrCat("--under=", text));
+      interventions.push_back(named.edit);
+    }
   }
   return interventions;
 }

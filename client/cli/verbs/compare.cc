@@ -137,7 +137,7 @@ absl::Status RunCompare(const Arguments& arguments, Session& session) {
   if (b->is_trace() && !edits->empty()) {
     return UsageError("the second side is a trace, a run that is over; edits need a prompt there.");
   }
-  for (const NamedEdit& edit : *edits) *request.mutable_b()->add_interventions() = edit.edit;
+  AddEdits(*edits, "b.interventions", session, request.mutable_b()->mutable_interventions());
   const size_t given =
       texts.size() + (arguments.Has("trace") ? 1 : 0) + (arguments.Has("other-trace") ? 1 : 0);
   if (given == 1 && edits->empty() && !arguments.Has("other-model")) {

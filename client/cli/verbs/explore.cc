@@ -32,7 +32,9 @@ constexpr double kRecordedBetas[] = {0, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8, 16};
 absl::StatusOr<v1::ExploreRequest> ReadRequest(const Arguments& arguments, RunSource& source) {
   v1::ExploreRequest request;
   request.set_sequence(1);
-  if (absl::Status s = FillRun(arguments, source, request.mutable_open()); !s.ok()) return s;
+  if (absl::Status s = FillRun(arguments, source, request.mutable_open(), "open."); !s.ok()) {
+    return s;
+  }
   const auto layer = arguments.Int("layer", INT32_MIN, INT32_MAX);
   if (!layer.ok()) return layer.status();
   const auto head = arguments.Int("head", INT32_MIN, INT32_MAX);

@@ -132,7 +132,7 @@ absl::StatusOr<v1::GenerateRequest> ReadWireRequest(const Arguments& arguments, 
   RunSource source = RunSource::OfPrompt(wire->prompt(), request->model, session);
   const auto edits = ReadEdits(arguments, source);
   if (!edits.ok()) return edits.status();
-  for (const NamedEdit& edit : *edits) *wire->add_interventions() = edit.edit;
+  AddEdits(*edits, "interventions", session, wire->mutable_interventions());
   if (arguments.Has("keep-trace")) {
     if (absl::Status s = ReadKeep(arguments, wire->mutable_keep_trace()); !s.ok()) return s;
     return wire;

@@ -100,7 +100,9 @@ absl::Status FillSets(const Arguments& arguments, RunSource& source,
     } else {
       request->mutable_sets(0)->set_name(absl::StrCat(request->sets(0).name(), " + ", edit.name));
     }
-    *request->mutable_sets(request->sets_size() - 1)->add_interventions() = edit.edit;
+    const int last = request->sets_size() - 1;
+    AddEdits({edit}, absl::StrCat("sets[", last, "].interventions"), source.session(),
+             request->mutable_sets(last)->mutable_interventions());
   }
   return absl::OkStatus();
 }

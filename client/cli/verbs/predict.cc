@@ -289,7 +289,7 @@ absl::StatusOr<PredictResult> AskPredict(const PredictRequest& request, const Ar
   RunSource source = RunSource::OfPrompt(wire->prompt(), request.model, session);
   const auto edits = ReadEdits(arguments, source);
   if (!edits.ok()) return edits.status();
-  for (const NamedEdit& edit : *edits) *wire->add_interventions() = edit.edit;
+  AddEdits(*edits, "interventions", session, wire->mutable_interventions());
   const auto answer = Ask(&Inspector::Predict, *wire, session);
   if (!answer.ok()) return answer.status();
   return FromWire(*answer);

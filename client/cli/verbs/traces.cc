@@ -26,7 +26,7 @@ absl::Status OpenOne(const Arguments& arguments, Session& session) {
   *request.mutable_prompt() = source->prompt();
   const auto edits = ReadEdits(arguments, *source);
   if (!edits.ok()) return edits.status();
-  for (const NamedEdit& edit : *edits) *request.add_interventions() = edit.edit;
+  AddEdits(*edits, "interventions", session, request.mutable_interventions());
   if (absl::Status s = ReadKeep(arguments, request.mutable_keep()); !s.ok()) return s;
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::OpenTrace, request, session);
