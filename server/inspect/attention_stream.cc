@@ -346,67 +346,80 @@ absl::Span<const float> AttentionStream::Visible(int64_t index, absl::Span<const
 }
 
 void AttentionStream::FillRows(int64_t begin, int64_t end, v1::AttentionTile* out) {
-  const int64_t rows = end - begin;
-  const int64_t keys = selection_.key_count();
   switch (wire_.encoding_case()) {
-    case Encoding::kTopK: {
-      const std::vector<int64_t> queries(selection_.queries.begin() + begin,
-                                         selection_.queries.begin() + end);
-      AttentionTile tile(out->layer(), out->head(), queries, keys,
-                         std::min<int64_t>(wire_.top_k().k(), keys));
-      ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
-        tile.StoreRow(index - begin, Visible(index, row));
-      });
-      return heed::FillTile(tile, out);
-    }
-    case Encoding::kLowerTriangle: {
-      std::vector<std::vector<float>> packed(rows);
-      ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
-        const absl::Span<const float> visible = Visible(index, row);
-        packed[index - begin].assign(visible.begin(), visible.end());
-      });
-      std::vector<float> values;
-      for (const std::vector<float>& row : packed) {
-        values.insert(values.end(), row.begin(), row.end());
-      }
-      return FillTensor(values, {static_cast<int64_t>(values.size())}, out->mutable_packed());
-    }
-    case Encoding::kThreshold: {
-      std::vector<SparseRow> sparse(rows);
-      ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
-        sparse[index - begin] = KeepFrom(Visible(index, row), wire_.threshold().min_weight());
-      });
-      v1::SparseWeights* const wire = out->mutable_sparse();
-      std::vector<float> weights;
-      std::vector<float> dropped;
-      for (const SparseRow& row : sparse) {
-        wire->add_row_begin(static_cast<int32_t>(weights.size()));
-        wire->mutable_keys()->Add(row.keys.begin(), row.keys.end());
-        weights.insert(weights.end(), row.weights.begin(), row.weights.end());
-        dropped.push_back(row.dropped_mass);
-      }
-      wire->add_row_begin(static_cast<int32_t>(weights.size()));
-      FillTensor(weights, {static_cast<int64_t>(weights.size())}, wire->mutable_weights());
-      return FillTensor(dropped, {rows}, wire->mutable_dropped_mass());
-    }
-    case Encoding::kSpanSums: {
-      const int64_t n_spans = static_cast<int64_t>(selection_.spans.size());
-      std::vector<float> sums(rows * n_spans);
-      ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
-        SumSpans(row, selection_.spans,
-                 absl::MakeSpan(sums).subspan((index - begin) * n_spans, n_spans));
-      });
-      return FillTensor(sums, {rows, n_spans}, out->mutable_grid());
-    }
-    default: {
-      std::vector<float> values(rows * keys);
-      ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
-        const absl::Span<const float> chosen = row.subspan(selection_.key_begin, keys);
-        std::copy(chosen.begin(), chosen.end(), values.begin() + (index - begin) * keys);
-      });
-      return FillTensor(values, {rows, keys}, out->mutable_weights());
-    }
+    case Encoding::kTopK:
+      return FillTopK(begin, end, out);
+    case Encoding::kLowerTriangle:
+      return FillLowerTriangle(begin, end, out);
+    case Encoding::kThreshold:
+      return FillAboveThreshold(begin, end, out);
+    case Encoding::kSpanSums:
+      return FillSpanSums(begin, end, out);
+    default:
+      return FillDense(begin, end, out);
   }
+}
+
+void AttentionStream::FillTopK(int64_t begin, int64_t end, v1::AttentionTile* out) {
+  const std::vector<int64_t> queries(selection_.queries.begin() + begin,
+                                     selection_.queries.begin() + end);
+  const int64_t keys = selection_.key_count();
+  AttentionTile tile(out->layer(), out->head(), queries, keys,
+                     std::min<int64_t>(wire_.top_k().k(), keys));
+  ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
+    tile.StoreRow(index - begin, Visible(index, row));
+  });
+  heed::FillTile(tile, out);
+}
+
+void AttentionStream::FillLowerTriangle(int64_t begin, int64_t end, v1::AttentionTile* out) {
+  std::vector<std::vector<float>> rows(end - begin);
+  ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
+    const absl::Span<const float> visible = Visible(index, row);
+    rows[index - begin].assign(visible.begin(), visible.end());
+  });
+  std::vector<float> packed;
+  for (const std::vector<float>& row : rows) packed.insert(packed.end(), row.begin(), row.end());
+  FillTensor(packed, {static_cast<int64_t>(packed.size())}, out->mutable_packed());
+}
+
+void AttentionStream::FillAboveThreshold(int64_t begin, int64_t end, v1::AttentionTile* out) {
+  std::vector<SparseRow> rows(end - begin);
+  ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
+    rows[index - begin] = KeepFrom(Visible(index, row), wire_.threshold().min_weight());
+  });
+  v1::SparseWeights* const wire = out->mutable_sparse();
+  std::vector<float> weights;
+  std::vector<float> dropped;
+  for (const SparseRow& row : rows) {
+    wire->add_row_begin(static_cast<int32_t>(weights.size()));
+    wire->mutable_keys()->Add(row.keys.begin(), row.keys.end());
+    weights.insert(weights.end(), row.weights.begin(), row.weights.end());
+    dropped.push_back(row.dropped_mass);
+  }
+  wire->add_row_begin(static_cast<int32_t>(weights.size()));
+  FillTensor(weights, {static_cast<int64_t>(weights.size())}, wire->mutable_weights());
+  FillTensor(dropped, {end - begin}, wire->mutable_dropped_mass());
+}
+
+void AttentionStream::FillSpanSums(int64_t begin, int64_t end, v1::AttentionTile* out) {
+  const int64_t n_spans = static_cast<int64_t>(selection_.spans.size());
+  std::vector<float> sums((end - begin) * n_spans);
+  ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
+    SumSpans(row, selection_.spans,
+             absl::MakeSpan(sums).subspan((index - begin) * n_spans, n_spans));
+  });
+  FillTensor(sums, {end - begin, n_spans}, out->mutable_grid());
+}
+
+void AttentionStream::FillDense(int64_t begin, int64_t end, v1::AttentionTile* out) {
+  const int64_t keys = selection_.key_count();
+  std::vector<float> values((end - begin) * keys);
+  ReadRows(begin, end, [&](int64_t index, absl::Span<const float> row) {
+    const absl::Span<const float> chosen = row.subspan(selection_.key_begin, keys);
+    std::copy(chosen.begin(), chosen.end(), values.begin() + (index - begin) * keys);
+  });
+  FillTensor(values, {end - begin, keys}, out->mutable_weights());
 }
 
 // Rows come a few at a time, so that a long prompt's map is never whole in memory.

@@ -64,7 +64,13 @@ class AttentionStream {
 
   void FillHeader(v1::AttentionHeader* out) const;
   void FillTile(int64_t begin, int64_t end, v1::AttentionTile* out);
+  // In the encoding that was asked for.
   void FillRows(int64_t begin, int64_t end, v1::AttentionTile* out);
+  void FillTopK(int64_t begin, int64_t end, v1::AttentionTile* out);
+  void FillLowerTriangle(int64_t begin, int64_t end, v1::AttentionTile* out);
+  void FillAboveThreshold(int64_t begin, int64_t end, v1::AttentionTile* out);
+  void FillSpanSums(int64_t begin, int64_t end, v1::AttentionTile* out);
+  void FillDense(int64_t begin, int64_t end, v1::AttentionTile* out);
   void FillPooled(v1::AttentionTile* out);
   void FillSpanMeans(v1::AttentionTile* out);
   void ReadRows(int64_t begin, int64_t end, RowFn fn);

@@ -163,6 +163,55 @@ absl::StatusOr<SweepGrid> ReadGrid(const v1::SweepRequest& request, TraceStore* 
                    {wire.betas().begin(), wire.betas().end()}};
 }
 
+// The same checkpoint, or vocabularies of one size that spell every token alike.
+bool HaveSameVocabulary(const ServedModel& a, const ServedModel& b) {
+  if (a.digest == b.digest) return true;
+  const Tokenizer* const left = a.tokenizer.get();
+  const Tokenizer* const right = b.tokenizer.get();
+  if (left == nullptr || right == nullptr || left->vocab_size() != right->vocab_size()) {
+    return false;
+  }
+  if (a.model->config().vocab_size != b.model->config().vocab_size) return false;
+  for (TokenId id = 0; id < left->vocab_size(); ++id) {
+    if (left->Piece(id) != right->Piece(id)) return false;
+  }
+  return true;
+}
+
+void FillCandidate(const LensToken& token, const Tokenizer* tokenizer, v1::Candidate* out) {
+  FillToken(tokenizer, token.id, ByteRange{}, out->mutable_token());
+  out->set_log_probability(token.log_probability);
+  out->set_probability(std::exp(token.log_probability));
+  out->set_rank(static_cast<int32_t>(token.rank));
+}
+
+// RESOURCE_EXHAUSTED (REPLY_TOO_LARGE), together with what `response` holds already.
+absl::Status FillPairs(const Comparison& comparison, const ServedModel& a, const ServedModel& b,
+                       v1::CompareResponse* response) {
+  int64_t bytes = static_cast<int64_t>(response->ByteSizeLong());
+  for (size_t i = 0; i < comparison.pairs.size(); ++i) {
+    v1::AlignedPair* const pair = response->add_pairs();
+    pair->set_position_a(comparison.pairs[i].a);
+    pair->set_position_b(comparison.pairs[i].b);
+    pair->set_same_token(comparison.pairs[i].same_token);
+    if (i < comparison.predictions.size()) {
+      const PredictionChange& change = comparison.predictions[i];
+      pair->set_kl(change.kl);
+      FillCandidate(change.top_a, a.tokenizer.get(), pair->mutable_top_a());
+      FillCandidate(change.top_b, b.tokenizer.get(), pair->mutable_top_b());
+      for (const ProbabilityChange& token : change.changes) {
+        v1::ProbabilityChange* const out = pair->add_changes();
+        FillToken(a.tokenizer.get(), token.token, ByteRange{}, out->mutable_token());
+        out->set_probability_a(token.a);
+        out->set_probability_b(token.b);
+      }
+    }
+    bytes += static_cast<int64_t>(pair->ByteSizeLong());
+    HEED_RETURN_IF_ERROR(CheckReplyBytes(bytes));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 // ---- ExperimentBench ----------------------------------------------------------------------------
@@ -417,19 +466,7 @@ absl::StatusOr<grpc::ByteBuffer> CompareCall::Answer() const {
   const absl::Time start = absl::Now();
   CompareOptions options;
   if (request_.has_top_k()) options.top_k = request_.top_k();
-  const Tokenizer* const tokenizer = a_.run.model->tokenizer.get();
-  // The same checkpoint, or vocabularies of one size that spell every token alike.
-  options.same_vocabulary = a_.run.model->digest == b_.run.model->digest;
-  const Tokenizer* const other = b_.run.model->tokenizer.get();
-  const int64_t vocab_size = a_.run.model->model->config().vocab_size;
-  if (!options.same_vocabulary && tokenizer != nullptr && other != nullptr &&
-      vocab_size == b_.run.model->model->config().vocab_size &&
-      tokenizer->vocab_size() == other->vocab_size()) {
-    options.same_vocabulary = true;
-    for (TokenId id = 0; id < tokenizer->vocab_size() && options.same_vocabulary; ++id) {
-      options.same_vocabulary = tokenizer->Piece(id) == other->Piece(id);
-    }
-  }
+  options.same_vocabulary = HaveSameVocabulary(*a_.run.model, *b_.run.model);
   HEED_ASSIGN_OR_RETURN(
       const Comparison comparison,
       Compare({a_.run.model->model.get(), a_.run.run->trace.get()},
@@ -440,33 +477,7 @@ absl::StatusOr<grpc::ByteBuffer> CompareCall::Answer() const {
   response.mutable_a()->set_definition("KL_NATS, JENSEN_SHANNON_NATS");
   FillPromptInfo(a_.run.run->prompt, *a_.run.model, response.mutable_prompt_a());
   FillPromptInfo(b_.run.run->prompt, *b_.run.model, response.mutable_prompt_b());
-  const auto fill = [&](const LensToken& token, const Tokenizer* by, v1::Candidate* out) {
-    FillToken(by, token.id, ByteRange{}, out->mutable_token());
-    out->set_log_probability(token.log_probability);
-    out->set_probability(std::exp(token.log_probability));
-    out->set_rank(static_cast<int32_t>(token.rank));
-  };
-  int64_t bytes = static_cast<int64_t>(response.ByteSizeLong());
-  for (size_t i = 0; i < comparison.pairs.size(); ++i) {
-    v1::AlignedPair* const pair = response.add_pairs();
-    pair->set_position_a(comparison.pairs[i].a);
-    pair->set_position_b(comparison.pairs[i].b);
-    pair->set_same_token(comparison.pairs[i].same_token);
-    if (i < comparison.predictions.size()) {
-      const PredictionChange& change = comparison.predictions[i];
-      pair->set_kl(change.kl);
-      fill(change.top_a, tokenizer, pair->mutable_top_a());
-      fill(change.top_b, other, pair->mutable_top_b());
-      for (const ProbabilityChange& token : change.changes) {
-        v1::ProbabilityChange* const out = pair->add_changes();
-        FillToken(tokenizer, token.token, ByteRange{}, out->mutable_token());
-        out->set_probability_a(token.a);
-        out->set_probability_b(token.b);
-      }
-    }
-    bytes += static_cast<int64_t>(pair->ByteSizeLong());
-    HEED_RETURN_IF_ERROR(CheckReplyBytes(bytes));
-  }
+  HEED_RETURN_IF_ERROR(FillPairs(comparison, *a_.run.model, *b_.run.model, &response));
   if (!comparison.head_divergence.empty()) {
     const ModelConfig& config = a_.run.model->model->config();
     const std::vector<float> divergence(comparison.head_divergence.begin(),
