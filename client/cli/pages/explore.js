@@ -189,6 +189,11 @@ document.head.append(element('style', {}, `
   table.row tr.masked { opacity: .45; }
   table.row .weight { width: 34%; min-width: 130px; }
   table.row button { font-size: 11px; padding: 0 6px; }
+  .when-narrow { display: none; }
+  @media (max-width: 600px) {
+    table.row :is(th, td):is(:nth-child(3), :nth-child(4), :nth-child(5)) { display: none; }
+    .when-narrow { display: block; }
+  }
   input.weight-bar { -webkit-appearance: none; appearance: none; width: 100%; height: 16px; border-radius: 3px; cursor: ew-resize; margin: 0;
     background: linear-gradient(to right, var(--bar) var(--share), var(--line) var(--share)); position: relative; vertical-align: middle; }
   input.weight-bar::-webkit-slider-thumb { -webkit-appearance: none; width: 6px; height: 20px; background: var(--ink); border-radius: 2px; }
@@ -247,14 +252,15 @@ const where = data.live
     ? element('p', {class: 'live'}, `Live: each change is put to ${data.server || 'the server'}, and the prediction follows. Click a word to look at its row.`)
     : element('p', {class: 'file'}, 'This is a file: drag, and all that follows from the row alone follows, but not the prediction' +
         (records.length ? ', which is kept for the dial\'s steps' : '') + '. To have it live, with a server running: ',
-        element('code', {}, `heed explore "${quoted}"`));
+        element('code', {}, `heed explore "${quoted}" --layer=${own.layer} --head=${own.head} --serve`));
 byId('main').append(
     section('text', where, textTitle, text.box, message),
     element('div', {class: 'columns', style: 'margin-top: 14px'},
         section('wide', rowTitle,
             element('div', {class: 'controls'}, layerChoice, headChoice, ...presetButtons,
                 element('label', {}, 'focus ', dial, dialText)),
-            element('div', {class: 'scroll'}, table), more, rowNote),
+            element('div', {class: 'scroll'}, table), more, rowNote,
+            element('p', {class: 'note when-narrow'}, 'A wider screen has the scores too: q·k, scaled and masked.')),
         section('side', element('h2', {}, 'What comes next'), words, wordsNote)),
     section('', vectorTitle, strips, vectorNote));
 

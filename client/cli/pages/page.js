@@ -42,6 +42,7 @@ function number(value) {
 function compact(value) {
   const size = Math.abs(value);
   if (size === 0) return '0';
+  if (size < 1e-9) return '~0';
   if (size < 0.005) return value.toExponential(0);
   return value.toFixed(size >= 99.5 ? 0 : size >= 9.95 ? 1 : 2).replace(/^(-?)0\./, '$1.');
 }
