@@ -413,6 +413,24 @@ absl::Status ApplyEnvironment(absl::Span<const std::string> args, const Environm
   return absl::OkStatus();
 }
 
+constexpr size_t kHelpColumns = 84;
+
+// `text` in lines of at most kHelpColumns, each behind `indent` spaces.
+std::string Wrapped(absl::string_view text, size_t indent) {
+  std::string lines;
+  size_t column = kHelpColumns;
+  for (absl::string_view word : absl::StrSplit(text, ' ')) {
+    if (column + 1 + word.size() > kHelpColumns) {
+      absl::StrAppend(&lines, lines.empty() ? "" : "\n", std::string(indent, ' '), word);
+      column = indent + word.size();
+    } else {
+      absl::StrAppend(&lines, " ", word);
+      column += 1 + word.size();
+    }
+  }
+  return lines + "\n";
+}
+
 }  // namespace
 
 std::optional<std::string> ProcessEnvironment(const std::string& name) {
@@ -441,13 +459,15 @@ std::string HelpText() {
       "HEED_MODEL takes a list with commas.\n\n";
   for (const Flag& flag : Flags()) {
     absl::StrAppend(&text, "  --", flag.name, flag.placeholder.empty() ? "" : "=", flag.placeholder,
-                    "\n      ", flag.help, "\n");
+                    "\n", Wrapped(flag.help, 6));
   }
-  absl::StrAppend(&text,
-                  "  --describe=PATH\n      Says what is in a model's folder or GGUF file, what it "
-                  "takes to serve it, and what heed\n      refuses, without loading it; exits with "
-                  "1 if it refuses it. With --json, as JSON.\n"
-                  "  --help\n  --version\n");
+  absl::StrAppend(
+      &text, "  --describe=PATH\n",
+      Wrapped("Says what is in a model's folder or GGUF file, what it takes to serve it, "
+              "and what heed refuses, without loading it; exits with 1 if it refuses "
+              "it. With --json, as JSON.",
+              6),
+      "  --help\n  --version\n");
   return text;
 }
 

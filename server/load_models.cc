@@ -1,16 +1,22 @@
 #include "server/load_models.h"
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "model/base/layer_names.h"
 #include "model/base/status_macros.h"
 #include "server/describe_model.h"
+#include "server/engine/nearest_name.h"
 #include "server/find_models.h"
 
 namespace heed {
@@ -41,6 +47,23 @@ absl::StatusOr<std::vector<ModelSource>> ChooseModels(const ServerConfig& config
   }
   HEED_RETURN_IF_ERROR(CheckDistinctNames(models));
   return models;
+}
+
+// INVALID_ARGUMENT for the first key of an option's NAME=... that no model is called.
+template <typename Value>
+absl::Status CheckNamed(absl::string_view flag, const std::map<std::string, Value>& by_model,
+                        absl::Span<const ModelSource> models) {
+  std::vector<std::string> names;
+  for (const ModelSource& model : models) names.push_back(model.name);
+  for (const auto& [name, value] : by_model) {
+    if (absl::c_linear_search(names, name)) continue;
+    const std::string near = NearestName(name, names);
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, ": no model is called \"", name, "\"; ",
+                     near.empty() ? absl::StrCat("say one of ", absl::StrJoin(names, ", "))
+                                  : absl::StrCat("did you mean \"", near, "\"?")));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CannotLoad(const ModelSource& source, const absl::Status& status) {
@@ -117,6 +140,8 @@ absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config,
   LoadedModels loaded;
   HEED_ASSIGN_OR_RETURN(const std::vector<ModelSource> sources,
                         ChooseModels(config, &loaded.warnings));
+  HEED_RETURN_IF_ERROR(CheckNamed("--weights", config.weights_by_model, sources));
+  HEED_RETURN_IF_ERROR(CheckNamed("--kv-cache-type", config.kv_type_by_model, sources));
   LoadOptions options = LoadOptionsOf(config);
   for (const ModelSource& source : sources) {
     options.weights = config.weights_of(source.name);

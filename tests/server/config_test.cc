@@ -109,6 +109,7 @@ TEST(ConfigTest, EveryFlagIsReadInBothSpellingsAndFromTheEnvironment) {
   }
   // None is forgotten here: --describe, which serves nothing, is read elsewhere.
   for (absl::string_view line : absl::StrSplit(help, '\n')) {
+    EXPECT_LE(line.size(), 84) << line;
     const size_t equals = line.find('=');
     if (!absl::ConsumePrefix(&line, "  --") || equals == absl::string_view::npos) continue;
     const absl::string_view name = line.substr(0, line.find('='));

@@ -158,6 +158,19 @@ TEST_F(LoadModelsTest, KeysAndValuesAreKeptAsTheConfigSaysForEachModel) {
               IsSupersetOf({"c keeps keys and values in int8: room for " + tokens + " tokens"}));
 }
 
+TEST_F(LoadModelsTest, AFormatForAModelThatIsNotThereIsAnError) {
+  config_.models = {{"whole", whole_.path()}};
+  config_.weights_by_model = {{"whole", WeightFormat::kInt8}, {"whale", WeightFormat::kInt8}};
+  EXPECT_EQ(LoadModels(config_).status(),
+            absl::InvalidArgumentError(
+                "--weights: no model is called \"whale\"; did you mean \"whole\"?"));
+  config_.weights_by_model.clear();
+  config_.kv_type_by_model = {{"other", KvType::kF16}};
+  EXPECT_EQ(LoadModels(config_).status(),
+            absl::InvalidArgumentError(
+                "--kv-cache-type: no model is called \"other\"; say one of whole"));
+}
+
 TEST_F(LoadModelsTest, GgufFilesOfTheFolderAreServedBesideFolders) {
   const std::filesystem::path dir = whole_.File("dir");
   std::filesystem::create_directories(dir);
