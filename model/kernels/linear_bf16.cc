@@ -24,8 +24,8 @@ constexpr int64_t kMaxStripPanels = 4;
 // Rows up to which weights come from memory slower than they are used.
 constexpr int64_t kStreamingRows = 64;
 
-// Multiply-adds below which waking a team costs more than it saves.
-constexpr int64_t kTeamWork = 1024 * 1024;
+// Products of tiles below which waking a team costs more than it saves: 20 us.
+constexpr int64_t kTeamProducts = 1024;
 
 // Elements of activations worth rounding on several threads.
 constexpr int64_t kTeamElements = 64 * 1024;
@@ -53,8 +53,10 @@ class Product {
   void Run(ConstMatrixRef x) {
     thread_local AlignedBuffer rounded;
     Round(x, rounded);
-    const int64_t threads = x.rows * weight_.cols() * weight_.rows() < kTeamWork ? 1 : MaxThreads();
-    const int64_t n_panels = weight_.n_panels(), n_strips = CountStrips(threads);
+    const int64_t n_panels = weight_.n_panels();
+    const int64_t products = CeilDiv(x.rows, kTileSide) * n_tiles_ * n_panels * kPanelTiles;
+    const int64_t threads = products < kTeamProducts ? 1 : MaxThreads();
+    const int64_t n_strips = CountStrips(threads);
     ParallelFor(n_strips, threads > 1, [&](int64_t s) {
       const int64_t begin = n_panels * s / n_strips, end = n_panels * (s + 1) / n_strips;
       kernels_.enter(std::min(y_.rows, kTileSide));
