@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/ascending.h"
@@ -42,7 +43,7 @@ PromptCapture::PromptCapture(AttentionChoice choice, int64_t key_count, int laye
       layer_index_(PlacesOf(choice_.layers, layer_count)),
       head_index_(PlacesOf(choice_.heads, head_count)) {
   const int64_t n_queries = static_cast<int64_t>(choice_.queries.size());
-  TileMemory memory(choice_.head_count() * n_queries * KeptWeights(choice_.top_k, key_count));
+  TileMemory memory(choice_.head_count() * n_queries * RowBytes(choice_.top_k, key_count) / 4);
   for (int64_t begin = 0; begin < n_queries; begin += rows_per_block_) {
     const int64_t end = std::min(begin + rows_per_block_, n_queries);
     const std::vector<int64_t> block(choice_.queries.begin() + begin,
@@ -61,16 +62,37 @@ AttentionRows PromptCapture::WantAttention(int layer, int64_t begin, int64_t end
   const auto last = std::lower_bound(first, choice_.queries.end(), end);
   return {
       choice_.heads,
-      absl::MakeConstSpan(choice_.queries).subspan(first - choice_.queries.begin(), last - first)};
+      absl::MakeConstSpan(choice_.queries).subspan(first - choice_.queries.begin(), last - first),
+      /*have_room=*/choice_.top_k == 0};
+}
+
+// Without its weights.
+TileRow PromptCapture::PlaceOf(int layer, int head, int64_t query) {
+  const int64_t row = FindAscending(absl::MakeConstSpan(choice_.queries), query);
+  const int64_t block = row < rows_per_block_ ? 0 : row / rows_per_block_;  // dividing takes long
+  const int64_t in_block =
+      layer_index_[layer] * static_cast<int64_t>(choice_.heads.size()) + head_index_[head];
+  return {&tiles_[block * choice_.head_count() + in_block], row - block * rows_per_block_, {}};
+}
+
+absl::Span<float> PromptCapture::RoomForAttentionRow(int layer, int head, int64_t query) {
+  const TileRow place = PlaceOf(layer, head, query);
+  return place.tile->DenseRow(place.row);
 }
 
 void PromptCapture::OnAttentionRow(int layer, int head, int64_t query,
                                    absl::Span<const float> weights) {
-  const int64_t row = FindAscending(absl::MakeConstSpan(choice_.queries), query);
-  const int64_t in_block =
-      layer_index_[layer] * static_cast<int64_t>(choice_.heads.size()) + head_index_[head];
-  const int64_t tile = row / rows_per_block_ * choice_.head_count() + in_block;
-  tiles_[tile].StoreRow(row % rows_per_block_, weights);
+  const WatchedRow only{head, query, weights};
+  OnAttentionRows(layer, {&only, 1});
+}
+
+void PromptCapture::OnAttentionRows(int layer, absl::Span<const WatchedRow> rows) {
+  absl::InlinedVector<TileRow, 16> places;
+  for (const WatchedRow& row : rows) {
+    places.push_back(PlaceOf(layer, row.head, row.query));
+    places.back().weights = row.weights;
+  }
+  StoreRows(places);
 }
 
 void PromptCapture::CompleteUpTo(int64_t end) {
@@ -101,7 +123,7 @@ AttentionRows StepCapture::WantAttention(int layer, int64_t begin, int64_t end) 
   if (query_ != end - 1) {
     query_ = end - 1;
     tiles_.clear();
-    TileMemory memory(choice_.head_count() * KeptWeights(choice_.top_k, query_ + 1));
+    TileMemory memory(choice_.head_count() * RowBytes(choice_.top_k, query_ + 1) / 4);
     for (int chosen : choice_.layers) {
       for (int head : choice_.heads) {
         tiles_.emplace_back(chosen, head, std::vector<int64_t>{query_}, query_ + 1, choice_.top_k,

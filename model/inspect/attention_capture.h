@@ -36,7 +36,9 @@ class PromptCapture final : public ForwardObserver {
     return choice_.queries.empty() ? 0 : choice_.queries.front();
   }
   AttentionRows WantAttention(int layer, int64_t begin, int64_t end) override;
+  absl::Span<float> RoomForAttentionRow(int layer, int head, int64_t query) override;
   void OnAttentionRow(int layer, int head, int64_t query, absl::Span<const float> weights) override;
+  void OnAttentionRows(int layer, absl::Span<const WatchedRow> rows) override;
 
   // All rows of queries before `end` have been stored.
   void CompleteUpTo(int64_t end);
@@ -48,6 +50,8 @@ class PromptCapture final : public ForwardObserver {
 
  private:
   PromptCapture(AttentionChoice choice, int64_t key_count, int layer_count, int head_count);
+
+  TileRow PlaceOf(int layer, int head, int64_t query);
 
   const AttentionChoice choice_;
   const int64_t rows_per_block_;

@@ -52,11 +52,13 @@ class HeadPages {
 class HeadSink : public AttentionRowSink {
  public:
   HeadSink(int head, int64_t n_keys, RowFn fn) : head_(head), n_keys_(n_keys), fn_(fn) {}
-  void OnRow(int, int64_t query, absl::Span<const float> weights) override {
+  void OnRows(absl::Span<const WatchedRow> rows) override {
     thread_local std::vector<float> row;
-    row.assign(weights.begin(), weights.end());
-    row.resize(n_keys_, 0.0f);
-    fn_(head_, query, row);
+    for (const WatchedRow& watched : rows) {
+      row.assign(watched.weights.begin(), watched.weights.end());
+      row.resize(n_keys_, 0.0f);
+      fn_(head_, watched.query, row);
+    }
   }
 
  private:

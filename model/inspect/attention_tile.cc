@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/base/casts.h"
-#include "model/kernels/top_k.h"
 
 namespace heed {
 namespace {
@@ -34,6 +33,34 @@ double OrderMany(const float* weights, absl::Span<const int32_t> keys, int64_t k
   return dropped;
 }
 
+void TakeTopKOf(const TopKRow& row, int64_t k, int32_t* found) {
+  const TopKKernels& kernels = BestTopK();
+  auto [count, dropped] = kernels.find(row.weights, row.n, k, found);
+  const int64_t kept = std::min(count, k);
+  if (count <= kMostOrdered) {
+    dropped = kernels.order(row.weights, found, count, kept, dropped, row.out, row.out_keys);
+  } else {
+    dropped = OrderMany(row.weights, absl::MakeConstSpan(found, count), kept, dropped, row.out,
+                        row.out_keys);
+  }
+  std::fill(row.out + kept, row.out + k, 0.0f);
+  std::fill(row.out_keys + kept, row.out_keys + k, -1);
+  *row.dropped = static_cast<float>(dropped);
+}
+
+// Of at most kTopKRows rows.
+void TakeTopK(absl::Span<const TopKRow> rows, int64_t k) {
+  thread_local std::vector<int32_t> found;
+  int64_t longest = 0;
+  for (const TopKRow& row : rows) longest = std::max(longest, row.n);
+  found.resize(TopKRoom(longest));
+  const uint32_t done =
+      BestTopK().take(rows.data(), static_cast<int64_t>(rows.size()), k, found.data());
+  for (size_t r = 0; r < rows.size(); ++r) {
+    if ((done >> r & 1) == 0) TakeTopKOf(rows[r], k, found.data());
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<float> TileMemory::Take(int64_t floats) {
@@ -56,50 +83,47 @@ AttentionTile::AttentionTile(int layer, int head, std::vector<int64_t> queries, 
       head_(head),
       queries_(std::move(queries)),
       is_top_k_(top_k > 0),
-      columns_(KeptWeights(top_k, key_count)),
-      weights_(memory != nullptr ? memory->Take(rows() * columns_)
-                                 : TileMemory(0).Take(rows() * columns_)) {
+      columns_(KeptWeights(top_k, key_count)) {
+  TileMemory own(0);
+  weights_ = (memory != nullptr ? *memory : own).Take(data_bytes() / 4);
   if (!is_top_k_) return;
-  keys_.resize(rows() * columns_);
-  dropped_mass_.resize(rows());
-}
-
-int64_t AttentionTile::data_bytes() const {
-  return 4 * (rows() * columns_ + static_cast<int64_t>(keys_.size() + dropped_mass_.size()));
+  float* const behind = weights_.get() + rows() * columns_;
+  keys_ = {weights_, reinterpret_cast<int32_t*>(behind)};
+  dropped_mass_ = behind + rows() * columns_;
 }
 
 void AttentionTile::StoreRow(int64_t row, absl::Span<const float> weights) {
-  if (is_top_k_) {
-    StoreTopK(row, weights);
-  } else {
-    StoreDense(row, weights);
-  }
+  const TileRow only{this, row, weights};
+  StoreRows({&only, 1});
 }
 
 void AttentionTile::StoreDense(int64_t row, absl::Span<const float> weights) {
-  float* const out = weights_.get() + row * columns_;
-  float* const visible_end = std::copy(weights.begin(), weights.end(), out);
-  std::fill(visible_end, out + columns_, 0.0f);
+  const absl::Span<float> out = DenseRow(row);
+  if (weights.data() != out.data()) std::copy(weights.begin(), weights.end(), out.begin());
+  std::fill(out.begin() + weights.size(), out.end(), 0.0f);
 }
 
-void AttentionTile::StoreTopK(int64_t row, absl::Span<const float> weights) {
-  const TopKKernels& kernels = BestTopK();
-  thread_local std::vector<int32_t> found;
-  const int64_t n = static_cast<int64_t>(weights.size());
-  found.resize(n + 16);
-  auto [count, dropped] = kernels.find(weights.data(), n, columns_, found.data());
-  const int64_t kept = std::min(count, columns_);
-  float* const out = weights_.get() + row * columns_;
-  int32_t* const keys = keys_.data() + row * columns_;
-  if (count <= kMostOrdered) {
-    dropped = kernels.order(weights.data(), found.data(), count, kept, dropped, out, keys);
-  } else {
-    dropped = OrderMany(weights.data(), absl::MakeConstSpan(found).first(count), kept, dropped, out,
-                        keys);
+TopKRow AttentionTile::PlaceOf(int64_t row, absl::Span<const float> weights) {
+  return {weights.data(), static_cast<int64_t>(weights.size()), weights_.get() + row * columns_,
+          keys_.get() + row * columns_, dropped_mass_ + row};
+}
+
+void StoreRows(absl::Span<const TileRow> rows) {
+  while (!rows.empty()) {
+    const auto some = rows.first(std::min<size_t>(rows.size(), kTopKRows));
+    rows.remove_prefix(some.size());
+    TopKRow places[kTopKRows];
+    for (size_t i = 0; i < some.size(); ++i) {
+      const auto& [tile, row, weights] = some[i];
+      if (tile->is_top_k_) {
+        places[i] = tile->PlaceOf(row, weights);
+      } else {
+        tile->StoreDense(row, weights);
+      }
+    }
+    const AttentionTile& first = *some.front().tile;
+    if (first.is_top_k_) TakeTopK(absl::MakeConstSpan(places, some.size()), first.columns_);
   }
-  std::fill(out + kept, out + columns_, 0.0f);
-  std::fill(keys + kept, keys + columns_, -1);
-  dropped_mass_[row] = static_cast<float>(dropped);
 }
 
 }  // namespace heed

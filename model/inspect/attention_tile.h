@@ -10,6 +10,7 @@
 
 #include "absl/types/span.h"
 #include "model/base/aligned_buffer.h"
+#include "model/kernels/top_k.h"
 
 namespace heed {
 
@@ -53,6 +54,8 @@ class TileMemory {
   std::shared_ptr<AlignedBuffer> block_;
 };
 
+struct TileRow;
+
 // Some rows of one head. Rows may be stored from several threads at once, each by one.
 class AttentionTile {
  public:
@@ -62,8 +65,14 @@ class AttentionTile {
   AttentionTile(int layer, int head, std::vector<int64_t> queries, int64_t key_count, int64_t top_k,
                 TileMemory* memory = nullptr);
 
-  // Writes a row from its visible weights, F32 [n_visible_keys], at most key_count of them.
+  // Writes a row from its visible weights, F32 [n_visible_keys], at most key_count of them. They
+  // may lie in DenseRow(row).
   void StoreRow(int64_t row, absl::Span<const float> weights);
+
+  // Dense only: where a row lies, [key_count], to be written before it is stored.
+  absl::Span<float> DenseRow(int64_t row) {
+    return {weights_.get() + row * columns_, static_cast<size_t>(columns_)};
+  }
 
   int layer() const { return layer_; }
   int head() const { return head_; }
@@ -71,7 +80,7 @@ class AttentionTile {
   int64_t rows() const { return static_cast<int64_t>(queries_.size()); }
   bool is_top_k() const { return is_top_k_; }
   int64_t columns() const { return columns_; }  // key_count, or with top-k the weights kept
-  int64_t data_bytes() const;
+  int64_t data_bytes() const { return 4 * rows() * (is_top_k_ ? 2 * columns_ + 1 : columns_); }
 
   // Dense: [rows, key_count], 0 past the visible keys. Top-k: [rows, k], largest first, ties by
   // smaller key, 0 past the visible keys.
@@ -80,12 +89,18 @@ class AttentionTile {
   }
   // Top-k only: key positions [rows, k], -1 past the visible keys, and the mass [rows] of the
   // weights left out.
-  absl::Span<const int32_t> keys() const { return keys_; }
-  absl::Span<const float> dropped_mass() const { return dropped_mass_; }
+  absl::Span<const int32_t> keys() const {
+    return {keys_.get(), static_cast<size_t>(is_top_k_ ? rows() * columns_ : 0)};
+  }
+  absl::Span<const float> dropped_mass() const {
+    return {dropped_mass_, static_cast<size_t>(is_top_k_ ? rows() : 0)};
+  }
 
  private:
+  friend void StoreRows(absl::Span<const TileRow> rows);
+
   void StoreDense(int64_t row, absl::Span<const float> weights);
-  void StoreTopK(int64_t row, absl::Span<const float> weights);
+  TopKRow PlaceOf(int64_t row, absl::Span<const float> weights);
 
   int layer_ = 0;
   int head_ = 0;
@@ -93,9 +108,19 @@ class AttentionTile {
   bool is_top_k_ = false;
   int64_t columns_ = 0;
   std::shared_ptr<float> weights_;
-  std::vector<int32_t> keys_;
-  std::vector<float> dropped_mass_;
+  std::shared_ptr<int32_t> keys_;  // behind them
+  float* dropped_mass_ = nullptr;  // behind these
 };
+
+// A row that is to be stored in a tile.
+struct TileRow {
+  AttentionTile* tile;
+  int64_t row;
+  absl::Span<const float> weights;
+};
+
+// AttentionTile::StoreRow for several rows, of tiles of one choice; quicker for top-k.
+void StoreRows(absl::Span<const TileRow> rows);
 
 }  // namespace heed
 

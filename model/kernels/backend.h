@@ -120,16 +120,28 @@ struct KvPages {
 struct AttentionRows {
   absl::Span<const int> heads;        // query heads, ascending
   absl::Span<const int64_t> queries;  // positions in the sequence, ascending
+  bool have_room = false;             // the sink is asked where to make watched rows (RoomFor)
   bool empty() const { return heads.empty() || queries.empty(); }
+};
+
+// The exact post-softmax weights of one row, F32 [keys up to its own; all of them where attention
+// is not causal]; those outside the window are 0.
+struct WatchedRow {
+  int head;
+  int64_t query;
+  absl::Span<const float> weights;
 };
 
 // Receives watched rows, from several threads at once.
 class AttentionRowSink {
  public:
   virtual ~AttentionRowSink() = default;
-  // The exact post-softmax weights of one row, F32 [keys up to its own; all of them where attention
-  // is not causal]; those outside the window are 0. Valid during the call.
-  virtual void OnRow(int head, int64_t query, absl::Span<const float> weights) = 0;
+  // Where a row is best made, so that it need not be copied there; [keys], and what lies behind the
+  // row's own may be overwritten. Too short for whole pages: anywhere. Asked before the row is
+  // computed, if AttentionRows::have_room says so; an edited row is made elsewhere in any case.
+  virtual absl::Span<float> RoomFor(int /*head*/, int64_t /*query*/) { return {}; }
+  // Some rows, each once. Valid during the call.
+  virtual void OnRows(absl::Span<const WatchedRow> rows) = 0;
 };
 
 // Which keys an edited row sees: as the shape says, or with the mask of the other kind.

@@ -83,7 +83,8 @@ class RowAttention {
     kernels_.mix(head_, weights.data(), keys_.begin, keys_.end,
                  slice.output.Row(SliceRow()).data() + RowOffset());
     if (Contains(slice.watched, row_.head, row_.query)) {
-      slice.sink->OnRow(row_.head, row_.query, weights);
+      const WatchedRow watched{row_.head, row_.query, weights};
+      slice.sink->OnRows({&watched, 1});
     }
   }
 

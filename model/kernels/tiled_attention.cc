@@ -18,6 +18,9 @@ constexpr int64_t kParallelWork = 64 * 1024;
 // Weights of one tile's watched rows that should fit into a core's own cache.
 constexpr int64_t kMaxWatchedFloats = 256 * 1024;
 
+// Watched rows that a sink gets together: few enough for a core's first-level cache.
+constexpr int64_t kRowsTogether = 16;
+
 // Some query positions of one slice, with some of the heads that share keys and values.
 struct Tile {
   const AttentionSlice* slice;
@@ -29,6 +32,10 @@ struct Tile {
 
 int64_t KeyCount(const AttentionSlice& slice) {
   return slice.first_position + slice.query.rows;
+}
+
+int64_t PageEnd(int64_t keys) {
+  return (keys + kPageTokens - 1) / kPageTokens * kPageTokens;
 }
 
 int64_t RowsPerTile(const AttentionSlice& slice) {
@@ -145,49 +152,70 @@ class TileJob {
   int ModelHeadOf(int64_t r) const { return static_cast<int>(tile_->head + HeadOf(args_, r)); }
   int64_t QueryOf(int64_t r) const { return args_.query_position + PositionOf(args_, r); }
 
-  // Gives every watched row a place for its weights.
+  // Gives every watched row a place for its weights: the sink's, or else one of this tile.
   void Watch() {
-    const int64_t stride = (args_.key_limit + kPageTokens - 1) / kPageTokens * kPageTokens;
-    const int64_t tile_maxima = rows() * WatchedTiles(args_);
+    const int64_t stride = PageEnd(args_.key_limit);
     bool is_watched[kMaxTileRows];
-    int64_t count = 0;
+    int64_t count = 0, homeless = 0;
     for (int64_t r = 0; r < rows(); ++r) {
-      count += is_watched[r] = IsWatched(*tile_->slice, ModelHeadOf(r), QueryOf(r));
+      weights_[r] = nullptr;
+      is_watched[r] = IsWatched(*tile_->slice, ModelHeadOf(r), QueryOf(r));
+      if (!is_watched[r]) continue;
+      weights_[r] = RoomFor(r);
+      ++count;
+      homeless += weights_[r] == nullptr;
     }
     if (count == 0) return;
-    watched_.Grow(count * stride + tile_maxima);
+    watched_.Grow(homeless * stride + rows() * WatchedTiles(args_));
     float* next = watched_.data();
     for (int64_t r = 0; r < rows(); ++r) {
-      weights_[r] = is_watched[r] ? next : nullptr;
-      if (is_watched[r]) next += stride;
+      if (!is_watched[r] || weights_[r] != nullptr) continue;
+      weights_[r] = next;
+      next += stride;
     }
     args_.weights = weights_;
     args_.tile_max = next;
   }
 
-  void Report(const AttentionKernels& kernels) const {
-    if (args_.weights == nullptr) return;
-    for (int64_t r = 0; r < rows(); ++r) {
-      if (weights_[r] != nullptr) ReportRow(kernels, r);
-    }
+  // The sink's place for a row, or null.
+  float* RoomFor(int64_t r) const {
+    if (!tile_->slice->watched.have_room) return nullptr;
+    const absl::Span<float> room = tile_->slice->sink->RoomFor(ModelHeadOf(r), QueryOf(r));
+    const int64_t needed = PageEnd(KeyEnd(args_, PositionOf(args_, r)));
+    return static_cast<int64_t>(room.size()) < needed ? nullptr : room.data();
   }
 
-  void ReportRow(const AttentionKernels& kernels, int64_t r) const {
+  void Report(const AttentionKernels& kernels) const {
+    if (args_.weights == nullptr) return;
+    WatchedRow watched[kRowsTogether];
+    int64_t count = 0;
+    for (int64_t r = 0; r < rows(); ++r) {
+      if (weights_[r] == nullptr) continue;
+      kernels.weights(args_, r);
+      watched[count++] = Finished(r);
+      if (count < kRowsTogether) continue;
+      tile_->slice->sink->OnRows(watched);
+      count = 0;
+    }
+    if (count > 0) tile_->slice->sink->OnRows(absl::MakeConstSpan(watched, count));
+  }
+
+  // A row with its weights of the keys it sees, and zeros for the others that are reported.
+  WatchedRow Finished(int64_t r) const {
     const int64_t p = PositionOf(args_, r);
     const int64_t begin = FirstKey(args_, p), end = KeyEnd(args_, p);
     const int64_t reported = is_causal_ ? end : args_.key_limit;
     float* const weights = weights_[r];
-    kernels.weights(args_, r);
     std::fill_n(weights, begin, 0.0f);
     std::fill_n(weights + end, reported - end, 0.0f);
-    tile_->slice->sink->OnRow(ModelHeadOf(r), QueryOf(r), {weights, static_cast<size_t>(reported)});
+    return {ModelHeadOf(r), QueryOf(r), {weights, static_cast<size_t>(reported)}};
   }
 
   const Tile* tile_ = nullptr;
   bool is_causal_ = true;
   AttentionTileArgs args_;
   float* weights_[kMaxTileRows];
-  AlignedBuffer watched_;  // [watched rows, keys], then AttentionTileArgs::tile_max
+  AlignedBuffer watched_;  // [rows without a place, keys], then AttentionTileArgs::tile_max
 };
 
 void RunTiles(const AttentionKernels& kernels, const AttentionShape& shape,

@@ -32,13 +32,10 @@ int32_t CountFrom(const int32_t* numbers, int32_t least) {
   return count;
 }
 
-// A weight that at least k weights reach, and not many more: keys are dealt out to lanes, and k
-// lanes' maxima are k different weights. The bound is the k-th largest of them, to within 3 %, by
-// halving an interval of bits: a count has no branches to mispredict. 1 <= k <= kCount <= n.
+// The largest weights of kCount lanes to which keys are dealt out in turn. kCount <= n.
 template <int kCount>
-float LaneBound(const float* weights, int64_t n, int32_t k) {
+inline void FindLaneMaxima(const float* weights, int64_t n, F32x16 (&max)[kCount / 16]) {
   constexpr int kVectors = kCount / 16;
-  F32x16 max[kVectors];
   for (int v = 0; v < kVectors; ++v) max[v] = F32x16::Load(weights + v * 16);
   int64_t key = kCount;
   for (; key + kCount <= n; key += kCount) {
@@ -48,6 +45,16 @@ float LaneBound(const float* weights, int64_t n, int32_t k) {
     const int64_t left = n - key, some = left < 0 ? 0 : left < 16 ? left : 16;
     max[v] = Max(F32x16::LoadPartial(weights + key, some), max[v]);
   }
+}
+
+// A weight that at least k weights reach, and not many more: k lanes' maxima are k different
+// weights. The bound is the k-th largest of them, to within 3 %, by halving an interval of bits: a
+// count has no branches to mispredict. 1 <= k <= kCount <= n.
+template <int kCount>
+float LaneBound(const float* weights, int64_t n, int32_t k) {
+  constexpr int kVectors = kCount / 16;
+  F32x16 max[kVectors];
+  FindLaneMaxima<kCount>(weights, n, max);
   F32x16 most = max[0], least = max[0];
   for (int v = 1; v < kVectors; ++v) {
     most = Max(max[v], most);
@@ -126,10 +133,10 @@ inline int64_t KeysFrom(const float* weights, int64_t begin, int64_t end, float 
   return count;
 }
 
-// What is dropped is summed in single precision in runs, and these in double.
-TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, int32_t* keys) {
+// Those that reach the bound. What is dropped is summed in single precision in runs, and these in
+// double.
+TopKCandidates CandidatesFrom(const float* weights, int64_t n, float bound, int32_t* keys) {
   constexpr int64_t kRun = 256;
-  const float bound = TopKBound(weights, n, k);
   TopKCandidates found = {0, 0};
   for (int64_t begin = 0; begin < n; begin += kRun) {
     const int64_t end = n - begin < kRun ? n : begin + kRun;
@@ -138,6 +145,10 @@ TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, int32_t* key
     found.dropped += ReduceAdd(rest);
   }
   return found;
+}
+
+TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, int32_t* keys) {
+  return CandidatesFrom(weights, n, TopKBound(weights, n, k), keys);
 }
 
 // Numbers by which larger weights come first and, of equal ones, smaller keys.
@@ -218,7 +229,35 @@ double Order(const float* weights, const int32_t* keys, int64_t count, int64_t k
 #endif
 }
 
-constexpr TopKKernels kTopK = {FindTopK, Order};
+#if defined(__AVX512F__)
+}  // namespace
+}  // namespace heed
+
+#include "model/kernels/top_k_rows_avx512.h"
+
+namespace heed {
+namespace {
+
+// A row alone has nothing to share. Rows with other lanes, as TopKBound chooses them, are taken
+// apart, so that a row's bits do not depend on those it comes with.
+uint32_t TakeRows(const TopKRow* rows, int64_t count, int64_t k, int32_t* keys) {
+  int64_t least = rows[0].n, most = least;
+  for (int64_t r = 1; r < count; ++r) {
+    least = rows[r].n < least ? rows[r].n : least;
+    most = rows[r].n > most ? rows[r].n : most;
+  }
+  if (count < 4 || k > 16) return 0;
+  if (least >= 128) return TakeRowsByLanes<64>(rows, count, k, keys);
+  if (least >= 32 && most < 128) return TakeRowsByLanes<32>(rows, count, k, keys);
+  return 0;
+}
+#else
+uint32_t TakeRows(const TopKRow*, int64_t, int64_t, int32_t*) {
+  return 0;
+}
+#endif
+
+constexpr TopKKernels kTopK = {FindTopK, Order, TakeRows};
 
 }  // namespace
 }  // namespace heed

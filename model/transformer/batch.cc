@@ -13,8 +13,11 @@ namespace {
 class LayerSink : public AttentionRowSink {
  public:
   LayerSink(ForwardObserver* observer, int layer) : observer_(observer), layer_(layer) {}
-  void OnRow(int head, int64_t query, absl::Span<const float> weights) override {
-    observer_->OnAttentionRow(layer_, head, query, weights);
+  absl::Span<float> RoomFor(int head, int64_t query) override {
+    return observer_->RoomForAttentionRow(layer_, head, query);
+  }
+  void OnRows(absl::Span<const WatchedRow> rows) override {
+    observer_->OnAttentionRows(layer_, rows);
   }
 
  private:

@@ -32,6 +32,16 @@ class ForwardObserver {
   virtual void OnAttentionRow(int layer, int head, int64_t query,
                               absl::Span<const float> weights) = 0;
 
+  // The same of several rows, for who takes them quicker together.
+  virtual void OnAttentionRows(int layer, absl::Span<const WatchedRow> rows) {
+    for (const WatchedRow& row : rows) OnAttentionRow(layer, row.head, row.query, row.weights);
+  }
+
+  // Where a wanted row is best made: AttentionRowSink::RoomFor.
+  virtual absl::Span<float> RoomForAttentionRow(int /*layer*/, int /*head*/, int64_t /*query*/) {
+    return {};
+  }
+
   // Asked after the last layer, on the engine thread: of which of the positions [begin, end), which
   // this pass computed, the final hidden states are wanted. Ascending; what the span points to must
   // stay valid until the pass is done.

@@ -69,6 +69,33 @@ TEST(AttentionTileTest, TopKEqualsAFullSortOnRandomRows) {
   }
 }
 
+// Rows that come together have the bits of rows that come alone, whichever they are.
+TEST(AttentionTileTest, TopKOfManyRowsIsThatOfEach) {
+  std::mt19937 random(13);
+  for (int round = 0; round < 60; ++round) {
+    const int64_t n_rows = 1 + random() % 40, longest = 40 + random() % 400;
+    const int64_t k = 1 + random() % 20;
+    std::vector<int64_t> queries(n_rows);
+    std::iota(queries.begin(), queries.end(), 0);
+    AttentionTile together(0, 0, queries, longest, k), alone(0, 0, queries, longest, k);
+    std::vector<std::vector<float>> weights(n_rows);
+    std::vector<TileRow> rows;
+    for (int64_t row = 0; row < n_rows; ++row) {
+      weights[row].resize(round % 3 == 0 ? 1 + random() % longest : longest - row);
+      const int values = 1 << (2 + random() % 12);  // few: many ties
+      for (float& weight : weights[row]) {
+        weight = std::exp(-static_cast<float>(random() % values) * 8 / values);
+      }
+      alone.StoreRow(row, weights[row]);
+      rows.push_back({&together, row, weights[row]});
+    }
+    StoreRows(rows);
+    EXPECT_EQ(together.keys(), alone.keys());
+    EXPECT_EQ(together.weights(), alone.weights());
+    EXPECT_EQ(together.dropped_mass(), alone.dropped_mass());
+  }
+}
+
 // Every instruction set that this machine has finds what a full sort finds, and few besides.
 TEST(TopKTest, CandidatesHoldTheLargestOnEveryInstructionSet) {
   std::vector<const TopKKernels*> all = {&PortableTopK()};
@@ -87,7 +114,7 @@ TEST(TopKTest, CandidatesHoldTheLargestOnEveryInstructionSet) {
     std::sort(sorted.begin(), sorted.end(), std::greater<float>());
     const float smallest = sorted[std::min(n, k) - 1];
     for (const TopKKernels* kernels : all) {
-      std::vector<int32_t> keys(n + 16);
+      std::vector<int32_t> keys(TopKRoom(n));
       const auto [count, dropped] = kernels->find(weights.data(), n, k, keys.data());
       keys.resize(count);
       std::vector<bool> found(n);

@@ -141,6 +141,40 @@ TEST(AttentionTest, RowsSumToOne) {
   }
 }
 
+// A sink with room for some of the rows.
+class RoomySink : public RecordingSink {
+ public:
+  static constexpr int64_t kKeys = 90;  // whole pages of no row that sees more than 80
+  absl::Span<float> RoomFor(int head, int64_t query) override {
+    return absl::MakeSpan(memory_).subspan((head * kKeys + query) * kKeys, kKeys);
+  }
+  void OnRows(absl::Span<const WatchedRow> some) override {
+    for (const WatchedRow& row : some) {
+      EXPECT_EQ(row.weights.data() == RoomFor(row.head, row.query).data(), row.query < 80);
+    }
+    RecordingSink::OnRows(some);
+  }
+
+ private:
+  std::vector<float> memory_ = std::vector<float>(2 * kKeys * kKeys, 7.0f);
+};
+
+TEST(AttentionTest, RowsAreMadeWhereTheSinkHasRoom) {
+  for (const Backend* backend : FastBackends()) {
+    for (int64_t window : {0, 20}) {
+      const AttentionShape shape{2, 2, 24, 0.2f, true, window};
+      Sequence sequence(shape, RoomySink::kKeys, 3);
+      const std::vector<int> heads = AllHeads(2);
+      const std::vector<int64_t> queries = AllQueries(RoomySink::kKeys);
+      RecordingSink plain;
+      sequence.Run(backend, 0, RoomySink::kKeys, {heads, queries}, &plain);
+      RoomySink roomy;
+      sequence.Run(backend, 0, RoomySink::kKeys, {heads, queries, /*have_room=*/true}, &roomy);
+      EXPECT_EQ(roomy.rows, plain.rows) << backend->name() << ", window " << window;
+    }
+  }
+}
+
 // The steps in which a row takes its keys begin at the same keys, whichever rows are near.
 TEST(AttentionTest, ChunksOfLongWindowsGiveTheSameBits) {
   for (const Backend* backend : FastBackends()) {

@@ -17,12 +17,14 @@ namespace heed {
 // Keeps every row it is given.
 class RecordingSink : public AttentionRowSink {
  public:
-  void OnRow(int head, int64_t query, absl::Span<const float> weights) override {
+  void OnRows(absl::Span<const WatchedRow> some) override {
     std::lock_guard<std::mutex> lock(mutex_);
-    EXPECT_TRUE(
-        rows.emplace(std::pair{head, query}, std::vector<float>(weights.begin(), weights.end()))
-            .second)
-        << "head " << head << ", query " << query << " came twice";
+    for (const auto& [head, query, weights] : some) {
+      EXPECT_TRUE(
+          rows.emplace(std::pair{head, query}, std::vector<float>(weights.begin(), weights.end()))
+              .second)
+          << "head " << head << ", query " << query << " came twice";
+    }
   }
 
   std::map<std::pair<int, int64_t>, std::vector<float>> rows;
