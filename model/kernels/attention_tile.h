@@ -44,8 +44,8 @@ struct AttentionTileArgs {
   float* scratch;          // AttentionScratchFloats(head_dim), aligned to 64 bytes
   // What becomes of it all: AttentionStateFloats(rows, head_dim), aligned to 64 bytes.
   float* state;
-  // Where the weights of a watched row are made, by key, with room for whole pages; null for the
-  // others. [rows]; null: nobody looks.
+  // Where the weights of a watched row are made, by key, with room for the whole pages of what it
+  // sees; null for the others. [rows]; null: nobody looks.
   float* const* weights;
   float* tile_max;  // [rows, WatchedTiles(args)], where rows are watched
 };

@@ -259,12 +259,13 @@ inline F32x16 Exponentials(F32x16 sum, float shift, KeyRange seen, KeyRange page
   return sum;
 }
 
-// A watched row's e^(score - max) of a tile's keys, and that max.
-inline void KeepForWeights(const AttentionTileArgs& args, int64_t r, KeyRange pages, float max,
-                           const float* exponentials) {
+// A watched row's e^(score - max) of what it sees of a tile's keys, in whole pages, and that max.
+inline void KeepForWeights(const AttentionTileArgs& args, int64_t r, KeyRange seen, KeyRange pages,
+                           float max, const float* exponentials) {
   float* const to = args.weights[r];
-  for (int64_t j = pages.begin; j < pages.end; j += kLanes, exponentials += kLanes) {
-    F32x16::Load(exponentials).Store(to + j);
+  const KeyRange own = WholePages(seen);
+  for (int64_t j = own.begin; j < own.end; j += kLanes) {
+    F32x16::Load(exponentials + (j - pages.begin)).Store(to + j);
   }
   args.tile_max[r * WatchedTiles(args) + pages.begin / kKeyTile] = max;
 }
@@ -286,7 +287,7 @@ float TakeScores(const AttentionTileArgs& args, const AttentionState& state, int
   const F32x16 rescaled = F32x16::Load(sums) * F32x16::Broadcast(rescale);
   Exponentials(rescaled, max, seen, pages, scores).Store(sums);
   if (args.weights != nullptr && args.weights[r] != nullptr) {
-    KeepForWeights(args, r, pages, max, scores);
+    KeepForWeights(args, r, seen, pages, max, scores);
   }
   return rescale;
 }

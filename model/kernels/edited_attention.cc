@@ -36,10 +36,23 @@ bool Contains(const AttentionRows& rows, int head, int64_t query) {
   return FindAscending(rows.heads, head) >= 0 && FindAscending(rows.queries, query) >= 0;
 }
 
+// The largest of at least one score, in parts that a compiler makes vectors of.
+float Largest(absl::Span<const float> scores) {
+  constexpr size_t kParts = 16;
+  float max[kParts];
+  std::fill_n(max, kParts, scores.front());
+  size_t i = 0;
+  for (; i + kParts <= scores.size(); i += kParts) {
+    for (size_t k = 0; k < kParts; ++k) max[k] = scores[i + k] > max[k] ? scores[i + k] : max[k];
+  }
+  for (; i < scores.size(); ++i) max[0] = scores[i] > max[0] ? scores[i] : max[0];
+  return *std::max_element(max, max + kParts);
+}
+
 // Scores become their softmax. Where all are -inf, as when every edge is cut, all weights are 0;
 // where some are inf, these share equally.
 void Softmax(const RowKernels& kernels, absl::Span<float> scores) {
-  const float max = *std::max_element(scores.begin(), scores.end());
+  const float max = Largest(scores);
   if (std::isinf(max)) {
     const bool any = max > 0;
     const auto share = [&](float score) { return any && score == max ? 1.0f : 0.0f; };

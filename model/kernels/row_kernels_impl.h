@@ -103,6 +103,9 @@ void MixRowKernel(const RowPages& head, const float* weights, int64_t begin, int
   for (; d + 4 * kLanes <= n; d += 4 * kLanes) {
     MixRowBlocks<4, false>(head, weights, begin, end, d, 0, output);
   }
+  for (; d + 2 * kLanes <= n; d += 2 * kLanes) {
+    MixRowBlocks<2, false>(head, weights, begin, end, d, 0, output);
+  }
   for (; d + kLanes <= n; d += kLanes) {
     MixRowBlocks<1, false>(head, weights, begin, end, d, 0, output);
   }

@@ -43,7 +43,20 @@ int64_t RowsPerTile(const AttentionSlice& slice) {
   return std::clamp(kMaxWatchedFloats / KeyCount(slice), kRowBlock, kMaxTileRows);
 }
 
-// Those with the most keys come first, so that no thread is left with one at the end.
+// Whether an editor changes every row of a tile, so that none of them comes this way.
+bool IsEdited(const Tile& tile) {
+  const AttentionSlice& slice = *tile.slice;
+  if (slice.edited.empty()) return false;
+  for (int64_t position = tile.row; position < tile.row + tile.positions; ++position) {
+    for (int64_t head = tile.head; head < tile.head + tile.heads; ++head) {
+      if (!IsEdited(slice, static_cast<int>(head), slice.first_position + position)) return false;
+    }
+  }
+  return true;
+}
+
+// Those with the most keys come first, so that no thread is left with one at the end. Without those
+// that are edited as a whole.
 void MakeTiles(const AttentionShape& shape, absl::Span<const AttentionSlice> slices,
                std::vector<Tile>& tiles) {
   const int64_t group = shape.n_heads / shape.n_kv_heads;
@@ -55,8 +68,8 @@ void MakeTiles(const AttentionShape& shape, absl::Span<const AttentionSlice> sli
       const int64_t row = std::max<int64_t>(0, end - positions);
       for (int64_t kv_head = 0; kv_head < shape.n_kv_heads; ++kv_head) {
         for (int64_t h = 0; h < group; h += heads) {
-          tiles.push_back(
-              {&slice, kv_head * group + h, std::min(heads, group - h), row, end - row});
+          const Tile tile{&slice, kv_head * group + h, std::min(heads, group - h), row, end - row};
+          if (!IsEdited(tile)) tiles.push_back(tile);
         }
       }
     }

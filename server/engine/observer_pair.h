@@ -24,6 +24,12 @@ class ObserverPair final : public ForwardObserver {
                       absl::Span<const float> weights) override {
     rows_->OnAttentionRow(layer, head, query, weights);
   }
+  void OnAttentionRows(int layer, absl::Span<const WatchedRow> rows) override {
+    rows_->OnAttentionRows(layer, rows);
+  }
+  absl::Span<float> RoomForAttentionRow(int layer, int head, int64_t query) override {
+    return rows_->RoomForAttentionRow(layer, head, query);
+  }
   bool WantSite(Site site, int layer) override { return sites_->WantSite(site, layer); }
   void OnSite(Site site, int layer, int64_t first_position, ConstMatrixRef rows) override {
     sites_->OnSite(site, layer, first_position, rows);
