@@ -16,13 +16,14 @@ namespace {
 absl::Status RunStrips(int64_t n, int64_t buffer_floats,
                        absl::FunctionRef<absl::Status(int64_t strip, float* buffer)> run) {
   std::vector<absl::Status> statuses(n);
-  std::vector<AlignedBuffer> buffers;
-  for (int64_t t = 0; t < std::min(n, MaxThreads()); ++t) buffers.emplace_back(buffer_floats);
+  std::vector<AlignedBuffer> buffers(MaxThreads());  // any thread may come, also to few strips
   std::atomic<int64_t> failed{n};
   ParallelFor(n, true, [&](int64_t strip) {
     if (strip > failed) return;
     try {
-      statuses[strip] = run(strip, buffers[omp_get_thread_num()].data());
+      AlignedBuffer& buffer = buffers[omp_get_thread_num()];
+      buffer.Grow(buffer_floats);
+      statuses[strip] = run(strip, buffer.data());
     } catch (const std::bad_alloc&) {
       statuses[strip] = absl::ResourceExhaustedError("out of memory");
     }

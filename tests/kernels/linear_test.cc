@@ -214,6 +214,21 @@ TEST(LinearTest, VectorsOfAnyWidthGiveTheSameBits) {
   }
 }
 
+// Any thread of the team may take any of the few strips that a small weight is read in.
+TEST(LinearTest, SmallWeightsArePackedByLargeTeams) {
+  const Matrix weight = RandomMatrix(130, 8, 16);
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(16);
+  for (int round = 0; round < 50; ++round) {
+    for (const auto& [backend, bits] : FastBackendsAndBits()) {
+      std::vector<float> row(8);
+      Pack(backend, weight, {}, bits)->CopyWeightRow(129, absl::MakeSpan(row));
+      EXPECT_NEAR(row[7], weight.ref().Row(129)[7], 1e-3) << backend->name();
+    }
+  }
+  omp_set_num_threads(threads);
+}
+
 TEST(LinearTest, OneDnnsPlainLoopsAreRefused) {
   for (const char* name : {"brg:avx512_core", "gemm:jit", "jit:avx2"}) {
     EXPECT_TRUE(CheckOneDnnImplementation(name).ok()) << name;
