@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/base/print_formats.h"
 #include "tests/integration/inspection_fixture.h"
 
 namespace heed {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -77,6 +78,10 @@ struct GoldenModel {
   std::string folder;
   bool causal;
 };
+
+void PrintTo(const GoldenModel& model, std::ostream* out) {
+  *out << model.folder;
+}
 
 class EmbedGoldenTest : public EmbedRpcTest, public ::testing::WithParamInterface<GoldenModel> {};
 
