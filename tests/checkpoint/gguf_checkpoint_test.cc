@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -324,6 +325,10 @@ struct SplitDamage {
   std::function<void(std::vector<TestGguf>&)> damage;
   const char* message;
 };
+
+void PrintTo(const SplitDamage& damage, std::ostream* out) {
+  *out << damage.name;
+}
 
 class GgufSplitDamageTest : public testing::TestWithParam<SplitDamage> {};
 

@@ -3,6 +3,7 @@
 #define HEED_TESTS_CHECKPOINT_GGUF_DAMAGE_H_
 
 #include <functional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,10 @@ struct Damage {
   absl::StatusCode code;
   std::string message;
 };
+
+inline void PrintTo(const Damage& damage, std::ostream* out) {
+  *out << damage.name;
+}
 
 // Of a tiny model of the architecture.
 inline void ExpectDamageRefused(absl::string_view architecture, const Damage& damage) {

@@ -1,5 +1,6 @@
 // GGUF files whose container is damaged: each must be refused for its own reason.
 #include <functional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,10 @@ struct ByteDamage {
   absl::StatusCode code;
   std::string message;
 };
+
+void PrintTo(const ByteDamage& damage, std::ostream* out) {
+  *out << damage.name;
+}
 
 class GgufByteDamageTest : public testing::TestWithParam<ByteDamage> {};
 

@@ -1,6 +1,7 @@
 // Sound GGUF files of every architecture whose values are wrong, or ask for what heed does not do:
 // each must be refused for its own reason.
 #include <cmath>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,10 @@ struct FamilyDamage {
   const char* architecture;
   Damage damage;
 };
+
+void PrintTo(const FamilyDamage& damage, std::ostream* out) {
+  *out << damage.architecture << " " << damage.damage.name;
+}
 
 class GgufFamilyDamageTest : public testing::TestWithParam<FamilyDamage> {};
 

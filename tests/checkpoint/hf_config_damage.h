@@ -2,6 +2,8 @@
 #ifndef HEED_TESTS_CHECKPOINT_HF_CONFIG_DAMAGE_H_
 #define HEED_TESTS_CHECKPOINT_HF_CONFIG_DAMAGE_H_
 
+#include <ostream>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/checkpoint/config_values.h"
@@ -16,6 +18,10 @@ struct Damage {
   absl::StatusCode code;
   const char* message;
 };
+
+inline void PrintTo(const Damage& damage, std::ostream* out) {
+  *out << damage.name;
+}
 
 inline void ExpectRefused(const Damage& damage) {
   EXPECT_THAT(ReadWith(damage.model_type, damage.changes), IsError(damage.code, damage.message));

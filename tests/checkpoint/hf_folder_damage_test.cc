@@ -1,6 +1,8 @@
 // Folders that must be refused, each for its own reason.
 #include <sys/stat.h>
 
+#include <ostream>
+
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -27,6 +29,10 @@ struct Damage {
   absl::StatusCode code;
   const char* message;
 };
+
+void PrintTo(const Damage& damage, std::ostream* out) {
+  *out << damage.name;
+}
 
 class HfFolderDamageTest : public testing::TestWithParam<Damage> {};
 

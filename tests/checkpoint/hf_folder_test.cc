@@ -1,6 +1,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <ostream>
 #include <set>
 #include <string>
 #include <thread>
@@ -45,6 +46,10 @@ struct Storage {
   const char* dtype;
   int n_shards;
 };
+
+void PrintTo(const Storage& storage, std::ostream* out) {
+  *out << storage.model_type << " " << storage.dtype << " in " << storage.n_shards;
+}
 
 class RoundTripTest : public testing::TestWithParam<Storage> {};
 

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,10 @@ struct Refusal {
   absl::StatusCode code;
   std::string message;  // a part of it
 };
+
+void PrintTo(const Refusal& refusal, std::ostream* out) {
+  *out << refusal.name;
+}
 
 class PoolingDamageTest : public testing::TestWithParam<Refusal> {};
 

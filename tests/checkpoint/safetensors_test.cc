@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -119,6 +120,10 @@ struct Damage {
   std::string header;
   std::string message;
 };
+
+void PrintTo(const Damage& damage, std::ostream* out) {
+  *out << damage.name;
+}
 
 std::string Tensor(absl::string_view fields) {
   return absl::StrCat("{\"t\":{", fields, "}}");

@@ -1,5 +1,6 @@
 #include "model/checkpoint/shard_index.h"
 
+#include <ostream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,10 @@ struct Damage {
   std::string text;
   const char* message;
 };
+
+void PrintTo(const Damage& damage, std::ostream* out) {
+  *out << damage.name;
+}
 
 TEST(ShardIndexTest, GroupsTensorsByShard) {
   const auto index = ParseShardIndex(

@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/inspect/attention_capture.h"
+#include "tests/base/print_formats.h"
 #include "tests/inspect/trace_testing.h"
 
 namespace heed {

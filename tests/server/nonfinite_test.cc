@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/inspect/nonfinite_finder.h"
+#include "tests/base/print_formats.h"
 #include "tests/server/scheduler_fixture.h"
 #include "tests/transformer/forwarding_checkpoint.h"
 

@@ -8,6 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/base/print_formats.h"
 #include "tests/server/scheduler_fixture.h"
 
 namespace heed {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <numeric>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,12 @@
 #include "tests/server/fake_language_model.h"
 
 namespace heed {
+
+inline void PrintTo(const SchedulerOptions& options, std::ostream* out) {
+  *out << "sequences " << options.max_live_sequences << ", step " << options.max_step_tokens
+       << ", chunk " << options.prefill_chunk_tokens << ", rows " << options.max_step_logits_rows;
+}
+
 namespace {
 
 using ::testing::ElementsAre;

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "tests/base/print_formats.h"
 #include "tests/checkpoint/checkpoint_builder.h"
 #include "tests/server/fake_call.h"
 #include "tests/server/fake_language_model.h"

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/base/print_formats.h"
 #include "tests/transformer/model_testing.h"
 
 namespace heed {
@@ -239,7 +240,10 @@ TEST_P(ForwardTest, EveryoneStoppedIsFine) {
   stop.Cancel();
   for (SequenceSlice& slice : batch.slices) slice.stop = &stop;
   batch.Run();
-  for (const SequenceSlice& slice : batch.slices) EXPECT_TRUE(slice.stopped);
+  for (const SequenceSlice& slice : batch.slices) {
+    EXPECT_TRUE(slice.stopped);
+    EXPECT_EQ(slice.cache->size(), 0);
+  }
 }
 
 TEST_P(ForwardTest, RefusesACacheWithoutRoom) {

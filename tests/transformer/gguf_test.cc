@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <ostream>
 #include <set>
 #include <string>
 #include <vector>
@@ -83,6 +84,10 @@ struct Pair {
   const char* file_architecture;  // where the file says it is another than the folder does
   double llama_cpp_tolerance;
 };
+
+void PrintTo(const Pair& pair, std::ostream* out) {
+  *out << pair.name;
+}
 
 constexpr double kExact = 1e-4;
 constexpr double kGeluTable = 1e-2;

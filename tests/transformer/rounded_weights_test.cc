@@ -4,6 +4,7 @@
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -198,6 +199,10 @@ struct StoredFile {
   std::string name, compute_dtype;
   double most;
 };
+
+void PrintTo(const StoredFile& file, std::ostream* out) {
+  *out << file.name;
+}
 
 class StoredBlocksTest : public testing::TestWithParam<StoredFile> {};
 
