@@ -58,18 +58,32 @@ AttentionChoice ResolveHeads(const v1::AttentionSelection& selection, const Mode
   return choice;
 }
 
-absl::StatusOr<int64_t> ResolvePosition(absl::string_view field, int64_t value,
-                                        int64_t prompt_length) {
-  if (value >= -prompt_length && value < prompt_length) {
+namespace {
+
+// Negative values count from the end; those beyond `most` are refused.
+absl::StatusOr<int64_t> ResolveUpTo(int64_t most, absl::string_view field, int64_t value,
+                                    int64_t prompt_length) {
+  if (value >= -prompt_length && value <= most) {
     return value < 0 ? value + prompt_length : value;
   }
   return MakeError(absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
                    absl::StrCat(field, " is ", value, "; the prompt has ", prompt_length,
                                 prompt_length == 1 ? " token" : " tokens", ", so it must be in [",
-                                -prompt_length, ", ", prompt_length - 1, "]"),
+                                -prompt_length, ", ", most, "]"),
                    {{"field", std::string(field)},
                     {"position", absl::StrCat(value)},
                     {"prompt_tokens", absl::StrCat(prompt_length)}});
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> ResolvePosition(absl::string_view field, int64_t value,
+                                        int64_t prompt_length) {
+  return ResolveUpTo(prompt_length - 1, field, value, prompt_length);
+}
+
+absl::StatusOr<int64_t> ResolveEnd(absl::string_view field, int64_t value, int64_t prompt_length) {
+  return ResolveUpTo(prompt_length, field, value, prompt_length);
 }
 
 absl::StatusOr<AttentionChoice> ResolveSelection(const v1::AttentionSelection& selection,

@@ -53,6 +53,8 @@ void FillTile(const AttentionTile& tile, v1::AttentionTile* out);
 // (POSITION_OUT_OF_RANGE).
 absl::StatusOr<int64_t> ResolvePosition(absl::string_view field, int64_t value,
                                         int64_t prompt_length);
+// The same of the end of a range, which may be the prompt's.
+absl::StatusOr<int64_t> ResolveEnd(absl::string_view field, int64_t value, int64_t prompt_length);
 
 }  // namespace heed
 

@@ -135,9 +135,8 @@ absl::StatusOr<KeySpan> ResolveSpan(absl::string_view field, const v1::Span& spa
     HEED_ASSIGN_OR_RETURN(resolved.begin,
                           ResolvePosition(absl::StrCat(field, ".begin"), span.begin(), n));
   }
-  if (span.has_end() && span.end() != n) {
-    HEED_ASSIGN_OR_RETURN(resolved.end,
-                          ResolvePosition(absl::StrCat(field, ".end"), span.end(), n));
+  if (span.has_end()) {
+    HEED_ASSIGN_OR_RETURN(resolved.end, ResolveEnd(absl::StrCat(field, ".end"), span.end(), n));
   }
   if (resolved.begin < resolved.end) return resolved;
   return InvalidFields(

@@ -206,6 +206,8 @@ TEST(ExploreViewTest, FitsTheTerminal) {
       EXPECT_THAT(widths, Each(Le(width))) << width << "x" << height;
     }
   }
+  // Where there is room, a narrow row and the words below it stand apart.
+  EXPECT_THAT(Picture(ExploreView(Request(), Response()), 40, 24), HasSubstr("\n\n·was"));
   EXPECT_THAT(Picture(view), HasSubstr("words with less"));
   EXPECT_THAT(Picture(view, 40, 24), HasSubstr("x without the head"));
   EXPECT_THAT(Picture(view, 40, 10), Not(HasSubstr("x without the head")));

@@ -315,6 +315,16 @@ TEST(ConvertTest, TruncationKeepsTheTokensThatTheTokenizerAdds) {
   }
 }
 
+TEST(ConvertTest, ARangeMayEndWhereThePromptDoes) {
+  EXPECT_EQ(ResolveEnd("end", 3, 3).value_or(-1), 3);
+  EXPECT_EQ(ResolveEnd("end", -1, 3).value_or(-1), 2);
+  for (int end : {-4, 4}) {
+    const auto resolved = ResolveEnd("end", end, 3);
+    EXPECT_EQ(resolved.status().code(), absl::StatusCode::kOutOfRange);
+    EXPECT_THAT(resolved.status().message(), HasSubstr("must be in [-3, 3]"));
+  }
+}
+
 TEST(ConvertTest, PositionsPastThePromptAreOutOfRange) {
   for (int position : {-4, 3}) {
     const auto resolved = Predict(absl::StrCat(

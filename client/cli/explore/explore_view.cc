@@ -274,6 +274,7 @@ std::vector<std::string> ExploreView::Render(const Terminal& terminal, int heigh
     row.resize(std::max(row.size(), words.size()), std::string(kRowColumns, ' '));
     for (size_t i = 0; i < words.size(); ++i) absl::StrAppend(&row[i], "  ", words[i]);
   } else {
+    if (static_cast<int>(row.size() + words.size()) < room) row.emplace_back();
     row.insert(row.end(), words.begin(), words.end());
   }
   lines.insert(lines.end(), row.begin(), row.end());
