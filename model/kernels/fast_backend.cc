@@ -105,7 +105,7 @@ class FastBackend : public Backend {
 
   // The instruction set is in what oneDNN says of itself too, but not one that was forced.
   std::string packing() const override {
-    static const std::string& one_dnn = *new std::string(DescribeOneDnn());
+    const std::string one_dnn = UsesOneDnn() ? DescribeOneDnn() : "no oneDNN";
     return absl::StrCat(one_dnn, ", ", IsaName(isa_), ", integers ", kIntStorageVersion,
                         ", floats ", kFloatStorageVersion);
   }
@@ -206,7 +206,7 @@ class FastBackend : public Backend {
 
  private:
   // f32 layers. With AVX2 alone oneDNN 2.6 is three times as slow as our own kernels.
-  bool UsesOneDnn() const { return isa_ != Isa::kAvx2; }
+  bool UsesOneDnn() const { return isa_ == Isa::kAvx512 && OneDnnKeepsRows(); }
 
   static int64_t Grain(int64_t cols) {
     return std::max<int64_t>(1, kParallelElements / std::max<int64_t>(cols, 1));

@@ -235,27 +235,21 @@ std::vector<absl::Span<char>> IntMatrix::storage() {
           {reinterpret_cast<char*>(&unit_), sizeof unit_}};
 }
 
-// The values of a group without their scale: what SetGroup was given, less zero().
-void IntMatrix::GetGroup(int64_t row, int64_t g, int* q) const {
-  const int64_t first = g * group_ / kDotWidth, steps = group_ / kDotWidth;
-  const int mask = bits_ == 8 ? 255 : 15;
-  for (int64_t step = 0; step < steps; ++step) {
-    const uint32_t word =
-        LoadWord(Place(row, first + step)) >> (bits_ == 4 && step % 2 == 1 ? 4 : 0);
-    for (int64_t i = 0; i < kDotWidth; ++i) {
-      q[step * kDotWidth + i] = static_cast<int>(word >> 8 * i & mask) - zero();
-    }
-  }
-}
-
+// `weight_of` makes a weight of its group's scale and of its value without one: what SetGroup was
+// given, less zero().
 template <typename WeightOf>
 void IntMatrix::CopyWeights(int64_t row, absl::Span<float> out, const WeightOf& weight_of) const {
-  std::vector<int> q(group_);
-  for (int64_t g = 0; g < n_groups_; ++g) {
+  const int64_t group_steps = group_ / kDotWidth;
+  const int mask = bits_ == 8 ? 255 : 15;
+  for (int64_t step = 0; step < CeilDiv(cols_, kDotWidth); ++step) {
+    const int64_t g = step / group_steps;
     const uint16_t scale = scales_[ScaleIndex(row / kPanelCols, g, row % kPanelCols)];
-    GetGroup(row, g, q.data());
-    const absl::Span<float> weights = out.subspan(g * group_, group_);
-    for (size_t i = 0; i < weights.size(); ++i) weights[i] = weight_of(scale, q[i]) * unit_;
+    const uint32_t word = LoadWord(Place(row, step)) >> (bits_ == 4 && step % 2 == 1 ? 4 : 0);
+    const int64_t begin = step * kDotWidth, end = std::min(begin + kDotWidth, cols_);
+    for (int64_t k = begin; k < end; ++k) {
+      const int q = static_cast<int>(word >> 8 * (k - begin) & mask) - zero();
+      out[k] = weight_of(scale, q) * unit_;
+    }
   }
 }
 

@@ -81,7 +81,6 @@ class IntMatrix {
   uint8_t* Place(int64_t row, int64_t step) const;
   void CenterScales();
   void SetGroup(int64_t row, int64_t g, const uint8_t* q);
-  void GetGroup(int64_t row, int64_t g, int* q) const;
   template <typename WeightOf>
   void CopyWeights(int64_t row, absl::Span<float> out, const WeightOf& weight_of) const;
   bool SuitsUnit(float largest) const;

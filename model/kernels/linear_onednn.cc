@@ -41,11 +41,6 @@ constexpr int64_t kMinRows = 1;
 // a layer needs few primitives whatever sizes the batches have.
 constexpr int64_t kRowStep = 16;
 
-// Below AVX-512 oneDNN 2.6 computes the last rows of some sizes by another kernel. These two sizes
-// were measured to give every row the same bits, with any number of threads.
-constexpr int64_t kLargeTile = 16;
-constexpr int64_t kSmallTile = 4;
-
 // Rows of the layout probe: the layout that oneDNN chooses here serves every other number of rows.
 constexpr int64_t kProbeRows = 128;
 
@@ -149,8 +144,7 @@ class OneDnnLinear : public Linear {
         weight_desc_(ProbeLayout()),
         storage_(static_cast<int64_t>(weight_desc_.get_size() / sizeof(float))),
         weight_(weight_desc_, CpuEngine(), storage_.data()),
-        offsets_(weight_desc_, in_, out_),
-        any_rows_(absl::StartsWith(implementation(), "brg")) {
+        offsets_(weight_desc_, in_, out_) {
     if (form.has_bias) bias_ = memory(bias_desc_, CpuEngine());
   }
 
@@ -185,7 +179,7 @@ class OneDnnLinear : public Linear {
 
   // Afterwards its memory has yet to be filled, again.
   void ImitateWith(const FloatKernels* kernels) {
-    if (kernels == nullptr || !any_rows_) return;
+    if (kernels == nullptr) return;
     const std::optional<FloatPanels> panels = Panels();
     if (!panels.has_value()) return;
     if (form_.has_bias) std::fill_n(Bias(), out_, 0.0f);
@@ -198,8 +192,6 @@ class OneDnnLinear : public Linear {
     if (few_rows_.has_value() && x.rows <= FewRows::kMost) {
       return few_rows_->Apply(x, Bias(), y, write);
     }
-    // The kernels of older processors add each term to what is there, with other bits.
-    if (write == Write::kAccumulate && !any_rows_) return AddProduct(x, y);
     RunPieces(x, y, write);
   }
 
@@ -252,7 +244,6 @@ class OneDnnLinear : public Linear {
   // Rows of the next primitive when `left` rows are to be done; more than there are: some are to be
   // repeated.
   int64_t PieceRows(int64_t left) const {
-    if (!any_rows_) return left >= kLargeTile ? kLargeTile : kSmallTile;
     return left >= kRowStep ? left / kRowStep * kRowStep : std::max(left, kMinRows);
   }
 
@@ -339,18 +330,6 @@ class OneDnnLinear : public Linear {
     stream.wait();
   }
 
-  void AddProduct(ConstMatrixRef x, MatrixRef y) const {
-    thread_local AlignedBuffer product;
-    const int64_t size = x.rows * out_;
-    if (product.size() < size) product = AlignedBuffer(size);
-    const MatrixRef rows(product.data(), x.rows, out_);
-    Apply(x, rows, Write::kOverwrite);
-    for (int64_t r = 0; r < x.rows; ++r) {
-      const auto to = y.Row(r);
-      for (int64_t i = 0; i < out_; ++i) to[i] += rows.Row(r)[i];
-    }
-  }
-
   // Runs `size` rows, more than there are, by repeating the last one.
   void RunPadded(ConstMatrixRef x, MatrixRef y, int64_t size, Write write) const {
     std::vector<float> in(size * in_), out(size * out_);
@@ -373,7 +352,6 @@ class OneDnnLinear : public Linear {
   memory bias_;
   const PackedOffsets offsets_;
   std::optional<FewRows> few_rows_;
-  const bool any_rows_;  // a row's bits do not depend on how many are computed together
   mutable absl::Mutex mutex_;
   mutable std::map<Key, Plan> plans_ ABSL_GUARDED_BY(mutex_);  // entries never move or go
 };
@@ -409,15 +387,30 @@ absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form,
   return NewOneDnn(form, few_rows);
 }
 
+namespace {
+
+// Of a typical layer.
+const std::string& TypicalImplementation() {
+  static const std::string& name = *new std::string([]() -> std::string {
+    try {
+      return OneDnnLinear({.rows = 256, .cols = 256}).implementation();
+    } catch (const dnnl::error&) {
+      return "unusable";
+    }
+  }());
+  return name;
+}
+
+}  // namespace
+
 std::string DescribeOneDnn() {
   const dnnl_version_t* version = dnnl_version();
-  std::string implementation = "unusable";
-  try {
-    implementation = OneDnnLinear({.rows = 256, .cols = 256}).implementation();
-  } catch (const dnnl::error&) {
-  }
   return absl::StrCat("oneDNN ", version->major, ".", version->minor, ".", version->patch, " ",
-                      implementation);
+                      TypicalImplementation());
+}
+
+bool OneDnnKeepsRows() {
+  return absl::StartsWith(TypicalImplementation(), "brg");
 }
 
 absl::Status CheckOneDnnImplementation(absl::string_view name) {

@@ -30,6 +30,10 @@ absl::StatusOr<std::unique_ptr<Linear>> NewOneDnnLinear(const LinearForm& form,
 // "oneDNN 2.6.3 brg:avx512_core".
 std::string DescribeOneDnn();
 
+// Whether a row's bits do not depend on how many are multiplied together, and by how many threads,
+// which oneDNN keeps to in the kernels that it has for AVX-512.
+bool OneDnnKeepsRows();
+
 // FAILED_PRECONDITION for an implementation of oneDNN's that is only there to say what is right:
 // plain loops, named "ref:any" or the like, a hundred times slower than any other. Packing a layer
 // ends so.
