@@ -389,8 +389,8 @@ class ScalarBackend : public Backend {
     const AttentionRows& watched = slice.watched;
     if (std::binary_search(watched.heads.begin(), watched.heads.end(), head) &&
         std::binary_search(watched.queries.begin(), watched.queries.end(), position)) {
-      const WatchedRow watched{head, position, weights};
-      slice.sink->OnRows({&watched, 1});
+      const WatchedRow row{head, position, weights};
+      slice.sink->OnRows({&row, 1});
     }
   }
 };

@@ -14,6 +14,8 @@
 
 namespace heed {
 
+inline constexpr KvType kKvTypes[] = {KvType::kF32, KvType::kF16, KvType::kInt8};
+
 // Keeps every row it is given.
 class RecordingSink : public AttentionRowSink {
  public:
