@@ -1,4 +1,4 @@
-// What a trace keeps and for how long, and what is said of it. Part of convert.
+// What a trace keeps and for how long, and what is said of it.
 #ifndef HEED_SERVER_CONVERT_TRACE_H_
 #define HEED_SERVER_CONVERT_TRACE_H_
 

@@ -143,6 +143,9 @@ TEST(TableTest, CutsListsBetweenItemsAndWrapsMeanings) {
             "           itself\n"
             "digest     sha256:012\n"
             "           3456789\n");
+  Table faces({{"", {}, 0, Narrow::kKeep}, {"", {}, 0, Narrow::kWrap}});
+  faces.AddRow({"text", "🙂🙂"});  // four bytes and two columns each
+  EXPECT_EQ(faces.Render(Narrowed(9)), "text  🙂\n      🙂\n");
 }
 
 TEST(TerminalTest, RunningTextIsBrokenOnlyForATerminal) {

@@ -68,6 +68,10 @@ Layout MakeLayout(const std::vector<Column>& columns, std::vector<int> widths, i
   return layout;
 }
 
+bool IsWithinCharacter(const std::string& utf8, size_t byte) {
+  return byte < utf8.size() && (utf8[byte] & 0xC0) == 0x80;
+}
+
 // A cell as one line or, when its column wraps, as several. Words longer than the column are
 // broken, so that nothing of them is lost.
 std::vector<std::string> CellLines(const Column& column, const std::string& cell, int width) {
@@ -77,7 +81,9 @@ std::vector<std::string> CellLines(const Column& column, const std::string& cell
   for (std::string& line : Wrap(cell, width)) {
     while (DisplayWidth(line) > width && line.size() > static_cast<size_t>(width)) {
       auto end = static_cast<size_t>(width);
-      while (end > 1 && (line[end] & 0xC0) == 0x80) --end;  // not within a character
+      while (end > 0 && IsWithinCharacter(line, end)) --end;
+      if (end == 0) end = 1;  // a character that is longer in bytes than the column is wide
+      while (IsWithinCharacter(line, end)) ++end;
       lines.push_back(line.substr(0, end));
       line.erase(0, end);
     }
