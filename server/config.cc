@@ -18,6 +18,7 @@
 #include "model/base/status_macros.h"
 #include "server/engine/nearest_name.h"
 #include "server/engine/registry.h"
+#include "server/wrap.h"
 
 namespace heed {
 namespace {
@@ -413,24 +414,6 @@ absl::Status ApplyEnvironment(absl::Span<const std::string> args, const Environm
   return absl::OkStatus();
 }
 
-constexpr size_t kHelpColumns = 84;
-
-// `text` in lines of at most kHelpColumns, each behind `indent` spaces.
-std::string Wrapped(absl::string_view text, size_t indent) {
-  std::string lines;
-  size_t column = kHelpColumns;
-  for (absl::string_view word : absl::StrSplit(text, ' ')) {
-    if (column + 1 + word.size() > kHelpColumns) {
-      absl::StrAppend(&lines, lines.empty() ? "" : "\n", std::string(indent, ' '), word);
-      column = indent + word.size();
-    } else {
-      absl::StrAppend(&lines, " ", word);
-      column += 1 + word.size();
-    }
-  }
-  return lines + "\n";
-}
-
 }  // namespace
 
 std::optional<std::string> ProcessEnvironment(const std::string& name) {
@@ -451,23 +434,28 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
   return line;
 }
 
-std::string HelpText() {
-  std::string text =
-      "heed-server: serves transformer checkpoints over gRPC and shows what they looked at.\n\n"
-      "  heed-server --listen=0.0.0.0:50051 --model=mine=/models/mine\n\n"
-      "Each flag can also be set in the environment, for example HEED_LISTEN=0.0.0.0:50051;\n"
-      "HEED_MODEL takes a list with commas.\n\n";
+std::string HelpText(size_t width) {
+  const auto line = [width](size_t indent, absl::string_view text) {
+    return Wrapped(std::string(indent, ' '), text, width);
+  };
+  std::string text = absl::StrCat(
+      line(0,
+           "heed-server: serves transformer checkpoints over gRPC and shows what they looked at."),
+      "\n  heed-server --listen=0.0.0.0:50051 --model=mine=/models/mine\n\n",
+      line(0,
+           "Each flag can also be set in the environment, for example "
+           "HEED_LISTEN=0.0.0.0:50051; HEED_MODEL takes a list with commas."),
+      "\n");
   for (const Flag& flag : Flags()) {
     absl::StrAppend(&text, "  --", flag.name, flag.placeholder.empty() ? "" : "=", flag.placeholder,
-                    "\n", Wrapped(flag.help, 6));
+                    "\n", line(6, flag.help));
   }
-  absl::StrAppend(
-      &text, "  --describe=PATH\n",
-      Wrapped("Says what is in a model's folder or GGUF file, what it takes to serve it, "
-              "and what heed refuses, without loading it; exits with 1 if it refuses "
-              "it. With --json, as JSON.",
-              6),
-      "  --help\n  --version\n");
+  absl::StrAppend(&text, "  --describe=PATH\n",
+                  line(6,
+                       "Says what is in a model's folder or GGUF file, what it takes to serve "
+                       "it, and what heed refuses, without loading it; exits with 1 if it "
+                       "refuses it. With --json, as JSON."),
+                  "  --help\n  --version\n");
   return text;
 }
 

@@ -88,8 +88,9 @@ std::optional<std::string> ProcessEnvironment(const std::string& name);
 absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
                                              const Environment& environment);
 
-// All flags with their defaults, and an example to paste.
-std::string HelpText();
+// All flags with their defaults, and an example to paste, in lines of at most `width` columns; the
+// example and the flags' names are not broken.
+std::string HelpText(size_t width);
 
 }  // namespace heed
 

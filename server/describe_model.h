@@ -13,6 +13,7 @@
 #include "model/checkpoint/model_config.h"
 #include "model/checkpoint/pooling.h"
 #include "server/engine/registry.h"
+#include "server/wrap.h"
 
 namespace heed {
 
@@ -67,8 +68,8 @@ std::vector<std::string> UnusedTensors(const std::string& path, const ModelConfi
 // "\"a\", \"b\" and 3 more": as many of the names as a person reads.
 std::string SomeNames(const std::vector<std::string>& names);
 
-// As a table for people, each line ended.
-std::string DescriptionText(const ModelDescription& description);
+// As a table for people in lines of at most `width` columns, each ended.
+std::string DescriptionText(const ModelDescription& description, size_t width = kNoWidth);
 
 // As one line of JSON, ended. Absent facts are null.
 std::string DescriptionJson(const ModelDescription& description);

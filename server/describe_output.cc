@@ -13,6 +13,7 @@
 #include "model/base/layer_names.h"
 #include "server/config.h"
 #include "server/describe_model.h"
+#include "server/wrap.h"
 
 namespace heed {
 namespace {
@@ -68,50 +69,52 @@ absl::string_view FormatName(const ModelDescription& description) {
   return description.files.is_gguf ? "GGUF" : "safetensors";
 }
 
-void AddLine(absl::string_view label, absl::string_view text, std::string* out) {
-  absl::StrAppend(out, absl::StrFormat("%-13s", label), text, "\n");
-}
+// Facts, each behind its label, in lines of at most `width` columns.
+class FactLines {
+ public:
+  explicit FactLines(size_t width) : width_(width) {}
 
-void AddSizes(const ModelDescription& description, std::string* out) {
+  void Add(absl::string_view label, absl::string_view fact) {
+    absl::StrAppend(&text_, Wrapped(absl::StrFormat("%-13s", label), fact, width_));
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  size_t width_;
+  std::string text_;
+};
+
+void AddSizes(const ModelDescription& description, FactLines* out) {
   const ModelConfig& config = *description.config;
   std::string heads = Plural(config.n_heads, "head");
   if (config.n_kv_heads != config.n_heads) {
     absl::StrAppend(&heads, " on ", Plural(config.n_kv_heads, "key head"));
   }
-  AddLine(
-      "layers",
-      absl::StrCat(Plural(config.n_layers, "layer"), " of ", heads, " of ", config.head_dim,
-                   ", width ", Grouped(config.width), ", feed-forward ", Grouped(config.ffn_width)),
-      out);
-  AddLine("vocabulary",
-          absl::StrCat(Plural(config.vocab_size, "row"),
-                       !config.has_head         ? ", no head: embeddings, but no predictions"
-                       : config.tied_embeddings ? ", also the unembedding"
-                                                : ""),
-          out);
-  AddLine("context",
-          absl::StrCat(Plural(config.context_window, "token"), ", ",
-                       config.causal ? "causal" : "bidirectional"),
-          out);
+  out->Add("layers", absl::StrCat(Plural(config.n_layers, "layer"), " of ", heads, " of ",
+                                  config.head_dim, ", width ", Grouped(config.width),
+                                  ", feed-forward ", Grouped(config.ffn_width)));
+  out->Add("vocabulary", absl::StrCat(Plural(config.vocab_size, "row"),
+                                      !config.has_head ? ", no head: embeddings, but no predictions"
+                                      : config.tied_embeddings ? ", also the unembedding"
+                                                               : ""));
+  out->Add("context", absl::StrCat(Plural(config.context_window, "token"), ", ",
+                                   config.causal ? "causal" : "bidirectional"));
   const int64_t cache = description.cache_bytes_per_token();
-  AddLine("memory",
-          absl::StrCat(Size(description.weight_memory_bytes), " of weights, ", Size(cache),
-                       " of keys and values", InType(config.kv_type), " per token, ",
-                       Size(cache * config.context_window), " for a whole context"),
-          out);
+  out->Add("memory",
+           absl::StrCat(Size(description.weight_memory_bytes), " of weights, ", Size(cache),
+                        " of keys and values", InType(config.kv_type), " per token, ",
+                        Size(cache * config.context_window), " for a whole context"));
 }
 
 void AddExtra(const ModelDescription& description, TensorRole role, absl::string_view what,
-              std::string* out) {
+              FactLines* out) {
   std::vector<std::string> names;
   for (const ExtraTensor& tensor : description.extra) {
     if (tensor.role == role) names.push_back(tensor.name);
   }
   if (names.empty()) return;
-  AddLine("besides",
-          absl::StrCat(Plural(static_cast<int64_t>(names.size()), "tensor"), " ", what, ": ",
-                       SomeNames(names)),
-          out);
+  out->Add("besides", absl::StrCat(Plural(static_cast<int64_t>(names.size()), "tensor"), " ", what,
+                                   ": ", SomeNames(names)));
 }
 
 std::string TokenizerText(const ModelDescription& description) {
@@ -122,18 +125,18 @@ std::string TokenizerText(const ModelDescription& description) {
                       description.files.tokenizer);
 }
 
-void AddVerdict(const ModelDescription& description, std::string* out) {
+void AddVerdict(const ModelDescription& description, FactLines* out) {
   if (description.servable()) {
-    AddLine("heed", "can serve it", out);
+    out->Add("heed", "can serve it");
     return;
   }
   const std::vector<absl::Status>& problems = description.problems;
   for (size_t i = 0; i < problems.size() && i < kMostProblems; ++i) {
-    AddLine(i == 0 ? "heed" : "",
-            absl::StrCat(i == 0 ? "refuses it: " : "and: ", problems[i].message()), out);
+    out->Add(i == 0 ? "heed" : "",
+             absl::StrCat(i == 0 ? "refuses it: " : "and: ", problems[i].message()));
   }
   if (problems.size() > kMostProblems) {
-    AddLine("", absl::StrCat("and ", problems.size() - kMostProblems, " more such reasons"), out);
+    out->Add("", absl::StrCat("and ", problems.size() - kMostProblems, " more such reasons"));
   }
 }
 
@@ -257,38 +260,32 @@ std::string SomeNames(const std::vector<std::string>& names) {
   return text;
 }
 
-std::string DescriptionText(const ModelDescription& description) {
-  std::string text;
-  AddLine(
-      "format",
-      absl::StrCat(FormatName(description), ", ", Plural(description.files.weight_files, "file"),
-                   " of ", Size(description.files.weight_file_bytes)),
-      &text);
+std::string DescriptionText(const ModelDescription& description, size_t width) {
+  FactLines facts(width);
+  facts.Add("format", absl::StrCat(FormatName(description), ", ",
+                                   Plural(description.files.weight_files, "file"), " of ",
+                                   Size(description.files.weight_file_bytes)));
   const std::string& architecture = description.files.architecture;
-  AddLine("architecture", architecture.empty() ? "not named" : Plain(architecture), &text);
-  AddLine(
-      "parameters",
-      absl::StrCat(Grouped(description.values()), " in ", Plural(description.tensors(), "tensor")),
-      &text);
+  facts.Add("architecture", architecture.empty() ? "not named" : Plain(architecture));
+  facts.Add("parameters", absl::StrCat(Grouped(description.values()), " in ",
+                                       Plural(description.tensors(), "tensor")));
   for (const StoredShare& share : description.stored) {
-    AddLine(absl::StrCat("  ", share.dtype),
-            absl::StrCat(Grouped(share.values), " in ", Plural(share.tensors, "tensor"), ", ",
-                         Size(share.bytes)),
-            &text);
+    facts.Add(absl::StrCat("  ", share.dtype),
+              absl::StrCat(Grouped(share.values), " in ", Plural(share.tensors, "tensor"), ", ",
+                           Size(share.bytes)));
   }
-  AddExtra(description, TensorRole::kTiedCopy, "with the embedding again, counted once", &text);
-  AddExtra(description, TensorRole::kBuffer, "that the configuration makes known", &text);
-  AddExtra(description, TensorRole::kUnused, "that heed does not use", &text);
-  AddLine("tokenizer", TokenizerText(description), &text);
-  if (description.config) AddSizes(description, &text);
+  AddExtra(description, TensorRole::kTiedCopy, "with the embedding again, counted once", &facts);
+  AddExtra(description, TensorRole::kBuffer, "that the configuration makes known", &facts);
+  AddExtra(description, TensorRole::kUnused, "that heed does not use", &facts);
+  facts.Add("tokenizer", TokenizerText(description));
+  if (description.config) AddSizes(description, &facts);
   if (description.pooling) {
-    AddLine("embeddings",
-            absl::StrCat("of a text: ", PoolingName(description.pooling->kind), " of its tokens",
-                         description.pooling->normalize ? ", normalized" : ""),
-            &text);
+    facts.Add("embeddings",
+              absl::StrCat("of a text: ", PoolingName(description.pooling->kind), " of its tokens",
+                           description.pooling->normalize ? ", normalized" : ""));
   }
-  AddVerdict(description, &text);
-  return text;
+  AddVerdict(description, &facts);
+  return facts.text();
 }
 
 std::string DescriptionJson(const ModelDescription& description) {

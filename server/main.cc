@@ -1,8 +1,12 @@
 // heed-server: reads the command line, loads the models, serves until it is told to stop.
 #include <omp.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -25,6 +29,7 @@
 #include "server/load_models.h"
 #include "server/log.h"
 #include "server/server.h"
+#include "server/wrap.h"
 
 namespace heed {
 namespace {
@@ -32,10 +37,19 @@ namespace {
 constexpr int kExitFailed = 1;
 constexpr int kExitWrongUsage = 2;
 constexpr int kExitBySecondSignal = 130;
+constexpr size_t kHelpWidth = 84;
 
 int Fail(int code, absl::string_view message) {
-  std::fprintf(stderr, "heed-server: %s\n", std::string(message).c_str());
+  std::fputs(Wrapped("heed-server: ", message, LineWidth(STDERR_FILENO)).c_str(), stderr);
   return code;
+}
+
+// Whether all of it could be written.
+bool Print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  if (std::fflush(stdout) == 0) return true;
+  Fail(kExitFailed, absl::StrCat("cannot write the output: ", std::strerror(errno)));
+  return false;
 }
 
 // Whole or not at all: whoever waits for the file never reads half of it.
@@ -137,10 +151,10 @@ int Describe(const CommandLine& line) {
   if (!description.ok()) {
     return Fail(kExitFailed, absl::StrCat(line.describe, ": ", description.status().message()));
   }
-  const std::string text =
-      line.describe_json ? DescriptionJson(*description) : DescriptionText(*description);
-  std::printf("%s", text.c_str());
-  return description->servable() ? 0 : kExitFailed;
+  const std::string text = line.describe_json
+                               ? DescriptionJson(*description)
+                               : DescriptionText(*description, LineWidth(STDOUT_FILENO));
+  return Print(text) && description->servable() ? 0 : kExitFailed;
 }
 
 int Main(absl::Span<const std::string> args) {
@@ -148,11 +162,9 @@ int Main(absl::Span<const std::string> args) {
   if (!line.ok()) return Fail(kExitWrongUsage, line.status().message());
   switch (line->action) {
     case CommandLine::Action::kShowHelp:
-      std::printf("%s", HelpText().c_str());
-      return 0;
+      return Print(HelpText(std::min(kHelpWidth, LineWidth(STDOUT_FILENO)))) ? 0 : kExitFailed;
     case CommandLine::Action::kShowVersion:
-      std::printf("heed-server %s\n", HEED_VERSION);
-      return 0;
+      return Print("heed-server " HEED_VERSION "\n") ? 0 : kExitFailed;
     case CommandLine::Action::kDescribe:
       return Describe(*line);
     case CommandLine::Action::kServe:

@@ -250,8 +250,10 @@ class Terminals(unittest.TestCase):
 
     def test_no_line_is_wider_than_the_terminal(self) -> None:
         other = "the key to the cabinets"
+        goldens = SOURCE / "tests/golden"
         for words in (
-                ["models"], ["describe"], ["tokenize", PROMPT], ["predict", PROMPT], ["predict", PROMPT, "--all"],
+                ["models"], ["describe"], ["describe", goldens / "gguf/quantized/Q4_K_M.gguf"],
+                ["describe", goldens / "models/bert-f32"], ["tokenize", PROMPT], ["predict", PROMPT], ["predict", PROMPT, "--all"],
                 ["predict", "the ____ to ____", "--model=encoder"], ["health"], ["help"], ["help", "attention"],
                 ["generate", PROMPT], ["generate", PROMPT, "--logprobs"], ["generate", PROMPT, "--attention"],
                 ["attention", PROMPT], ["attention", PROMPT, *HEAD], ["attention", PROMPT, "--top-k=3"],

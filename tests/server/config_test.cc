@@ -98,7 +98,7 @@ TEST(ConfigTest, EveryFlagIsReadInBothSpellingsAndFromTheEnvironment) {
       {"log-format", "HEED_LOG_FORMAT", "json",
        [](auto& c) { return c.log_format == LogFormat::kJson; }},
   };
-  const std::string help = HelpText();
+  const std::string help = HelpText(84);
   for (const auto& c : cases) {
     EXPECT_TRUE(c.holds(ParseOk({absl::StrCat("--", c.name, "=", c.value)}))) << c.name;
     EXPECT_TRUE(c.holds(ParseOk({absl::StrCat("--", c.name), c.value}))) << c.name;

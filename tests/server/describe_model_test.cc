@@ -163,6 +163,14 @@ TEST(DescribeModelTest, SizesAreReadable) {
   EXPECT_THAT(text, HasSubstr("  F16        999 in 2 tensors, 2 kB\n"));
 }
 
+TEST(DescribeModelTest, NarrowLinesBreakLongWordsBetweenCharacters) {
+  ModelDescription description;
+  description.files.architecture = "éééééééé of length";
+  EXPECT_THAT(DescriptionText(description, 20), HasSubstr("\narchitecture \"éééééé\n"
+                                                          "             éé of\n"
+                                                          "             length\"\n"));
+}
+
 TEST(DescribeModelTest, JsonHasTheSameFacts) {
   const std::string text = DescriptionJson(Describe(Golden("models/bert-f32")));
   const auto document = JsonDocument::Parse("json", text);
