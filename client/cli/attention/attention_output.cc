@@ -138,8 +138,7 @@ void PrintHead(const AttentionMaps& maps, const HeadChoice& choice, Session& ses
 }
 
 void PrintFooter(const AttentionMaps& maps, Session& session) {
-  std::vector<std::string> facts = {absl::StrCat(SafeText(maps.header.model.name), " ",
-                                                 SafeText(ShortDigest(maps.header.model.digest))),
+  std::vector<std::string> facts = {ModelText(maps.header.model),
                                     Plural(maps.header.key_count, "token"),
                                     FormatTimings(maps.timings)};
   const std::string dropped = FormatDropped(maps.header.prompt);

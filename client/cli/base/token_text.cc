@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "client/cli/base/format.h"
 
 namespace heed::cli {
 namespace {
@@ -109,6 +110,10 @@ std::string VisibleLine(const std::vector<Token>& tokens) {
   }
   std::replace(bytes.begin(), bytes.end(), '\t', ' ');
   return absl::StrReplaceAll(MakeVisible(bytes, true), {{"\n", "↵"}});
+}
+
+std::string ModelText(const ModelIdentity& model) {
+  return SafeText(absl::StrCat(model.name, " ", ShortDigest(model.digest)));
 }
 
 }  // namespace heed::cli

@@ -23,6 +23,9 @@ std::string SafeText(absl::string_view text);
 // Several tokens as one line of text.
 std::string VisibleLine(const std::vector<Token>& tokens);
 
+// Which model answered: "decoder sha256:0123456789ab".
+std::string ModelText(const ModelIdentity& model);
+
 }  // namespace heed::cli
 
 #endif  // HEED_CLIENT_CLI_BASE_TOKEN_TEXT_H_

@@ -99,8 +99,7 @@ void PrintProvenance(const v1::Provenance& provenance, const v1::PromptInfo& pro
     return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
   };
   std::vector<std::string> facts = {
-      absl::StrCat(SafeText(provenance.model().name()), " ",
-                   SafeText(ShortDigest(provenance.model().digest()))),
+      ModelText({provenance.model().name(), provenance.model().digest()}),
       Plural(prompt.tokens_size(), "token")};
   if (!provenance.definition().empty()) facts.push_back(SafeText(provenance.definition()));
   if (provenance.intervention_count() > 0) {

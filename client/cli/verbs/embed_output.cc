@@ -192,7 +192,7 @@ void PrintTokenVectors(const EmbedResult& result, const std::vector<std::string>
 
 void PrintFooter(const EmbedResult& result, Session& session) {
   const std::vector<std::string> facts = {
-      absl::StrCat(SafeText(result.model.name), " ", SafeText(ShortDigest(result.model.digest))),
+      ModelText(result.model),
       absl::StrCat(PoolingText(result.pooling), result.normalized ? ", normalized" : ""),
       FormatTimings(result.timings)};
   session.out() << "\n" << JoinItems(session.terminal(), facts, " · ") << "\n";

@@ -213,8 +213,7 @@ void GenerateOutput::ShowEnd(const GenerateEnd& end) {
   const Terminal& terminal = session_.err_terminal();
   const std::string summary =
       absl::StrCat("heed: ", Plural(end.generated_token_count, "token"), ", ", FinishText(end),
-                   speed, ", ", FormatTimings(end.timings), ", ", SafeText(model_.name), " ",
-                   SafeText(ShortDigest(model_.digest)));
+                   speed, ", ", FormatTimings(end.timings), ", ", ModelText(model_));
   session_.err() << Paragraph(terminal, Styled(terminal, Emphasis::kDim, summary));
 }
 

@@ -254,8 +254,7 @@ void PrintFooter(const PredictResult& result, bool with_entropy, Session& sessio
   if (with_entropy) {
     facts.push_back(absl::StrCat("entropy ", FormatNats(result.predictions.front().entropy)));
   }
-  facts.push_back(
-      absl::StrCat(SafeText(result.model.name), " ", SafeText(ShortDigest(result.model.digest))));
+  facts.push_back(ModelText(result.model));
   facts.push_back(FormatTimings(result.timings));
   const std::string dropped = FormatDropped(result.prompt);
   if (!dropped.empty()) facts.push_back(dropped);
