@@ -42,8 +42,9 @@ absl::Status Add(const std::string& path, const std::string& name_path,
   return absl::OkStatus();
 }
 
-absl::Status AddFolder(const std::string& folder, std::vector<ModelSource>* found) {
-  const std::vector<std::string> ggufs = ListGgufModels(folder);
+absl::Status AddFolder(const std::string& folder, absl::Span<const std::string> names,
+                       std::vector<ModelSource>* found) {
+  const std::vector<std::string> ggufs = GgufModelsAmong(names);
   if (HasSafetensors(folder) || ggufs.empty()) {
     // A model, or what is left of one.
     return HasOneOf(folder, {kConfigFile, kWeightsFile, kIndexFile, "tokenizer.json"})
@@ -62,6 +63,12 @@ size_t ShippedOrder(absl::string_view name) {
   constexpr absl::string_view kOrder[] = {"decoder",   "last-word",     "average", "weighted",
                                           "attention", "attention-pos", "encoder"};
   return std::find(std::begin(kOrder), std::end(kOrder), name) - std::begin(kOrder);
+}
+
+std::string WhyNone(const std::string& models_dir, const absl::Status& listed) {
+  if (listed.ok()) return "a model is a folder with a config.json, or a GGUF file";
+  const bool is_other = PathExists(models_dir) && !IsFolder(models_dir);
+  return is_other ? "it is not a folder" : std::string(listed.message());
 }
 
 }  // namespace
@@ -84,22 +91,30 @@ std::string ModelNameOf(const std::string& path) {
   return name;
 }
 
-absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_dir) {
+absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_dir,
+                                                    std::vector<std::string>* warnings) {
+  const absl::StatusOr<std::vector<std::string>> listed = ListFolder(models_dir);
+  const std::vector<std::string> names = listed.value_or(std::vector<std::string>());
   std::vector<ModelSource> found;
-  for (const std::string& name : ListFolder(models_dir)) {
+  for (const std::string& name : names) {
     const std::string path = (fs::path(models_dir) / name).string();
     if (name[0] == '.' || !IsFolder(path)) continue;
-    HEED_RETURN_IF_ERROR(AddFolder(path, &found));
+    const absl::StatusOr<std::vector<std::string>> files = ListFolder(path);
+    if (files.ok()) {
+      HEED_RETURN_IF_ERROR(AddFolder(path, *files, &found));
+    } else {
+      warnings->push_back(absl::StrCat(path, ": ", files.status().message()));
+    }
   }
-  for (const std::string& file : ListGgufModels(models_dir)) {
+  for (const std::string& file : GgufModelsAmong(names)) {
     const std::string path = (fs::path(models_dir) / file).string();
     if (file[0] == '.' || IsFolder(path)) continue;
     HEED_RETURN_IF_ERROR(Add(path, file, &found));
   }
   if (found.empty()) {
-    return absl::NotFoundError(absl::StrCat(
-        "no model in ", models_dir, ": a model is a folder with a config.json, or a GGUF file",
-        IsFolder(models_dir) ? "" : " (and this is no folder)"));
+    return absl::NotFoundError(
+        absl::StrCat("no model in ", models_dir, ": ",
+                     warnings->empty() ? WhyNone(models_dir, listed.status()) : warnings->front()));
   }
   HEED_RETURN_IF_ERROR(CheckDistinctNames(found));
   std::sort(found.begin(), found.end(), [](const ModelSource& a, const ModelSource& b) {

@@ -28,9 +28,10 @@ std::string ModelNameOf(const std::string& path);
 //   a GGUF file; the parts of one model are one, by the path of the first;
 //   the GGUF files of a folder without other weights: one has the folder's name, several their own.
 // Hidden entries are left out. "decoder" comes first, then the other rungs of the shipped ladder
-// from the lowest up, then the rest by name. NOT_FOUND when there is none, INVALID_ARGUMENT when
-// two have the same name or one has none.
-absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_dir);
+// from the lowest up, then the rest by name. Folders that cannot be read become warnings. NOT_FOUND
+// when there is no model, INVALID_ARGUMENT when two have the same name or one has none.
+absl::StatusOr<std::vector<ModelSource>> FindModels(const std::string& models_dir,
+                                                    std::vector<std::string>* warnings);
 
 // INVALID_ARGUMENT when two have the same name, with both paths.
 absl::Status CheckDistinctNames(absl::Span<const ModelSource> models);

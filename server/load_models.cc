@@ -37,7 +37,7 @@ absl::StatusOr<std::vector<ModelSource>> ChooseModels(const ServerConfig& config
     if (models.empty()) return NoModels();
     return models;
   }
-  const absl::StatusOr<std::vector<ModelSource>> found = FindModels(dir);
+  const absl::StatusOr<std::vector<ModelSource>> found = FindModels(dir, warnings);
   if (found.ok()) {
     models.insert(models.end(), found->begin(), found->end());
   } else if (absl::IsNotFound(found.status()) && config.allow_missing && !models.empty()) {

@@ -7,7 +7,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,6 +27,7 @@
 #include "server/engine/registry.h"
 #include "server/load_models.h"
 #include "server/log.h"
+#include "server/port_file.h"
 #include "server/server.h"
 #include "server/wrap.h"
 
@@ -50,19 +50,6 @@ bool Print(const std::string& text) {
   if (std::fflush(stdout) == 0) return true;
   Fail(kExitFailed, absl::StrCat("cannot write the output: ", std::strerror(errno)));
   return false;
-}
-
-// Whole or not at all: whoever waits for the file never reads half of it.
-absl::Status WritePortFile(const std::string& path, int port) {
-  if (path.empty()) return absl::OkStatus();
-  const std::string unfinished = path + ".tmp";
-  std::ofstream file(unfinished);
-  file << port << "\n";
-  file.close();
-  if (file.fail() || std::rename(unfinished.c_str(), path.c_str()) != 0) {
-    return absl::UnavailableError(absl::StrCat("cannot write --port-file=", path));
-  }
-  return absl::OkStatus();
 }
 
 std::string ReadyLine(const ServerConfig& config, const Registry& registry, int port,
@@ -111,6 +98,8 @@ int Serve(ServerConfig config) {
   const absl::Time start = absl::Now();
   SetUpLog(config);
   BlockStopSignals();
+  const absl::Status writable = CheckPortFile(config.port_file);
+  if (!writable.ok()) return Fail(kExitFailed, writable.message());
   const absl::StatusOr<ComputePlan> plan = PlanCompute(config, DetectCpu());
   if (!plan.ok()) return Fail(kExitFailed, absl::StrCat("--isa: ", plan.status().message()));
   const absl::Status held = BackendNamed(config.isa).status();

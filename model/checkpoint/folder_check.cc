@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "model/base/json.h"
+#include "model/base/status_macros.h"
 #include "model/checkpoint/errors.h"
 #include "model/checkpoint/file.h"
 #include "model/checkpoint/gguf_files.h"
@@ -74,12 +75,18 @@ absl::Status NotAFolder(absl::string_view path) {
                    AdviceSentence(has_other_weights ? std::optional(name) : std::nullopt)));
 }
 
+absl::Status ListError(const std::string& folder, int error) {
+  if (error == ENOTDIR && PathExists(folder)) return NotAFolder(folder);
+  if (error == ENOENT || error == ENOTDIR) return CheckpointNotFound("there is no such folder");
+  return absl::ErrnoToStatus(error, "the folder cannot be read");
+}
+
 }  // namespace
 
-std::vector<std::string> ListFolder(const std::string& folder) {
+absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& folder) {
   std::vector<std::string> names;
   DIR* const entries = opendir(folder.c_str());
-  if (entries == nullptr) return names;
+  if (entries == nullptr) return ListError(folder, errno);
   while (const dirent* entry = readdir(entries)) {
     const absl::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);
@@ -99,9 +106,9 @@ bool HasSafetensors(const std::string& folder) {
          PathExists(absl::StrCat(folder, "/", kIndexFile));
 }
 
-std::vector<std::string> ListGgufModels(const std::string& folder) {
+std::vector<std::string> GgufModelsAmong(absl::Span<const std::string> names) {
   std::vector<std::string> models;
-  for (const std::string& name : ListFolder(folder)) {
+  for (const std::string& name : names) {
     if (!IsGgufName(name)) continue;
     const std::optional<GgufPartName> part = ParseGgufPartName(name);
     const std::string first = part ? part->Of(1) : name;
@@ -111,14 +118,8 @@ std::vector<std::string> ListGgufModels(const std::string& folder) {
 }
 
 absl::Status CheckFolder(const std::string& folder) {
-  struct stat status;
-  if (stat(folder.c_str(), &status) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return CheckpointNotFound("there is no such folder");
-    return absl::ErrnoToStatus(errno, "the folder cannot be read");
-  }
-  if (!S_ISDIR(status.st_mode)) return NotAFolder(folder);
   if (PathExists(absl::StrCat(folder, "/", kConfigFile))) return absl::OkStatus();
-  const std::vector<std::string> names = ListFolder(folder);
+  HEED_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder));
   if (names.empty()) return CheckpointNotFound("the folder is empty");
   return CheckpointNotFound(absl::StrCat("there is no ", kConfigFile,
                                          ", which a Hugging Face folder must have, among ",
@@ -126,7 +127,7 @@ absl::Status CheckFolder(const std::string& folder) {
 }
 
 absl::Status ExplainMissingWeights(const std::string& folder) {
-  const std::vector<std::string> names = ListFolder(folder);
+  HEED_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder));
   if (const std::optional<std::string> other = FindOtherWeights(names)) {
     return CheckpointUnsupported(absl::StrCat("there is no ", kWeightsFile, AdviceSentence(other)));
   }

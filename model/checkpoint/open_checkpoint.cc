@@ -27,7 +27,8 @@ std::string QuotedList(const std::vector<std::string>& names) {
 absl::StatusOr<CheckpointPath> FindCheckpoint(const std::string& path) {
   if (!IsFolder(path)) return CheckpointPath{path, IsGgufName(path)};
   if (HasSafetensors(path)) return CheckpointPath{path, false};
-  const std::vector<std::string> models = ListGgufModels(path);
+  HEED_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(path));
+  const std::vector<std::string> models = GgufModelsAmong(names);
   if (models.empty()) return CheckpointPath{path, false};
   if (models.size() == 1) return CheckpointPath{absl::StrCat(path, "/", models.front()), true};
   return CheckpointInvalid(absl::StrCat("the folder has ", models.size(), " GGUF models: ",

@@ -139,6 +139,11 @@ TEST_F(CliFilesTest, WhatIsNoPlainFileIsWrittenStraight) {
   ASSERT_EQ(count, static_cast<ssize_t>(header.size() + 2 * 2 * 5 * 5 * sizeof(float)));
   EXPECT_EQ(bytes.substr(0, header.size()), header);
   EXPECT_TRUE(std::filesystem::is_fifo(path));
+  const std::string link = folder_ + "/link";  // as /dev/stdout is one
+  std::filesystem::create_symlink("file.npy", link);
+  Run({"attention", kText, "--npy", link});
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(Read(folder_ + "/file.npy").substr(0, header.size()), header);
 }
 
 TEST_F(CliFilesTest, EmbedNpyHoldsTheTextsVectors) {

@@ -1,5 +1,7 @@
 #include "server/find_models.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -15,7 +17,9 @@ namespace fs = std::filesystem;
 
 using testing::AllOf;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 // A folder with these files, none of which is more than its name.
 fs::path MakeModelsDir(const std::string& name, const std::vector<std::string>& files) {
@@ -31,7 +35,9 @@ fs::path MakeModelsDir(const std::string& name, const std::vector<std::string>& 
 
 // Names, and paths below the folder, as "name: path".
 std::vector<std::string> Found(const fs::path& dir) {
-  const auto found = FindModels(dir.string());
+  std::vector<std::string> warnings;
+  const auto found = FindModels(dir.string(), &warnings);
+  EXPECT_THAT(warnings, IsEmpty());
   EXPECT_TRUE(found.ok()) << found.status();
   std::vector<std::string> models;
   if (!found.ok()) return models;
@@ -39,6 +45,11 @@ std::vector<std::string> Found(const fs::path& dir) {
     models.push_back(source.name + ": " + fs::path(source.folder).lexically_relative(dir).string());
   }
   return models;
+}
+
+std::string Refusal(const fs::path& dir) {
+  std::vector<std::string> warnings;
+  return std::string(FindModels(dir.string(), &warnings).status().message());
 }
 
 TEST(FindModelsTest, PutsTheDecoderFirstThenTheLadderThenTheRest) {
@@ -91,9 +102,7 @@ TEST(FindModelsTest, FindsTheGgufFilesOfAFolder) {
 
 TEST(FindModelsTest, TwoWithTheSameNameAreAnErrorThatNamesBoth) {
   const fs::path dir = MakeModelsDir("find_twice", {"Llama.gguf", "llama/config.json"});
-  const absl::Status status = FindModels(dir.string()).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()),
+  EXPECT_THAT(Refusal(dir),
               AllOf(HasSubstr("two models are called \"llama\": "),
                     HasSubstr((dir / "Llama.gguf").string()), HasSubstr((dir / "llama").string()),
                     HasSubstr("--model=other=")));
@@ -101,15 +110,32 @@ TEST(FindModelsTest, TwoWithTheSameNameAreAnErrorThatNamesBoth) {
 
 TEST(FindModelsTest, WithoutAnyIsAnError) {
   const fs::path dir = MakeModelsDir("find_none", {"notes/README.md"});
-  EXPECT_EQ(FindModels(dir.string()).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(FindModels((dir / "absent").string()).status().message()),
-              AllOf(HasSubstr("absent"), HasSubstr("this is no folder")));
+  EXPECT_THAT(Refusal(dir), EndsWith("a model is a folder with a config.json, or a GGUF file"));
+  EXPECT_THAT(Refusal(dir / "absent"), AllOf(HasSubstr("absent: "), HasSubstr("no such folder")));
+  EXPECT_THAT(Refusal(dir / "notes/README.md"), EndsWith("README.md: it is not a folder"));
+}
+
+// Root may read everything, so this is done as somebody else.
+TEST(FindModelsTest, WhatMayNotBeReadIsSaid) {
+  const fs::path dir = MakeModelsDir("find_closed", {"closed/config.json", "open/config.json"});
+  fs::permissions(dir / "closed", fs::perms::none);
+  const bool is_root = geteuid() == 0;
+  ASSERT_EQ(is_root ? seteuid(65534) : 0, 0);
+  std::vector<std::string> warnings;
+  const auto found = FindModels(dir.string(), &warnings);
+  const std::string refusal = Refusal(dir / "closed");
+  ASSERT_EQ(is_root ? seteuid(0) : 0, 0);
+  fs::permissions(dir / "closed", fs::perms::owner_all);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->size(), 1);
+  EXPECT_THAT(warnings, ElementsAre(EndsWith("closed: the folder cannot be read: Permission "
+                                             "denied")));
+  EXPECT_THAT(refusal, EndsWith("closed: the folder cannot be read: Permission denied"));
 }
 
 TEST(FindModelsTest, AFileOfWhichNoNameCanBeMadeIsAnError) {
   const fs::path dir = MakeModelsDir("find_nameless", {"---.gguf"});
-  EXPECT_THAT(std::string(FindModels(dir.string()).status().message()),
-              HasSubstr("no name for a model can be made of this"));
+  EXPECT_THAT(Refusal(dir), HasSubstr("no name for a model can be made of this"));
 }
 
 TEST(ModelNameTest, IsMadeOfThePath) {

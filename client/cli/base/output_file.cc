@@ -16,10 +16,11 @@ absl::Status CannotWrite(const std::string& path, const std::string& why) {
   return absl::UnknownError(absl::StrCat("cannot write ", path, ": ", why));
 }
 
-// A pipe or a device cannot be replaced by a finished file; it is written straight.
+// A pipe, a device or a symbolic link is not to be replaced by a finished file; it is written
+// straight.
 bool IsPlainTarget(const std::string& path) {
   std::error_code error;
-  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  const std::filesystem::file_status status = std::filesystem::symlink_status(path, error);
   return status.type() == std::filesystem::file_type::not_found ||
          status.type() == std::filesystem::file_type::regular;
 }
