@@ -14,10 +14,30 @@ document.head.append(element('style', {}, `
   table.pairs th { font-weight: 400; color: var(--soft); text-align: left; padding: 2px 10px 4px 0; position: sticky; top: 0; background: var(--panel); }
   table.pairs td { padding: 1px 10px 1px 0; white-space: pre; border-top: 1px solid var(--line); }
   table.pairs tr { cursor: pointer; }
-  table.pairs tr.chosen td { background: color-mix(in srgb, var(--accent) 14%, transparent); }
+  table.pairs tr.chosen { background: color-mix(in srgb, var(--accent) 14%, transparent); }
   table.pairs tr.differs .token { color: var(--accent); }
-  table.pairs .kl { width: 110px; }
-  table.pairs .kl div { height: 11px; border-radius: 2px; background: var(--bar); min-width: 1px; }
+  table.pairs :is(th, td):first-child { padding-left: 6px; }
+  table.pairs .bar { width: 110px; }
+  table.pairs .bar div { height: 11px; border-radius: 2px; background: var(--bar); min-width: 1px; }
+  @media (max-width: 760px) {  /* what was said goes under the tokens, the bar under its number */
+    table.pairs, table.pairs :is(thead, tbody) { display: block; }
+    table.pairs thead { position: sticky; top: 0; }
+    table.pairs tr { display: grid; grid-template-columns: 4ch 1fr 6.5ch 1fr 6.5ch 9.5ch; border-top: 1px solid var(--line); padding: 2px 0; }
+    table.pairs :is(th, td) { border: 0; padding: 0 3px; white-space: pre-wrap; overflow-wrap: anywhere; grid-row: 1; }
+    table.pairs :is(th, .number) { overflow-wrap: normal; }
+    table.pairs :is(th, td):nth-child(1) { grid-column: 1; }
+    table.pairs :is(th, td):nth-child(2) { grid-column: 2 / 4; }
+    table.pairs :is(th, td):nth-child(3) { grid-column: 4 / 6; }
+    table.pairs :is(th, td):nth-child(4) { grid-area: 2 / 2; }
+    table.pairs :is(th, td):nth-child(5) { grid-area: 2 / 3; }
+    table.pairs :is(th, td):nth-child(6) { grid-area: 2 / 4; }
+    table.pairs :is(th, td):nth-child(7) { grid-area: 2 / 5; }
+    table.pairs :is(th, td):nth-child(8) { grid-area: 1 / 6; }
+    table.pairs th:nth-child(8) { grid-row: 1 / 3; }
+    table.pairs .bar { grid-area: 2 / 6; width: auto; align-self: center; }
+    table.pairs .remark { grid-area: 3 / 2 / 3 / -1; }
+    table.pairs .remark:empty { display: none; }
+  }
   .changes td { padding: 1px 10px 1px 0; }`));
 
 // ---- Both texts ---------------------------------------------------------------------------------
@@ -46,7 +66,7 @@ const texts = sides.map((letter, side) => {
 const hasKl = pairs.some(({kl}) => kl !== null);
 const mostKl = Math.max(1e-9, ...pairs.map(({kl}) => kl ?? 0));
 const table = element('table', {class: 'pairs'});
-table.append(element('thead', {}, element('tr', {}, ...['', 'A', 'B', 'A says', '', 'B says', '', 'KL(A‖B), nats', '']
+table.append(element('thead', {}, element('tr', {}, ...['', 'A', 'B', 'A says', '', 'B says', '', 'KL(A‖B), nats', '', '']
     .map((text) => element('th', {}, text)))));
 const lines = pairs.map((pair, i) => {
   const bar = element('div');
@@ -56,8 +76,9 @@ const lines = pairs.map((pair, i) => {
       cell(String(pair.b), 'number'), cell(data.tokens[0][pair.a], 'token'), cell(data.tokens[1][pair.b], 'token'),
       cell(pair.top_a ? pair.top_a.token : ''), cell(pair.top_a ? probability(pair.top_a.p) : '', 'number'),
       cell(pair.top_b ? pair.top_b.token : ''), cell(pair.top_b ? probability(pair.top_b.p) : '', 'number'),
-      pair.kl === null ? cell('') : element('td', {class: 'kl', title: `${pair.kl} nats`}, bar),
-      cell((pair.kl === null ? '' : number(pair.kl)) + (data.first_divergence === i ? '  ← first to differ' : '')));
+      cell(pair.kl === null ? '' : number(pair.kl), 'number'),
+      element('td', {class: 'bar', title: pair.kl === null ? '' : `${pair.kl} nats`}, pair.kl === null ? '' : bar),
+      cell(data.first_divergence === i ? '← first to differ' : '', 'remark'));
   line.addEventListener('mouseenter', () => !state.pinned && point(i));
   line.addEventListener('click', () => {
     state.pinned = !(state.pinned && state.pair === i);
@@ -129,7 +150,8 @@ byId('main').append(
         grid ? section('narrow', element('h2', {}, 'How differently the heads look'), element('div', {class: 'scroll'}, grid), readout, strip) : ''));
 const sideName = (source) => `${source.model.name}${source.edits.length ? ` with ${source.edits.join(', ')}` : ''}`;
 frame('Side by side', [`A ${sideName(data.source_a)}`, `B ${sideName(data.source)}`, `${pairs.length} pairs`],
-    `A is ${data.source_a.model.name}, ${data.source_a.model.digest}.`);
+    data.source_a.model.digest === data.source.model.digest ? 'A is the same model.'
+        : `A is ${data.source_a.model.name}, ${data.source_a.model.digest}.`);
 point(state.pair);
 drawn(() => {
   headScale = divergence ? scaleOf([0, ...divergence.flat()], false) : null;
