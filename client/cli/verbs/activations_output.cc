@@ -111,23 +111,30 @@ Lengths ReadLengths(const Activations& answer) {
   return lengths;
 }
 
-// The chosen cosines of one layer, [positions, other positions].
-std::vector<float> LayerCosines(const Activations& answer, const OtherSide& other, size_t layer) {
-  std::vector<float> values;
-  for (size_t row = 0; row < RowCount(answer); ++row) {
-    for (size_t column : other.columns) {
-      values.push_back(answer.layers[layer][row * Width(answer, layer) + column]);
-    }
-  }
-  return values;
+// From `begin` up to `end`.
+struct Range {
+  size_t begin = 0;
+  size_t end = 0;
+};
+Range Only(size_t index) {
+  return {index, index + 1};
+}
+Range AllLayers(const Activations& answer) {
+  return {0, LayerCount(answer)};
+}
+Range AllRows(const Activations& answer) {
+  return {0, RowCount(answer)};
 }
 
-// The chosen cosines of one word, [layers, other positions].
-std::vector<float> WordCosines(const Activations& answer, const OtherSide& other, size_t row) {
+// The chosen cosines, [layers, positions, other positions].
+std::vector<float> Cosines(const Activations& answer, const OtherSide& other, Range layers,
+                           Range rows) {
   std::vector<float> values;
-  for (size_t layer = 0; layer < LayerCount(answer); ++layer) {
-    for (size_t column : other.columns) {
-      values.push_back(answer.layers[layer][row * Width(answer, layer) + column]);
+  for (size_t layer = layers.begin; layer < layers.end; ++layer) {
+    for (size_t row = rows.begin; row < rows.end; ++row) {
+      for (size_t column : other.columns) {
+        values.push_back(answer.layers[layer][row * Width(answer, layer) + column]);
+      }
     }
   }
   return values;
@@ -169,7 +176,7 @@ std::string CosinePicture(const Activations& answer, const OtherSide& other,
   if (ByLayer(answer, other)) {
     grid.rows = names;
     for (size_t i = FirstPicture(answer); i < LayerCount(answer); ++i) {
-      grid.values = LayerCosines(answer, other, i);
+      grid.values = Cosines(answer, other, Only(i), AllRows(answer));
       absl::StrAppend(&text, "Cosines, ", LayerName(answer, i), ":\n", RenderGrid(grid, terminal));
     }
     AppendLeftOut(answer, terminal, &text);
@@ -177,7 +184,7 @@ std::string CosinePicture(const Activations& answer, const OtherSide& other,
   }
   grid.rows = LayerNames(answer);
   for (size_t row = 0; row < names.size(); ++row) {
-    grid.values = WordCosines(answer, other, row);
+    grid.values = Cosines(answer, other, AllLayers(answer), Only(row));
     absl::StrAppend(&text,
                     Paragraph(terminal, absl::StrCat("Cosine of ", names[row], " with ",
                                                      WordsMeant(other), ":")),
@@ -267,7 +274,7 @@ GridPageData CosinePageData(const Activations& answer, const OtherSide& other, G
       data.grids.push_back(
           {LayerName(answer, i),
            absl::StrCat("The cosine of each word's vector with those of ", WordsMeant(other), "."),
-           LayerCosines(answer, other, i), true});
+           Cosines(answer, other, Only(i), AllRows(answer)), true});
     }
     data.first = data.grids.size() - 1;
     return data;
@@ -277,7 +284,7 @@ GridPageData CosinePageData(const Activations& answer, const OtherSide& other, G
     data.grids.push_back({words[row],
                           absl::StrCat("The cosine of this word's vector with those of ",
                                        WordsMeant(other), ", layer by layer."),
-                          WordCosines(answer, other, row), true});
+                          Cosines(answer, other, AllLayers(answer), Only(row)), true});
   }
   return data;
 }
@@ -425,11 +432,7 @@ Export ActivationsExport(const Activations& answer, const OtherSide& other,
       break;
     case Request::kCosines:
       tensor.name = "cosine";
-      tensor.values.clear();
-      for (size_t i = 0; i < LayerCount(answer); ++i) {
-        const std::vector<float> layer = LayerCosines(answer, other, i);
-        tensor.values.insert(tensor.values.end(), layer.begin(), layer.end());
-      }
+      tensor.values = Cosines(answer, other, AllLayers(answer), AllRows(answer));
       file.axes.push_back(NumberAxis("other", other.positions));
       file.axes.back().texts = other.tokens;
       break;

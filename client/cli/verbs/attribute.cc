@@ -221,14 +221,11 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
 }  // namespace
 
 Verb AttributeVerb() {
-  std::vector<OptionSpec> options = {
+  const std::vector<OptionSpec> options = {
       {"token", "TEXT", "The word whose logit it is; default the most probable one."},
       {"against", "TEXT", "The difference to this word's logit."},
       {"by", "UNIT", "component (the default), head, or source: heads by the word they read."},
       {"position", "WORD", "Where it is predicted, by word or position; default -1, the last."}};
-  for (const auto& more : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
-    options.insert(options.end(), more.begin(), more.end());
-  }
   return {
       .name = "attribute",
       .operands = "PROMPT",
@@ -239,19 +236,17 @@ Verb AttributeVerb() {
           "to the residual stream, read through the final norm at the scale it had. The parts sum "
           "to the logit; what rounding leaves is shown.",
       .example = "heed attribute \"the keys to the cabinet\" --token=were --against=was --by=head",
-      .options = std::move(options),
+      .options =
+          JoinOptions({options, FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}),
       .run = RunAttribute};
 }
 
 Verb ExplainVerb() {
-  std::vector<OptionSpec> options = {
+  const std::vector<OptionSpec> options = {
       {"layer", "L", "The layer; default -1, the last."},
       {"head", "H", "The head; default 0."},
       {"query", "WORD", "The row, by word or position; default -1, the last."},
       {"token", "TEXT", "Follow the row to this word's logit.", true}};
-  for (const auto& more : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
-    options.insert(options.end(), more.begin(), more.end());
-  }
   return {
       .name = "explain",
       .operands = "PROMPT",
@@ -263,7 +258,8 @@ Verb ExplainVerb() {
           "output "
           "projection, and that times its weight.",
       .example = "heed explain \"the keys to the cabinet\" --layer=2 --head=3 --token=were",
-      .options = std::move(options),
+      .options =
+          JoinOptions({options, FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}),
       .run = RunExplain};
 }
 

@@ -156,16 +156,13 @@ absl::Status RunExplore(const Arguments& arguments, Session& session) {
 }  // namespace
 
 Verb ExploreVerb() {
-  std::vector<OptionSpec> options = {
+  const std::vector<OptionSpec> options = {
       {"layer", "L", "The layer; default -1, the last."},
       {"head", "H", "The head; default 0."},
       {"query", "WORD", "The row, by word or position; default -1, the last."},
       {"serve", "", "Serve a page for a browser on this machine, and print its address."},
       {"port", "N", "The same on a port of this number; default a free one."},
       HtmlOption()};
-  for (const auto& more : {EditOptions(), EditScopeOptions(), RunOptions()}) {
-    options.insert(options.end(), more.begin(), more.end());
-  }
   return {
       .name = "explore",
       .operands = "PROMPT",
@@ -177,7 +174,7 @@ Verb ExploreVerb() {
           "The base is what the options' edits make of the prompt. A page for a browser does "
           "the same with the mouse, for single weights too.",
       .example = "heed explore \"the keys to the cabinet\" --layer=2 --head=3 --html=explore.html",
-      .options = std::move(options),
+      .options = JoinOptions({options, EditOptions(), EditScopeOptions(), RunOptions()}),
       .run = RunExplore};
 }
 

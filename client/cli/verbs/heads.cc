@@ -250,12 +250,9 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
   return absl::OkStatus();
 }
 
-std::vector<OptionSpec> With(std::vector<OptionSpec> options, const std::vector<OptionSpec>& more) {
-  options.insert(options.end(), more.begin(), more.end());
-  for (const auto& rest : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
-    options.insert(options.end(), rest.begin(), rest.end());
-  }
-  return options;
+std::vector<OptionSpec> WithCommon(const std::vector<OptionSpec>& own) {
+  return JoinOptions(
+      {own, SelectionOptions(), FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()});
 }
 
 }  // namespace
@@ -270,32 +267,31 @@ Verb StatsVerb() {
           "A grid of layers and heads with one statistic of their attention rows, averaged over "
           "the prompt; --json has all of them.",
       .example = "heed stats \"the keys to the cabinet\" --stat=previous",
-      .options =
-          With({{"stat", "NAME",
-                 "entropy, effective, max, first, self, previous or distance; default "
-                 "entropy."},
-                {"query", "WORD", "Only these rows, by word or position; -1 is the last.", true},
-                {"per-row", "", "Each row's own numbers: a grid of heads and words."}},
-               SelectionOptions()),
+      .options = WithCommon(
+          {{"stat", "NAME",
+            "entropy, effective, max, first, self, previous or distance; default "
+            "entropy."},
+           {"query", "WORD", "Only these rows, by word or position; -1 is the last.", true},
+           {"per-row", "", "Each row's own numbers: a grid of heads and words."}}),
       .run = RunStats};
 }
 
 Verb DetectVerb() {
-  return {.name = "detect",
-          .operands = "PROMPT",
-          .max_operands = 1,
-          .summary = "Find heads by what they do: previous word, duplicates, induction.",
-          .description =
-              "Scores every head by how much of its attention lies where a pattern says. Induction "
-              "and duplicates need a prompt in which words repeat. The score's definition stands "
-              "below the grid: TL_MUL and TL_ABS are TransformerLens's, HEADVIS_V1 HeadVis's.",
-          .example = "heed detect \"the cat sat and the cat\" --pattern=induction",
-          .options = With({{"pattern", "NAME", "previous, duplicate or induction (the default)."},
-                           {"score", "NAME", "mul (the default), abs or headvis."},
-                           {"no-first", "", "Leave the first word out."},
-                           {"no-self", "", "Leave each row's own word out."}},
-                          SelectionOptions()),
-          .run = RunDetect};
+  return {
+      .name = "detect",
+      .operands = "PROMPT",
+      .max_operands = 1,
+      .summary = "Find heads by what they do: previous word, duplicates, induction.",
+      .description =
+          "Scores every head by how much of its attention lies where a pattern says. Induction "
+          "and duplicates need a prompt in which words repeat. The score's definition stands "
+          "below the grid: TL_MUL and TL_ABS are TransformerLens's, HEADVIS_V1 HeadVis's.",
+      .example = "heed detect \"the cat sat and the cat\" --pattern=induction",
+      .options = WithCommon({{"pattern", "NAME", "previous, duplicate or induction (the default)."},
+                             {"score", "NAME", "mul (the default), abs or headvis."},
+                             {"no-first", "", "Leave the first word out."},
+                             {"no-self", "", "Leave each row's own word out."}}),
+      .run = RunDetect};
 }
 
 }  // namespace heed::cli

@@ -157,16 +157,13 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
 }
 
 std::vector<OptionSpec> LensOptions() {
-  std::vector<OptionSpec> options = {
+  const std::vector<OptionSpec> options = {
       {"position", "WORD", "Words or positions; -1, the last, is the default.", true},
       {"all", "", "Every position, as a map of the most probable words; a page has them anyway."},
       {"layer", "L", "Layers; 0 is the embeddings. Default all.", true},
       {"top-k", "K", "Words of each layer. Default 3, on a page 8."},
       {"token", "TEXT", "Follow this word through the layers.", true}};
-  for (const auto& more : {FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()}) {
-    options.insert(options.end(), more.begin(), more.end());
-  }
-  return options;
+  return JoinOptions({options, FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()});
 }
 
 }  // namespace
