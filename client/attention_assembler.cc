@@ -63,6 +63,7 @@ absl::Status AttentionAssembler::AddHeader(const AttentionHeader& header) {
       (header.queries.front() < 0 || header.queries.back() >= header.key_count)) {
     return Broken("a query is past the prompt");
   }
+  if (maps_.top_k > header.key_count) maps_.top_k = static_cast<int32_t>(header.key_count);
   const double size = 4.0 * static_cast<double>(header.layers.size()) *
                       static_cast<double>(header.heads.size()) *
                       static_cast<double>(header.queries.size()) * static_cast<double>(row_width());

@@ -16,7 +16,7 @@ inline namespace client {
 // outside the header's selection, rows that come twice or not at all, or sizes that do not match.
 class AttentionAssembler {
  public:
-  // `top_k` as in the request.
+  // `top_k` as in the request; that of the maps is at most the number of keys.
   explicit AttentionAssembler(int32_t top_k) { maps_.top_k = top_k; }
 
   absl::Status Add(const AttentionEvent& event);

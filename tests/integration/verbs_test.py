@@ -114,6 +114,12 @@ class Attention(unittest.TestCase):
             self.assertEqual(part["keys"][begin:end], [k for k, w in enumerate(weights) if w >= 0.2])
             self.assertAlmostEqual(part["dropped_mass"]["values"][row], sum(w for w in weights if w < 0.2), delta=1e-6)
 
+    def test_no_more_keys_than_there_are_is_all_of_them(self) -> None:
+        most, more = (ask("attention", PROMPT, *HEAD, f"--top-k={k}")["rows"] for k in (TOKENS, TOKENS + 4))
+        self.assertEqual(most, more)
+        self.assertEqual([sorted(w for w in row["weights"] if w) for row in more],
+                         [sorted(w for w in row if w) for row in self.weights])
+
     def test_heads_as_one_map_and_chosen_keys(self) -> None:
         heads = [rows(ask("attention", PROMPT, "--layer=3", f"--head={h}")) for h in range(6)]
         for how, combine in (("max", max), ("mean", lambda values: sum(values) / 6)):
