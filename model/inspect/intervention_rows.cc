@@ -173,10 +173,13 @@ bool InterventionBuilder::CheckRow(const PendingWeights& pending, int layer, int
                                    int64_t query) {
   const RowKeys keys = set_->KeysOf(layer, set_->MaskOf(layer, head, query), query);
   if (pending.given != run_.prompt_tokens && pending.given != keys.end) {
-    errors_.Violation(pending.field,
-                      absl::StrCat("are ", pending.given, "; must be one for each of the prompt's ",
-                                   CountTokens(run_.prompt_tokens), ", or one for each of the ",
-                                   keys.end, " up to the last that position ", query, " sees"));
+    std::string message = absl::StrCat("are ", pending.given, "; must be one for each of the ",
+                                       "prompt's ", CountTokens(run_.prompt_tokens));
+    if (keys.end != run_.prompt_tokens) {
+      absl::StrAppend(&message, ", or one for each of the ", keys.end,
+                      " up to the last that position ", query, " sees");
+    }
+    errors_.Violation(pending.field, message);
     return false;
   }
   const auto& weights = std::get<AttentionEdit::Weights>(pending.edit->op).weights;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,10 +16,10 @@ void SortUnique(std::vector<T>& values) {
   values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
-absl::Status OutOfRange(const std::string& field, int64_t value, int64_t count) {
+absl::Status OutOfRange(const std::string& field, int64_t value, int64_t count, int64_t most) {
   return MakeError(absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE",
                    absl::StrCat(field, " is ", value, "; there are ", CountTokens(count),
-                                ", so it must be in [", -count, ", ", count, "]"),
+                                ", so it must be in [", -count, ", ", most, "]"),
                    {{"field", field},
                     {"position", absl::StrCat(value)},
                     {"prompt_tokens", absl::StrCat(count)}});
@@ -62,9 +63,10 @@ std::vector<int> ResolveIndices(const std::string& field, absl::Span<const int> 
 void AppendSpan(const std::string& field, const PositionSpan& span, int64_t count,
                 std::vector<int64_t>* positions, SelectionErrors* errors) {
   int64_t begin = span.begin, end = span.end.value_or(count);
-  for (const auto& [name, value] : {std::pair(".begin", &begin), std::pair(".end", &end)}) {
-    if (*value < -count || *value > count) {
-      return errors->Error(OutOfRange(absl::StrCat(field, name), *value, count));
+  for (const auto& [name, value, most] :
+       {std::tuple(".begin", &begin, count - 1), std::tuple(".end", &end, count)}) {
+    if (*value < -count || *value > most) {
+      return errors->Error(OutOfRange(absl::StrCat(field, name), *value, count, most));
     }
     if (*value < 0) *value += count;
   }

@@ -385,9 +385,19 @@ class Changing(unittest.TestCase):
                 (["generate", PROMPT, "--focus=-1"], "--focus=-1 is -1"),
                 (["lens", PROMPT, "--weights=cabinet=.1"], "--weights=cabinet=.1 sum to 0.1; must sum to 1, or add --renorm"),
                 (["traces", "open", PROMPT, *wrong], "--ablate=9.1: layer is 9"),
-                (["sweep", PROMPT, "--at=9"], "heed: --at is 9")):
+                (["intervene", PROMPT, "--weights=cabinet=1"], "must be one for each of the prompt's 5 tokens (sets[0]"),
+                (["sweep", PROMPT, "--at=5"], "heed: --at is 5; there are 5 tokens, so it must be in [-5, 4]")):
             with self.subTest(words=words):
                 self.assertIn(named, heed(*words, code=1).stderr.replace("\n      ", " "))
+
+    def test_vectors_and_numbers_that_cannot_be_read_are_named(self) -> None:
+        for edit, named in (
+                ("--add=residual:2=/nowhere", "cannot read /nowhere: No such file or directory."),
+                ("--add=residual:2=3*.", "cannot read .: Is a directory."),
+                ("--scale=2.1=nan", '--scale=2.1=nan: "nan" is not a number.'),
+                ("--bias=cabinet->keys=x", '--bias=cabinet->keys=x: "x" is not a number.')):
+            with self.subTest(edit=edit):
+                self.assertIn(named, heed("intervene", PROMPT, edit, code=2).stderr)
 
     def test_metrics_are_those_of_the_prediction(self) -> None:
         answer = ask("intervene", PROMPT, "--ablate=2.1", "--metric=rank", "--metric=difference", "--metric=kl",

@@ -1,9 +1,9 @@
 #include "client/cli/request/edits.h"
 
+#include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -83,11 +83,27 @@ absl::StatusOr<v1::Site> ReadPlace(const std::string& option, const std::string&
                                  "=mlp:1@keys for a site at a word."));
 }
 
+// All of a file. (A stream throws where the path is a folder's.)
+absl::StatusOr<std::string> ReadBytes(const std::string& path) {
+  std::FILE* const file = std::fopen(path.c_str(), "rb");
+  std::string bytes;
+  bool is_read = file != nullptr;
+  char part[4096];
+  while (is_read && std::feof(file) == 0) {
+    bytes.append(part, std::fread(part, 1, sizeof part, file));
+    is_read = std::ferror(file) == 0;
+  }
+  const int error = errno;
+  if (file != nullptr) std::fclose(file);
+  if (is_read) return bytes;
+  return UsageError(absl::StrCat("cannot read ", path, ": ", std::strerror(error), "."));
+}
+
 // Numbers of a .npy file of float32, or separated by spaces or commas.
 absl::StatusOr<v1::Tensor> ReadVector(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  if (!file) return UsageError(absl::StrCat("cannot read ", path, "."));
+  const auto read = ReadBytes(path);
+  if (!read.ok()) return read.status();
+  const std::string& bytes = *read;
   v1::Tensor tensor;
   tensor.set_dtype(v1::DATA_TYPE_F32);
   if (absl::StartsWith(bytes, "\x93NUMPY")) {
@@ -112,10 +128,12 @@ absl::StatusOr<v1::Tensor> ReadVector(const std::string& path) {
   return tensor;
 }
 
-absl::StatusOr<double> ReadNumber(const std::string& option, const std::string& text) {
+// The number `number` of an option's whole `text`.
+absl::StatusOr<double> ReadNumber(const std::string& option, const std::string& text,
+                                  const std::string& number) {
   double value = 0;
-  if (absl::SimpleAtod(text, &value) && !std::isnan(value)) return value;
-  return UsageError(absl::StrCat("--", option, "=", text, " is not a number."));
+  if (absl::SimpleAtod(number, &value) && !std::isnan(value)) return value;
+  return UsageError(absl::StrCat("--", option, "=", text, ": \"", number, "\" is not a number."));
 }
 
 // "PLACE=VALUE" in its halves.
@@ -163,7 +181,7 @@ Edit ReadBias(const std::string& text, RunSource& source) {
         absl::StrCat("--bias=", text, " says not how much.\nFor example: --bias=\"", text, "=2\""));
   }
   if (absl::Status s = ReadEdge("bias", edge, source, &edit); !s.ok()) return s;
-  const auto bias = ReadNumber("bias", value);
+  const auto bias = ReadNumber("bias", text, value);
   if (!bias.ok()) return bias.status();
   edit.mutable_add_to_scores()->set_bias(*bias);
   return edit;
@@ -192,7 +210,7 @@ Edit ReadScale(const std::string& text, RunSource& source) {
   v1::Intervention edit;
   const auto site = ReadPlace("scale", halves->first, source, &edit);
   if (!site.ok()) return site.status();
-  const auto factor = ReadNumber("scale", halves->second);
+  const auto factor = ReadNumber("scale", text, halves->second);
   if (!factor.ok()) return factor.status();
   edit.mutable_scale_site()->set_site(*site);
   edit.mutable_scale_site()->set_factor(*factor);
@@ -257,7 +275,7 @@ Edit ReadProjectOut(const std::string& text, RunSource& source) {
 Edit ReadFocus(const std::string& text, RunSource& source) {
   const auto [number, word] =
       std::pair<std::string, std::string>(absl::StrSplit(text, absl::MaxSplits('@', 1)));
-  const auto beta = ReadNumber("focus", number);
+  const auto beta = ReadNumber("focus", text, number);
   if (!beta.ok()) return beta.status();
   v1::Intervention edit;
   edit.mutable_scale_scores()->set_beta(*beta);
