@@ -1,14 +1,17 @@
 // heed-server: reads the command line, loads the models, serves until it is told to stop.
+#include <fcntl.h>
 #include <omp.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -17,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "model/base/cpu.h"
@@ -36,7 +40,7 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitWrongUsage = 2;
-constexpr int kExitBySecondSignal = 130;
+constexpr int kExitBySignal = 128;  // and the signal's number, as shells say it
 constexpr size_t kHelpWidth = 84;
 
 int Fail(int code, absl::string_view message) {
@@ -65,39 +69,55 @@ std::string ReadyLine(const ServerConfig& config, const Registry& registry, int 
                          cpu.Instructions());
 }
 
-sigset_t StopSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  return signals;
-}
-
-// Every thread started from here on leaves these signals to WaitForStop.
-void BlockStopSignals() {
-  const sigset_t signals = StopSignals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-}
-
-// Returns at the first signal. From then on another one ends the process at once; the default
-// action would not, when this is the first process of a container.
-int WaitForStop() {
-  const sigset_t signals = StopSignals();
-  int signal = 0;
-  while (sigwait(&signals, &signal) != 0) {
+// SIGTERM and SIGINT, which a thread of its own waits for: every thread started after this one
+// leaves them to it. The first one is for Wait, a second one ends the process at once. (The default
+// action would not, when this is the first process of a container.)
+class StopSignals {
+ public:
+  // `ends_start`: already the first one ends the process, until HasStarted is called.
+  explicit StopSignals(bool ends_start) : ends_at_once_(ends_start) {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    std::thread([this] { Receive(); }).detach();
   }
-  const auto exit_at_once = [](int) { _exit(kExitBySecondSignal); };
-  std::signal(SIGTERM, exit_at_once);
-  std::signal(SIGINT, exit_at_once);
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  return signal;
-}
+
+  void HasStarted() { ends_at_once_ = false; }
+
+  // Returns the first signal.
+  int Wait() {
+    received_.WaitForNotification();
+    return first_;
+  }
+
+ private:
+  int Next() const {
+    int signal = 0;
+    while (sigwait(&signals_, &signal) != 0) {
+    }
+    return signal;
+  }
+
+  void Receive() {
+    first_ = Next();
+    if (ends_at_once_) _exit(kExitBySignal + first_);
+    received_.Notify();
+    _exit(kExitBySignal + Next());
+  }
+
+  sigset_t signals_;
+  std::atomic<bool> ends_at_once_;
+  int first_ = 0;
+  absl::Notification received_;
+};
 
 int Serve(ServerConfig config) {
   const absl::Time start = absl::Now();
   SetUpLog(config);
-  BlockStopSignals();
+  std::signal(SIGPIPE, SIG_IGN);
+  // Half a packed copy, which nobody would remove, is not left behind.
+  static auto& stop = *new StopSignals(/*ends_start=*/config.pack_cache.empty());
   const absl::Status writable = CheckPortFile(config.port_file);
   if (!writable.ok()) return Fail(kExitFailed, writable.message());
   const absl::StatusOr<ComputePlan> plan = PlanCompute(config, DetectCpu());
@@ -122,8 +142,9 @@ int Serve(ServerConfig config) {
       ReadyLine(config, loaded->registry, port, absl::Now() - start, plan->cpu);
   std::printf("%s\n", ready.c_str());
   std::fflush(stdout);
+  stop.HasStarted();
 
-  const int signal = WaitForStop();
+  const int signal = stop.Wait();
   LogInfo(absl::StrCat("stopping on signal ", signal, "; calls have ",
                        absl::FormatDuration(config.drain_timeout), " to end"));
   const int64_t ended = (*server)->Shutdown(config.drain_timeout);
@@ -146,6 +167,14 @@ int Describe(const CommandLine& line) {
   return Print(text) && description->servable() ? 0 : kExitFailed;
 }
 
+// A standard stream that was closed would give its number to the next file or socket, to which the
+// log would go. What takes the place refuses to be read or written, as a closed one does.
+void FillMissingStreams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 int Main(absl::Span<const std::string> args) {
   const absl::StatusOr<CommandLine> line = ParseCommandLine(args, ProcessEnvironment);
   if (!line.ok()) return Fail(kExitWrongUsage, line.status().message());
@@ -166,5 +195,6 @@ int Main(absl::Span<const std::string> args) {
 }  // namespace heed
 
 int main(int argc, char** argv) {
+  heed::FillMissingStreams();
   return heed::Main(std::vector<std::string>(argv + 1, argv + argc));
 }

@@ -12,6 +12,8 @@
 namespace heed::cli {
 namespace {
 
+constexpr char kNotWritten[] = "the output could not be written";
+
 std::vector<Verb> AllVerbs() {
   return {ModelsVerb(),    DescribeVerb(),  TokenizeVerb(), DetokenizeVerb(), PredictVerb(),
           GenerateVerb(),  AttentionVerb(), StatsVerb(),    DetectVerb(),     LensVerb(),
@@ -80,6 +82,12 @@ int Fail(const absl::Status& status, const Environment& environment, const std::
   return IsConnectionError(status) ? kExitUnreachable : kExitServerError;
 }
 
+int ShowHelp(const std::string& text, const Environment& environment) {
+  *environment.out << text << std::flush;
+  if (*environment.out) return kExitDone;
+  return Fail(absl::DataLossError(kNotWritten), environment, "", false);
+}
+
 int RunVerb(const Verb& verb, const std::vector<std::string>& words,
             const Environment& environment) {
   std::vector<OptionSpec> options = verb.options;
@@ -88,8 +96,7 @@ int RunVerb(const Verb& verb, const std::vector<std::string>& words,
   const bool json = std::find(words.begin(), words.end(), "--json") != words.end();
   if (!arguments.ok()) return Fail(arguments.status(), environment, "", json);
   if (arguments->Has("help")) {
-    *environment.out << VerbHelp(verb, environment.out_terminal);
-    return kExitDone;
+    return ShowHelp(VerbHelp(verb, environment.out_terminal), environment);
   }
   if (absl::Status status = CheckOperands(verb, arguments->positionals()); !status.ok()) {
     return Fail(status, environment, "", json);
@@ -98,8 +105,7 @@ int RunVerb(const Verb& verb, const std::vector<std::string>& words,
   if (!session.ok()) return Fail(session.status(), environment, "", json);
   absl::Status status = verb.run(*arguments, *session);
   session->out() << std::flush;
-  if (status.ok() && !session->out())
-    status = absl::DataLossError("the output could not be written");
+  if (status.ok() && !session->out()) status = absl::DataLossError(kNotWritten);
   return status.ok() ? kExitDone
                      : Fail(status, environment, session->server(), json, session->field_names());
 }
@@ -108,13 +114,11 @@ int RunVerb(const Verb& verb, const std::vector<std::string>& words,
 int RunHelp(const std::vector<Verb>& verbs, const std::vector<std::string>& words,
             const Environment& environment) {
   if (words.empty() || absl::StartsWith(words[0], "-")) {
-    *environment.out << GeneralHelp(verbs, environment.out_terminal);
-    return kExitDone;
+    return ShowHelp(GeneralHelp(verbs, environment.out_terminal), environment);
   }
   const Verb* verb = FindByName(verbs, words[0]);
   if (verb == nullptr) return Fail(UnknownVerb(words[0], verbs), environment, "", false);
-  *environment.out << VerbHelp(*verb, environment.out_terminal);
-  return kExitDone;
+  return ShowHelp(VerbHelp(*verb, environment.out_terminal), environment);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // The `heed` command.
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -21,9 +22,18 @@ heed::cli::Terminal TerminalOf(int fd) {
   return {.is_terminal = heed::cli::IsTerminal(fd), .width = heed::cli::TerminalWidth(fd)};
 }
 
+// A standard stream that was closed would give its number to the next file or socket, to which the
+// output would go. What takes the place refuses to be read or written, as a closed one does.
+void FillMissingStreams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  FillMissingStreams();
   // gRPC's own log lines would stand between people and heed's messages.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   // A reader that goes away (head, less) ends the command quietly through a failed write.

@@ -1,5 +1,6 @@
 // The real client against the real server, on golden checkpoints: what arrives over the wire is
 // what transformers computed, calls end right in every way they can end, and nothing stays behind.
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
@@ -470,6 +472,33 @@ TEST(ServerProgramTest, SigtermDrains) {
   ASSERT_EQ(waitpid(pid, &status, 0), pid);
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// A port file that is a pipe without a reader keeps the server from being ready.
+TEST(ServerProgramTest, ASignalBeforeItIsReadyEndsIt) {
+  TestFolder folder;
+  const std::string port_file = folder.File("port");
+  ASSERT_EQ(mkfifo(port_file.c_str(), 0600), 0);
+  const pid_t pid =
+      Spawn({HEED_SERVER, "--listen=127.0.0.1:0", absl::StrCat("--port-file=", port_file),
+             absl::StrCat("--model=m=", GoldenFolder("llama-gqa-f32"))});
+  ASSERT_GT(pid, 0);
+  const auto leaves_signals_to_its_thread = [&] {
+    std::ifstream facts(absl::StrCat("/proc/", pid, "/status"));
+    for (std::string line; std::getline(facts, line);) {
+      if (absl::StartsWith(line, "SigBlk:")) return absl::EndsWith(line, "4002");
+    }
+    return false;
+  };
+  EXPECT_TRUE(Eventually(leaves_signals_to_its_thread));
+  kill(pid, SIGTERM);
+  int status = 0;
+  if (!Eventually([&] { return waitpid(pid, &status, WNOHANG) == pid; })) {
+    kill(pid, SIGKILL);
+    FAIL() << "it goes on";
+  }
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
 }
 
 }  // namespace

@@ -290,6 +290,23 @@ class Terminals(unittest.TestCase):
         self.assertNotIn("…", "\n".join(self.shown(120, "explain", PROMPT)))
 
 
+class Streams(unittest.TestCase):
+    def shell(self, command: str) -> subprocess.CompletedProcess:
+        return subprocess.run(["bash", "-c", command], cwd=server.folder, env=server.environment, capture_output=True,
+                              text=True, timeout=120)
+
+    def test_output_that_cannot_be_written_is_an_error(self) -> None:
+        for command in ("heed predict x", "heed help", "heed predict --help", "heed-server --help"):
+            with self.subTest(command=command):
+                done = self.shell(f"{command} >/dev/full")
+                self.assertEqual(done.returncode, 1)
+                self.assertRegex(done.stderr, "not be written|cannot write")
+
+    def test_nothing_is_written_to_what_took_the_place_of_a_closed_stream(self) -> None:
+        self.assertEqual(self.shell("heed predict x --json >&- 2>&-").returncode, 1)
+        self.assertEqual(self.shell("heed predict x <&-").returncode, 0)
+
+
 class Files(unittest.TestCase):
     """The pages and files of verbs whose numbers the tests above look at."""
 
