@@ -365,6 +365,7 @@ class Changing(unittest.TestCase):
         self.assertEqual([len(by_head["values"]), len(by_head["values"][0])], [4, 6])
 
     def test_a_dial_at_1_changes_nothing(self) -> None:
+        self.assertIn("Base: rank of ·were 1. ", heed("sweep", PROMPT, "--grid=focus", "--metric=rank").stdout)
         swept = ask("sweep", PROMPT, "--grid=focus", "--betas=0,1", "--token=were")
         self.assertEqual([row[0] != 0 for row in swept["deltas"]], [True, False])
 

@@ -82,6 +82,28 @@ std::string Cell(const Grid& grid, const Scale& scale, double value, bool strong
                       strongest, absl::StrCat(PadLeft(number, columns - 1), " "));
 }
 
+// Of all numbers of a curve, so that they can be compared: four digits of the largest.
+int CurveDecimals(const std::vector<std::pair<std::string, double>>& points) {
+  double largest = 0;
+  bool are_whole = true;
+  for (const auto& [name, value] : points) {
+    largest = std::max(largest, std::abs(value));
+    are_whole = are_whole && value == std::floor(value);
+  }
+  constexpr int kMostDecimals = 6;
+  if (are_whole || !std::isfinite(largest)) return 0;
+  return std::clamp(3 - static_cast<int>(std::floor(std::log10(largest))), 0, kMostDecimals);
+}
+
+// A number of which the decimals would leave nothing keeps its exponent.
+std::string CurveNumber(double value, int decimals) {
+  const bool is_lost = std::abs(value) < 0.5 * std::pow(10, -decimals);
+  if (value == 0 || (!is_lost && std::abs(value) < 1e7)) {
+    return absl::StrFormat("%.*f", value == 0 ? 0 : decimals, value);
+  }
+  return absl::StrFormat("%.1e", value);
+}
+
 }  // namespace
 
 std::string RenderGrid(const Grid& given, const Terminal& terminal) {
@@ -139,6 +161,7 @@ std::string RenderGrid(const Grid& given, const Terminal& terminal) {
 
 std::string RenderCurve(const std::vector<std::pair<std::string, double>>& points,
                         const Terminal& terminal) {
+  const int decimals = CurveDecimals(points);
   double largest = 0;
   int label = 0;
   for (const auto& [name, value] : points) {
@@ -152,7 +175,7 @@ std::string RenderCurve(const std::vector<std::pair<std::string, double>>& point
   for (const auto& [name, value] : points) {
     const std::string bar = Bar(largest > 0 ? std::abs(value) / largest : 0, room);
     absl::StrAppend(&text, PadLeft(Fit(name, label), label), "  ",
-                    PadLeft(absl::StrFormat("%.4g", value), 10));
+                    PadLeft(CurveNumber(value, decimals), 10));
     if (value != 0) {
       absl::StrAppend(&text, "  ",
                       Styled(terminal, value < 0 ? Emphasis::kRed : Emphasis::kCyan, bar));

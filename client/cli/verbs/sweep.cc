@@ -238,9 +238,13 @@ std::string SweepPicture(const Swept& swept, const std::string& base, const Term
   return absl::StrCat(Paragraph(terminal, title), RenderGrid(grid, terminal));
 }
 
-void PrintSweep(const Swept& swept, const std::string& metric, Session& session) {
-  const std::string base =
-      absl::StrCat("Base: ", metric, " ", absl::StrFormat("%.4f", swept.header.base()), ". ");
+// `metric` is called `name`.
+void PrintSweep(const Swept& swept, const v1::Metric& metric, const std::string& name,
+                Session& session) {
+  const double value = swept.header.base();
+  const std::string base = absl::StrCat(
+      "Base: ", name, " ",
+      metric.has_rank() ? FormatMetric(metric, value) : absl::StrFormat("%.4f", value), ". ");
   session.out() << SweepPicture(swept, base, session.terminal());
   for (const std::string& problem : swept.problems) {
     session.out() << Paragraph(session.terminal(), absl::StrCat("?: ", SafeText(problem)));
@@ -329,7 +333,7 @@ absl::Status RunSweep(const Arguments& arguments, Session& session) {
   if (session.json()) {
     WriteSweepJson(*swept, session);
   } else {
-    PrintSweep(*swept, name, session);
+    PrintSweep(*swept, request.metric(), name, session);
   }
   return absl::OkStatus();
 }
