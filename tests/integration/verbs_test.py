@@ -342,6 +342,12 @@ class Files(unittest.TestCase):
         self.assertEqual([float(line["amount"]) for line in table], answer["norms"]["values"])
         self.assertIn("(safetensors, 3 tensors)", heed("decompose", PROMPT, "--output=all.safetensors").stderr)
 
+    def test_a_page_begins_with_what_was_asked_for(self) -> None:
+        self.assertEqual([self.page("attribute", PROMPT, *by)["unit"] for by in ([], ["--by=head"], ["--by=source"])],
+                         ["component", "head", "head"])
+        self.assertIn("No head's attention", self.page("detect", PROMPT)["grids"][0]["meaning"])
+        self.assertNotIn("No head", self.page("detect", "the cat sat and the cat")["grids"][0]["meaning"])
+
     def test_activations_are_written_as_they_are_shown(self) -> None:
         values = [value for layer in ask("activations", PROMPT)["layers"] for row in layer["values"] for value in row]
         page = self.page("activations", PROMPT)

@@ -57,8 +57,9 @@ text.box.addEventListener('keydown', (event) => {
   chooseRow(data.queries[clamp(state.row + step, 0, data.queries.length - 1)]);
 });
 const textTitle = element('h2');
-// As large as a window of this width has room for.
-const thumbSize = clamp(Math.floor(Math.min(300, document.documentElement.clientWidth - 110 - 8 * data.heads.length) / data.heads.length), 16, 72);
+// In pixels; shown no larger than a window of any width has room for.
+const thumbSize = clamp(Math.floor(300 / data.heads.length), 16, 72);
+const thumbSide = `clamp(16px, (100vw - ${120 + 8 * data.heads.length}px) / ${data.heads.length}, ${thumbSize}px)`;
 const heads = cellGrid({
   rows: data.layers.map((layer) => `layer ${layer}`), columns: data.heads, fill: drawThumb, onChoose: chooseHead,
 });
@@ -134,7 +135,7 @@ function drawThumb(button, l, h) {
   let canvas = button.firstChild;
   if (!canvas) {
     canvas = element('canvas', {width: across, height: down});
-    canvas.style.width = canvas.style.height = thumbSize + 'px';
+    canvas.style.width = canvas.style.height = thumbSide;
     button.append(canvas);
     const last = weightsOf(l, h, data.queries.length - 1);
     const strongest = largestAt(last);
@@ -431,8 +432,8 @@ function chooseView(view) {
 }
 scaleChoice.addEventListener('change', () => { state.scale = scaleChoice.value; drawAll(); });
 skipFirst.addEventListener('change', () => { state.skipFirst = skipFirst.checked; drawAll(); });
-frame('What the model looked at', [data.source.model.name, `${keyCount} tokens`,
-  `${data.layers.length} layers × ${data.heads.length} heads`, data.dropped],
+frame('What the model looked at', [data.source.model.name, count(keyCount, 'token'),
+  `${count(data.layers.length, 'layer')} × ${count(data.heads.length, 'head')}`, data.dropped],
     exact ? 'The weights are exact.' : 'Weights rounded to 1/65535 here, exact with --output.');
 views.choose('matrix');
 map.fit();

@@ -19,7 +19,7 @@ function components() {
   return list;
 }
 const lists = {component: components(), head: parts};
-const state = {unit: 'component', order: 'forward', head: null, source: null};
+const state = {unit: data.unit, order: 'forward', head: null, source: null};
 
 document.head.append(element('style', {}, `
   .waterfall .bar:hover, .waterfall .bar:focus { stroke: var(--accent); stroke-width: 2; }
@@ -150,7 +150,7 @@ function chooseHead(layer, head) {
 // ---- Putting it together ------------------------------------------------------------------------
 const units = tabs([['component', 'by layer'], ['head', 'by head']], (unit) => { state.unit = unit; drawWaterfall(); });
 const orders = tabs([['forward', 'in the order of the model'], ['size', 'largest first']], (order) => { state.order = order; drawWaterfall(); });
-units.choose('component');
+units.choose(state.unit);
 orders.choose('forward');
 byId('main').append(section('', element('h2', {}, `The logit of ${answer} after ${tokens[data.position]} (position ${data.position}) is ` +
     `${number(data.logit)}, the sum of`), element('div', {class: 'controls'}, headCount ? units : '', orders), waterfall, readout));
@@ -164,7 +164,7 @@ if (hasSources) {
   byId('main').append(section('', element('h2', {}, 'Every head by the token that it read'),
       element('div', {class: 'controls'}, sourceMap.zoomLabel), sourceMap.scroller, sourceReadout));
 }
-frame('Where a logit comes from', [data.source.model.name, `${tokens.length} tokens`, data.dropped],
+frame('Where a logit comes from', [data.source.model.name, count(tokens.length, 'token'), data.dropped],
     `What rounding leaves: ${data.residual_error.toExponential(1)}${data.before_cap ? ', before the model caps its logits' : ''}.`);
 let fittedOnce = false;
 drawn(() => {

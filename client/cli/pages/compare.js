@@ -149,7 +149,7 @@ byId('main').append(
         section('side', changesTitle, changes),
         grid ? section('narrow', element('h2', {}, 'How differently the heads look'), element('div', {class: 'scroll'}, grid), readout, strip) : ''));
 const sideName = (source) => `${source.model.name}${source.edits.length ? ` with ${source.edits.join(', ')}` : ''}`;
-frame('Side by side', [`A ${sideName(data.source_a)}`, `B ${sideName(data.source)}`, `${pairs.length} pairs`],
+frame('Side by side', [`A ${sideName(data.source_a)}`, `B ${sideName(data.source)}`, count(pairs.length, 'pair')],
     data.source_a.model.digest === data.source.model.digest ? 'A is the same model.'
         : `A is ${data.source_a.model.name}, ${data.source_a.model.digest}.`);
 point(state.pair);

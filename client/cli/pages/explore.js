@@ -421,7 +421,7 @@ function drawPrediction() {
       : `The model's own prediction after ${label(prediction.position)}: that of your row needs a server.`;
 }
 
-frame('One row of attention', [opened.provenance && opened.provenance.model && opened.provenance.model.name, `${tokens.length} tokens`,
+frame('One row of attention', [opened.provenance && opened.provenance.model && opened.provenance.model.name, count(tokens.length, 'token'),
   data.live ? 'live' : ''], opened.provenance && !data.source
       ? `Model ${opened.provenance.model.name}, ${opened.provenance.model.digest}.` : '');
 status('');

@@ -59,7 +59,7 @@ function drawRanked() {
   const grid = gridNow();
   const cells = [];
   grid.values.forEach((line, row) => (!data.rank_by_row || row === rowNow())
-      && line.forEach((value, column) => value !== null && cells.push({row, column, value})));
+      && line.forEach((value, column) => value && cells.push({row, column, value})));
   const size = grid.signed ? ({value}) => Math.abs(value) : ({value}) => value;
   cells.sort((a, b) => size(b) - size(a));
   rankedTitle.textContent = data.rank_by_row ? `The largest of ${rowText(rowNow())}` : isChange(grid) ? 'What moves it most' : 'The largest';
@@ -68,6 +68,7 @@ function drawRanked() {
     value, text: isChange(grid) ? signed(value) : number(value),
     color: grid.signed ? value < 0 ? 'var(--down)' : 'var(--up)' : data.rank_by_row ? '' : css(scale.color(value)),
   })));
+  if (!cells.length) ranked.insertRow().append(element('td', {}, 'none: every one is 0'));
 }
 
 // ---- A number for each row ----------------------------------------------------------------------
@@ -176,7 +177,7 @@ byId('main').append(element('div', {class: 'columns', style: 'margin-top: 14px'}
     hasScatter ? scatterBox : ''));
 if (grids.length > 1) axes[1].value = 1;
 frame(data.heading, [data.source.model && data.source.model.name,
-  data.tokens.length ? `${data.tokens.length} tokens` : '', data.dropped], data.note);
+  data.tokens.length ? count(data.tokens.length, 'token') : '', data.dropped], data.note);
 if (isMap) {
   scale = scales[state.grid]();
   picture.fit();

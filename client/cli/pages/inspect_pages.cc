@@ -172,7 +172,7 @@ Export LensExport(const v1::LogitLensResponse& lens, const std::vector<std::stri
 
 std::string AttributePage(const v1::AttributeLogitsResponse& answer,
                           const std::vector<std::string>& part_names,
-                          const std::vector<std::string>& edits) {
+                          const std::vector<std::string>& edits, bool begins_with_heads) {
   Page page(SourceOf(answer.provenance(), edits));
   JsonWriter& json = page.json();
   WriteTokensOf(json, answer.prompt());
@@ -182,6 +182,7 @@ std::string AttributePage(const v1::AttributeLogitsResponse& answer,
   json.Key("logit").Number(answer.logit());
   json.Key("residual_error").Number(answer.residual_error());
   json.Key("before_cap").Bool(answer.before_cap());
+  json.Key("unit").String(begins_with_heads ? "head" : "component");
   json.Key("parts").BeginArray();
   for (int i = 0; i < answer.parts_size(); ++i) {
     const v1::LogitPart& part = answer.parts(i);

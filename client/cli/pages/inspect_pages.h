@@ -28,7 +28,7 @@ Export LensExport(const v1::LogitLensResponse& lens, const std::vector<std::stri
 // `part_names` one for each of the answer's parts.
 std::string AttributePage(const v1::AttributeLogitsResponse& answer,
                           const std::vector<std::string>& part_names,
-                          const std::vector<std::string>& edits);
+                          const std::vector<std::string>& edits, bool begins_with_heads = false);
 // By part, or by part and source token where the heads are split so.
 Export AttributeExport(const v1::AttributeLogitsResponse& answer,
                        const std::vector<std::string>& part_names,

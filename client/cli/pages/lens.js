@@ -128,7 +128,7 @@ byId('main').append(element('div', {class: 'columns'},
     section('wide', element('h2', {}, 'What each layer would say next, read by the model\'s own last norm and unembedding'),
         element('div', {class: 'controls'}, element('label', {}, 'colours ', by)), scroller, strip),
     section('side', cellTitle, bars, cellNote, courseTitle, course)));
-frame('The logit lens', [data.source.model.name, `${data.tokens.length} tokens`, data.dropped],
+frame('The logit lens', [data.source.model.name, count(data.tokens.length, 'token'), data.dropped],
     'Point at a cell for its words, click to keep it; the arrow keys move.');
 point(state.row, state.column);
 scroller.scrollLeft = scroller.scrollWidth;

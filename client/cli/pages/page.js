@@ -27,6 +27,7 @@ function setAttributes(made, attributes) {
 const option = (value, text) => element('option', {value}, text);
 
 // ---- Numbers ------------------------------------------------------------------------------------
+const count = (n, noun) => `${n} ${noun}${n === 1 ? '' : 's'}`;
 // Four columns at most, for weights.
 const short = (w) => w === 0 ? '0' : w >= 0.995 ? '1.0' : w.toFixed(2).slice(1);
 const probability = (p) => p > 0 && p < 0.0005 ? p.toExponential(1) : p.toFixed(3);
@@ -515,7 +516,7 @@ function frame(heading, facts, note) {
   byId('facts').textContent = facts.filter((text) => text).join(' · ');
   const from = data.source || {};
   const edits = from.edits && from.edits.length ? `Edits: ${from.edits.join(', ')}.`
-      : from.edit_count ? `${from.edit_count} ${from.edit_count === 1 ? 'edit' : 'edits'}.` : 'No edits.';
+      : from.edit_count ? `${count(from.edit_count, 'edit')}.` : 'No edits.';
   byId('footer').textContent = [
     from.model ? `Model ${from.model.name}, ${from.model.digest}${from.compute_dtype ? `, ${from.compute_dtype}` : ''}.` : '',
     from.definition ? `Definition: ${from.definition}.` : '',

@@ -145,6 +145,6 @@ byId('main').append(section('text', element('h2', {}, 'The text'), text.box),
             `By all ${componentCount} ${componentCount === 1 ? 'component' : 'components'} that were asked for.`))));
 if (componentCount > 2) selects.forEach((select, which) => { select.value = state.axes[which]; });
 frame(`The words by their vectors: ${data.site}`,
-    [data.source.model && data.source.model.name, `${data.tokens.length} tokens`]);
+    [data.source.model && data.source.model.name, count(data.tokens.length, 'token')]);
 drawn(draw);
 window.addEventListener('resize', draw);

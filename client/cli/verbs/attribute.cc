@@ -97,7 +97,8 @@ absl::Status RunAttribute(const Arguments& arguments, Session& session) {
   for (const v1::LogitPart& part : answer->parts()) names.push_back(PartName(part));
   const std::vector<std::string> edits = EditNames(arguments, *source);
   const auto wrote = WroteFiles(
-      arguments, session, [&] { return AttributePage(*answer, names, edits); },
+      arguments, session,
+      [&] { return AttributePage(*answer, names, edits, *unit != v1::ATTRIBUTION_UNIT_COMPONENT); },
       [&] { return AttributeExport(*answer, names, edits); });
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();

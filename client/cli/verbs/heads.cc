@@ -186,6 +186,15 @@ absl::StatusOr<v1::DetectionScore> ReadScore(const Arguments& arguments) {
   return UsageError(absl::StrCat("--score=", name, " is not one of mul, abs, headvis."));
 }
 
+constexpr char kNoneFits[] =
+    "No head's attention lies where the pattern says. Duplicates and induction need a prompt in "
+    "which words repeat.";
+
+bool NoneFits(const v1::DetectHeadsResponse& found) {
+  return std::all_of(found.ranked().begin(), found.ranked().end(),
+                     [](const v1::HeadScore& head) { return head.score() == 0; });
+}
+
 GridPageData DetectPageData(const v1::DetectHeadsResponse& found, const Arguments& arguments,
                             RunSource& source) {
   const std::string pattern = arguments.String("pattern", "induction");
@@ -194,17 +203,15 @@ GridPageData DetectPageData(const v1::DetectHeadsResponse& found, const Argument
   data.heading = absl::StrCat("Heads that fit the pattern ", pattern);
   data.grids = {{absl::StrCat(pattern, " score"),
                  absl::StrCat("How much of each head's attention lies where the pattern says, as ",
-                              found.provenance().definition(), " defines it."),
+                              found.provenance().definition(), " defines it.",
+                              NoneFits(found) ? absl::StrCat(" ", kNoneFits) : ""),
                  TensorFloats(found.scores())}};
   return data;
 }
 
 void PrintBest(const v1::DetectHeadsResponse& found, Session& session) {
-  const auto is_zero = [](const v1::HeadScore& head) { return head.score() == 0; };
-  if (std::all_of(found.ranked().begin(), found.ranked().end(), is_zero)) {
-    session.out() << Paragraph(session.terminal(),
-                               "No head's attention lies where the pattern says. Duplicates and "
-                               "induction need a prompt in which words repeat.");
+  if (NoneFits(found)) {
+    session.out() << Paragraph(session.terminal(), kNoneFits);
     return;
   }
   std::vector<std::string> heads;
