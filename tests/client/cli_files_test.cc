@@ -22,6 +22,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 constexpr char kText[] = "the keys to the cabinet";
 
@@ -114,6 +115,14 @@ TEST_F(CliFilesTest, APlaceThatCannotBeWrittenIsNamed) {
   const std::string path = folder_ + "/none/a.npy";
   EXPECT_EQ(RunToFail(kExitServerError, {"attention", kText, "--npy", path}),
             "heed: cannot write " + path + ": No such file or directory.\n");
+}
+
+TEST_F(CliFilesTest, AHyphenIsTheStandardOutputAndNoNameIsNoFile) {
+  EXPECT_THAT(Run({"attention", kText, "--html=-"}), StartsWith("<!DOCTYPE html>"));
+  EXPECT_EQ(result_.err, "");
+  EXPECT_FALSE(std::filesystem::exists("-"));
+  EXPECT_EQ(RunToFail(kExitUsage, {"attention", kText, "--html="}),
+            "heed: the file to write has no name.\n");
 }
 
 TEST_F(CliFilesTest, AFailedWriteLeavesTheOldFile) {

@@ -30,6 +30,8 @@ bool IsPlainTarget(const std::string& path) {
 absl::Status WriteOutputFile(const Session& session, const std::string& path,
                              const std::string& what,
                              absl::FunctionRef<absl::Status(std::ostream&)> write) {
+  if (path.empty()) return UsageError("the file to write has no name.");
+  if (path == "-") return write(session.out());
   const bool plain = IsPlainTarget(path);
   const std::string target = plain ? path + ".part" : path;
   std::ofstream file(target, std::ios::binary | std::ios::trunc);

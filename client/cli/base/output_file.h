@@ -11,9 +11,9 @@
 
 namespace heed::cli {
 
-// Writes `path` through `write`. A plain file whole or not at all: a failed write leaves what was
-// there before; a pipe, a device or what a symbolic link leads to as it comes. Says on standard
-// error what was written, as "heed: wrote PATH (WHAT)".
+// Writes `path` through `write`; "-" is the standard output. A plain file whole or not at all: a
+// failed write leaves what was there before; a pipe, a device or what a symbolic link leads to as
+// it comes. Says on standard error what was written, as "heed: wrote PATH (WHAT)".
 absl::Status WriteOutputFile(const Session& session, const std::string& path,
                              const std::string& what,
                              absl::FunctionRef<absl::Status(std::ostream&)> write);
