@@ -12,6 +12,7 @@
 namespace heed::cli {
 namespace {
 
+constexpr int kMostQuoted = 60;  // columns of what was typed, in an error
 constexpr char kNotWritten[] = "the output could not be written";
 
 std::vector<Verb> AllVerbs() {
@@ -64,9 +65,10 @@ absl::Status CheckOperands(const Verb& verb, const std::vector<std::string>& ope
   const std::string takes = verb.max_operands == 1
                                 ? " takes one argument"
                                 : absl::StrCat(" takes at most ", verb.max_operands, " arguments");
-  return UsageError(absl::StrCat("heed ", verb.name, takes, ", but got ", count,
-                                 ".\nPut a text of several words in quotes: \"", operands[0], " ",
-                                 operands[1], count > 2 ? " …" : "", "\""));
+  return UsageError(absl::StrCat(
+      "heed ", verb.name, takes, ", but got ", count,
+      ".\nPut a text of several words in quotes: \"",
+      Fit(absl::StrCat(operands[0], " ", operands[1], count > 2 ? " …" : ""), kMostQuoted), "\""));
 }
 
 // Prints why a command failed, and gives its exit code.

@@ -219,6 +219,16 @@ class Activations(unittest.TestCase):
             for j in range(TOKENS):
                 self.assertAlmostEqual(cosines[layer]["values"][0][j], cosine(a[layer][0], b[layer][j]), delta=1e-4)
 
+    def test_of_many_words_the_last_ones_are_shown_against_each_other(self) -> None:
+        words = " ".join(["the keys"] * 25)
+        cosines = ask("activations", words, "--form=cosines", "--layer=2")["layers"][0]["values"]
+        shown = heed("activations", words, "--form=cosines", "--layer=2").stdout
+        self.assertIn("The last 40 of 50 words;", shown)
+        first = re.search(r"^ *(\d+) ·the .*$", shown, re.M)
+        self.assertEqual(first[1], "10")
+        self.assertIn(f"{cosines[10][11]:.2f}".lstrip("0"), first[0])
+        self.assertNotIn("9 ·keys", [name.strip() for name in re.findall(r"^ *\d+ \S+", shown, re.M)])
+
     def test_components_keep_the_distances(self) -> None:
         vectors = self.vectors(PROMPT, "--layer=2")[0]
         answer = ask("activations", PROMPT, "--form=pca", "--dimensions=4", "--layer=2")["layers"][0]

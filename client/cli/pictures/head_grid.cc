@@ -82,7 +82,8 @@ std::string Cell(const Grid& grid, const Scale& scale, double value, bool strong
                       strongest, absl::StrCat(PadLeft(number, columns - 1), " "));
 }
 
-// Of all numbers of a curve, so that they can be compared: four digits of the largest.
+// Of all numbers of a curve, so that they can be compared: four digits of the largest, and three
+// decimals at least where there is room.
 int CurveDecimals(const std::vector<std::pair<std::string, double>>& points) {
   double largest = 0;
   bool are_whole = true;
@@ -90,9 +91,10 @@ int CurveDecimals(const std::vector<std::pair<std::string, double>>& points) {
     largest = std::max(largest, std::abs(value));
     are_whole = are_whole && value == std::floor(value);
   }
-  constexpr int kMostDecimals = 6;
   if (are_whole || !std::isfinite(largest)) return 0;
-  return std::clamp(3 - static_cast<int>(std::floor(std::log10(largest))), 0, kMostDecimals);
+  if (largest >= 1) return largest < 1e4 ? 3 : 0;
+  constexpr int kMostDecimals = 6;
+  return std::min(3 - static_cast<int>(std::floor(std::log10(largest))), kMostDecimals);
 }
 
 // A number of which the decimals would leave nothing keeps its exponent.

@@ -23,7 +23,8 @@ namespace {
 using Request = v1::GetActivationsRequest;
 
 constexpr int kScatterRows = 18;
-constexpr int kMostPictures = 3;  // of layers, one below the other; of more, the last ones
+constexpr size_t kMostWords = 40;  // against each other; of more, the last ones
+constexpr int kMostPictures = 3;   // of layers, one below the other; of more, the last ones
 constexpr int kShownElements = 5;
 constexpr int64_t kMostPageNumbers = 1 << 20;
 
@@ -167,22 +168,45 @@ std::string LengthPicture(const Activations& answer, const Terminal& terminal) {
   return absl::StrCat("Lengths of the vectors:\n", RenderGrid(grid, terminal));
 }
 
+template <typename List>
+void KeepLastWords(List* list) {
+  if (list->size() > kMostWords) list->erase(list->begin(), list->end() - kMostWords);
+}
+
+// Every word against every other, layer by layer.
+std::string CosineMaps(const Activations& answer, OtherSide other, const Terminal& terminal) {
+  const size_t words = std::max(RowCount(answer), other.columns.size());
+  KeepLastWords(&other.columns);
+  KeepLastWords(&other.positions);
+  KeepLastWords(&other.tokens);
+  Grid grid{.row_name = "",
+            .rows = TerminalRows(answer),
+            .columns = TerminalNames(other.tokens, other.positions),
+            .is_signed = true};
+  KeepLastWords(&grid.rows);
+  const Range rows{RowCount(answer) - grid.rows.size(), RowCount(answer)};
+  std::string text;
+  for (size_t i = FirstPicture(answer); i < LayerCount(answer); ++i) {
+    grid.values = Cosines(answer, other, Only(i), rows);
+    absl::StrAppend(&text, "Cosines, ", LayerName(answer, i), ":\n", RenderGrid(grid, terminal));
+  }
+  AppendLeftOut(answer, terminal, &text);
+  if (words > kMostWords) {
+    text += Paragraph(terminal, absl::StrCat("The last ", kMostWords, " of ", words,
+                                             " words; --html, --output and --json have them all."));
+  }
+  return text;
+}
+
 std::string CosinePicture(const Activations& answer, const OtherSide& other,
                           const Terminal& terminal) {
+  if (ByLayer(answer, other)) return CosineMaps(answer, other, terminal);
   const std::vector<std::string> names = TerminalRows(answer);
-  Grid grid{
-      .row_name = "", .columns = TerminalNames(other.tokens, other.positions), .is_signed = true};
+  Grid grid{.row_name = "",
+            .rows = LayerNames(answer),
+            .columns = TerminalNames(other.tokens, other.positions),
+            .is_signed = true};
   std::string text;
-  if (ByLayer(answer, other)) {
-    grid.rows = names;
-    for (size_t i = FirstPicture(answer); i < LayerCount(answer); ++i) {
-      grid.values = Cosines(answer, other, Only(i), AllRows(answer));
-      absl::StrAppend(&text, "Cosines, ", LayerName(answer, i), ":\n", RenderGrid(grid, terminal));
-    }
-    AppendLeftOut(answer, terminal, &text);
-    return text;
-  }
-  grid.rows = LayerNames(answer);
   for (size_t row = 0; row < names.size(); ++row) {
     grid.values = Cosines(answer, other, AllLayers(answer), Only(row));
     absl::StrAppend(&text,
