@@ -65,7 +65,7 @@ constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
     {"hover.layer", "--layer"},
     {"hover.query", "--query"},
     {"hover.tokens", "--token"},
-    {"ids", "the token ids"},
+    {"ids", "the token id"},
     {"keep.ttl", "--ttl"},
     {"layer", "--layer"},
     {"layer_begin", "--layers"},
