@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "model/base/layer_names.h"
 #include "model/base/status_macros.h"
@@ -71,10 +72,12 @@ absl::Status CannotLoad(const ModelSource& source, const absl::Status& status) {
                       absl::StrCat("cannot load ", source.folder, ": ", status.message()));
 }
 
+constexpr char kStartsWithout[] = "; starting without it";
+
 absl::Status NoneLeft(const std::vector<std::string>& warnings) {
   return absl::NotFoundError(
       absl::StrCat("none of the models could be loaded, so there is nothing to serve; the first: ",
-                   warnings.front()));
+                   absl::StripSuffix(warnings.front(), kStartsWithout)));
 }
 
 // Tensors that a checkpoint has besides may be of a part that heed does not answer from, or a sign
@@ -158,7 +161,7 @@ absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config,
     if (!model.ok()) {
       const absl::Status status = CannotLoad(source, model.status());
       if (!config.allow_missing) return status;
-      loaded.warnings.push_back(absl::StrCat(status.message(), "; starting without it"));
+      loaded.warnings.push_back(absl::StrCat(status.message(), kStartsWithout));
       continue;
     }
     if (load_log) load_log->Finish((*model)->model->weight_bytes(), (*model)->report);
