@@ -16,8 +16,8 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Not;
 using testing::IsSupersetOf;
+using testing::Not;
 
 std::vector<std::string> Names(const Registry& registry) {
   std::vector<std::string> names;
