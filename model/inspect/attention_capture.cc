@@ -4,7 +4,6 @@
 #include <new>
 #include <utility>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/ascending.h"
@@ -63,7 +62,7 @@ AttentionRows PromptCapture::WantAttention(int layer, int64_t begin, int64_t end
   return {
       choice_.heads,
       absl::MakeConstSpan(choice_.queries).subspan(first - choice_.queries.begin(), last - first),
-      /*have_room=*/choice_.top_k == 0};
+      /*have_room=*/choice_.top_k == 0, /*takes_factors=*/choice_.top_k > 0};
 }
 
 // Without its weights.
@@ -87,12 +86,24 @@ void PromptCapture::OnAttentionRow(int layer, int head, int64_t query,
 }
 
 void PromptCapture::OnAttentionRows(int layer, absl::Span<const WatchedRow> rows) {
-  absl::InlinedVector<TileRow, 16> places;
-  for (const WatchedRow& row : rows) {
-    places.push_back(PlaceOf(layer, row.head, row.query));
-    places.back().weights = row.weights;
+  while (!rows.empty()) {
+    TileRow places[kTopKRows];
+    const size_t count = std::min<size_t>(rows.size(), kTopKRows);
+    for (size_t i = 0; i < count; ++i) {
+      const WatchedRow& row = rows[i];
+      // Most rows follow the one before.
+      const bool follows = i > 0 && row.head == rows[i - 1].head &&
+                           row.query == rows[i - 1].query + 1 &&
+                           places[i - 1].row + 1 < places[i - 1].tile->rows() &&
+                           places[i - 1].tile->queries()[places[i - 1].row + 1] == row.query;
+      places[i] = follows ? TileRow{places[i - 1].tile, places[i - 1].row + 1, {}}
+                          : PlaceOf(layer, row.head, row.query);
+      places[i].weights = row.weights;
+      places[i].factors = row.factors;
+    }
+    StoreRows(absl::MakeConstSpan(places, count));
+    rows.remove_prefix(count);
   }
-  StoreRows(places);
 }
 
 void PromptCapture::CompleteUpTo(int64_t end) {

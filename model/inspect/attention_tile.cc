@@ -10,38 +10,49 @@ namespace heed {
 namespace {
 
 // TopKKernels::order for any number of candidates, but that it adds the others in any order.
-double OrderMany(const float* weights, absl::Span<const int32_t> keys, int64_t k, double dropped,
+double OrderMany(const float* found, absl::Span<const int32_t> keys, int64_t k, double dropped,
                  float* out, int32_t* out_keys) {
   // By which larger weights come first and, of equal ones, smaller keys. Bits of numbers that are
   // not negative order as the numbers do.
   thread_local std::vector<uint64_t> ranked;
   ranked.clear();
-  for (int32_t key : keys) {
-    ranked.push_back(uint64_t{absl::bit_cast<uint32_t>(weights[key])} << 32 |
-                     ~static_cast<uint32_t>(key));
+  for (size_t i = 0; i < keys.size(); ++i) {
+    ranked.push_back(uint64_t{absl::bit_cast<uint32_t>(found[i])} << 32 |
+                     ~static_cast<uint32_t>(keys[i]));
   }
   std::partial_sort(ranked.begin(), ranked.begin() + k, ranked.end(), std::greater<uint64_t>());
   for (int64_t i = 0; i < static_cast<int64_t>(ranked.size()); ++i) {
-    const auto key = static_cast<int32_t>(~static_cast<uint32_t>(ranked[i]));
+    const auto weight = absl::bit_cast<float>(static_cast<uint32_t>(ranked[i] >> 32));
     if (i >= k) {
-      dropped += weights[key];
+      dropped += weight;
       continue;
     }
-    out[i] = weights[key];
-    out_keys[i] = key;
+    out[i] = weight;
+    out_keys[i] = static_cast<int32_t>(~static_cast<uint32_t>(ranked[i]));
   }
   return dropped;
 }
 
-void TakeTopKOf(const TopKRow& row, int64_t k, int32_t* found) {
+// A row's weights, if need be in `room`.
+const float* WeightsOf(const TopKRow& row, std::vector<float>& room) {
+  if (row.factors == nullptr) return row.weights;
+  room.resize(row.n);
+  for (int64_t key = 0; key < row.n; ++key) {
+    room[key] = row.weights[key] * row.factors[key / kFactorKeys];
+  }
+  return room.data();
+}
+
+void TakeTopKOf(const TopKRow& row, int64_t k, float* found, int32_t* keys) {
+  thread_local std::vector<float> room;
   const TopKKernels& kernels = BestTopK();
-  auto [count, dropped] = kernels.find(row.weights, row.n, k, found);
+  auto [count, dropped] = kernels.find(WeightsOf(row, room), row.n, k, found, keys);
   const int64_t kept = std::min(count, k);
   if (count <= kMostOrdered) {
-    dropped = kernels.order(row.weights, found, count, kept, dropped, row.out, row.out_keys);
+    dropped = kernels.order(found, keys, count, kept, dropped, row.out, row.out_keys);
   } else {
-    dropped = OrderMany(row.weights, absl::MakeConstSpan(found, count), kept, dropped, row.out,
-                        row.out_keys);
+    dropped =
+        OrderMany(found, absl::MakeConstSpan(keys, count), kept, dropped, row.out, row.out_keys);
   }
   std::fill(row.out + kept, row.out + k, 0.0f);
   std::fill(row.out_keys + kept, row.out_keys + k, -1);
@@ -50,14 +61,16 @@ void TakeTopKOf(const TopKRow& row, int64_t k, int32_t* found) {
 
 // Of at most kTopKRows rows.
 void TakeTopK(absl::Span<const TopKRow> rows, int64_t k) {
-  thread_local std::vector<int32_t> found;
+  thread_local std::vector<float> found;
+  thread_local std::vector<int32_t> keys;
   int64_t longest = 0;
   for (const TopKRow& row : rows) longest = std::max(longest, row.n);
   found.resize(TopKRoom(longest));
+  keys.resize(TopKRoom(longest));
   const uint32_t done =
-      BestTopK().take(rows.data(), static_cast<int64_t>(rows.size()), k, found.data());
+      BestTopK().take(rows.data(), static_cast<int64_t>(rows.size()), k, found.data(), keys.data());
   for (size_t r = 0; r < rows.size(); ++r) {
-    if ((done >> r & 1) == 0) TakeTopKOf(rows[r], k, found.data());
+    if ((done >> r & 1) == 0) TakeTopKOf(rows[r], k, found.data(), keys.data());
   }
 }
 
@@ -103,9 +116,13 @@ void AttentionTile::StoreDense(int64_t row, absl::Span<const float> weights) {
   std::fill(out.begin() + weights.size(), out.end(), 0.0f);
 }
 
-TopKRow AttentionTile::PlaceOf(int64_t row, absl::Span<const float> weights) {
-  return {weights.data(), static_cast<int64_t>(weights.size()), weights_.get() + row * columns_,
-          keys_.get() + row * columns_, dropped_mass_ + row};
+TopKRow AttentionTile::PlaceOf(const TileRow& row) {
+  return {row.weights.data(),
+          row.factors.empty() ? nullptr : row.factors.data(),
+          static_cast<int64_t>(row.weights.size()),
+          weights_.get() + row.row * columns_,
+          keys_.get() + row.row * columns_,
+          dropped_mass_ + row.row};
 }
 
 void StoreRows(absl::Span<const TileRow> rows) {
@@ -114,11 +131,11 @@ void StoreRows(absl::Span<const TileRow> rows) {
     rows.remove_prefix(some.size());
     TopKRow places[kTopKRows];
     for (size_t i = 0; i < some.size(); ++i) {
-      const auto& [tile, row, weights] = some[i];
-      if (tile->is_top_k_) {
-        places[i] = tile->PlaceOf(row, weights);
+      AttentionTile& tile = *some[i].tile;
+      if (tile.is_top_k_) {
+        places[i] = tile.PlaceOf(some[i]);
       } else {
-        tile->StoreDense(row, weights);
+        tile.StoreDense(some[i].row, some[i].weights);
       }
     }
     const AttentionTile& first = *some.front().tile;

@@ -100,7 +100,7 @@ class AttentionTile {
   friend void StoreRows(absl::Span<const TileRow> rows);
 
   void StoreDense(int64_t row, absl::Span<const float> weights);
-  TopKRow PlaceOf(int64_t row, absl::Span<const float> weights);
+  TopKRow PlaceOf(const TileRow& row);
 
   int layer_ = 0;
   int head_ = 0;
@@ -112,11 +112,12 @@ class AttentionTile {
   float* dropped_mass_ = nullptr;  // behind these
 };
 
-// A row that is to be stored in a tile.
+// A row that is to be stored in a tile. For top-k it may come with factors, as WatchedRow says.
 struct TileRow {
   AttentionTile* tile;
   int64_t row;
   absl::Span<const float> weights;
+  absl::Span<const float> factors = {};
 };
 
 // AttentionTile::StoreRow for several rows, of tiles of one choice; quicker for top-k.

@@ -47,7 +47,9 @@ struct AttentionTileArgs {
   // Where the weights of a watched row are made, by key, with room for the whole pages of what it
   // sees; null for the others. [rows]; null: nobody looks.
   float* const* weights;
-  float* tile_max;  // [rows, WatchedTiles(args)], where rows are watched
+  // [rows, WatchedTiles(args)], aligned to 64 bytes, where rows are watched: the largest score a
+  // watched row has seen up to each tile of keys.
+  float* tile_max;
 };
 
 // The position and the head of row r. Most tiles have one head, and dividing takes long.
@@ -74,8 +76,10 @@ static inline int64_t FirstSpan(const AttentionTileArgs& args) {
   return FirstKey(args, 0) / kKeySpan * kKeySpan;
 }
 
+// Of `tile_max`, for each row. Whole vectors, so that no row's is touched with another's.
 static inline int64_t WatchedTiles(const AttentionTileArgs& args) {
-  return (args.key_limit + kKeyTile - 1) / kKeyTile;
+  constexpr int64_t kKeys = kKeyTile * kPageTokens;
+  return (args.key_limit + kKeys - 1) / kKeys * kPageTokens;
 }
 
 static inline int64_t PaddedDim(int64_t head_dim) {
@@ -116,8 +120,12 @@ struct AttentionKernels {
   // The outputs from the states of all spans from FirstSpan on whose keys the tile's rows see, in
   // order. The first of them, args.state, holds the sums afterwards.
   void (*merge)(const AttentionTileArgs& args, float* const* states, int64_t n_states);
-  // The softmax's weights of a watched row, of the keys that its position sees and others of the
-  // same pages, where `args.weights` says. Once, after `tile` or `merge`.
+  // Where rows are watched, once, after `tile` or `merge`: puts in the place of `tile_max` what a
+  // watched row's numbers in `args.weights` are to be multiplied by, for each tile of keys, to be
+  // the softmax's weights of the keys that its position sees and others of the same pages. Finite
+  // for tiles of which it sees nothing, too.
+  void (*factors)(const AttentionTileArgs& args);
+  // After that, for a watched row: the weights themselves, in their place.
   void (*weights)(const AttentionTileArgs& args, int64_t r);
   // Stores keys and values, [rows, n_kv_heads * head_dim] each, as the tokens of one page from
   // `token` on.

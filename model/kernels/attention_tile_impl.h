@@ -233,8 +233,10 @@ inline float LargestScore(float max, KeyRange seen, KeyRange pages, const float*
 }
 
 // Scores become e^(score - shift), and 0 for those of keys that are not `seen`; returns sum +
-// these.
-inline F32x16 Exponentials(F32x16 sum, float shift, KeyRange seen, KeyRange pages, float* scores) {
+// these. Also to `kept`, if not null, which has room for the whole pages of `seen` and begins with
+// the first of `pages`.
+inline F32x16 Exponentials(F32x16 sum, float shift, KeyRange seen, KeyRange pages, float* scores,
+                           float* kept) {
   const F32x16 shifts = F32x16::Broadcast(shift);
   if (seen.end - seen.begin == kKeyTile) {  // the usual case, four at a time
     F32x16 e[kKeyTile / kLanes];
@@ -247,27 +249,23 @@ inline F32x16 Exponentials(F32x16 sum, float shift, KeyRange seen, KeyRange page
       e[i].Store(scores + i * kLanes);
       sum = sum + e[i];
     }
+    if (kept == nullptr) return sum;
+#pragma GCC unroll 4
+    for (int i = 0; i < kKeyTile / kLanes; ++i) e[i].Store(kept + i * kLanes);
     return sum;
   }
-  for (int64_t j = pages.begin; j < pages.end; j += kLanes, scores += kLanes) {
+  const KeyRange own = WholePages(seen);
+  for (int64_t j = pages.begin; j < pages.end; j += kLanes) {
+    float* const some_scores = scores + (j - pages.begin);
     // What lies outside may be no number that Exp can take.
-    const F32x16 some = KeepBetween(F32x16::Load(scores) - shifts, j, seen.begin, seen.end, 0.0f);
+    const F32x16 some =
+        KeepBetween(F32x16::Load(some_scores) - shifts, j, seen.begin, seen.end, 0.0f);
     const F32x16 e = KeepBetween(Exp(some), j, seen.begin, seen.end, 0.0f);
-    e.Store(scores);
+    e.Store(some_scores);
     sum = sum + e;
+    if (kept != nullptr && j >= own.begin && j < own.end) e.Store(kept + (j - pages.begin));
   }
   return sum;
-}
-
-// A watched row's e^(score - max) of what it sees of a tile's keys, in whole pages, and that max.
-inline void KeepForWeights(const AttentionTileArgs& args, int64_t r, KeyRange seen, KeyRange pages,
-                           float max, const float* exponentials) {
-  float* const to = args.weights[r];
-  const KeyRange own = WholePages(seen);
-  for (int64_t j = own.begin; j < own.end; j += kLanes) {
-    F32x16::Load(exponentials + (j - pages.begin)).Store(to + j);
-  }
-  args.tile_max[r * WatchedTiles(args) + pages.begin / kKeyTile] = max;
 }
 
 // Takes a row's scores of the keys `pages`, multiples of kLanes, into its sums, and makes weights
@@ -283,12 +281,14 @@ float TakeScores(const AttentionTileArgs& args, const AttentionState& state, int
   const float max = LargestScore(state.max[r], seen, pages, scores);
   const float rescale = max == state.max[r] ? 1.0f : Exp(state.max[r] - max);
   state.max[r] = max;
+  float* kept = nullptr;
+  if (args.weights != nullptr && args.weights[r] != nullptr) {
+    kept = args.weights[r] + pages.begin;
+    args.tile_max[r * WatchedTiles(args) + pages.begin / kKeyTile] = max;
+  }
   float* const sums = state.sums + r * kLanes;
   const F32x16 rescaled = F32x16::Load(sums) * F32x16::Broadcast(rescale);
-  Exponentials(rescaled, max, seen, pages, scores).Store(sums);
-  if (args.weights != nullptr && args.weights[r] != nullptr) {
-    KeepForWeights(args, r, seen, pages, max, scores);
-  }
+  Exponentials(rescaled, max, seen, pages, scores, kept).Store(sums);
   return rescale;
 }
 
@@ -485,30 +485,40 @@ void MergeKernel(const AttentionTileArgs& args, float* const* states, int64_t n_
   WriteOutputs(args, total);
 }
 
-void WeightsKernel(const AttentionTileArgs& args, int64_t r) {
+void FactorsKernel(const AttentionTileArgs& args) {
   const AttentionState state(args, args.state);
-  const KeyRange keys = KeysOf(args, r), pages = WholePages(keys);
-  const F32x16 norm = F32x16::Broadcast(Normalizer(state, r));
-  const F32x16 max = F32x16::Broadcast(state.max[r]);
-  const float* const tile_max = args.tile_max + r * WatchedTiles(args);
-  const int64_t first = keys.begin / kKeyTile, tiles = (keys.end + kKeyTile - 1) / kKeyTile;
-  for (int64_t some = first; some < tiles; some += kLanes) {
-    const int64_t count = tiles - some < kLanes ? tiles - some : kLanes;
-    float factors[kLanes];
-    (Exp(F32x16::LoadPartial(tile_max + some, count) - max) * norm).Store(factors);
-    for (int64_t t = 0; t < count; ++t) {
-      const KeyRange own = Intersect(pages, {(some + t) * kKeyTile, (some + t + 1) * kKeyTile});
-      const F32x16 factor = F32x16::Broadcast(factors[t]);
-      for (int64_t j = own.begin; j < own.end; j += kLanes) {
-        float* const weights = args.weights[r] + j;
-        (F32x16::Load(weights) * factor).Store(weights);
-      }
+  const int64_t rows = RowsOf(args), n_tiles = WatchedTiles(args);
+  for (int64_t r = 0; r < rows; ++r) {
+    if (args.weights[r] == nullptr) continue;
+    const F32x16 norm = F32x16::Broadcast(Normalizer(state, r));
+    const F32x16 max = F32x16::Broadcast(state.max[r]);
+    const KeyRange keys = KeysOf(args, r);
+    const KeyRange tiles = {keys.begin / kKeyTile, (keys.end + kKeyTile - 1) / kKeyTile};
+    float* const factors = args.tile_max + r * n_tiles;
+    for (int64_t t = 0; t < n_tiles; t += kLanes) {
+      // Where it has seen nothing lies no number.
+      const F32x16 below =
+          KeepBetween(F32x16::Load(factors + t) - max, t, tiles.begin, tiles.end, 0.0f);
+      (Exp(below) * norm).Store(factors + t);
     }
   }
 }
 
-constexpr AttentionKernels kAttentionKernels = {TileKernel, SpanKernel, MergeKernel, WeightsKernel,
-                                                StoreKernel};
+void WeightsKernel(const AttentionTileArgs& args, int64_t r) {
+  const KeyRange pages = WholePages(KeysOf(args, r));
+  const float* const factors = args.tile_max + r * WatchedTiles(args);
+  for (int64_t t = pages.begin / kKeyTile; t * kKeyTile < pages.end; ++t) {
+    const KeyRange own = Intersect(pages, {t * kKeyTile, (t + 1) * kKeyTile});
+    const F32x16 factor = F32x16::Broadcast(factors[t]);
+    for (int64_t j = own.begin; j < own.end; j += kLanes) {
+      float* const weights = args.weights[r] + j;
+      (F32x16::Load(weights) * factor).Store(weights);
+    }
+  }
+}
+
+constexpr AttentionKernels kAttentionKernels = {TileKernel,    SpanKernel,    MergeKernel,
+                                                FactorsKernel, WeightsKernel, StoreKernel};
 
 }  // namespace
 }  // namespace heed

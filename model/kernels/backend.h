@@ -121,15 +121,19 @@ struct AttentionRows {
   absl::Span<const int> heads;        // query heads, ascending
   absl::Span<const int64_t> queries;  // positions in the sequence, ascending
   bool have_room = false;             // the sink is asked where to make watched rows (RoomFor)
+  bool takes_factors = false;         // the sink takes WatchedRow::factors
   bool empty() const { return heads.empty() || queries.empty(); }
 };
 
 // The exact post-softmax weights of one row, F32 [keys up to its own; all of them where attention
-// is not causal]; those outside the window are 0.
+// is not causal]; those outside the window are 0. Where a sink takes factors and a row comes with
+// some, the weight of key j is weights[j] * factors[j / kFactorKeys] (top_k.h): who keeps only a
+// few of them spares a pass.
 struct WatchedRow {
   int head;
   int64_t query;
   absl::Span<const float> weights;
+  absl::Span<const float> factors = {};
 };
 
 // Receives watched rows, from several threads at once.

@@ -8,6 +8,7 @@
 #include "model/base/ascending.h"
 #include "model/kernels/edited_attention.h"
 #include "model/kernels/parallel.h"
+#include "model/kernels/top_k.h"
 
 namespace heed {
 namespace {
@@ -20,6 +21,8 @@ constexpr int64_t kMaxWatchedFloats = 256 * 1024;
 
 // Watched rows that a sink gets together: few enough for a core's first-level cache.
 constexpr int64_t kRowsTogether = 16;
+
+static_assert(kFactorKeys == kKeyTile);
 
 // Some query positions of one slice, with some of the heads that share keys and values.
 struct Tile {
@@ -87,11 +90,6 @@ void SetVisibleKeys(const AttentionShape& shape, int64_t keys, AttentionTileArgs
   if (shape.causal || shape.window == 0) return;
   args.first_visible += shape.window - 1;
   args.window = 2 * shape.window - 1;
-}
-
-bool IsWatched(const AttentionSlice& slice, int head, int64_t query) {
-  return FindAscending(slice.watched.heads, head) >= 0 &&
-         FindAscending(slice.watched.queries, query) >= 0 && !IsEdited(slice, head, query);
 }
 
 // A tile on its way through the kernels.
@@ -167,16 +165,23 @@ class TileJob {
 
   // Gives every watched row a place for its weights: the sink's, or else one of this tile.
   void Watch() {
-    const int64_t stride = PageEnd(args_.key_limit);
-    bool is_watched[kMaxTileRows];
+    const AttentionSlice& slice = *tile_->slice;
+    const int64_t stride = PageEnd(args_.key_limit), positions = tile_->positions;
+    bool is_watched[kMaxTileRows] = {};
+    for (int64_t h = 0; h < tile_->heads; ++h) {
+      const int head = static_cast<int>(tile_->head + h);
+      if (FindAscending(slice.watched.heads, head) < 0) continue;
+      for (int64_t p = 0; p < positions; ++p) {
+        const int64_t query = args_.query_position + p;
+        is_watched[p * tile_->heads + h] =
+            FindAscending(slice.watched.queries, query) >= 0 && !IsEdited(slice, head, query);
+      }
+    }
     int64_t count = 0, homeless = 0;
     for (int64_t r = 0; r < rows(); ++r) {
-      weights_[r] = nullptr;
-      is_watched[r] = IsWatched(*tile_->slice, ModelHeadOf(r), QueryOf(r));
-      if (!is_watched[r]) continue;
-      weights_[r] = RoomFor(r);
-      ++count;
-      homeless += weights_[r] == nullptr;
+      weights_[r] = is_watched[r] ? RoomFor(r) : nullptr;
+      count += is_watched[r];
+      homeless += is_watched[r] && weights_[r] == nullptr;
     }
     if (count == 0) return;
     watched_.Grow(homeless * stride + rows() * WatchedTiles(args_));
@@ -200,11 +205,13 @@ class TileJob {
 
   void Report(const AttentionKernels& kernels) const {
     if (args_.weights == nullptr) return;
+    const bool takes_factors = tile_->slice->watched.takes_factors;
+    kernels.factors(args_);
     WatchedRow watched[kRowsTogether];
     int64_t count = 0;
     for (int64_t r = 0; r < rows(); ++r) {
       if (weights_[r] == nullptr) continue;
-      kernels.weights(args_, r);
+      if (!takes_factors) kernels.weights(args_, r);
       watched[count++] = Finished(r);
       if (count < kRowsTogether) continue;
       tile_->slice->sink->OnRows(watched);
@@ -213,15 +220,21 @@ class TileJob {
     if (count > 0) tile_->slice->sink->OnRows(absl::MakeConstSpan(watched, count));
   }
 
-  // A row with its weights of the keys it sees, and zeros for the others that are reported.
+  // A row with its weights of the keys it sees, and zeros for the others that are reported. Where
+  // they lie is the row's own, or this tile's until the next one is prepared.
   WatchedRow Finished(int64_t r) const {
     const int64_t p = PositionOf(args_, r);
     const int64_t begin = FirstKey(args_, p), end = KeyEnd(args_, p);
     const int64_t reported = is_causal_ ? end : args_.key_limit;
     float* const weights = weights_[r];
-    std::fill_n(weights, begin, 0.0f);
-    std::fill_n(weights + end, reported - end, 0.0f);
-    return {ModelHeadOf(r), QueryOf(r), {weights, static_cast<size_t>(reported)}};
+    if (begin > 0) std::fill_n(weights, begin, 0.0f);
+    if (end < reported) std::fill_n(weights + end, reported - end, 0.0f);
+    WatchedRow row{ModelHeadOf(r), QueryOf(r), {weights, static_cast<size_t>(reported)}};
+    if (tile_->slice->watched.takes_factors) {
+      const int64_t tiles = WatchedTiles(args_);
+      row.factors = {args_.tile_max + r * tiles, static_cast<size_t>(tiles)};
+    }
+    return row;
   }
 
   const Tile* tile_ = nullptr;

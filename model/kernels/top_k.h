@@ -16,10 +16,14 @@ struct TopKCandidates {
 // Candidates that are ordered by comparing each with all others.
 constexpr int64_t kMostOrdered = 64;
 
+// Consecutive keys of a row that have one factor.
+constexpr int64_t kFactorKeys = 64;
+
 // One of several rows, and where its k largest weights, their keys and the sum of the others go:
 // the largest first, of equal ones that with the smaller key.
 struct TopKRow {
   const float* weights;
+  const float* factors;  // the weight of key j is weights[j] * factors[j / kFactorKeys]; null: 1
   int64_t n;
   float* out;
   int32_t* out_keys;
@@ -31,21 +35,21 @@ constexpr int64_t kTopKRows = 16;
 
 // Weights must not be negative.
 struct TopKKernels {
-  // Writes the keys of candidates, ascending, with TopKRoom(n), among which are the k largest of
-  // the n weights; all of them when there are fewer.
-  TopKCandidates (*find)(const float* weights, int64_t n, int64_t k, int32_t* keys);
+  // Writes the weights and keys of candidates, by ascending key, with TopKRoom(n) each, among which
+  // are the k largest of the n weights; all of them when there are fewer.
+  TopKCandidates (*find)(const float* weights, int64_t n, int64_t k, float* found, int32_t* keys);
   // Writes the weights and keys of the k largest of `count` candidates, at most kMostOrdered, with
   // ascending keys: the largest first, of equal ones that with the smaller key. Returns `dropped`
   // and the other candidates' weights, which it adds one by one, the largest first.
-  double (*order)(const float* weights, const int32_t* keys, int64_t count, int64_t k,
-                  double dropped, float* out, int32_t* out_keys);
+  double (*order)(const float* found, const int32_t* keys, int64_t count, int64_t k, double dropped,
+                  float* out, int32_t* out_keys);
   // Takes up to kTopKRows rows, with the results of `find` and `order`, but not those for which
   // these are quicker or that have too many candidates. Bit r of what it returns: row r is done.
-  // `keys` has TopKRoom of the longest.
-  uint32_t (*take)(const TopKRow* rows, int64_t count, int64_t k, int32_t* keys);
+  // `found` and `keys` have TopKRoom of the longest.
+  uint32_t (*take)(const TopKRow* rows, int64_t count, int64_t k, float* found, int32_t* keys);
 };
 
-// Keys for which `find` and `take` need room, of rows of up to n weights.
+// Numbers for which `find` and `take` need room, of rows of up to n weights.
 constexpr int64_t TopKRoom(int64_t n) {
   return n + 16 + kTopKRows * 24;
 }

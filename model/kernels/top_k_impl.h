@@ -32,18 +32,31 @@ int32_t CountFrom(const int32_t* numbers, int32_t least) {
   return count;
 }
 
-// The largest weights of kCount lanes to which keys are dealt out in turn. kCount <= n.
+inline float FactorAt(const float* factors, int64_t key) {
+  return factors == nullptr ? 1.0f : factors[key / kFactorKeys];
+}
+
+// The largest weights, times their factors, of kCount lanes to which keys are dealt out in turn.
+// kCount <= n.
 template <int kCount>
-inline void FindLaneMaxima(const float* weights, int64_t n, F32x16 (&max)[kCount / 16]) {
+inline void FindLaneMaxima(const float* weights, const float* factors, int64_t n,
+                           F32x16 (&max)[kCount / 16]) {
+  static_assert(kFactorKeys % kCount == 0);
   constexpr int kVectors = kCount / 16;
-  for (int v = 0; v < kVectors; ++v) max[v] = F32x16::Load(weights + v * 16);
+  const F32x16 first = F32x16::Broadcast(FactorAt(factors, 0));
+  for (int v = 0; v < kVectors; ++v) max[v] = F32x16::Load(weights + v * 16) * first;
   int64_t key = kCount;
   for (; key + kCount <= n; key += kCount) {
-    for (int v = 0; v < kVectors; ++v) max[v] = Max(F32x16::Load(weights + key + v * 16), max[v]);
+    const F32x16 factor = F32x16::Broadcast(FactorAt(factors, key));
+    for (int v = 0; v < kVectors; ++v) {
+      max[v] = Max(F32x16::Load(weights + key + v * 16) * factor, max[v]);
+    }
   }
+  if (key >= n) return;
+  const F32x16 last = F32x16::Broadcast(FactorAt(factors, key));
   for (int v = 0; v < kVectors; ++v, key += 16) {
     const int64_t left = n - key, some = left < 0 ? 0 : left < 16 ? left : 16;
-    max[v] = Max(F32x16::LoadPartial(weights + key, some), max[v]);
+    max[v] = Max(F32x16::LoadPartial(weights + key, some) * last, max[v]);
   }
 }
 
@@ -54,7 +67,7 @@ template <int kCount>
 float LaneBound(const float* weights, int64_t n, int32_t k) {
   constexpr int kVectors = kCount / 16;
   F32x16 max[kVectors];
-  FindLaneMaxima<kCount>(weights, n, max);
+  FindLaneMaxima<kCount>(weights, nullptr, n, max);
   F32x16 most = max[0], least = max[0];
   for (int v = 1; v < kVectors; ++v) {
     most = Max(max[v], most);
@@ -96,22 +109,30 @@ float TopKBound(const float* weights, int64_t n, int64_t k) {
   return 0;  // all of them
 }
 
-// Adds to `keys` those of [begin, end) whose weights reach the bound, and returns how many. The
-// others' weights go into `rest`, lane by lane.
-inline int64_t KeysFrom(const float* weights, int64_t begin, int64_t end, float bound,
-                        int32_t* keys, F32x16& rest) {
-  int64_t count = 0;
+// Candidates of a row, as they are found.
+struct FoundCandidates {
+  float* weights;
+  int32_t* keys;
+  int64_t count;
+};
+
+// Adds those of the keys [begin, end) whose weights, times `factor`, reach the bound. The others'
+// weights go into `rest`, lane by lane.
+inline void TakeFrom(const float* weights, float factor, int64_t begin, int64_t end, float bound,
+                     FoundCandidates& found, F32x16& rest) {
+  int64_t count = found.count;
 #if defined(__AVX512F__)
-  const __m512 limit = _mm512_set1_ps(bound);
+  const __m512 limit = _mm512_set1_ps(bound), factors = _mm512_set1_ps(factor);
   __m512i places =
       _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                        _mm512_set1_epi32((int32_t)begin));
   const auto take = [&](__m512 some, __mmask16 there) {
+    some = _mm512_mul_ps(some, factors);
     const __mmask16 reached = _mm512_mask_cmp_ps_mask(there, some, limit, _CMP_GE_OQ);
-    const __mmask16 dropped = _mm512_mask_cmp_ps_mask(there, some, limit, _CMP_LT_OQ);
-    _mm512_storeu_si512(keys + count, _mm512_maskz_compress_epi32(reached, places));
+    _mm512_storeu_si512(found.keys + count, _mm512_maskz_compress_epi32(reached, places));
+    _mm512_storeu_ps(found.weights + count, _mm512_maskz_compress_ps(reached, some));
     count += __builtin_popcount(reached);
-    rest.v = _mm512_mask_add_ps(rest.v, dropped, rest.v, some);
+    rest.v = _mm512_mask_add_ps(rest.v, (__mmask16)(there & ~reached), rest.v, some);
     places = _mm512_add_epi32(places, _mm512_set1_epi32(16));
   };
   int64_t key = begin;
@@ -121,34 +142,47 @@ inline int64_t KeysFrom(const float* weights, int64_t begin, int64_t end, float 
 #else
   const F32x16 limit = F32x16::Broadcast(bound), zero = F32x16::Broadcast(0.0f);
   for (int64_t key = begin; key < end; ++key) {
-    keys[count] = (int32_t)key;
-    count += weights[key] >= bound;
+    const float weight = weights[key] * factor;
+    found.keys[count] = (int32_t)key;
+    found.weights[count] = weight;
+    count += weight >= bound;
   }
   for (int64_t key = begin; key < end; key += 16) {
-    const F32x16 some = end - key < 16 ? F32x16::LoadPartial(weights + key, end - key)
-                                       : F32x16::Load(weights + key);
+    const F32x16 some = (end - key < 16 ? F32x16::LoadPartial(weights + key, end - key)
+                                        : F32x16::Load(weights + key)) *
+                        F32x16::Broadcast(factor);
     rest = rest + IfNegative(some - limit, some, zero);
   }
 #endif
-  return count;
+  found.count = count;
 }
 
-// Those that reach the bound. What is dropped is summed in single precision in runs, and these in
-// double.
-TopKCandidates CandidatesFrom(const float* weights, int64_t n, float bound, int32_t* keys) {
+// Those of the n weights, times their factors, that reach the bound. What is dropped is summed in
+// single precision in runs, and these in double.
+inline TopKCandidates CandidatesFrom(const float* weights, const float* factors, int64_t n,
+                                     float bound, float* candidates, int32_t* keys) {
   constexpr int64_t kRun = 256;
-  TopKCandidates found = {0, 0};
+  static_assert(kRun % kFactorKeys == 0);
+  FoundCandidates found = {candidates, keys, 0};
+  double dropped = 0;
   for (int64_t begin = 0; begin < n; begin += kRun) {
     const int64_t end = n - begin < kRun ? n : begin + kRun;
     F32x16 rest = F32x16::Broadcast(0.0f);
-    found.count += KeysFrom(weights, begin, end, bound, keys + found.count, rest);
-    found.dropped += ReduceAdd(rest);
+    if (factors == nullptr) {
+      TakeFrom(weights, 1.0f, begin, end, bound, found, rest);
+    } else {
+      for (int64_t key = begin; key < end; key += kFactorKeys) {
+        const int64_t own_end = end - key < kFactorKeys ? end : key + kFactorKeys;
+        TakeFrom(weights, FactorAt(factors, key), key, own_end, bound, found, rest);
+      }
+    }
+    dropped += ReduceAdd(rest);
   }
-  return found;
+  return {found.count, dropped};
 }
 
-TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, int32_t* keys) {
-  return CandidatesFrom(weights, n, TopKBound(weights, n, k), keys);
+TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, float* found, int32_t* keys) {
+  return CandidatesFrom(weights, nullptr, n, TopKBound(weights, n, k), found, keys);
 }
 
 // Numbers by which larger weights come first and, of equal ones, smaller keys.
@@ -166,7 +200,7 @@ inline float WeightOf(uint64_t ranked) {
 // Of at most 8 kVectors candidates. As many steps for few as for many: a branch that depends on the
 // weights costs more.
 template <int kVectors>
-double OrderInVectors(const float* weights, const int32_t* keys, int64_t count, int64_t k,
+double OrderInVectors(const float* found, const int32_t* keys, int64_t count, int64_t k,
                       double dropped, float* out, int32_t* out_keys) {
   constexpr int kMost = 8 * kVectors;
   uint64_t numbers[kMost], sorted[kMost];
@@ -174,8 +208,8 @@ double OrderInVectors(const float* weights, const int32_t* keys, int64_t count, 
   for (int v = 0; v < kVectors; ++v) {
     const __mmask8 there = (__mmask8)FirstLanes(count - v * 8);
     const __m256i some = _mm256_maskz_loadu_epi32(there, keys + v * 8);
-    const __m256 weight = _mm256_mmask_i32gather_ps(_mm256_setzero_ps(), there, some, weights, 4);
-    const __m512i high = _mm512_slli_epi64(_mm512_cvtepu32_epi64(_mm256_castps_si256(weight)), 32);
+    const __m256i weight = _mm256_maskz_loadu_epi32(there, found + v * 8);
+    const __m512i high = _mm512_slli_epi64(_mm512_cvtepu32_epi64(weight), 32);
     const __m512i low = _mm512_cvtepu32_epi64(_mm256_xor_si256(some, _mm256_set1_epi32(-1)));
     own[v] = _mm512_maskz_or_epi64(there, high, low);
     place[v] = _mm512_setzero_si512();
@@ -206,15 +240,15 @@ double OrderInVectors(const float* weights, const int32_t* keys, int64_t count, 
 }
 #endif
 
-double Order(const float* weights, const int32_t* keys, int64_t count, int64_t k, double dropped,
+double Order(const float* found, const int32_t* keys, int64_t count, int64_t k, double dropped,
              float* out, int32_t* out_keys) {
 #if defined(__AVX512F__)
-  if (count <= 24) return OrderInVectors<3>(weights, keys, count, k, dropped, out, out_keys);
-  if (count <= 32) return OrderInVectors<4>(weights, keys, count, k, dropped, out, out_keys);
-  return OrderInVectors<8>(weights, keys, count, k, dropped, out, out_keys);
+  if (count <= 24) return OrderInVectors<3>(found, keys, count, k, dropped, out, out_keys);
+  if (count <= 32) return OrderInVectors<4>(found, keys, count, k, dropped, out, out_keys);
+  return OrderInVectors<8>(found, keys, count, k, dropped, out, out_keys);
 #else
   uint64_t numbers[kMostOrdered], sorted[kMostOrdered];
-  for (int64_t i = 0; i < count; ++i) numbers[i] = Ranked(weights[keys[i]], keys[i]);
+  for (int64_t i = 0; i < count; ++i) numbers[i] = Ranked(found[i], keys[i]);
   for (int64_t i = 0; i < count; ++i) {
     int64_t place = 0;
     for (int64_t j = 0; j < count; ++j) place += numbers[j] > numbers[i];
@@ -240,19 +274,19 @@ namespace {
 
 // A row alone has nothing to share. Rows with other lanes, as TopKBound chooses them, are taken
 // apart, so that a row's bits do not depend on those it comes with.
-uint32_t TakeRows(const TopKRow* rows, int64_t count, int64_t k, int32_t* keys) {
+uint32_t TakeRows(const TopKRow* rows, int64_t count, int64_t k, float* found, int32_t* keys) {
   int64_t least = rows[0].n, most = least;
   for (int64_t r = 1; r < count; ++r) {
     least = rows[r].n < least ? rows[r].n : least;
     most = rows[r].n > most ? rows[r].n : most;
   }
   if (count < 4 || k > 16) return 0;
-  if (least >= 128) return TakeRowsByLanes<64>(rows, count, k, keys);
-  if (least >= 32 && most < 128) return TakeRowsByLanes<32>(rows, count, k, keys);
+  if (least >= 128) return TakeRowsByLanes<64>(rows, count, k, found, keys);
+  if (least >= 32 && most < 128) return TakeRowsByLanes<32>(rows, count, k, found, keys);
   return 0;
 }
 #else
-uint32_t TakeRows(const TopKRow*, int64_t, int64_t, int32_t*) {
+uint32_t TakeRows(const TopKRow*, int64_t, int64_t, float*, int32_t*) {
   return 0;
 }
 #endif

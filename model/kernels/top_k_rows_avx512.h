@@ -139,18 +139,18 @@ template <int kFirst, int kCount>
 
 // A row's candidates, at most kSlots.
 struct RowCandidates {
+  const float* weights;
   const int32_t* keys;
   int64_t count;
   double dropped;  // sum of the weights that are no candidates
 };
 
 // Eight of a row's candidates as numbers that order as Ranked does; 0 for those it has not.
-inline __m512i RankedSlots(const TopKRow& row, const RowCandidates& candidates, int64_t first) {
+inline __m512i RankedSlots(const RowCandidates& candidates, int64_t first) {
   const __mmask8 there = (__mmask8)FirstLanes(candidates.count - first);
   const __m256i keys = _mm256_maskz_loadu_epi32(there, candidates.keys + first);
-  const __m256 weights =
-      _mm256_mmask_i32gather_ps(_mm256_setzero_ps(), there, keys, row.weights, 4);
-  const __m512i high = _mm512_slli_epi64(_mm512_cvtepu32_epi64(_mm256_castps_si256(weights)), 32);
+  const __m256i weights = _mm256_maskz_loadu_epi32(there, candidates.weights + first);
+  const __m512i high = _mm512_slli_epi64(_mm512_cvtepu32_epi64(weights), 32);
   const __m512i low = _mm512_cvtepu32_epi64(_mm256_xor_si256(keys, _mm256_set1_epi32(-1)));
   return _mm512_maskz_or_epi64(there, high, low);
 }
@@ -166,7 +166,7 @@ void OrderRows(const TopKRow* rows, const RowCandidates* candidates, int64_t cou
     __m512i some[8];
 #pragma GCC unroll 8
     for (int r = 0; r < kRowsSorted; ++r) {
-      some[r] = r < count ? RankedSlots(rows[r], candidates[r], first) : _mm512_setzero_si512();
+      some[r] = r < count ? RankedSlots(candidates[r], first) : _mm512_setzero_si512();
     }
     Transpose8(some);
 #pragma GCC unroll 8
@@ -199,12 +199,13 @@ void OrderRows(const TopKRow* rows, const RowCandidates* candidates, int64_t cou
 }
 
 template <int kCount>
-uint32_t TakeRowsByLanes(const TopKRow* rows, int64_t count, int64_t k, int32_t* keys) {
+uint32_t TakeRowsByLanes(const TopKRow* rows, int64_t count, int64_t k, float* found_weights,
+                         int32_t* keys) {
   float maxima[kTopKRows * kCount] = {}, bounds[kTopKRows];
   for (int64_t r = 0; r < count; ++r) {
     float* const own = maxima + r * kCount;
     F32x16 max[kCount / 16];
-    FindLaneMaxima<kCount>(rows[r].weights, rows[r].n, max);
+    FindLaneMaxima<kCount>(rows[r].weights, rows[r].factors, rows[r].n, max);
     for (int v = 0; v < kCount / 16; ++v) max[v].Store(own + v * 16);
   }
   LaneBounds<kCount>(maxima, (int32_t)k, bounds);
@@ -214,16 +215,19 @@ uint32_t TakeRowsByLanes(const TopKRow* rows, int64_t count, int64_t k, int32_t*
   int64_t n_few = 0;
   for (int64_t r = 0; r < count; ++r) {
     const TopKRow& row = rows[r];
-    int32_t* const own = keys + n_few * kSlots;  // the next row's may lie over what is too long
-    const TopKCandidates found = CandidatesFrom(row.weights, row.n, bounds[r], own);
+    // The next row's candidates may lie over what is too long.
+    float* const own = found_weights + n_few * kSlots;
+    int32_t* const own_keys = keys + n_few * kSlots;
+    const TopKCandidates found =
+        CandidatesFrom(row.weights, row.factors, row.n, bounds[r], own, own_keys);
     if (found.count > kMostOrdered) continue;
     done |= 1u << r;
     if (found.count <= kSlots) {
       with_few[n_few] = row;
-      few[n_few++] = {own, found.count, found.dropped};
+      few[n_few++] = {own, own_keys, found.count, found.dropped};
     } else {
       *row.dropped =
-          (float)Order(row.weights, own, found.count, k, found.dropped, row.out, row.out_keys);
+          (float)Order(own, own_keys, found.count, k, found.dropped, row.out, row.out_keys);
     }
   }
   for (int64_t r = 0; r < n_few; r += kRowsSorted) {

@@ -69,7 +69,8 @@ TEST(AttentionTileTest, TopKEqualsAFullSortOnRandomRows) {
   }
 }
 
-// Rows that come together have the bits of rows that come alone, whichever they are.
+// Rows that come together have the bits of rows that come alone, whichever they are, and so have
+// rows whose factors are yet to be multiplied by.
 TEST(AttentionTileTest, TopKOfManyRowsIsThatOfEach) {
   std::mt19937 random(13);
   for (int round = 0; round < 60; ++round) {
@@ -78,21 +79,29 @@ TEST(AttentionTileTest, TopKOfManyRowsIsThatOfEach) {
     std::vector<int64_t> queries(n_rows);
     std::iota(queries.begin(), queries.end(), 0);
     AttentionTile together(0, 0, queries, longest, k), alone(0, 0, queries, longest, k);
-    std::vector<std::vector<float>> weights(n_rows);
-    std::vector<TileRow> rows;
+    AttentionTile scaled(0, 0, queries, longest, k), scaled_alone(0, 0, queries, longest, k);
+    std::vector<std::vector<float>> weights(n_rows), unscaled(n_rows), factors(n_rows);
+    std::vector<TileRow> rows, rows_with_factors;
     for (int64_t row = 0; row < n_rows; ++row) {
       weights[row].resize(round % 3 == 0 ? 1 + random() % longest : longest - row);
       const int values = 1 << (2 + random() % 12);  // few: many ties
-      for (float& weight : weights[row]) {
-        weight = std::exp(-static_cast<float>(random() % values) * 8 / values);
+      for (size_t key = 0; key < weights[row].size(); ++key) {
+        if (key % kFactorKeys == 0) factors[row].push_back(0.25f + 0.01f * (random() % 300));
+        unscaled[row].push_back(std::exp(-static_cast<float>(random() % values) * 8 / values));
+        weights[row][key] = unscaled[row].back() * factors[row].back();
       }
       alone.StoreRow(row, weights[row]);
       rows.push_back({&together, row, weights[row]});
+      rows_with_factors.push_back({&scaled, row, unscaled[row], factors[row]});
+      StoreRows({{&scaled_alone, row, unscaled[row], factors[row]}});
     }
     StoreRows(rows);
-    EXPECT_EQ(together.keys(), alone.keys());
-    EXPECT_EQ(together.weights(), alone.weights());
-    EXPECT_EQ(together.dropped_mass(), alone.dropped_mass());
+    StoreRows(rows_with_factors);
+    for (const AttentionTile* tile : {&together, &scaled, &scaled_alone}) {
+      EXPECT_EQ(tile->keys(), alone.keys());
+      EXPECT_EQ(tile->weights(), alone.weights());
+      EXPECT_EQ(tile->dropped_mass(), alone.dropped_mass());
+    }
   }
 }
 
@@ -115,8 +124,11 @@ TEST(TopKTest, CandidatesHoldTheLargestOnEveryInstructionSet) {
     const float smallest = sorted[std::min(n, k) - 1];
     for (const TopKKernels* kernels : all) {
       std::vector<int32_t> keys(TopKRoom(n));
-      const auto [count, dropped] = kernels->find(weights.data(), n, k, keys.data());
+      std::vector<float> candidates(TopKRoom(n));
+      const auto [count, dropped] =
+          kernels->find(weights.data(), n, k, candidates.data(), keys.data());
       keys.resize(count);
+      for (int64_t i = 0; i < count; ++i) ASSERT_EQ(candidates[i], weights[keys[i]]);
       std::vector<bool> found(n);
       for (int32_t key : keys) found[key] = true;
       double rest = 0;
@@ -135,8 +147,8 @@ TEST(TopKTest, CandidatesHoldTheLargestOnEveryInstructionSet) {
       const int64_t kept = std::min(k, count);
       std::vector<float> out(kept);
       std::vector<int32_t> out_keys(kept);
-      double total = kernels->order(weights.data(), keys.data(), count, kept, dropped, out.data(),
-                                    out_keys.data());
+      double total = kernels->order(candidates.data(), keys.data(), count, kept, dropped,
+                                    out.data(), out_keys.data());
       std::stable_sort(keys.begin(), keys.end(),
                        [&](int32_t a, int32_t b) { return weights[a] > weights[b]; });
       for (int64_t i = 0; i < kept; ++i) {

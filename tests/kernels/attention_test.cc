@@ -171,6 +171,34 @@ TEST(AttentionTest, RowsAreMadeWhereTheSinkHasRoom) {
   }
 }
 
+// Alone and among others; causal or not; in one span of keys and, as few rows do it, in several.
+TEST(AttentionTest, FactorsMakeTheWeightsThatRowsHaveWithoutThem) {
+  for (const Backend* backend : FastBackends()) {
+    for (const auto& [causal, window] : {std::pair{true, 0}, {true, 90}, {false, 0}, {false, 90}}) {
+      for (int64_t length : {70, 1200}) {
+        const AttentionShape shape{2, 1, 24, 2.0f, causal, window};
+        Sequence sequence(shape, length, 3);
+        const int64_t first = causal ? length - 50 : 0;
+        if (first > 0) sequence.Run(backend, 0, first);
+        const std::vector<int64_t> queries = {length - 40, length - 20, length - 1};
+        RecordingSink plain, scaled;
+        sequence.Run(backend, first, length, {AllHeads(2), queries}, &plain);
+        sequence.Run(backend, first, length, {AllHeads(2), queries, false, /*takes_factors=*/true},
+                     &scaled);
+        EXPECT_EQ(plain.rows, scaled.rows) << backend->name() << ", window " << window;
+        EXPECT_EQ(plain.rows_with_factors, 0);
+        EXPECT_EQ(scaled.rows_with_factors, 6);
+        if (!causal) continue;
+        RecordingSink last;
+        sequence.Run(backend, length - 1, length,
+                     {AllHeads(2), queries, false, /*takes_factors=*/true}, &last);
+        EXPECT_EQ(last.rows, (decltype(last.rows){{{0, length - 1}, plain.rows[{0, length - 1}]},
+                                                  {{1, length - 1}, plain.rows[{1, length - 1}]}}));
+      }
+    }
+  }
+}
+
 // The steps in which a row takes its keys begin at the same keys, whichever rows are near.
 TEST(AttentionTest, ChunksOfLongWindowsGiveTheSameBits) {
   for (const Backend* backend : FastBackends()) {

@@ -10,6 +10,7 @@
 
 #include "gtest/gtest.h"
 #include "model/kernels/backend.h"
+#include "model/kernels/top_k.h"
 #include "tests/kernels/kernel_testing.h"
 
 namespace heed {
@@ -21,15 +22,21 @@ class RecordingSink : public AttentionRowSink {
  public:
   void OnRows(absl::Span<const WatchedRow> some) override {
     std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [head, query, weights] : some) {
-      EXPECT_TRUE(
-          rows.emplace(std::pair{head, query}, std::vector<float>(weights.begin(), weights.end()))
-              .second)
-          << "head " << head << ", query " << query << " came twice";
+    for (const WatchedRow& row : some) {
+      std::vector<float> weights(row.weights.begin(), row.weights.end());
+      if (!row.factors.empty()) {
+        ++rows_with_factors;
+        for (size_t key = 0; key < weights.size(); ++key) {
+          weights[key] *= row.factors[key / kFactorKeys];
+        }
+      }
+      EXPECT_TRUE(rows.emplace(std::pair{row.head, row.query}, std::move(weights)).second)
+          << "head " << row.head << ", query " << row.query << " came twice";
     }
   }
 
   std::map<std::pair<int, int64_t>, std::vector<float>> rows;
+  int64_t rows_with_factors = 0;
 
  private:
   std::mutex mutex_;
