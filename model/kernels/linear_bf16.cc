@@ -86,14 +86,14 @@ class Product {
     x_ = out;
   }
 
-  // Few rows read all weights once, from end to end; with many, strips are as short as to share the
-  // work out evenly.
+  // Few rows read all weights once, from end to end. With many, strips are as long as their sums fit
+  // a cache, since each reads all activations, and as many for one thread as for the other.
   int64_t CountStrips(int64_t threads) const {
     const int64_t n_panels = weight_.n_panels();
     if (y_.rows <= kTileSide) return std::min(n_panels, threads);
     if (y_.rows <= kStreamingRows) return n_panels;
-    const int64_t panels = std::clamp<int64_t>(n_panels / (4 * threads), 1, kMaxStripPanels);
-    return CeilDiv(n_panels, panels);
+    const int64_t own = CeilDiv(n_panels, threads);
+    return std::min(n_panels, CeilDiv(own, kMaxStripPanels) * threads);
   }
 
   int64_t ColsOf(int64_t panel) const {
