@@ -111,7 +111,7 @@ struct AttentionState {
 };
 
 struct AttentionScratch {
-  float* query;   // [rows / kRowBlock, head_dim, kRowBlock], scaled
+  float* query;   // [rows, padded_dim], scaled
   float* room;    // [kTilePages, 2, head_dim * kLanes]: converted keys and values
   float* scores;  // [kRowBlock, kKeyTile], then e^(score - max)
   float* span;    // an AttentionState
@@ -131,16 +131,20 @@ inline const float* QueryOf(const AttentionTileArgs& args, int64_t r) {
   return args.query + PositionOf(args, r) * args.query_stride + HeadOf(args, r) * args.head_dim;
 }
 
-void PackQueries(const AttentionTileArgs& args, float* packed) {
+void ScaleQueries(const AttentionTileArgs& args, float* scaled) {
   const int64_t rows = RowsOf(args);
+  const F32x16 scale = F32x16::Broadcast(args.scale);
   for (int64_t r = 0; r < rows; ++r) {  // rows lie far apart: ask for all of them at once
     const float* const query = QueryOf(args, r);
     for (int64_t d = 0; d < args.head_dim; d += kLanes) __builtin_prefetch(query + d);
   }
   for (int64_t r = 0; r < rows; ++r) {
     const float* const query = QueryOf(args, r);
-    float* const to = packed + r / kRowBlock * kRowBlock * args.head_dim + r % kRowBlock;
-    for (int64_t d = 0; d < args.head_dim; ++d) to[d * kRowBlock] = query[d] * args.scale;
+    float* const to = scaled + r * PaddedDim(args.head_dim);
+    for (int64_t d = 0; d < args.head_dim; d += kLanes) {
+      const int64_t left = args.head_dim - d;
+      (F32x16::LoadPartial(query + d, left < kLanes ? left : kLanes) * scale).Store(to + d);
+    }
   }
 }
 
@@ -153,10 +157,11 @@ void Clear(const AttentionTileArgs& args, const AttentionState& state) {
 
 // ---- Scores -------------------------------------------------------------------------------------
 
-// Scores of kRows queries, packed in kRowBlock columns, against kPages pages; row r's to scores + r
-// * kKeyTile.
+// Scores of kRows queries, [kRows, PaddedDim(head_dim)], against kPages pages; those of row r to
+// scores + r * kKeyTile.
 template <int kRows, int kPages>
 void ScoreBlock(int64_t head_dim, const float* query, const float* const* pages, float* scores) {
+  const int64_t stride = PaddedDim(head_dim);
   F32x16 sum[kRows][kPages];
   const float* keys[kPages];
 #pragma GCC unroll 8
@@ -165,13 +170,13 @@ void ScoreBlock(int64_t head_dim, const float* query, const float* const* pages,
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r][p] = F32x16::Broadcast(0.0f);
   }
-  for (int64_t d = 0; d < head_dim; ++d, query += kRowBlock) {
+  for (int64_t d = 0; d < head_dim; ++d, ++query) {
     F32x16 key[kPages];
 #pragma GCC unroll 8
     for (int p = 0; p < kPages; ++p) key[p] = F32x16::Load(keys[p] + d * kLanes);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const F32x16 q = F32x16::Broadcast(query[r]);
+      const F32x16 q = F32x16::Broadcast(query[r * stride]);
 #pragma GCC unroll 8
       for (int p = 0; p < kPages; ++p) sum[r][p] = MulAdd(q, key[p], sum[r][p]);
     }
@@ -372,7 +377,7 @@ void TakeKeys(const AttentionTileArgs& args, const AttentionScratch& scratch,
   if (keys.empty()) return;
   const KeyRange pages = WholePages(keys);
   const int64_t first_page = (pages.begin - begin) / kLanes;
-  Score<kRows>(args.head_dim, scratch.query + row * args.head_dim, tile.keys + first_page,
+  Score<kRows>(args.head_dim, scratch.query + row * state.padded_dim, tile.keys + first_page,
                (pages.end - pages.begin) / kLanes, scratch.scores);
   float rescale[kRows];
   for (int r = 0; r < kRows; ++r) {
@@ -461,7 +466,7 @@ void WriteOutputs(const AttentionTileArgs& args, const AttentionState& state) {
 void TileKernel(const AttentionTileArgs& args) {
   const AttentionScratch scratch(args);
   const AttentionState total(args, args.state), own(args, scratch.span);
-  PackQueries(args, scratch.query);
+  ScaleQueries(args, scratch.query);
   const int64_t first = FirstSpan(args), end = KeysOf(args, RowsOf(args) - 1).end;
   TakeSpan(args, scratch, total, first);
   for (int64_t begin = first + kKeySpan; begin < end; begin += kKeySpan) {
@@ -473,7 +478,7 @@ void TileKernel(const AttentionTileArgs& args) {
 
 void SpanKernel(const AttentionTileArgs& args, int64_t begin) {
   const AttentionScratch scratch(args);
-  PackQueries(args, scratch.query);
+  ScaleQueries(args, scratch.query);
   TakeSpan(args, scratch, AttentionState(args, args.state), begin);
 }
 

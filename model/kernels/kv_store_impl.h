@@ -56,9 +56,15 @@ void StoreHead(const float* head, int64_t n, float scale, int64_t stride, char* 
 void StoreHeadF32(const KvStoreArgs& args, const KvHeadPlace& place, int64_t kv_head) {
   const int64_t n = args.head_dim;
   float* const keys = reinterpret_cast<float*>(args.page + place.keys) + args.token;
-  for (int64_t i = 0; i < n; ++i) {
-    const float* const from = args.keys + kv_head * n + i;
-    for (int64_t r = 0; r < args.rows; ++r) keys[i * kLanes + r] = from[r * args.key_stride];
+  const float* const from = args.keys + kv_head * n;
+  int64_t i = 0;
+  if (args.rows == kLanes) {
+    for (; i + kLanes <= n; i += kLanes) Transpose16(from + i, args.key_stride, keys + i * kLanes);
+  }
+  for (; i < n; ++i) {
+    for (int64_t r = 0; r < args.rows; ++r) {
+      keys[i * kLanes + r] = from[r * args.key_stride + i];
+    }
   }
   float* const values = reinterpret_cast<float*>(args.page + place.values) + args.token * n;
   for (int64_t r = 0; r < args.rows; ++r) {

@@ -14,39 +14,6 @@ namespace {
 constexpr int kSlots = 24;
 constexpr int kRowsSorted = 8;
 
-// Matrix [16, 16] with `stride` between rows, to one without gaps.
-inline void Transpose16(const float* from, int64_t stride, float* to) {
-  __m512 a[16], b[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_ps(from + i * stride);
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2) {
-    b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
-    b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4) {
-#pragma GCC unroll 2
-    for (int j = 0; j < 2; ++j) {
-      const __m512d low = _mm512_castps_pd(b[i + j]), high = _mm512_castps_pd(b[i + j + 2]);
-      a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
-      a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
-    }
-  }
-  // Quarter q of a[i + c]: rows i to i + 3 of column 4 * q + c.
-#pragma GCC unroll 4
-  for (int c = 0; c < 4; ++c) {
-    const __m512 even = _mm512_shuffle_f32x4(a[c], a[4 + c], 0x88);
-    const __m512 odd = _mm512_shuffle_f32x4(a[c], a[4 + c], 0xdd);
-    const __m512 even_below = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0x88);
-    const __m512 odd_below = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0xdd);
-    _mm512_storeu_ps(to + c * 16, _mm512_shuffle_f32x4(even, even_below, 0x88));
-    _mm512_storeu_ps(to + (4 + c) * 16, _mm512_shuffle_f32x4(odd, odd_below, 0x88));
-    _mm512_storeu_ps(to + (8 + c) * 16, _mm512_shuffle_f32x4(even, even_below, 0xdd));
-    _mm512_storeu_ps(to + (12 + c) * 16, _mm512_shuffle_f32x4(odd, odd_below, 0xdd));
-  }
-}
-
 // Matrix [8, 8].
 inline void Transpose8(__m512i (&m)[8]) {
   __m512i pairs[8];

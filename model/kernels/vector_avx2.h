@@ -129,6 +129,12 @@ inline float ReduceAdd(F32x16 a) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+inline void Transpose16(const float* from, int64_t stride, float* to) {
+  for (int i = 0; i < 16; ++i) {
+    for (int r = 0; r < 16; ++r) to[i * 16 + r] = from[r * stride + i];
+  }
+}
+
 }  // namespace
 }  // namespace heed
 

@@ -187,6 +187,13 @@ inline float ReduceAdd(F32x16 a) {
   return a.lane[0];
 }
 
+// Matrix [16, 16] with `stride` between rows, to its transpose without gaps.
+inline void Transpose16(const float* from, int64_t stride, float* to) {
+  for (int i = 0; i < 16; ++i) {
+    for (int r = 0; r < 16; ++r) to[i * 16 + r] = from[r * stride + i];
+  }
+}
+
 #undef HEED_LANEWISE
 
 }  // namespace
