@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -36,6 +37,9 @@ struct LinearForm {
   bool operator==(const LinearForm&) const = default;
 };
 
+// Makes features [begin, end) of a row of activations, to `out`.
+using RowMaker = absl::FunctionRef<void(int64_t row, int64_t begin, int64_t end, float* out)>;
+
 // y = x W^T + b with W [out_features, in_features] packed once and held once.
 class Linear {
  public:
@@ -56,6 +60,11 @@ class Linear {
   // is added when it is done. Views with gaps between rows may differ from dense ones in the last
   // digits.
   virtual void Apply(ConstMatrixRef x, MatrixRef y, Write write = Write::kOverwrite) const = 0;
+
+  // The same of y.rows rows that are made where they are used, so that no matrix of them goes to
+  // memory and back: `make` is called for each number once, from several threads at once. False,
+  // and nothing is done, where that spares nothing.
+  virtual bool ApplyMade(RowMaker make, MatrixRef y, Write write) const { return false; }
 
   // Row `row` of W, exactly as it was given: lets a tied embedding be looked up in the packed
   // unembedding.
@@ -248,6 +257,18 @@ class Backend {
 
   // y [rows, n] = act(gate_up[:, :n]) * gate_up[:, n:].
   virtual void ActivateGated(Activation activation, ConstMatrixRef gate_up, MatrixRef y) const = 0;
+
+  // Applies a layer to act(x), or, where x is [rows, 2 * in_features], to act(gate) * up as above,
+  // with the same bits; x is lost, and so is `room` [rows, in_features], which only a gate needs.
+  virtual void ApplyActivated(Activation activation, const Linear& linear, MatrixRef x,
+                              MatrixRef room, MatrixRef y, Linear::Write write) const {
+    if (x.cols == linear.in_features()) {
+      Activate(activation, x);
+      return linear.Apply(x, y, write);
+    }
+    ActivateGated(activation, x, room);
+    linear.Apply(room, y, write);
+  }
 
   // x = cap * tanh(x / cap).
   virtual void SoftCap(float cap, MatrixRef x) const = 0;

@@ -144,7 +144,10 @@ class FastBackend : public Backend {
   void Activate(Activation activation, MatrixRef x) const override {
     const ActivationCode code = CodeOf(activation);
     ParallelBlocks(x.rows, Grain(x.cols), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) kernels_.activate(code, x.Row(r).data(), x.cols);
+      for (int64_t r = begin; r < end; ++r) {
+        float* const row = x.Row(r).data();
+        kernels_.activate(code, row, row, x.cols);
+      }
     });
   }
 
@@ -156,6 +159,22 @@ class FastBackend : public Backend {
         kernels_.activate_gated(code, gate, gate + y.cols, y.Row(r).data(), y.cols);
       }
     });
+  }
+
+  void ApplyActivated(Activation activation, const Linear& linear, MatrixRef x, MatrixRef room,
+                      MatrixRef y, Linear::Write write) const override {
+    const ActivationCode code = CodeOf(activation);
+    const int64_t n = linear.in_features();
+    const auto make = [&](int64_t row, int64_t begin, int64_t end, float* out) {
+      const float* const from = x.Row(row).data();
+      if (x.cols > n) {
+        kernels_.activate_gated(code, from + begin, from + n + begin, out, end - begin);
+      } else {
+        kernels_.activate(code, from + begin, out, end - begin);
+      }
+    };
+    if (linear.ApplyMade(make, y, write)) return;
+    Backend::ApplyActivated(activation, linear, x, room, y, write);
   }
 
   void SoftCap(float cap, MatrixRef x) const override {

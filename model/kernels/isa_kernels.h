@@ -21,7 +21,8 @@ struct IsaKernels {
   void (*layer_norm)(const float* x, const float* weight, const float* bias, double eps, float* y,
                      int64_t n);
   void (*rms_norm)(const float* x, const float* weight, double eps, float* y, int64_t n);
-  void (*activate)(ActivationCode code, float* x, int64_t n);
+  // y = act(x), n elements; y may be x.
+  void (*activate)(ActivationCode code, const float* x, float* y, int64_t n);
   void (*activate_gated)(ActivationCode code, const float* gate, const float* up, float* y,
                          int64_t n);
   // x = cap * tanh(x / cap), n elements.

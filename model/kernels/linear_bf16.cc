@@ -30,6 +30,10 @@ constexpr int64_t kTeamProducts = 1024;
 // Elements of activations worth rounding on several threads.
 constexpr int64_t kTeamElements = 64 * 1024;
 
+// Of a row's features that are made where they are rounded, as many at once: they stay in the
+// first-level cache.
+constexpr int64_t kMadeFeatures = 32 * kTileFeatures;
+
 constexpr int64_t kPairRows = 2 * kTileSide;
 
 // Memory for `count` 16-bit numbers.
@@ -51,10 +55,28 @@ class Product {
         n_tiles_(CeilDiv(weight.cols(), kTileFeatures)) {}
 
   void Run(ConstMatrixRef x) {
+    RunRounded([&](int64_t r, uint16_t* out) { kernels_.round(x.Row(r).data(), x.cols, out); });
+  }
+
+  void Run(RowMaker make) {
+    RunRounded([&](int64_t r, uint16_t* out) {
+      alignas(64) float made[kMadeFeatures];
+      for (int64_t begin = 0; begin < weight_.cols(); begin += kMadeFeatures) {
+        const int64_t end = std::min(weight_.cols(), begin + kMadeFeatures);
+        make(r, begin, end, made);
+        kernels_.round(made, end - begin, out + begin / kTileFeatures * kTileNumbers);
+      }
+    });
+  }
+
+ private:
+  // round_row(r, out) rounds a row, as Bf16Kernels::round does.
+  template <typename RoundRow>
+  void RunRounded(const RoundRow& round_row) {
     thread_local AlignedBuffer rounded;
-    Round(x, rounded);
+    Round(round_row, rounded);
     const int64_t n_panels = weight_.n_panels();
-    const int64_t products = CeilDiv(x.rows, kTileSide) * n_tiles_ * n_panels * kPanelTiles;
+    const int64_t products = CeilDiv(y_.rows, kTileSide) * n_tiles_ * n_panels * kPanelTiles;
     const int64_t threads = products < kTeamProducts ? 1 : MaxThreads();
     const int64_t n_strips = CountStrips(threads);
     ParallelFor(n_strips, threads > 1, [&](int64_t s) {
@@ -69,25 +91,23 @@ class Product {
     });
   }
 
- private:
-  // x as tiles: [rows / kTileSide, n_tiles, kTileSide, kTileFeatures]. Rows that there are not are
-  // what was there before.
-  void Round(ConstMatrixRef x, AlignedBuffer& memory) {
-    const int64_t row_tiles = CeilDiv(x.rows, kPairRows) * 2;
+  // The rows as tiles: [rows / kTileSide, n_tiles, kTileSide, kTileFeatures]. Rows that there are
+  // not are what was there before.
+  template <typename RoundRow>
+  void Round(const RoundRow& round_row, AlignedBuffer& memory) {
+    const int64_t row_tiles = CeilDiv(y_.rows, kPairRows) * 2;
     uint16_t* const out = Bf16Memory(memory, row_tiles * n_tiles_ * kTileNumbers);
-    ParallelBlocks(
-        x.rows, std::max<int64_t>(1, kTeamElements / x.cols), [&](int64_t begin, int64_t end) {
-          for (int64_t r = begin; r < end; ++r) {
-            kernels_.round(
-                x.Row(r).data(), x.cols,
-                out + r / kTileSide * n_tiles_ * kTileNumbers + r % kTileSide * kTileFeatures);
-          }
-        });
+    const int64_t grain = std::max<int64_t>(1, kTeamElements / weight_.cols());
+    ParallelBlocks(y_.rows, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        round_row(r, out + r / kTileSide * n_tiles_ * kTileNumbers + r % kTileSide * kTileFeatures);
+      }
+    });
     x_ = out;
   }
 
-  // Few rows read all weights once, from end to end. With many, strips are as long as their sums fit
-  // a cache, since each reads all activations, and as many for one thread as for the other.
+  // Few rows read all weights once, from end to end. With many, strips are as long as their sums
+  // fit a cache, since each reads all activations, and as many for one thread as for the other.
   int64_t CountStrips(int64_t threads) const {
     const int64_t n_panels = weight_.n_panels();
     if (y_.rows <= kTileSide) return std::min(n_panels, threads);
@@ -196,6 +216,12 @@ void MultiplyInBf16(const IntMatrix& weight, absl::Span<const float> bias,
                     const Bf16Kernels& kernels, ConstMatrixRef x, MatrixRef y,
                     Linear::Write write) {
   Product(weight, bias, kernels, y, write).Run(x);
+}
+
+void MultiplyMadeInBf16(const IntMatrix& weight, absl::Span<const float> bias,
+                        const Bf16Kernels& kernels, RowMaker make, MatrixRef y,
+                        Linear::Write write) {
+  Product(weight, bias, kernels, y, write).Run(make);
 }
 
 }  // namespace heed

@@ -20,6 +20,11 @@ inline bool SuitsBf16(const IntMatrix& weight) {
 void MultiplyInBf16(const IntMatrix& weight, absl::Span<const float> bias,
                     const Bf16Kernels& kernels, ConstMatrixRef x, MatrixRef y, Linear::Write write);
 
+// The same of y.rows rows that are made where they are used.
+void MultiplyMadeInBf16(const IntMatrix& weight, absl::Span<const float> bias,
+                        const Bf16Kernels& kernels, RowMaker make, MatrixRef y,
+                        Linear::Write write);
+
 }  // namespace heed
 
 #endif  // HEED_MODEL_KERNELS_LINEAR_BF16_H_

@@ -89,16 +89,23 @@ class QuantizedLinear : public Linear {
   void Apply(ConstMatrixRef x, MatrixRef y, Write write) const override {
     if (x.rows == 0) return;
     if (UsesBf16()) return MultiplyInBf16(weight_, bias_, *kernels_.bf16, x, y, write);
-    thread_local RoundedRows rounded;
-    Round(x, rounded);
-    const int64_t work = x.rows * weight_.cols() * weight_.rows();
-    const int64_t n_panels = weight_.n_panels();
-    const int64_t n_strips = std::min(n_panels, work < kTeamWork ? 1 : MaxThreads());
-    const RoundedRows& shared = rounded;
-    ParallelFor(n_strips, true, [&](int64_t s) {
-      const int64_t begin = n_panels * s / n_strips, end = n_panels * (s + 1) / n_strips;
-      for (int64_t p = begin; p < end; ++p) RunTiles(shared, p, y, write);
-    });
+    ApplyRounded([&](int64_t r) { return x.Row(r).data(); }, y, write);
+  }
+
+  bool ApplyMade(RowMaker make, MatrixRef y, Write write) const override {
+    if (y.rows == 0) return true;
+    if (UsesBf16()) {
+      MultiplyMadeInBf16(weight_, bias_, *kernels_.bf16, make, y, write);
+      return true;
+    }
+    const auto made_row = [&](int64_t r) {
+      thread_local std::vector<float> made;
+      made.resize(std::max<size_t>(made.size(), weight_.cols()));
+      make(r, 0, weight_.cols(), made.data());
+      return made.data();
+    };
+    ApplyRounded(made_row, y, write);
+    return true;
   }
 
   void CopyWeightRow(int64_t row, absl::Span<float> out) const override {
@@ -112,18 +119,33 @@ class QuantizedLinear : public Linear {
  private:
   bool UsesBf16() const { return kernels_.bf16 != nullptr && SuitsBf16(weight_); }
 
-  void Round(ConstMatrixRef x, RoundedRows& out) const {
+  // row_of(r): where row r lies, until the same thread asks for another.
+  template <typename RowOf>
+  void ApplyRounded(const RowOf& row_of, MatrixRef y, Write write) const {
+    thread_local RoundedRows rounded;
+    Round(row_of, y.rows, rounded);
+    const int64_t work = y.rows * weight_.cols() * weight_.rows();
+    const int64_t n_panels = weight_.n_panels();
+    const int64_t n_strips = std::min(n_panels, work < kTeamWork ? 1 : MaxThreads());
+    const RoundedRows& shared = rounded;
+    ParallelFor(n_strips, true, [&](int64_t s) {
+      const int64_t begin = n_panels * s / n_strips, end = n_panels * (s + 1) / n_strips;
+      for (int64_t p = begin; p < end; ++p) RunTiles(shared, p, y, write);
+    });
+  }
+
+  template <typename RowOf>
+  void Round(const RowOf& row_of, int64_t rows, RoundedRows& out) const {
     const int64_t n_groups = weight_.n_groups();
-    out.q.resize(std::max<size_t>(out.q.size(), x.rows * x_stride_));
-    out.scale.resize(std::max<size_t>(out.scale.size(), x.rows * n_groups));
-    out.sum.resize(std::max<size_t>(out.sum.size(), x.rows * n_groups));
-    ParallelBlocks(x.rows, std::max<int64_t>(1, kTeamElements / weight_.cols()),
+    out.q.resize(std::max<size_t>(out.q.size(), rows * x_stride_));
+    out.scale.resize(std::max<size_t>(out.scale.size(), rows * n_groups));
+    out.sum.resize(std::max<size_t>(out.sum.size(), rows * n_groups));
+    ParallelBlocks(rows, std::max<int64_t>(1, kTeamElements / weight_.cols()),
                    [&](int64_t begin, int64_t end) {
                      for (int64_t r = begin; r < end; ++r) {
-                       kernels_.quantize(x.Row(r).data(), weight_.cols(), weight_.group(),
-                                         out.q.data() + r * x_stride_,
-                                         out.scale.data() + r * n_groups,
-                                         out.sum.data() + r * n_groups);
+                       kernels_.quantize(
+                           row_of(r), weight_.cols(), weight_.group(), out.q.data() + r * x_stride_,
+                           out.scale.data() + r * n_groups, out.sum.data() + r * n_groups);
                      }
                    });
   }

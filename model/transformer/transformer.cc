@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "model/base/aligned_buffer.h"
 #include "model/base/status_macros.h"
 #include "model/kernels/kv_rounding.h"
@@ -62,6 +63,9 @@ struct TransformerWorkspace : public Workspace {
   AlignedBuffer cos[2], sin[2];  // [n_tokens, pairs] of each rotation
 };
 
+// Applies the last layer of a half to what the half has made, to `y`.
+using ApplyOut = absl::FunctionRef<void(MatrixRef y, Linear::Write write)>;
+
 class Transformer : public LanguageModel {
  public:
   Transformer(ModelConfig config, TransformerWeights weights, const Backend* backend)
@@ -105,11 +109,9 @@ class Transformer : public LanguageModel {
   void RunLayer(Pass& pass, int layer) const;
   void Attend(Pass& pass, int layer, ConstMatrixRef x) const;
   void Rotate(Pass& pass, int layer, MatrixRef queries_keys) const;
-  MatrixRef FeedForward(Pass& pass, const HalfWeights& mlp, ConstMatrixRef x) const;
   MatrixRef NormBefore(Pass& pass, const HalfWeights& half, MatrixRef unless_present) const;
-  void AddResult(Pass& pass, const HalfWeights& half, ConstMatrixRef result, Site site,
-                 int layer) const;
-  void AddProduct(Pass& pass, const Linear& out, ConstMatrixRef result, Site site, int layer) const;
+  void AddResult(Pass& pass, const HalfWeights& half, ApplyOut apply, Site site, int layer) const;
+  void AddProduct(Pass& pass, ApplyOut apply, Site site, int layer) const;
   void ReportHiddenStates(Pass& pass) const;
   void UnembedWanted(Pass& pass, MatrixRef logits) const;
 
@@ -268,15 +270,23 @@ void Transformer::RunLayer(Pass& pass, int index) const {
   const MatrixRef h = NormBefore(pass, layer.attention, x);
   Attend(pass, index, h);
   const MatrixRef mixed = pass.Rows(pass.space.mixed, config_.query_width());
+  const auto apply_attention = [&](MatrixRef y, Linear::Write write) {
+    layer.attention.out->Apply(mixed, y, write);
+  };
   const auto add_attention = [&] {
-    AddResult(pass, layer.attention, mixed, Site::kAttentionOut, index);
+    AddResult(pass, layer.attention, apply_attention, Site::kAttentionOut, index);
     pass.batch.Visit(Site::kResidualMid, index, x);
   };
   if (!config_.parallel_residual) add_attention();
-  const MatrixRef activated =
-      FeedForward(pass, layer.mlp, NormBefore(pass, layer.mlp, config_.parallel_residual ? h : x));
+  const int64_t n = config_.ffn_width;
+  const MatrixRef up = pass.Rows(pass.space.up, config_.gated_mlp ? 2 * n : n);
+  layer.mlp.in->Apply(NormBefore(pass, layer.mlp, config_.parallel_residual ? h : x), up);
   if (config_.parallel_residual) add_attention();
-  AddResult(pass, layer.mlp, activated, Site::kMlpOut, index);
+  const auto apply_mlp = [&](MatrixRef y, Linear::Write write) {
+    const MatrixRef room = config_.gated_mlp ? pass.Rows(pass.space.activated, n) : MatrixRef();
+    backend_.ApplyActivated(config_.activation, *layer.mlp.out, up, room, y, write);
+  };
+  AddResult(pass, layer.mlp, apply_mlp, Site::kMlpOut, index);
 }
 
 // What a half reads: the stream after the half's norm, or what is given where it has none.
@@ -288,32 +298,29 @@ MatrixRef Transformer::NormBefore(Pass& pass, const HalfWeights& half,
   return h;
 }
 
-// Adds out(result) to the stream, with the norms that the half has on the way.
-void Transformer::AddResult(Pass& pass, const HalfWeights& half, ConstMatrixRef result, Site site,
+// Adds what the half's last layer makes to the stream, with the norms that the half has on the way.
+void Transformer::AddResult(Pass& pass, const HalfWeights& half, ApplyOut apply, Site site,
                             int layer) const {
   const MatrixRef x = Residual(pass);
   if (half.inside.present()) {
     const MatrixRef h = pass.Rows(pass.space.normed, config_.width);
-    half.out->Apply(result, h);
+    apply(h, Linear::Write::kOverwrite);
     Normalize(half.inside, h, h);
     pass.batch.Visit(site, layer, h);
     backend_.Add(h, x);
   } else {
-    AddProduct(pass, *half.out, result, site, layer);
+    AddProduct(pass, apply, site, layer);
   }
   if (half.after.present()) Normalize(half.after, x, x);
 }
 
 // A product that is added as it is made is nowhere to be seen: for whoever looks it is made apart.
 // The stream gets the same bits either way.
-void Transformer::AddProduct(Pass& pass, const Linear& out, ConstMatrixRef result, Site site,
-                             int layer) const {
+void Transformer::AddProduct(Pass& pass, ApplyOut apply, Site site, int layer) const {
   const MatrixRef x = Residual(pass);
-  if (!pass.batch.IsVisited(site, layer)) {
-    return out.Apply(result, x, Linear::Write::kAccumulate);
-  }
+  if (!pass.batch.IsVisited(site, layer)) return apply(x, Linear::Write::kAccumulate);
   const MatrixRef product = pass.Rows(pass.space.addend, config_.width);
-  out.Apply(result, product);
+  apply(product, Linear::Write::kOverwrite);
   pass.batch.Visit(site, layer, product);
   backend_.Add(product, x);
 }
@@ -345,20 +352,6 @@ void Transformer::Rotate(Pass& pass, int layer, MatrixRef queries_keys) const {
   backend_.Rotate(queries_keys, config_.head_dim,
                   pass.Rows(pass.space.cos[r], rotations_[r].pairs()),
                   pass.Rows(pass.space.sin[r], rotations_[r].pairs()));
-}
-
-// The activations, in the workspace.
-MatrixRef Transformer::FeedForward(Pass& pass, const HalfWeights& mlp, ConstMatrixRef x) const {
-  const int64_t n = config_.ffn_width;
-  const MatrixRef up = pass.Rows(pass.space.up, config_.gated_mlp ? 2 * n : n);
-  mlp.in->Apply(x, up);
-  if (!config_.gated_mlp) {
-    backend_.Activate(config_.activation, up);
-    return up;
-  }
-  const MatrixRef activated = pass.Rows(pass.space.activated, n);
-  backend_.ActivateGated(config_.activation, up, activated);
-  return activated;
 }
 
 void Transformer::ReportHiddenStates(Pass& pass) const {

@@ -82,6 +82,23 @@ bool UsesBf16(const IntKernels& kernels, int64_t in, int64_t group) {
   return kernels.bf16 != nullptr && SuitsBf16(IntMatrix(1, in, 8, group));
 }
 
+// Rows of fewer features than are made at once, and of more.
+TEST(QuantizedLinearTest, RowsThatAreMadeOnTheWayGiveTheBitsOfRowsThatAreThere) {
+  for (const NamedKernels& isa : KernelsOfThisMachine()) {
+    for (const auto& [rows, in, bits] : {std::tuple{1, 2080, 8}, {17, 96, 8}, {40, 2080, 4}}) {
+      const Matrix weight = RandomMatrix(70, in, 1, 0.05f), x = RandomMatrix(rows, in, 3);
+      const auto layer = Pack(weight, {}, {bits, 32}, isa.kernels);
+      Matrix want = RandomMatrix(rows, 70, 4), got = want;
+      layer->Apply(x.ref(), want.ref(), Linear::Write::kAccumulate);
+      const auto make = [&](int64_t row, int64_t begin, int64_t end, float* out) {
+        std::copy_n(x.ref().Row(row).data() + begin, end - begin, out);
+      };
+      ASSERT_TRUE(layer->ApplyMade(make, got.ref(), Linear::Write::kAccumulate));
+      EXPECT_EQ(got.values, want.values) << isa.name << ", " << rows << " x " << in;
+    }
+  }
+}
+
 // (rows, in, out, bits, group)
 using Shape = std::tuple<int64_t, int64_t, int64_t, int, int64_t>;
 

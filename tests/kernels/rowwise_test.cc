@@ -66,6 +66,38 @@ TEST(RowwiseTest, GatedActivationMultipliesByUp) {
   }
 }
 
+// Whether a layer makes its rows itself or not.
+TEST(RowwiseTest, ALayerOfActivationsHasTheBitsOfActivatingFirst) {
+  std::vector<const Backend*> backends = FastBackends();
+  backends.push_back(ReferenceBackend());
+  for (const Backend* backend : backends) {
+    for (int bits : {32, 8}) {
+      const Matrix weight = RandomMatrix(48, 1100, 1), bias = RandomMatrix(1, 48, 2);
+      const auto linear = bits == 32 ? *backend->PackMatrix(weight.ref(), bias.values)
+                                     : *backend->PackRounded({48, 1100, RowsInMemory(weight.ref())},
+                                                             bias.values, bits, nullptr);
+      for (int64_t rows : {1, 20}) {
+        for (Activation activation : kActivations) {
+          for (bool gated : {false, true}) {
+            Matrix x = RandomMatrix(rows, gated ? 2200 : 1100, 4, 3.0f), room(rows, 1100);
+            Matrix activated = gated ? Matrix(rows, 1100) : x;
+            if (gated) {
+              backend->ActivateGated(activation, x.ref(), activated.ref());
+            } else {
+              backend->Activate(activation, activated.ref());
+            }
+            Matrix want = RandomMatrix(rows, 48, 5), got = want;
+            linear->Apply(activated.ref(), want.ref(), Linear::Write::kAccumulate);
+            backend->ApplyActivated(activation, *linear, x.ref(), room.ref(), got.ref(),
+                                    Linear::Write::kAccumulate);
+            EXPECT_EQ(got.values, want.values) << backend->name() << ", " << bits << " bits";
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(RowwiseTest, RotationEqualsTheScalarTwinAndKeepsLengths) {
   for (const Backend* backend : FastBackends()) {
     for (int head_dim : {2, 12, 32, 64, 80}) {
