@@ -26,6 +26,11 @@ void* operator new(size_t size) {
   return memory;
 }
 
+// Sanitizers bring one of their own, which the operator below could not free.
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return operator new(size);
+}
+
 void operator delete(void* memory) noexcept {
   if (memory != nullptr) live_bytes -= static_cast<int64_t>(malloc_usable_size(memory));
   std::free(memory);
