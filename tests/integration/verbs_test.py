@@ -113,6 +113,8 @@ class Attention(unittest.TestCase):
             begin, end = part["row_begin"][row:row + 2]
             self.assertEqual(part["keys"][begin:end], [k for k, w in enumerate(weights) if w >= 0.2])
             self.assertAlmostEqual(part["dropped_mass"]["values"][row], sum(w for w in weights if w < 0.2), delta=1e-6)
+        nothing = heed("attention", PROMPT, *HEAD, "--threshold=1", "--query=cabinet").stdout
+        self.assertRegex(nothing, "cabinet +rest 1.0")
 
     def test_no_more_keys_than_there_are_is_all_of_them(self) -> None:
         most, more = (ask("attention", PROMPT, *HEAD, f"--top-k={k}")["rows"] for k in (TOKENS, TOKENS + 4))

@@ -89,7 +89,9 @@ std::vector<std::string> VisibleWireTokens(const v1::PromptInfo& prompt) {
 
 std::vector<float> TensorFloats(const v1::Tensor& tensor) {
   std::vector<float> values(tensor.data().size() / sizeof(float));
-  std::memcpy(values.data(), tensor.data().data(), values.size() * sizeof(float));
+  if (!values.empty()) {
+    std::memcpy(values.data(), tensor.data().data(), values.size() * sizeof(float));
+  }
   return values;
 }
 
