@@ -57,7 +57,9 @@ class DescribePathTest : public testing::Test {
   ~DescribePathTest() override {
     if (server_ <= 0) return;
     kill(server_, SIGTERM);
-    waitpid(server_, nullptr, 0);
+    int status = -1;
+    waitpid(server_, &status, 0);
+    EXPECT_EQ(status, 0);
   }
 
   // Runs a command line of the shell in the folder.

@@ -47,7 +47,9 @@ class ServerProcess {
   ~ServerProcess() {
     if (exit_code_) return;
     kill(pid_, SIGTERM);
-    waitpid(pid_, nullptr, 0);
+    int status = -1;
+    waitpid(pid_, &status, 0);
+    EXPECT_EQ(status, 0) << log();
   }
 
   // Waits until it answers, or has ended; empty then.

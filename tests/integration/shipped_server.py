@@ -17,7 +17,7 @@ class ShippedServer:
         port_file = Path(self.folder) / "port"
         self._process = subprocess.Popen(
             [server, f"--models-dir={source}/model/zoo", "--listen=127.0.0.1:0", f"--port-file={port_file}",
-             "--log-level=off", "--kv-cache-mib=64", *flags], stderr=subprocess.DEVNULL)
+             "--log-level=off", "--kv-cache-mib=64", *flags])
         self.environment = dict(os.environ, HEED_SERVER=f"127.0.0.1:{self._port(port_file)}", NO_COLOR="1",
                                 PATH=f"{heed.parent}:{server.parent}:{os.environ['PATH']}")
 
@@ -28,10 +28,12 @@ class ShippedServer:
             if self._process.poll() is not None:
                 sys.exit("heed-server ended instead of serving")
             time.sleep(0.1)
-        self.stop()
+        self._process.kill()
         sys.exit("heed-server did not answer within a minute")
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait()
+        code = self._process.wait()
         self._folder.cleanup()
+        if code != 0:
+            sys.exit(f"heed-server ended with code {code}")
