@@ -11,6 +11,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
 #include "model/base/status_macros.h"
+#include "server/calls/call_count.h"
 #include "server/calls/reply_thread.h"
 #include "server/calls/service_context.h"
 #include "server/engine/byte_budget.h"
@@ -102,6 +103,7 @@ class Server::Impl {
         context_{.registry = &registry_,
                  .scheduler = &scheduler_,
                  .replies = &replies_,
+                 .calls = &calls_,
                  .attention_budget = &attention_budget_,
                  .traces = &traces_,
                  .workers = &workers_,
@@ -141,7 +143,12 @@ class Server::Impl {
     const int64_t ended = scheduler_.Drain(deadline);
     // What was ended early still has its last messages and its status to send.
     constexpr absl::Duration kLastWords = absl::Seconds(1);
-    server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::Now() + kLastWords)));
+    calls_.AwaitNone(std::max(deadline, absl::Now() + kLastWords));
+    // gRPC waits for every client to close its connection, and one without a call in progress may
+    // not look at it for long. Those that do look see here that the server goes, and read what was
+    // sent last.
+    constexpr absl::Duration kFarewell = absl::Milliseconds(250);
+    server_->Shutdown(absl::ToChronoTime(absl::Now() + kFarewell));
     server_->Wait();
     server_.reset();
     return ended;
@@ -149,6 +156,7 @@ class Server::Impl {
 
   int port() const { return port_; }
   SchedulerStats stats() const { return scheduler_.stats(); }
+  int64_t calls() const { return calls_.value(); }
   int64_t attention_bytes() const { return attention_budget_.used(); }
 
  private:
@@ -168,6 +176,7 @@ class Server::Impl {
   Registry registry_;
   ByteBudget attention_budget_;
   TraceStore traces_;
+  CallCount calls_;
   ReplyThread replies_;
   WorkerPool workers_;
   Scheduler scheduler_;
@@ -204,6 +213,10 @@ int Server::port() const {
 
 SchedulerStats Server::stats() const {
   return impl_->stats();
+}
+
+int64_t Server::calls() const {
+  return impl_->calls();
 }
 
 int64_t Server::attention_bytes() const {

@@ -29,12 +29,15 @@ class Server {
   // What the engine has done and is doing.
   SchedulerStats stats() const;
 
+  // Calls in progress, of any service but health and reflection.
+  int64_t calls() const;
+
   // Attention data that live calls hold, in bytes.
   int64_t attention_bytes() const;
 
   // Health says NOT_SERVING and new calls are refused with UNAVAILABLE; returns when the live ones
-  // are done, or at now + `grace`, when the rest are ended with UNAVAILABLE. Returns how many
-  // sequences were ended early. Once.
+  // are done, or at now + `grace`, when the rest are ended with UNAVAILABLE. Then it closes what
+  // connections are left. Returns how many sequences were ended early. Once.
   int64_t Shutdown(absl::Duration grace);
 
  private:

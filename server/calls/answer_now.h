@@ -13,7 +13,7 @@
 
 namespace heed {
 
-// Parses, answers and serialises.
+// Parses, answers and serialises, unless the server is draining.
 template <typename Request, typename Response>
 grpc::ServerUnaryReactor* AnswerNow(const ServiceContext& context,
                                     absl::Status (*answer)(const ServiceContext&, const Request&,
@@ -21,7 +21,9 @@ grpc::ServerUnaryReactor* AnswerNow(const ServiceContext& context,
                                     grpc::CallbackServerContext* call,
                                     const grpc::ByteBuffer& request_bytes,
                                     grpc::ByteBuffer* response_bytes) {
+  const CallCount::Hold in_progress(context.calls);
   const absl::Status status = CatchExceptions([&]() -> absl::Status {
+    HEED_RETURN_IF_ERROR(context.scheduler->CheckServing());
     Request request;
     HEED_RETURN_IF_ERROR(ParseRequest(request_bytes, &request));
     Response response;

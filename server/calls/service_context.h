@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "grpcpp/server_context.h"
 #include "model/base/stop_signal.h"
+#include "server/calls/call_count.h"
 #include "server/calls/reply_thread.h"
 #include "server/convert/request_limits.h"
 #include "server/engine/byte_budget.h"
@@ -23,6 +24,7 @@ struct ServiceContext {
   const Registry* registry = nullptr;
   Scheduler* scheduler = nullptr;
   ReplyThread* replies = nullptr;
+  CallCount* calls = nullptr;  // all but health checks and reflection
   ByteBudget* attention_budget = nullptr;
   TraceStore* traces = nullptr;
   WorkerPool* workers = nullptr;

@@ -8,9 +8,12 @@
 namespace heed {
 
 template <typename Reactor>
-StreamCallOf<Reactor>::StreamCallOf(grpc::CallbackServerContext* context, ReplyThread* replies,
-                                    absl::Duration stall_timeout)
-    : context_(context), replies_(replies), stall_timeout_(stall_timeout) {}
+StreamCallOf<Reactor>::StreamCallOf(const ServiceContext& context,
+                                    grpc::CallbackServerContext* call)
+    : in_progress_(context.calls),
+      call_(call),
+      replies_(context.replies),
+      stall_timeout_(context.stall_timeout) {}
 
 template <typename Reactor>
 void StreamCallOf<Reactor>::Start() {
@@ -142,7 +145,7 @@ void StreamCallOf<Reactor>::Look(absl::Time now) {
     if (finished_ || now - write_started_ < stall_timeout_) return;
     pinned_ = true;
   }
-  context_->TryCancel();
+  call_->TryCancel();
   {
     absl::MutexLock lock(&mutex_);
     pinned_ = false;

@@ -15,7 +15,9 @@
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
+#include "server/calls/call_count.h"
 #include "server/calls/reply_thread.h"
+#include "server/calls/service_context.h"
 
 namespace heed {
 
@@ -36,10 +38,9 @@ class StreamCallOf : public Reactor,
   void End(const absl::Status& status);
 
  protected:
-  // `context` is gRPC's, alive until OnDone. `stall_timeout`: a write that takes longer has no
-  // reader.
-  StreamCallOf(grpc::CallbackServerContext* context, ReplyThread* replies,
-               absl::Duration stall_timeout);
+  // `call` is gRPC's, alive until OnDone. A write that takes longer than context.stall_timeout has
+  // no reader.
+  StreamCallOf(const ServiceContext& context, grpc::CallbackServerContext* call);
 
   // Keeps this alive until OnDone. To be called once, before gRPC gets the reactor.
   void Start();
@@ -68,7 +69,8 @@ class StreamCallOf : public Reactor,
   bool WriteNext() ABSL_LOCKS_EXCLUDED(mutex_);
   void Abandon(const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  grpc::CallbackServerContext* const context_;
+  const CallCount::Hold in_progress_;
+  grpc::CallbackServerContext* const call_;
   ReplyThread* const replies_;
   const absl::Duration stall_timeout_;
   std::shared_ptr<StreamCallOf> self_;

@@ -11,6 +11,7 @@ namespace heed {
 UnaryCall::UnaryCall(const ServiceContext& context, grpc::CallbackServerContext* call,
                      grpc::ByteBuffer* response)
     : context_(context),
+      in_progress_(context.calls),
       response_(response),
       stop_(MakeStopSignal(*call)),
       client_(ClientOf(*call)) {}

@@ -44,6 +44,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   void OnDone() override;
 
   const ServiceContext context_;
+  const CallCount::Hold in_progress_;
   grpc::ByteBuffer* const response_;
   const std::shared_ptr<StopSignal> stop_;
   const std::string client_;

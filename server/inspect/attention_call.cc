@@ -38,7 +38,7 @@ class AttentionCall::Task final : public SequenceTask {
 };
 
 AttentionCall::AttentionCall(const ServiceContext& context, grpc::CallbackServerContext* call)
-    : StreamCall(call, context.replies, context.stall_timeout),
+    : StreamCall(context, call),
       context_(context),
       stop_(MakeStopSignal(*call)) {}
 

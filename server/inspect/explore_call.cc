@@ -24,7 +24,7 @@ absl::Status SessionIdle(absl::Duration idle) {
 }  // namespace
 
 ExploreCall::ExploreCall(const ServiceContext& context, grpc::CallbackServerContext* call)
-    : BidiStreamCall(call, context.replies, context.stall_timeout),
+    : BidiStreamCall(context, call),
       context_(context),
       client_(ClientOf(*call)),
       stop_(MakeStopSignal(*call)),

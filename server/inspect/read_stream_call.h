@@ -50,7 +50,7 @@ class ReadStreamCall final : public StreamCall {
 
  private:
   ReadStreamCall(const ServiceContext& context, grpc::CallbackServerContext* call)
-      : StreamCall(call, context.replies, context.stall_timeout),
+      : StreamCall(context, call),
         context_(context),
         client_(ClientOf(*call)),
         stop_(MakeStopSignal(*call)) {}

@@ -49,6 +49,8 @@ class TraceTask final : public SequenceTask {
 
 absl::StatusOr<ReadableRun> FindRun(const ServiceContext& context, const RunInput& input,
                                     const RunChecks& checks) {
+  // A prompt is refused by the engine.
+  HEED_RETURN_IF_ERROR(context.scheduler->CheckServing());
   HEED_ASSIGN_OR_RETURN(TraceStore::Found found, context.traces->Find(input.trace_id));
   Violations violations;
   if (input.has_prompt)

@@ -14,7 +14,7 @@
 namespace heed {
 
 GenerateCall::GenerateCall(const ServiceContext& context, grpc::CallbackServerContext* call)
-    : StreamCall(call, context.replies, context.stall_timeout),
+    : StreamCall(context, call),
       context_(context),
       client_(ClientOf(*call)),
       stop_(MakeStopSignal(*call)),

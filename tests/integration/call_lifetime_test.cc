@@ -1,6 +1,12 @@
 // How calls end when something is in the way: clients that go away or do not read, budgets that are
 // used up, a full queue, a server that shuts down. Nothing stays behind.
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -9,7 +15,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "gtest/gtest.h"
+#include "tests/integration/all_rpcs.h"
 #include "tests/integration/inspection_fixture.h"
 #include "tests/integration/raw_requests.h"
 #include "tests/integration/raw_server.h"
@@ -212,6 +220,92 @@ TEST(CallLifetimeTest, ShutdownWithAStreamThatIsNeverReadReturns) {
   }));
   EXPECT_EQ(server.server().Shutdown(absl::Milliseconds(50)), 1);
   EXPECT_EQ(server.server().stats().live, 0);
+}
+
+TEST(CallLifetimeTest, ShutdownAnswersCallsInProgressAndRefusesNewOnes) {
+  ServerConfig config;
+  config.max_batch_sequences = 1;
+  RawServer server(config);
+  v1::OpenTraceResponse opened;
+  EXPECT_TRUE(Ask(server.inspection.get(), &InspectionStub::OpenTrace,
+                  OnPrompt<v1::OpenTraceRequest>(), &opened)
+                  .ok());
+  auto running = OpenGeneration(server);
+  EXPECT_TRUE(Eventually([&] { return server.server().stats().live == 1; }));
+  std::thread waiting([&] {
+    v1::ExplainRowResponse response;
+    const grpc::Status status = Ask(server.inspection.get(), &InspectionStub::ExplainRow,
+                                    OnPrompt<v1::ExplainRowRequest>(), &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  });
+  EXPECT_TRUE(Eventually(
+      [&] { return server.server().stats().queued == 1 && server.server().calls() == 2; }));
+  std::thread stopping([&] { EXPECT_EQ(server.server().Shutdown(absl::InfiniteDuration()), 0); });
+  v1::PredictResponse ignored;
+  EXPECT_TRUE(Eventually([&] { return !Predict(server, PredictText("", "x"), &ignored).ok(); }));
+  for (const Rpc& rpc : AllRpcs(server, "llama")) {
+    const grpc::Status status = rpc.call(*rpc.valid, nullptr);
+    EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE) << rpc.name;
+    EXPECT_EQ(ReasonOf(status), "DRAINING") << rpc.name;
+  }
+  v1::ExplainRowRequest of_trace;
+  of_trace.set_trace_id(opened.trace().trace_id());
+  v1::ExplainRowResponse response;
+  EXPECT_EQ(
+      ReasonOf(Ask(server.inspection.get(), &InspectionStub::ExplainRow, of_trace, &response)),
+      "DRAINING");
+  EXPECT_TRUE(ReadAll(std::move(running.reader)).status.ok());
+  waiting.join();
+  stopping.join();
+}
+
+TEST(CallLifetimeTest, ShutdownLetsAnInspectionBeReadThatTheEngineIsDoneWith) {
+  RawServer server;
+  auto attention = OpenAttention(server);
+  EXPECT_TRUE(
+      Eventually([&] { return server.server().stats().prompt_tokens == 128 && server.Idle(); }));
+  const auto stopping =
+      std::async(std::launch::async, [&] { server.server().Shutdown(absl::InfiniteDuration()); });
+  // Longer than connections without a call are left open.
+  EXPECT_EQ(stopping.wait_for(std::chrono::milliseconds(500)), std::future_status::timeout);
+  const grpc::Status status = ReadAll(std::move(attention.reader)).status;
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+// A connection on which somebody else says `bytes` and then nothing, reading nothing either.
+class SilentConnection {
+ public:
+  SilentConnection(int port, absl::string_view bytes)
+      : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    EXPECT_EQ(write(socket_, bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  }
+  ~SilentConnection() { close(socket_); }
+
+ private:
+  const int socket_;
+};
+
+TEST(CallLifetimeTest, ShutdownDoesNotWaitForConnectionsWithoutACall) {
+  RawServer server;
+  const SilentConnection mute(server.server().port(), "");
+  constexpr absl::string_view kEmptySettings("\0\0\0\4\0\0\0\0\0", 9);
+  const SilentConnection idle(server.server().port(),
+                              absl::StrCat("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", kEmptySettings));
+  grpc::ClientContext context;
+  const auto health = grpc::health::v1::Health::NewStub(server.channel());
+  const auto watch = health->Watch(&context, grpc::health::v1::HealthCheckRequest());
+  grpc::health::v1::HealthCheckResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  server.server().Shutdown(absl::InfiniteDuration());
+  EXPECT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::NOT_SERVING);
+  EXPECT_FALSE(watch->Read(&response));
+  EXPECT_FALSE(watch->Finish().ok());
 }
 
 // Many clients at once, each doing something else, some of them leaving early.
