@@ -241,8 +241,12 @@ TEST(CallLifetimeTest, ShutdownAnswersCallsInProgressAndRefusesNewOnes) {
   EXPECT_TRUE(Eventually(
       [&] { return server.server().stats().queued == 1 && server.server().calls() == 2; }));
   std::thread stopping([&] { EXPECT_EQ(server.server().Shutdown(absl::InfiniteDuration()), 0); });
-  v1::PredictResponse ignored;
-  EXPECT_TRUE(Eventually([&] { return !Predict(server, PredictText("", "x"), &ignored).ok(); }));
+  EXPECT_TRUE(Eventually([&] {
+    v1::ListModelsResponse models;
+    return !Ask(server.models.get(), &v1::ModelService::Stub::ListModels, v1::ListModelsRequest(),
+                &models)
+                .ok();
+  }));
   for (const Rpc& rpc : AllRpcs(server, "llama")) {
     const grpc::Status status = rpc.call(*rpc.valid, nullptr);
     EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE) << rpc.name;
