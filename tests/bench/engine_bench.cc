@@ -103,16 +103,31 @@ absl::StatusOr<std::vector<double>> TimeDecode(const LanguageModel& model, int64
   return seconds;
 }
 
+// Of the weights that one step reads. Embeddings that are not the unembedding too are held, but not
+// read; as wide as the layers' weights, and often not as the unembedding's.
+double StepWeightBytes(const LanguageModel& model) {
+  const double unembedding = static_cast<double>(model.config().width * model.config().vocab_size);
+  const Linear* const head = model.parts().head.unembedding;
+  const double head_bytes = head == nullptr ? 0 : static_cast<double>(head->weight_bytes());
+  const double share = (static_cast<double>(MatrixWeights(model.config())) - unembedding) /
+                       (static_cast<double>(model.parameter_count()) - unembedding);
+  return head_bytes + share * (static_cast<double>(model.weight_bytes()) - head_bytes);
+}
+
+// Of the keys and values that one of `steps` steps behind a prompt reads, on the average.
+double StepKeyBytes(const LanguageModel& model, int64_t prompt, int64_t steps) {
+  const double keys = static_cast<double>(prompt) + 0.5 * static_cast<double>(steps + 1);
+  const int64_t page_bytes = KvLayout::For(model.config()).page_bytes();
+  return keys * static_cast<double>(page_bytes) / static_cast<double>(kPageTokens);
+}
+
 absl::StatusOr<std::vector<Measurement>> BenchDecode(const LanguageModel& model, const Roof& roof,
                                                      const EngineBenchOptions& options) {
   const int64_t window = model.config().context_window;
   const int64_t prompt =
       std::clamp<int64_t>(options.decode_prompt_tokens, 1, std::max<int64_t>(window / 2, 1));
   const int64_t steps = std::max<int64_t>(std::min(options.decode_tokens, window - prompt), 1);
-  // Embeddings that are not the unembedding too are held, but not read.
-  const double bytes = static_cast<double>(model.weight_bytes()) *
-                       static_cast<double>(MatrixWeights(model.config())) /
-                       static_cast<double>(model.parameter_count());
+  const double bytes = StepWeightBytes(model) + StepKeyBytes(model, prompt, steps);
   std::vector<Measurement> measurements;
   for (int64_t sequences : {1, 2, 4, 8, 16}) {
     HEED_ASSIGN_OR_RETURN(const std::vector<double> seconds,
@@ -124,7 +139,7 @@ absl::StatusOr<std::vector<Measurement>> BenchDecode(const LanguageModel& model,
         Summarise(name, "tokens/s", Rates(static_cast<double>(steps * sequences), seconds)));
     if (sequences > 1) continue;
     measurements.push_back(
-        WithRoof(Summarise(absl::StrCat(name, ", weights read"), "GB/s",
+        WithRoof(Summarise(absl::StrCat(name, ", weights and keys read"), "GB/s",
                            Rates(bytes * static_cast<double>(steps) / 1e9, seconds)),
                  roof.bytes_per_second / 1e9));
   }
