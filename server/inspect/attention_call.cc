@@ -38,9 +38,7 @@ class AttentionCall::Task final : public SequenceTask {
 };
 
 AttentionCall::AttentionCall(const ServiceContext& context, grpc::CallbackServerContext* call)
-    : StreamCall(context, call),
-      context_(context),
-      stop_(MakeStopSignal(*call)) {}
+    : StreamCall(context, call), context_(context), stop_(MakeStopSignal(*call)) {}
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* AttentionCall::Begin(
     const ServiceContext& context, grpc::CallbackServerContext* call,
