@@ -60,9 +60,9 @@ inline void FindLaneMaxima(const float* weights, const float* factors, int64_t n
   }
 }
 
-// A weight that at least k weights reach, and not many more: k lanes' maxima are k different
-// weights. The bound is the k-th largest of them, to within 3 %, by halving an interval of bits: a
-// count has no branches to mispredict. 1 <= k <= kCount <= n.
+// A weight that at least k weights reach, and not many more: the k-th largest of the lanes' maxima,
+// which are different weights. By halving an interval of bits until it is told apart: a count has
+// no branches to mispredict. 1 <= k <= kCount <= n.
 template <int kCount>
 float LaneBound(const float* weights, int64_t n, int32_t k) {
   constexpr int kVectors = kCount / 16;
@@ -77,29 +77,22 @@ float LaneBound(const float* weights, int64_t n, int32_t k) {
   for (int v = 0; v < kVectors; ++v) max[v].Store(lanes + v * 16);
   int32_t bits[kCount];
   memcpy(bits, lanes, sizeof(bits));
+  // At least k reach `low`, and fewer `high`.
   int32_t low = BitsOf(-ReduceMax(F32x16::Broadcast(-0.0f) - least)),
-          high = BitsOf(ReduceMax(most));
-  while (high - low > 1 << 18) {
-    const int32_t middle = low + ((high - low) >> 1);
-#if defined(__AVX512F__)
-    // Two halvings at once: a count waits for its numbers longer than it works.
-    const int32_t below = low + ((middle - low) >> 1), above = middle + ((high - middle) >> 1);
-    const bool reach_below = CountFrom<kCount>(bits, below) >= k;
-    const bool reach_above = CountFrom<kCount>(bits, above) >= k;
-#endif
-    const bool reach_middle = CountFrom<kCount>(bits, middle) >= k;
-    low = reach_middle ? middle : low;
-    high = reach_middle ? high : middle;
-#if defined(__AVX512F__)
-    const bool goes_on = high - low > 1 << 18;
-    const int32_t next = reach_middle ? above : below;
-    const bool reach_next = reach_middle ? reach_above : reach_below;
-    low = goes_on && reach_next ? next : low;
-    high = goes_on && !reach_next ? next : high;
-#endif
+          high = BitsOf(ReduceMax(most)) + 1, reaching = kCount;
+  while (reaching > k && high - low > 1) {
+    const int32_t middle = low + ((high - low) >> 1), count = CountFrom<kCount>(bits, middle);
+    low = count >= k ? middle : low;
+    high = count >= k ? high : middle;
+    reaching = count >= k ? count : reaching;
+  }
+  int32_t smallest = high;
+  for (int i = 0; i < kCount; ++i) {
+    const int32_t own = bits[i] >= low ? bits[i] : high;
+    smallest = own < smallest ? own : smallest;
   }
   float bound;
-  memcpy(&bound, &low, sizeof(bound));
+  memcpy(&bound, &smallest, sizeof(bound));
   return bound;
 }
 
@@ -116,18 +109,20 @@ struct FoundCandidates {
   int64_t count;
 };
 
-// Adds those of the keys [begin, end) whose weights, times `factor`, reach the bound. The others'
-// weights go into `rest`, lane by lane.
-inline void TakeFrom(const float* weights, float factor, int64_t begin, int64_t end, float bound,
+// Keys whose weights, where they are dropped, are summed in single precision; these sums in double.
+constexpr int64_t kRun = 256;
+
+// Adds those of the keys [begin, end) whose weights reach the bound. The others' weights go into
+// `rest`, lane by lane.
+inline void TakeFrom(const float* weights, int64_t begin, int64_t end, float bound,
                      FoundCandidates& found, F32x16& rest) {
   int64_t count = found.count;
 #if defined(__AVX512F__)
-  const __m512 limit = _mm512_set1_ps(bound), factors = _mm512_set1_ps(factor);
+  const __m512 limit = _mm512_set1_ps(bound);
   __m512i places =
       _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                        _mm512_set1_epi32((int32_t)begin));
   const auto take = [&](__m512 some, __mmask16 there) {
-    some = _mm512_mul_ps(some, factors);
     const __mmask16 reached = _mm512_mask_cmp_ps_mask(there, some, limit, _CMP_GE_OQ);
     _mm512_storeu_si512(found.keys + count, _mm512_maskz_compress_epi32(reached, places));
     _mm512_storeu_ps(found.weights + count, _mm512_maskz_compress_ps(reached, some));
@@ -135,54 +130,38 @@ inline void TakeFrom(const float* weights, float factor, int64_t begin, int64_t 
     rest.v = _mm512_mask_add_ps(rest.v, (__mmask16)(there & ~reached), rest.v, some);
     places = _mm512_add_epi32(places, _mm512_set1_epi32(16));
   };
-  int64_t key = begin;
-  for (; key + 16 <= end; key += 16) take(_mm512_loadu_ps(weights + key), (__mmask16)0xffff);
-  if (key < end)
-    take(_mm512_maskz_loadu_ps(FirstLanes(end - key), weights + key), FirstLanes(end - key));
+  for (int64_t key = begin; key < end; key += 16) {
+    const __mmask16 there = FirstLanes(end - key);
+    take(_mm512_maskz_loadu_ps(there, weights + key), there);
+  }
 #else
   const F32x16 limit = F32x16::Broadcast(bound), zero = F32x16::Broadcast(0.0f);
   for (int64_t key = begin; key < end; ++key) {
-    const float weight = weights[key] * factor;
     found.keys[count] = (int32_t)key;
-    found.weights[count] = weight;
-    count += weight >= bound;
+    found.weights[count] = weights[key];
+    count += weights[key] >= bound;
   }
   for (int64_t key = begin; key < end; key += 16) {
-    const F32x16 some = (end - key < 16 ? F32x16::LoadPartial(weights + key, end - key)
-                                        : F32x16::Load(weights + key)) *
-                        F32x16::Broadcast(factor);
+    const F32x16 some = end - key < 16 ? F32x16::LoadPartial(weights + key, end - key)
+                                       : F32x16::Load(weights + key);
     rest = rest + IfNegative(some - limit, some, zero);
   }
 #endif
   found.count = count;
 }
 
-// Those of the n weights, times their factors, that reach the bound. What is dropped is summed in
-// single precision in runs, and these in double.
-inline TopKCandidates CandidatesFrom(const float* weights, const float* factors, int64_t n,
-                                     float bound, float* candidates, int32_t* keys) {
-  constexpr int64_t kRun = 256;
-  static_assert(kRun % kFactorKeys == 0);
+TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, float* candidates,
+                        int32_t* keys) {
+  const float bound = TopKBound(weights, n, k);
   FoundCandidates found = {candidates, keys, 0};
   double dropped = 0;
   for (int64_t begin = 0; begin < n; begin += kRun) {
     const int64_t end = n - begin < kRun ? n : begin + kRun;
     F32x16 rest = F32x16::Broadcast(0.0f);
-    if (factors == nullptr) {
-      TakeFrom(weights, 1.0f, begin, end, bound, found, rest);
-    } else {
-      for (int64_t key = begin; key < end; key += kFactorKeys) {
-        const int64_t own_end = end - key < kFactorKeys ? end : key + kFactorKeys;
-        TakeFrom(weights, FactorAt(factors, key), key, own_end, bound, found, rest);
-      }
-    }
+    TakeFrom(weights, begin, end, bound, found, rest);
     dropped += ReduceAdd(rest);
   }
   return {found.count, dropped};
-}
-
-TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, float* found, int32_t* keys) {
-  return CandidatesFrom(weights, nullptr, n, TopKBound(weights, n, k), found, keys);
 }
 
 // Numbers by which larger weights come first and, of equal ones, smaller keys.

@@ -35,58 +35,38 @@ inline void Transpose8(__m512i (&m)[8]) {
   }
 }
 
-// LaneBound of 16 rows, from their lanes' maxima [16, kCount], by the same halvings.
-template <int kCount>
-void LaneBounds(const float* maxima, int32_t k, float* bounds) {
-  alignas(64) float by_lane[kCount * 16];
-  for (int lane = 0; lane < kCount; lane += 16) {
-    Transpose16(maxima + lane, kCount, by_lane + lane * 16);
-  }
-  const auto lane = [&](int i) { return _mm512_load_si512(by_lane + i * 16); };
-  __m512i low = lane(0), high = low;
-  for (int i = 1; i < kCount; ++i) {
-    low = _mm512_min_epi32(low, lane(i));
-    high = _mm512_max_epi32(high, lane(i));
-  }
-  const __m512i one = _mm512_set1_epi32(1), wanted = _mm512_set1_epi32(k);
-  for (;;) {
-    const __m512i between = _mm512_sub_epi32(high, low);
-    const __mmask16 goes_on = _mm512_cmpgt_epi32_mask(between, _mm512_set1_epi32(1 << 18));
-    if (goes_on == 0) break;
-    const __m512i middle = _mm512_add_epi32(low, _mm512_srli_epi32(between, 1));
-    __m512i even = _mm512_setzero_si512(), odd = even;
-#pragma GCC unroll 8
-    for (int i = 0; i < kCount; i += 2) {
-      even = _mm512_mask_add_epi32(even, _mm512_cmpge_epi32_mask(lane(i), middle), even, one);
-      odd = _mm512_mask_add_epi32(odd, _mm512_cmpge_epi32_mask(lane(i + 1), middle), odd, one);
-    }
-    const __mmask16 reach = _mm512_cmpge_epi32_mask(_mm512_add_epi32(even, odd), wanted);
-    low = _mm512_mask_mov_epi32(low, goes_on & reach, middle);
-    high = _mm512_mask_mov_epi32(high, (__mmask16)(goes_on & ~reach), middle);
-  }
-  _mm512_storeu_si512(bounds, low);
+// Sorting by odd-even merges (Batcher 1968) of a power of two numbers in each lane, the largest
+// first, of which those from kSlots on do not exist: none is larger than one before it, so nobody
+// misses them.
+inline __m512 Larger(__m512 a, __m512 b) {
+  return _mm512_max_ps(a, b);
 }
-
-// Sorting by odd-even merges (Batcher 1968) of a power of two numbers, the largest first, of which
-// those from kSlots on do not exist: none is larger than one before it, so nobody misses them.
-// Numbers below the bits of infinity order as doubles as they do as integers.
-template <int kFirst, int kSecond>
-[[gnu::always_inline]] inline void Exchange(__m512d* slots) {
+inline __m512 Smaller(__m512 a, __m512 b) {
+  return _mm512_min_ps(a, b);
+}
+inline __m512d Larger(__m512d a, __m512d b) {
+  return _mm512_max_pd(a, b);
+}
+inline __m512d Smaller(__m512d a, __m512d b) {
+  return _mm512_min_pd(a, b);
+}
+template <int kFirst, int kSecond, typename Vector>
+[[gnu::always_inline]] inline void Exchange(Vector* slots) {
   if constexpr (kSecond < kSlots) {
-    const __m512d a = slots[kFirst], b = slots[kSecond];
-    slots[kFirst] = _mm512_max_pd(a, b);
-    slots[kSecond] = _mm512_min_pd(a, b);
+    const Vector a = slots[kFirst], b = slots[kSecond];
+    slots[kFirst] = Larger(a, b);
+    slots[kSecond] = Smaller(a, b);
   }
 }
-template <int kFirst, int kEnd, int kStep, int kApart>
-[[gnu::always_inline]] inline void ExchangeAll(__m512d* slots) {
+template <int kFirst, int kEnd, int kStep, int kApart, typename Vector>
+[[gnu::always_inline]] inline void ExchangeAll(Vector* slots) {
   if constexpr (kFirst + kApart < kEnd) {
     Exchange<kFirst, kFirst + kApart>(slots);
     ExchangeAll<kFirst + kStep, kEnd, kStep, kApart>(slots);
   }
 }
-template <int kFirst, int kCount, int kApart>
-[[gnu::always_inline]] inline void MergeSlots(__m512d* slots) {
+template <int kFirst, int kCount, int kApart, typename Vector>
+[[gnu::always_inline]] inline void MergeSlots(Vector* slots) {
   if constexpr (2 * kApart < kCount) {
     MergeSlots<kFirst, kCount, 2 * kApart>(slots);
     MergeSlots<kFirst + kApart, kCount, 2 * kApart>(slots);
@@ -95,13 +75,115 @@ template <int kFirst, int kCount, int kApart>
     Exchange<kFirst, kFirst + kApart>(slots);
   }
 }
-template <int kFirst, int kCount>
-[[gnu::always_inline]] inline void SortSlots(__m512d* slots) {
+template <int kFirst, int kCount, typename Vector>
+[[gnu::always_inline]] inline void SortSlots(Vector* slots) {
   if constexpr (kCount > 1) {
     SortSlots<kFirst, kCount / 2>(slots);
     SortSlots<kFirst + kCount / 2, kCount / 2>(slots);
     MergeSlots<kFirst, kCount, 1>(slots);
   }
+}
+// The same of numbers that fall and then rise, or rise and then fall.
+template <int kFirst, int kCount, typename Vector>
+[[gnu::always_inline]] inline void SortBitonic(Vector* slots) {
+  if constexpr (kCount > 1) {
+    ExchangeAll<kFirst, kFirst + kCount, 1, kCount / 2>(slots);
+    SortBitonic<kFirst, kCount / 2>(slots);
+    SortBitonic<kFirst + kCount / 2, kCount / 2>(slots);
+  }
+}
+
+// LaneBound of 16 rows, from their lanes' maxima [16, kCount]. k <= 16.
+template <int kCount>
+__m512 LaneBounds(const float* maxima, int64_t k) {
+  alignas(64) float room[16 * 16];
+  const auto sort = [&](int lane, __m512* sorted) {
+    Transpose16(maxima + lane, kCount, room);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) sorted[i] = _mm512_load_ps(room + i * 16);
+    SortSlots<0, 16>(sorted);
+  };
+  __m512 largest[16], next[16];
+  sort(0, largest);
+  for (int lane = 16; lane < kCount; lane += 16) {
+    sort(lane, next);
+    // The 16 largest of two sorted runs are the larger ones of pairs, with one run turned round.
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) largest[i] = Larger(largest[i], next[15 - i]);
+    SortBitonic<0, 16>(largest);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) _mm512_store_ps(room + i * 16, largest[i]);
+  return _mm512_load_ps(room + (k - 1) * 16);
+}
+
+// Writes which of a row's lanes have maxima that reach its bound, and returns how many. Has room
+// for 16 more.
+template <int kCount>
+inline int64_t LanesFrom(const float* maxima, float bound, int32_t* found) {
+  int64_t count = 0;
+  __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#pragma GCC unroll 4
+  for (int v = 0; v < kCount / 16; ++v) {
+    const __mmask16 reached =
+        _mm512_cmp_ps_mask(_mm512_loadu_ps(maxima + v * 16), _mm512_set1_ps(bound), _CMP_GE_OQ);
+    _mm512_storeu_si512(found + count, _mm512_maskz_compress_epi32(reached, lanes));
+    count += __builtin_popcount(reached);
+    lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(16));
+  }
+  return count;
+}
+
+// The numbers of 16 lanes, of 32 and 64.
+inline __m512 NumbersOf(__m512i lanes, const __m512 (&numbers)[2]) {
+  return _mm512_permutex2var_ps(numbers[0], lanes, numbers[1]);
+}
+inline __m512 NumbersOf(__m512i lanes, const __m512 (&numbers)[4]) {
+  const __m512 low = _mm512_permutex2var_ps(numbers[0], lanes, numbers[1]);
+  const __m512 high = _mm512_permutex2var_ps(numbers[2], lanes, numbers[3]);
+  return _mm512_mask_mov_ps(low, _mm512_test_epi32_mask(lanes, _mm512_set1_epi32(32)), high);
+}
+
+// FindTopK of a row all of whose candidates are in `n_lanes` lanes, of kCount, at most 16.
+template <int kCount>
+TopKCandidates CandidatesIn(const int32_t* lanes, int64_t n_lanes, const TopKRow& row, float bound,
+                            float* found, int32_t* found_keys) {
+  const __m512 limit = _mm512_set1_ps(bound);
+  const __m512i places = _mm512_loadu_si512(lanes);
+  const __mmask16 there = FirstLanes(n_lanes);
+  __m512i keys = places;
+  F32x16 rest = F32x16::Broadcast(0.0f);
+  TopKCandidates candidates = {0, 0};
+  const auto take = [&](int64_t key, const auto& load) {
+    const __m512 factor = _mm512_set1_ps(FactorAt(row.factors, key));
+    __m512 some[kCount / 16];
+#pragma GCC unroll 4
+    for (int v = 0; v < kCount / 16; ++v) {
+      some[v] = _mm512_mul_ps(load(v), factor);
+      const __mmask16 dropped = _mm512_cmp_ps_mask(some[v], limit, _CMP_NGE_UQ);
+      rest.v = _mm512_mask_add_ps(rest.v, dropped, rest.v, some[v]);
+    }
+    const __m512 own = NumbersOf(places, some);
+    const __mmask16 reached = _mm512_mask_cmp_ps_mask(there, own, limit, _CMP_GE_OQ);
+    _mm512_storeu_ps(found + candidates.count, _mm512_maskz_compress_ps(reached, own));
+    _mm512_storeu_si512(found_keys + candidates.count, _mm512_maskz_compress_epi32(reached, keys));
+    candidates.count += __builtin_popcount(reached);
+    keys = _mm512_add_epi32(keys, _mm512_set1_epi32(kCount));
+  };
+  int64_t key = 0;
+  for (; key + kCount <= row.n; key += kCount) {
+    take(key, [&](int v) { return _mm512_loadu_ps(row.weights + key + v * 16); });
+    if ((key + kCount) % kRun != 0) continue;
+    candidates.dropped += ReduceAdd(rest);
+    rest = F32x16::Broadcast(0.0f);
+  }
+  if (key < row.n) {
+    take(key, [&](int v) {
+      return _mm512_maskz_loadu_ps(FirstLanes(row.n - key - v * 16), row.weights + key + v * 16);
+    });
+  }
+  candidates.dropped += ReduceAdd(rest);
+  return candidates;
 }
 
 // A row's candidates, at most kSlots.
@@ -112,32 +194,41 @@ struct RowCandidates {
   double dropped;  // sum of the weights that are no candidates
 };
 
-// Eight of a row's candidates as numbers that order as Ranked does; 0 for those it has not.
-inline __m512i RankedSlots(const RowCandidates& candidates, int64_t first) {
-  const __mmask8 there = (__mmask8)FirstLanes(candidates.count - first);
-  const __m256i keys = _mm256_maskz_loadu_epi32(there, candidates.keys + first);
-  const __m256i weights = _mm256_maskz_loadu_epi32(there, candidates.weights + first);
-  const __m512i high = _mm512_slli_epi64(_mm512_cvtepu32_epi64(weights), 32);
-  const __m512i low = _mm512_cvtepu32_epi64(_mm256_xor_si256(keys, _mm256_set1_epi32(-1)));
-  return _mm512_maskz_or_epi64(there, high, low);
-}
-inline __m256i WeightBits(__m512i ranked) {
-  return _mm512_cvtepi64_epi32(_mm512_srli_epi64(ranked, 32));
+// A row's candidates as numbers that order as Ranked does, also as doubles, being below the bits of
+// infinity; 0 for those it has not.
+inline void RankSlots(const RowCandidates& candidates, __m512i (&ranked)[kSlots / 8]) {
+  static_assert(kSlots == 24);
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+  const auto load = [&](int64_t first, __m512i& turned, __m512i& weights) {
+    const __mmask16 there = FirstLanes(candidates.count - first);
+    turned = _mm512_maskz_loadu_epi32(there, candidates.keys + first);
+    turned = _mm512_maskz_xor_epi32(there, turned, _mm512_set1_epi32(-1));
+    weights = _mm512_maskz_loadu_epi32(there, candidates.weights + first);
+  };
+  __m512i turned, weights;
+  load(0, turned, weights);
+  ranked[0] = _mm512_permutex2var_epi32(turned, low, weights);
+  ranked[1] = _mm512_permutex2var_epi32(turned, high, weights);
+  load(16, turned, weights);
+  ranked[2] = _mm512_permutex2var_epi32(turned, low, weights);
 }
 
-// Order for up to kRowsSorted rows.
+// Order for up to kRowsSorted rows. k <= 16.
 void OrderRows(const TopKRow* rows, const RowCandidates* candidates, int64_t count, int64_t k) {
+  __m512i ranked[kRowsSorted][kSlots / 8];
+  for (int64_t r = 0; r < kRowsSorted; ++r) {
+    RankSlots(candidates[r < count ? r : 0], ranked[r]);
+  }
   __m512d slots[kSlots];
 #pragma GCC unroll 3
-  for (int first = 0; first < kSlots; first += 8) {
+  for (int i = 0; i < kSlots / 8; ++i) {
     __m512i some[8];
 #pragma GCC unroll 8
-    for (int r = 0; r < kRowsSorted; ++r) {
-      some[r] = r < count ? RankedSlots(candidates[r], first) : _mm512_setzero_si512();
-    }
+    for (int r = 0; r < kRowsSorted; ++r) some[r] = ranked[r][i];
     Transpose8(some);
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) slots[first + i] = _mm512_castsi512_pd(some[i]);
+    for (int j = 0; j < 8; ++j) slots[i * 8 + j] = _mm512_castsi512_pd(some[j]);
   }
   SortSlots<0, 32>(slots);
   __m512i sorted[kSlots];
@@ -147,21 +238,28 @@ void OrderRows(const TopKRow* rows, const RowCandidates* candidates, int64_t cou
   for (int64_t r = 0; r < count; ++r) dropped[r] = candidates[r].dropped;
   __m512d sums = _mm512_loadu_pd(dropped);
   for (int64_t i = k; i < kSlots; ++i) {
-    sums = _mm512_add_pd(sums, _mm512_cvtps_pd(_mm256_castsi256_ps(WeightBits(sorted[i]))));
+    const __m256i weights = _mm512_cvtepi64_epi32(_mm512_srli_epi64(sorted[i], 32));
+    sums = _mm512_add_pd(sums, _mm512_cvtps_pd(_mm256_castsi256_ps(weights)));
   }
   _mm512_storeu_pd(dropped, sums);
-  for (int64_t r = 0; r < count; ++r) *rows[r].dropped = (float)dropped[r];
-  for (int64_t first = 0; first < k; first += 8) {
-    __m512i some[8];
+  __m512i low[8], high[8];
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) some[i] = sorted[first + i];
-    Transpose8(some);
-    const __mmask8 kept = (__mmask8)FirstLanes(k - first);
-    for (int64_t r = 0; r < count; ++r) {
-      const __m256i keys = _mm256_xor_si256(_mm512_cvtepi64_epi32(some[r]), _mm256_set1_epi32(-1));
-      _mm256_mask_storeu_epi32(rows[r].out_keys + first, kept, keys);
-      _mm256_mask_storeu_epi32(rows[r].out + first, kept, WeightBits(some[r]));
-    }
+  for (int i = 0; i < 8; ++i) {
+    low[i] = sorted[i];
+    high[i] = sorted[8 + i];
+  }
+  Transpose8(low);
+  Transpose8(high);
+  const __mmask16 kept = FirstLanes(k);
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+  for (int64_t r = 0; r < count; ++r) {
+    const __m512i turned = _mm512_permutex2var_epi32(low[r], even, high[r]);
+    const __m512i weights = _mm512_permutex2var_epi32(low[r], odd, high[r]);
+    _mm512_mask_storeu_epi32(rows[r].out_keys, kept,
+                             _mm512_xor_epi32(turned, _mm512_set1_epi32(-1)));
+    _mm512_mask_storeu_epi32(rows[r].out, kept, weights);
+    *rows[r].dropped = (float)dropped[r];
   }
 }
 
@@ -175,18 +273,24 @@ uint32_t TakeRowsByLanes(const TopKRow* rows, int64_t count, int64_t k, float* f
     FindLaneMaxima<kCount>(rows[r].weights, rows[r].factors, rows[r].n, max);
     for (int v = 0; v < kCount / 16; ++v) max[v].Store(own + v * 16);
   }
-  LaneBounds<kCount>(maxima, (int32_t)k, bounds);
+  _mm512_storeu_ps(bounds, LaneBounds<kCount>(maxima, k));
+  int32_t lanes[kTopKRows * kCount + 16];
+  int64_t n_lanes[kTopKRows];
+  for (int64_t r = 0; r < count; ++r) {
+    n_lanes[r] = LanesFrom<kCount>(maxima + r * kCount, bounds[r], lanes + r * kCount);
+  }
   uint32_t done = 0;
   TopKRow with_few[kTopKRows];
   RowCandidates few[kTopKRows];
   int64_t n_few = 0;
   for (int64_t r = 0; r < count; ++r) {
     const TopKRow& row = rows[r];
+    if (n_lanes[r] > 16) continue;
     // The next row's candidates may lie over what is too long.
     float* const own = found_weights + n_few * kSlots;
     int32_t* const own_keys = keys + n_few * kSlots;
     const TopKCandidates found =
-        CandidatesFrom(row.weights, row.factors, row.n, bounds[r], own, own_keys);
+        CandidatesIn<kCount>(lanes + r * kCount, n_lanes[r], row, bounds[r], own, own_keys);
     if (found.count > kMostOrdered) continue;
     done |= 1u << r;
     if (found.count <= kSlots) {
