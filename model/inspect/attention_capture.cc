@@ -65,17 +65,16 @@ AttentionRows PromptCapture::WantAttention(int layer, int64_t begin, int64_t end
       /*have_room=*/choice_.top_k == 0, /*takes_factors=*/choice_.top_k > 0};
 }
 
-// Without its weights.
-TileRow PromptCapture::PlaceOf(int layer, int head, int64_t query) {
+PromptCapture::Place PromptCapture::PlaceOf(int layer, int head, int64_t query) {
   const int64_t row = FindAscending(absl::MakeConstSpan(choice_.queries), query);
   const int64_t block = row < rows_per_block_ ? 0 : row / rows_per_block_;  // dividing takes long
   const int64_t in_block =
       layer_index_[layer] * static_cast<int64_t>(choice_.heads.size()) + head_index_[head];
-  return {&tiles_[block * choice_.head_count() + in_block], row - block * rows_per_block_, {}};
+  return {&tiles_[block * choice_.head_count() + in_block], row - block * rows_per_block_};
 }
 
 absl::Span<float> PromptCapture::RoomForAttentionRow(int layer, int head, int64_t query) {
-  const TileRow place = PlaceOf(layer, head, query);
+  const Place place = PlaceOf(layer, head, query);
   return place.tile->DenseRow(place.row);
 }
 
@@ -86,24 +85,21 @@ void PromptCapture::OnAttentionRow(int layer, int head, int64_t query,
 }
 
 void PromptCapture::OnAttentionRows(int layer, absl::Span<const WatchedRow> rows) {
-  while (!rows.empty()) {
-    TileRow places[kTopKRows];
-    const size_t count = std::min<size_t>(rows.size(), kTopKRows);
-    for (size_t i = 0; i < count; ++i) {
-      const WatchedRow& row = rows[i];
-      // Most rows follow the one before.
-      const bool follows = i > 0 && row.head == rows[i - 1].head &&
-                           row.query == rows[i - 1].query + 1 &&
-                           places[i - 1].row + 1 < places[i - 1].tile->rows() &&
-                           places[i - 1].tile->queries()[places[i - 1].row + 1] == row.query;
-      places[i] = follows ? TileRow{places[i - 1].tile, places[i - 1].row + 1, {}}
-                          : PlaceOf(layer, row.head, row.query);
-      places[i].weights = row.weights;
-      places[i].factors = row.factors;
+  TopKRow places[kTopKRows];
+  int64_t count = 0, k = 0;
+  for (const WatchedRow& row : rows) {
+    const auto [tile, tile_row] = PlaceOf(layer, row.head, row.query);
+    if (!tile->is_top_k()) {
+      tile->StoreRow(tile_row, row.weights);
+      continue;
     }
-    StoreRows(absl::MakeConstSpan(places, count));
-    rows.remove_prefix(count);
+    k = tile->columns();
+    places[count++] = tile->TopKOf(tile_row, row.weights, row.factors);
+    if (count < kTopKRows) continue;
+    StoreTopK(places, k);
+    count = 0;
   }
+  StoreTopK(absl::MakeConstSpan(places, count), k);
 }
 
 void PromptCapture::CompleteUpTo(int64_t end) {

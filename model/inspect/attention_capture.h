@@ -51,7 +51,11 @@ class PromptCapture final : public ForwardObserver {
  private:
   PromptCapture(AttentionChoice choice, int64_t key_count, int layer_count, int head_count);
 
-  TileRow PlaceOf(int layer, int head, int64_t query);
+  struct Place {
+    AttentionTile* tile;
+    int64_t row;
+  };
+  Place PlaceOf(int layer, int head, int64_t query);
 
   const AttentionChoice choice_;
   const int64_t rows_per_block_;

@@ -106,40 +106,19 @@ AttentionTile::AttentionTile(int layer, int head, std::vector<int64_t> queries, 
 }
 
 void AttentionTile::StoreRow(int64_t row, absl::Span<const float> weights) {
-  const TileRow only{this, row, weights};
-  StoreRows({&only, 1});
-}
-
-void AttentionTile::StoreDense(int64_t row, absl::Span<const float> weights) {
+  if (is_top_k_) {
+    const TopKRow only = TopKOf(row, weights);
+    StoreTopK({&only, 1}, columns_);
+    return;
+  }
   const absl::Span<float> out = DenseRow(row);
   if (weights.data() != out.data()) std::copy(weights.begin(), weights.end(), out.begin());
   std::fill(out.begin() + weights.size(), out.end(), 0.0f);
 }
 
-TopKRow AttentionTile::PlaceOf(const TileRow& row) {
-  return {row.weights.data(),
-          row.factors.empty() ? nullptr : row.factors.data(),
-          static_cast<int64_t>(row.weights.size()),
-          weights_.get() + row.row * columns_,
-          keys_.get() + row.row * columns_,
-          dropped_mass_ + row.row};
-}
-
-void StoreRows(absl::Span<const TileRow> rows) {
-  while (!rows.empty()) {
-    const auto some = rows.first(std::min<size_t>(rows.size(), kTopKRows));
-    rows.remove_prefix(some.size());
-    TopKRow places[kTopKRows];
-    for (size_t i = 0; i < some.size(); ++i) {
-      AttentionTile& tile = *some[i].tile;
-      if (tile.is_top_k_) {
-        places[i] = tile.PlaceOf(some[i]);
-      } else {
-        tile.StoreDense(some[i].row, some[i].weights);
-      }
-    }
-    const AttentionTile& first = *some.front().tile;
-    if (first.is_top_k_) TakeTopK(absl::MakeConstSpan(places, some.size()), first.columns_);
+void StoreTopK(absl::Span<const TopKRow> rows, int64_t k) {
+  for (; !rows.empty(); rows.remove_prefix(std::min<size_t>(rows.size(), kTopKRows))) {
+    TakeTopK(rows.subspan(0, kTopKRows), k);
   }
 }
 

@@ -54,8 +54,6 @@ class TileMemory {
   std::shared_ptr<AlignedBuffer> block_;
 };
 
-struct TileRow;
-
 // Some rows of one head. Rows may be stored from several threads at once, each by one.
 class AttentionTile {
  public:
@@ -68,6 +66,17 @@ class AttentionTile {
   // Writes a row from its visible weights, F32 [n_visible_keys], at most key_count of them. They
   // may lie in DenseRow(row).
   void StoreRow(int64_t row, absl::Span<const float> weights);
+
+  // Top-k only: a row and where StoreTopK puts it. It may come with factors, as WatchedRow says.
+  TopKRow TopKOf(int64_t row, absl::Span<const float> weights,
+                 absl::Span<const float> factors = {}) {
+    return {weights.data(),
+            factors.empty() ? nullptr : factors.data(),
+            static_cast<int64_t>(weights.size()),
+            weights_.get() + row * columns_,
+            keys_.get() + row * columns_,
+            dropped_mass_ + row};
+  }
 
   // Dense only: where a row lies, [key_count], to be written before it is stored.
   absl::Span<float> DenseRow(int64_t row) {
@@ -97,11 +106,6 @@ class AttentionTile {
   }
 
  private:
-  friend void StoreRows(absl::Span<const TileRow> rows);
-
-  void StoreDense(int64_t row, absl::Span<const float> weights);
-  TopKRow PlaceOf(const TileRow& row);
-
   int layer_ = 0;
   int head_ = 0;
   std::vector<int64_t> queries_;
@@ -112,16 +116,9 @@ class AttentionTile {
   float* dropped_mass_ = nullptr;  // behind these
 };
 
-// A row that is to be stored in a tile. For top-k it may come with factors, as WatchedRow says.
-struct TileRow {
-  AttentionTile* tile;
-  int64_t row;
-  absl::Span<const float> weights;
-  absl::Span<const float> factors = {};
-};
-
-// AttentionTile::StoreRow for several rows, of tiles of one choice; quicker for top-k.
-void StoreRows(absl::Span<const TileRow> rows);
+// AttentionTile::StoreRow for several rows of tiles that keep k weights of each; quicker than one
+// by one.
+void StoreTopK(absl::Span<const TopKRow> rows, int64_t k);
 
 }  // namespace heed
 

@@ -163,36 +163,29 @@ class TileJob {
   int ModelHeadOf(int64_t r) const { return static_cast<int>(tile_->head + HeadOf(args_, r)); }
   int64_t QueryOf(int64_t r) const { return args_.query_position + PositionOf(args_, r); }
 
+  bool IsWatched(int head, int64_t query) const {
+    const AttentionSlice& slice = *tile_->slice;
+    return FindAscending(slice.watched.heads, head) >= 0 &&
+           FindAscending(slice.watched.queries, query) >= 0 &&
+           (slice.edited.empty() || !IsEdited(slice, head, query));
+  }
+
   // Gives every watched row a place for its weights: the sink's, or else one of this tile.
   void Watch() {
-    const AttentionSlice& slice = *tile_->slice;
-    const int64_t stride = PageEnd(args_.key_limit), positions = tile_->positions;
-    bool is_watched[kMaxTileRows] = {};
-    for (int64_t h = 0; h < tile_->heads; ++h) {
-      const int head = static_cast<int>(tile_->head + h);
-      if (FindAscending(slice.watched.heads, head) < 0) continue;
-      for (int64_t p = 0; p < positions; ++p) {
-        const int64_t query = args_.query_position + p;
-        is_watched[p * tile_->heads + h] =
-            FindAscending(slice.watched.queries, query) >= 0 && !IsEdited(slice, head, query);
-      }
+    const int64_t tiles = WatchedTiles(args_), stride = PageEnd(args_.key_limit);
+    watched_.Grow(rows() * (tiles + stride));
+    float* next = watched_.data() + rows() * tiles;
+    bool is_any_watched = false;
+    for (int64_t r = 0; r < rows(); ++r, next += stride) {
+      weights_[r] = nullptr;
+      if (!IsWatched(ModelHeadOf(r), QueryOf(r))) continue;
+      is_any_watched = true;
+      weights_[r] = RoomFor(r);
+      if (weights_[r] == nullptr) weights_[r] = next;
     }
-    int64_t count = 0, homeless = 0;
-    for (int64_t r = 0; r < rows(); ++r) {
-      weights_[r] = is_watched[r] ? RoomFor(r) : nullptr;
-      count += is_watched[r];
-      homeless += is_watched[r] && weights_[r] == nullptr;
-    }
-    if (count == 0) return;
-    watched_.Grow(homeless * stride + rows() * WatchedTiles(args_));
-    float* next = watched_.data();
-    for (int64_t r = 0; r < rows(); ++r) {
-      if (!is_watched[r] || weights_[r] != nullptr) continue;
-      weights_[r] = next;
-      next += stride;
-    }
+    if (!is_any_watched) return;
     args_.weights = weights_;
-    args_.tile_max = next;
+    args_.tile_max = watched_.data();
   }
 
   // The sink's place for a row, or null.
@@ -241,7 +234,7 @@ class TileJob {
   bool is_causal_ = true;
   AttentionTileArgs args_;
   float* weights_[kMaxTileRows];
-  AlignedBuffer watched_;  // [rows without a place, keys], then AttentionTileArgs::tile_max
+  AlignedBuffer watched_;  // AttentionTileArgs::tile_max, then [rows, keys]
 };
 
 void RunTiles(const AttentionKernels& kernels, const AttentionShape& shape,

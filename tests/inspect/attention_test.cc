@@ -81,7 +81,7 @@ TEST(AttentionTileTest, TopKOfManyRowsIsThatOfEach) {
     AttentionTile together(0, 0, queries, longest, k), alone(0, 0, queries, longest, k);
     AttentionTile scaled(0, 0, queries, longest, k), scaled_alone(0, 0, queries, longest, k);
     std::vector<std::vector<float>> weights(n_rows), unscaled(n_rows), factors(n_rows);
-    std::vector<TileRow> rows, rows_with_factors;
+    std::vector<TopKRow> rows, rows_with_factors;
     for (int64_t row = 0; row < n_rows; ++row) {
       weights[row].resize(round % 3 == 0 ? 1 + random() % longest : longest - row);
       const int values = 1 << (2 + random() % 12);  // few: many ties
@@ -91,12 +91,12 @@ TEST(AttentionTileTest, TopKOfManyRowsIsThatOfEach) {
         weights[row][key] = unscaled[row].back() * factors[row].back();
       }
       alone.StoreRow(row, weights[row]);
-      rows.push_back({&together, row, weights[row]});
-      rows_with_factors.push_back({&scaled, row, unscaled[row], factors[row]});
-      StoreRows({{&scaled_alone, row, unscaled[row], factors[row]}});
+      rows.push_back(together.TopKOf(row, weights[row]));
+      rows_with_factors.push_back(scaled.TopKOf(row, unscaled[row], factors[row]));
+      StoreTopK({scaled_alone.TopKOf(row, unscaled[row], factors[row])}, alone.columns());
     }
-    StoreRows(rows);
-    StoreRows(rows_with_factors);
+    StoreTopK(rows, alone.columns());
+    StoreTopK(rows_with_factors, alone.columns());
     for (const AttentionTile* tile : {&together, &scaled, &scaled_alone}) {
       EXPECT_EQ(tile->keys(), alone.keys());
       EXPECT_EQ(tile->weights(), alone.weights());
