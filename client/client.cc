@@ -6,6 +6,7 @@
 #include "client/call.h"
 #include "client/channel.h"
 #include "client/convert.h"
+#include "client/reply_check.h"
 #include "client/status.h"
 #include "client/stream_reader.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -65,6 +66,7 @@ class Client::Impl {
     Response response;
     const absl::Status status = FromGrpcStatus((stub.*method)(call.context(), request, &response));
     if (!status.ok()) return status;
+    if (absl::Status broken = CheckReply(request, response); !broken.ok()) return broken;
     return response;
   }
 

@@ -5,6 +5,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "client/call.h"
+#include "client/reply_check.h"
 #include "client/status.h"
 #include "google/rpc/status.pb.h"
 #include "grpcpp/channel.h"
@@ -24,6 +25,7 @@ struct ExploreSession::Impl {
   Call call;
   std::unique_ptr<grpc::ClientReaderWriter<v1::ExploreRequest, v1::ExploreResponse>> stream;
   std::optional<absl::Status> status;  // of the reader: set when the stream is over
+  ExploreReplyCheck check;             // the reader's
 
   absl::Mutex mutex;  // of those who send
   int64_t last_sequence ABSL_GUARDED_BY(mutex) = 0;
@@ -60,8 +62,17 @@ void ExploreSession::HalfClose() {
 absl::StatusOr<std::optional<v1::ExploreResponse>> ExploreSession::Read() {
   v1::ExploreResponse response;
   if (!impl_->status.has_value()) {
-    if (impl_->stream->Read(&response)) return std::optional(std::move(response));
-    impl_->status = FromGrpcStatus(impl_->stream->Finish());
+    if (impl_->stream->Read(&response)) {
+      absl::Status broken = impl_->check.Add(response);
+      if (broken.ok()) return std::optional(std::move(response));
+      Cancel();
+      while (impl_->stream->Read(&response)) {
+      }
+      (void)impl_->stream->Finish();
+      impl_->status = std::move(broken);
+    } else {
+      impl_->status = FromGrpcStatus(impl_->stream->Finish());
+    }
   }
   if (!impl_->status->ok()) return *impl_->status;
   return std::optional<v1::ExploreResponse>();

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "client/call.h"
+#include "client/reply_check.h"
 #include "client/status.h"
 #include "grpcpp/channel.h"
 #include "heed/v1/experiment.grpc.pb.h"
@@ -25,15 +26,34 @@ struct Inspector::Impl {
     Response response;
     const absl::Status status = FromGrpcStatus((stub.*method)(call.context(), request, &response));
     if (!status.ok()) return status;
+    if (absl::Status broken = CheckReply(request, response); !broken.ok()) return broken;
     return response;
   }
 
-  template <typename Response>
-  static absl::Status ReadAll(std::unique_ptr<grpc::ClientReader<Response>> reader,
-                              absl::FunctionRef<void(const Response&)> on_message) {
+  // Reads the stream that `start` opens with a context. A message that is broken ends it.
+  template <typename Check, typename Response, typename Request>
+  absl::Status ReadAll(
+      const Request& request, const CallOptions& call_options,
+      absl::FunctionRef<void(const Response&)> on_message,
+      absl::FunctionRef<std::unique_ptr<grpc::ClientReader<Response>>(grpc::ClientContext*)> start)
+      const {
+    Call call(call_options, options.stream_deadline);
+    const auto reader = start(call.context());
+    Check check(request);
+    absl::Status broken;
     Response message;
-    while (reader->Read(&message)) on_message(message);
-    return FromGrpcStatus(reader->Finish());
+    while (reader->Read(&message)) {
+      if (!broken.ok()) continue;
+      broken = check.Add(message);
+      if (broken.ok()) {
+        on_message(message);
+      } else {
+        call.context()->TryCancel();
+      }
+    }
+    const absl::Status status = FromGrpcStatus(reader->Finish());
+    if (!broken.ok()) return broken;
+    return status.ok() ? check.Finish() : status;
   }
 
   const ClientOptions options;
@@ -72,39 +92,21 @@ HEED_UNARY(experiment, ExperimentStub, EstimateCost)
 
 #undef HEED_UNARY
 
-absl::Status Inspector::GetAttention(
-    const v1::GetAttentionRequest& request,
-    absl::FunctionRef<void(const v1::GetAttentionResponse&)> on_message,
-    const CallOptions& options) const {
-  Call call(options, impl_->options.stream_deadline);
-  return Impl::ReadAll<v1::GetAttentionResponse>(
-      impl_->inspection.GetAttention(call.context(), request), on_message);
-}
+#define HEED_STREAM(STUB, CHECK, NAME)                                                        \
+  absl::Status Inspector::NAME(const v1::NAME##Request& request,                              \
+                               absl::FunctionRef<void(const v1::NAME##Response&)> on_message, \
+                               const CallOptions& options) const {                            \
+    return impl_->ReadAll<CHECK, v1::NAME##Response>(                                         \
+        request, options, on_message,                                                         \
+        [&](grpc::ClientContext* context) { return impl_->STUB.NAME(context, request); });    \
+  }
 
-absl::Status Inspector::GetActivations(
-    const v1::GetActivationsRequest& request,
-    absl::FunctionRef<void(const v1::GetActivationsResponse&)> on_message,
-    const CallOptions& options) const {
-  Call call(options, impl_->options.stream_deadline);
-  return Impl::ReadAll<v1::GetActivationsResponse>(
-      impl_->inspection.GetActivations(call.context(), request), on_message);
-}
+HEED_STREAM(inspection, AttentionReplyCheck, GetAttention)
+HEED_STREAM(inspection, ActivationsReplyCheck, GetActivations)
+HEED_STREAM(prediction, GenerateReplyCheck, Generate)
+HEED_STREAM(experiment, SweepReplyCheck, Sweep)
 
-absl::Status Inspector::Generate(const v1::GenerateRequest& request,
-                                 absl::FunctionRef<void(const v1::GenerateResponse&)> on_message,
-                                 const CallOptions& options) const {
-  Call call(options, impl_->options.stream_deadline);
-  return Impl::ReadAll<v1::GenerateResponse>(impl_->prediction.Generate(call.context(), request),
-                                             on_message);
-}
-
-absl::Status Inspector::Sweep(const v1::SweepRequest& request,
-                              absl::FunctionRef<void(const v1::SweepResponse&)> on_message,
-                              const CallOptions& options) const {
-  Call call(options, impl_->options.stream_deadline);
-  return Impl::ReadAll<v1::SweepResponse>(impl_->experiment.Sweep(call.context(), request),
-                                          on_message);
-}
+#undef HEED_STREAM
 
 }  // namespace client
 }  // namespace heed

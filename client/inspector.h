@@ -23,7 +23,9 @@ namespace heed {
 inline namespace client {
 
 // Thread-safe. Errors, deadlines and retries are those of Client; a stream's error comes after the
-// messages that arrived before it.
+// messages that arrived before it. Replies hold together when they come out of here: positions are
+// within the prompt, tensors have the shapes that the services name, and no number is NaN.
+// INTERNAL, naming what is wrong, for one that does not.
 class Inspector {
  public:
   // Shares the client's connection, which it keeps alive.

@@ -11,6 +11,7 @@
 #include "client/call.h"
 #include "client/client.h"
 #include "client/convert.h"
+#include "client/reply_findings.h"
 #include "client/status.h"
 #include "grpcpp/support/sync_stream.h"
 
@@ -44,6 +45,9 @@ class StreamReader final : public EventReader<Event> {
       }
       return AtEnd();
     }
+    ReplyFindings findings;
+    findings.CheckNumbers(response);
+    if (!findings.empty()) return Abandon(findings.ToStatus());
     absl::StatusOr<Event> event = FromWire(response);
     if (!event.ok()) return Abandon(event.status());
     ended_ = std::holds_alternative<End>(*event);

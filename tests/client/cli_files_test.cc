@@ -82,7 +82,7 @@ TEST_F(CliFilesTest, PredictFullRefusesRowsOfDifferentLengths) {
   };
   EXPECT_THAT(
       RunToFail(kExitServerError, {"predict", kText, "--all", "--full=" + folder_ + "/p.npy"}),
-      HasSubstr("different lengths"));
+      HasSubstr("log_probabilities has shape [4]; expected [3]"));
 }
 
 TEST_F(CliFilesTest, AttentionHtmlIsOnePage) {

@@ -181,13 +181,13 @@ INSTANTIATE_TEST_SUITE_P(
                }},
         Damage{"TileMissing", 0, "tiles of",
                [](Response& r) { return !(r.has_tile() && r.tile().queries(0) == 0); }},
-        Damage{"ShortData", 0, "the server sent a tensor",
+        Damage{"ShortData", 0, "the server's answer is broken",
                [](Response& r) {
                  return EditTile(r, [](v1::AttentionTile& t) {
                    t.mutable_weights()->mutable_data()->pop_back();
                  });
                }},
-        Damage{"WrongShape", 0, "a tile of shape",
+        Damage{"WrongShape", 0, "the server's answer is broken",
                [](Response& r) {
                  return EditTile(
                      r, [](v1::AttentionTile& t) { t.mutable_weights()->set_shape(0, 1); });

@@ -67,6 +67,7 @@ class Embeddings final : public v1::EmbeddingService::Service {
   static void Normalize(std::vector<float>& vector) {
     float squares = 0;
     for (float value : vector) squares += value * value;
+    if (squares == 0) return;  // zeros stay as they are
     for (float& value : vector) value /= std::sqrt(squares);
   }
 

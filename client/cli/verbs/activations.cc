@@ -28,17 +28,13 @@ absl::StatusOr<Activations> Fetch(const v1::GetActivationsRequest& request, Sess
   Activations result;
   result.form = request.form_case();
   double received = 0;
-  bool has_end = false;
   const auto add_block = [&](const v1::ActivationBlock& block) {
     const auto& layers = result.header.layers();
     const auto at = std::find(layers.begin(), layers.end(), block.layer()) - layers.begin();
-    if (at >= layers.size()) return;
     const std::vector<float> values = TensorFloats(block.values());
     auto& layer = result.layers[static_cast<size_t>(at)];
     layer.insert(layer.end(), values.begin(), values.end());
-    if (block.values().shape_size() == 2) {
-      result.widths[static_cast<size_t>(at)] = block.values().shape(1);
-    }
+    result.widths[static_cast<size_t>(at)] = block.values().shape(1);
     if (block.explained_variance_size() > 0) {
       result.explained_variance[static_cast<size_t>(at)] = {block.explained_variance().begin(),
                                                             block.explained_variance().end()};
@@ -59,21 +55,9 @@ absl::StatusOr<Activations> Fetch(const v1::GetActivationsRequest& request, Sess
         }
         if (message.has_block()) add_block(message.block());
         if (message.has_end()) result.end = message.end();
-        has_end = has_end || message.has_end();
       },
       session.call_options());
   if (!status.ok()) return status;
-  if (!has_end) {
-    return absl::InternalError("the server's answer broke off before its last message");
-  }
-  const auto rows = static_cast<size_t>(result.header.positions_size());
-  for (size_t i = 0; i < result.layers.size(); ++i) {
-    if (result.layers[i].empty() ||
-        result.layers[i].size() != rows * static_cast<size_t>(result.widths[i])) {
-      return absl::InternalError(absl::StrCat("the server's answer lacks values of layer ",
-                                              result.header.layers(static_cast<int>(i))));
-    }
-  }
   return result;
 }
 
@@ -152,6 +136,12 @@ absl::Status WriteNpyFile(const Activations& answer, const Arguments& arguments,
 absl::StatusOr<OtherSide> ReadOtherSide(const Arguments& arguments, const Activations& answer,
                                         const std::string& other_trace, Session& session) {
   OtherSide whole = WholeOtherSide(answer);
+  if (answer.form == v1::GetActivationsRequest::kCosines &&
+      answer.widths.front() != static_cast<int64_t>(whole.tokens.size())) {
+    return absl::InternalError(absl::StrCat(
+        "the server's answer is broken: ", answer.widths.front(), " cosines a row for the ",
+        Plural(whole.tokens.size(), "token"), " of the other run"));
+  }
   if (!arguments.Has("other-position")) return whole;
   RunSource source = RunSource::OfTrace(other_trace, session);
   google::protobuf::RepeatedField<int64_t> positions;

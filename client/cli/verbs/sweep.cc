@@ -149,7 +149,6 @@ void AddCells(const v1::SweepCells& cells, Swept* swept) {
     const size_t at =
         static_cast<size_t>(cell.row()) * static_cast<size_t>(swept->header.columns_size()) +
         static_cast<size_t>(cell.column());
-    if (at >= swept->values.size()) continue;
     if (!cell.problem().empty()) {
       if (swept->problems.empty() || swept->problems.back() != cell.problem()) {
         swept->problems.push_back(cell.problem());
