@@ -52,9 +52,10 @@ struct AttentionTileArgs {
   float* tile_max;
 };
 
-// The position and the head of row r. Most tiles have one head, and dividing takes long.
+// The position and the head of row r. Most tiles have one head, and dividing takes long: asked
+// whether there is exactly one, compilers divide by it, because that is the same.
 static inline int64_t PositionOf(const AttentionTileArgs& args, int64_t r) {
-  return args.heads == 1 ? r : r / args.heads;
+  return args.heads < 2 ? r : r / args.heads;
 }
 static inline int64_t HeadOf(const AttentionTileArgs& args, int64_t r) {
   return r - PositionOf(args, r) * args.heads;
