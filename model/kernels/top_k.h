@@ -20,7 +20,8 @@ constexpr int64_t kMostOrdered = 64;
 constexpr int64_t kFactorKeys = 64;
 
 // One of several rows, and where its k largest weights, their keys and the sum of the others go:
-// the largest first, of equal ones that with the smaller key.
+// the largest first, of equal ones that with the smaller key. Where there are fewer than k, weights
+// of 0 with the key -1 follow.
 struct TopKRow {
   const float* weights;
   const float* factors;  // the weight of key j is weights[j] * factors[j / kFactorKeys]; null: 1

@@ -96,10 +96,16 @@ float LaneBound(const float* weights, int64_t n, int32_t k) {
   return bound;
 }
 
+// Lanes that a row's bound is found by; 0: all its weights are candidates.
+inline int64_t LanesFor(int64_t n, int64_t k) {
+  return n >= 128 && k <= 32 ? 64 : n >= 32 && k <= 16 ? 32 : 0;
+}
+
 float TopKBound(const float* weights, int64_t n, int64_t k) {
-  if (n >= 128 && k <= 32) return LaneBound<64>(weights, n, (int32_t)k);
-  if (n >= 32 && k <= 16) return LaneBound<32>(weights, n, (int32_t)k);
-  return 0;  // all of them
+  const int64_t lanes = LanesFor(n, k);
+  if (lanes == 0) return 0;
+  return lanes == 64 ? LaneBound<64>(weights, n, (int32_t)k)
+                     : LaneBound<32>(weights, n, (int32_t)k);
 }
 
 // Candidates of a row, as they are found.
@@ -251,18 +257,20 @@ double Order(const float* found, const int32_t* keys, int64_t count, int64_t k, 
 namespace heed {
 namespace {
 
-// A row alone has nothing to share. Rows with other lanes, as TopKBound chooses them, are taken
-// apart, so that a row's bits do not depend on those it comes with.
+// Rows with the same lanes are taken together; one alone has nothing to share.
 uint32_t TakeRows(const TopKRow* rows, int64_t count, int64_t k, float* found, int32_t* keys) {
-  int64_t least = rows[0].n, most = least;
-  for (int64_t r = 1; r < count; ++r) {
-    least = rows[r].n < least ? rows[r].n : least;
-    most = rows[r].n > most ? rows[r].n : most;
+  if (k > 16) return 0;
+  uint32_t done = 0;
+  for (int64_t begin = 0, end; begin < count; begin = end) {
+    const int64_t lanes = LanesFor(rows[begin].n, k);
+    for (end = begin + 1; end < count && LanesFor(rows[end].n, k) == lanes;) ++end;
+    if (end - begin < 4) continue;
+    const auto take = lanes == 64   ? TakeRowsByLanes<64>
+                      : lanes == 32 ? TakeRowsByLanes<32>
+                                    : TakeShortRows;
+    done |= take(rows + begin, end - begin, k, found, keys) << begin;
   }
-  if (count < 4 || k > 16) return 0;
-  if (least >= 128) return TakeRowsByLanes<64>(rows, count, k, found, keys);
-  if (least >= 32 && most < 128) return TakeRowsByLanes<32>(rows, count, k, found, keys);
-  return 0;
+  return done;
 }
 #else
 uint32_t TakeRows(const TopKRow*, int64_t, int64_t, float*, int32_t*) {

@@ -263,10 +263,17 @@ void OrderRows(const TopKRow* rows, const RowCandidates* candidates, int64_t cou
   }
 }
 
+void OrderAll(const TopKRow* rows, const RowCandidates* candidates, int64_t count, int64_t k) {
+  for (int64_t r = 0; r < count; r += kRowsSorted) {
+    OrderRows(rows + r, candidates + r, count - r < kRowsSorted ? count - r : kRowsSorted, k);
+  }
+}
+
 template <int kCount>
 uint32_t TakeRowsByLanes(const TopKRow* rows, int64_t count, int64_t k, float* found_weights,
                          int32_t* keys) {
-  float maxima[kTopKRows * kCount] = {}, bounds[kTopKRows];
+  float maxima[kTopKRows * kCount], bounds[kTopKRows];
+  memset(maxima + count * kCount, 0, (kTopKRows - count) * kCount * sizeof(float));
   for (int64_t r = 0; r < count; ++r) {
     float* const own = maxima + r * kCount;
     F32x16 max[kCount / 16];
@@ -301,9 +308,33 @@ uint32_t TakeRowsByLanes(const TopKRow* rows, int64_t count, int64_t k, float* f
           (float)Order(own, own_keys, found.count, k, found.dropped, row.out, row.out_keys);
     }
   }
-  for (int64_t r = 0; r < n_few; r += kRowsSorted) {
-    OrderRows(with_few + r, few + r, n_few - r < kRowsSorted ? n_few - r : kRowsSorted, k);
+  OrderAll(with_few, few, n_few, k);
+  return done;
+}
+
+// Of rows without lanes. Those with more than kSlots weights are left.
+uint32_t TakeShortRows(const TopKRow* rows, int64_t count, int64_t k, float* found_weights,
+                       int32_t* keys) {
+  uint32_t done = 0;
+  TopKRow with_few[kTopKRows];
+  RowCandidates few[kTopKRows];
+  int64_t n_few = 0;
+  for (int64_t r = 0; r < count; ++r) {
+    const TopKRow& row = rows[r];
+    if (row.n > kSlots) continue;
+    float* const own = found_weights + n_few * kSlots;
+    int32_t* const own_keys = keys + n_few * kSlots;
+    const F32x16 factor = F32x16::Broadcast(FactorAt(row.factors, 0));
+    for (int64_t key = 0; key < row.n; key += 16) {
+      (F32x16::LoadPartial(row.weights + key, row.n - key) * factor)
+          .StorePartial(own + key, row.n - key);
+    }
+    for (int64_t key = 0; key < row.n; ++key) own_keys[key] = (int32_t)key;
+    done |= 1u << r;
+    with_few[n_few] = row;
+    few[n_few++] = {own, own_keys, row.n, 0};
   }
+  OrderAll(with_few, few, n_few, k);
   return done;
 }
 
