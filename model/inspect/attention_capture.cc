@@ -45,11 +45,11 @@ PromptCapture::PromptCapture(AttentionChoice choice, int64_t key_count, int laye
   TileMemory memory(choice_.head_count() * n_queries * RowBytes(choice_.top_k, key_count) / 4);
   for (int64_t begin = 0; begin < n_queries; begin += rows_per_block_) {
     const int64_t end = std::min(begin + rows_per_block_, n_queries);
-    const std::vector<int64_t> block(choice_.queries.begin() + begin,
-                                     choice_.queries.begin() + end);
+    const auto block = std::make_shared<const std::vector<int64_t>>(choice_.queries.begin() + begin,
+                                                                    choice_.queries.begin() + end);
     for (int layer : choice_.layers) {
       for (int head : choice_.heads) {
-        tiles_.emplace_back(layer, head, block, key_count, choice_.top_k, &memory);
+        tiles_.emplace_back(&memory, layer, head, block, key_count, choice_.top_k);
       }
     }
   }
@@ -131,10 +131,10 @@ AttentionRows StepCapture::WantAttention(int layer, int64_t begin, int64_t end) 
     query_ = end - 1;
     tiles_.clear();
     TileMemory memory(choice_.head_count() * RowBytes(choice_.top_k, query_ + 1) / 4);
+    const auto query = std::make_shared<const std::vector<int64_t>>(1, query_);
     for (int chosen : choice_.layers) {
       for (int head : choice_.heads) {
-        tiles_.emplace_back(chosen, head, std::vector<int64_t>{query_}, query_ + 1, choice_.top_k,
-                            &memory);
+        tiles_.emplace_back(&memory, chosen, head, query, query_ + 1, choice_.top_k);
       }
     }
   }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/base/casts.h"
+#include "absl/synchronization/mutex.h"
 
 namespace heed {
 namespace {
@@ -69,6 +70,7 @@ void TakeTopK(absl::Span<const TopKRow> rows, int64_t k) {
   keys.resize(TopKRoom(longest));
   const uint32_t done =
       BestTopK().take(rows.data(), static_cast<int64_t>(rows.size()), k, found.data(), keys.data());
+  if (done == (uint32_t{1} << rows.size()) - 1) return;
   for (size_t r = 0; r < rows.size(); ++r) {
     if ((done >> r & 1) == 0) TakeTopKOf(rows[r], k, found.data(), keys.data());
   }
@@ -76,12 +78,32 @@ void TakeTopK(absl::Span<const TopKRow> rows, int64_t k) {
 
 }  // namespace
 
+std::shared_ptr<AlignedBuffer> TileMemory::NewBlock(int64_t floats) {
+  if (floats != kBlockFloats) return std::make_shared<AlignedBuffer>(floats);
+  static absl::Mutex mutex;
+  static auto& spare = *new std::vector<std::unique_ptr<AlignedBuffer>>();
+  std::unique_ptr<AlignedBuffer> block;
+  {
+    absl::MutexLock lock(&mutex);
+    spare.reserve(kSpareBlocks);
+    if (!spare.empty()) {
+      block = std::move(spare.back());
+      spare.pop_back();
+    }
+  }
+  if (block == nullptr) block = std::make_unique<AlignedBuffer>(floats);
+  return {block.release(), [](AlignedBuffer* done) {
+            std::unique_ptr<AlignedBuffer> owned(done);
+            absl::MutexLock lock(&mutex);
+            if (spare.size() < kSpareBlocks) spare.push_back(std::move(owned));
+          }};
+}
+
 std::shared_ptr<float> TileMemory::Take(int64_t floats) {
-  constexpr int64_t kBlockFloats = int64_t{2} << 20, kLineFloats = 16;
+  constexpr int64_t kLineFloats = 16;
   const int64_t room = (floats + kLineFloats - 1) / kLineFloats * kLineFloats;
   if (block_ == nullptr || block_->size() - used_ < room) {
-    block_ = std::make_shared<AlignedBuffer>(
-        std::max(room, std::min(std::max<int64_t>(expected_, 0), kBlockFloats)));
+    block_ = NewBlock(std::max(room, std::min(std::max<int64_t>(expected_, 0), kBlockFloats)));
     used_ = 0;
   }
   float* const place = block_->data() + used_;
@@ -91,7 +113,14 @@ std::shared_ptr<float> TileMemory::Take(int64_t floats) {
 }
 
 AttentionTile::AttentionTile(int layer, int head, std::vector<int64_t> queries, int64_t key_count,
-                             int64_t top_k, TileMemory* memory)
+                             int64_t top_k)
+    : AttentionTile(nullptr, layer, head,
+                    std::make_shared<const std::vector<int64_t>>(std::move(queries)), key_count,
+                    top_k) {}
+
+AttentionTile::AttentionTile(TileMemory* memory, int layer, int head,
+                             std::shared_ptr<const std::vector<int64_t>> queries, int64_t key_count,
+                             int64_t top_k)
     : layer_(layer),
       head_(head),
       queries_(std::move(queries)),

@@ -40,15 +40,20 @@ inline int64_t RowBytes(int64_t top_k, int64_t key_count) {
 
 // Memory for the weights of many tiles, in blocks that fill huge pages where the system has them:
 // by pages of 4 KiB the system takes three times as long to give it. A block lives as long as one
-// of its tiles.
+// of its tiles. A few are kept after that, because the system clears whatever it gives.
 class TileMemory {
  public:
+  static constexpr int64_t kBlockFloats = int64_t{2} << 20;
+  static constexpr int64_t kSpareBlocks = 2;  // in the whole process
+
   // `floats`: of all tiles together.
   explicit TileMemory(int64_t floats) : expected_(floats) {}
   // Room for `floats`, aligned to 64 bytes, with any values. Throws std::bad_alloc.
   std::shared_ptr<float> Take(int64_t floats);
 
  private:
+  static std::shared_ptr<AlignedBuffer> NewBlock(int64_t floats);
+
   int64_t expected_;  // that are yet to be taken
   int64_t used_ = 0;  // of the block
   std::shared_ptr<AlignedBuffer> block_;
@@ -57,11 +62,13 @@ class TileMemory {
 // Some rows of one head. Rows may be stored from several threads at once, each by one.
 class AttentionTile {
  public:
-  AttentionTile() = default;
-  // Room for one row for each of `queries`, of `key_count` keys, not yet written: in `memory`, or
-  // else of its own.
-  AttentionTile(int layer, int head, std::vector<int64_t> queries, int64_t key_count, int64_t top_k,
-                TileMemory* memory = nullptr);
+  // Room for one row for each of `queries`, of `key_count` keys, not yet written.
+  AttentionTile(int layer, int head, std::vector<int64_t> queries, int64_t key_count,
+                int64_t top_k);
+  // The same with queries that tiles share, in `memory` if that is not null.
+  AttentionTile(TileMemory* memory, int layer, int head,
+                std::shared_ptr<const std::vector<int64_t>> queries, int64_t key_count,
+                int64_t top_k);
 
   // Writes a row from its visible weights, F32 [n_visible_keys], at most key_count of them. They
   // may lie in DenseRow(row).
@@ -85,8 +92,8 @@ class AttentionTile {
 
   int layer() const { return layer_; }
   int head() const { return head_; }
-  const std::vector<int64_t>& queries() const { return queries_; }
-  int64_t rows() const { return static_cast<int64_t>(queries_.size()); }
+  const std::vector<int64_t>& queries() const { return *queries_; }
+  int64_t rows() const { return static_cast<int64_t>(queries().size()); }
   bool is_top_k() const { return is_top_k_; }
   int64_t columns() const { return columns_; }  // key_count, or with top-k the weights kept
   int64_t data_bytes() const { return 4 * rows() * (is_top_k_ ? 2 * columns_ + 1 : columns_); }
@@ -108,7 +115,7 @@ class AttentionTile {
  private:
   int layer_ = 0;
   int head_ = 0;
-  std::vector<int64_t> queries_;
+  std::shared_ptr<const std::vector<int64_t>> queries_;
   bool is_top_k_ = false;
   int64_t columns_ = 0;
   std::shared_ptr<float> weights_;

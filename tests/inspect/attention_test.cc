@@ -3,8 +3,10 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <numeric>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -66,6 +68,21 @@ TEST(AttentionTileTest, TopKEqualsAFullSortOnRandomRows) {
       EXPECT_EQ(tile.weights()[i], weights[order[i]]);
     }
     EXPECT_EQ(tile.dropped_mass()[0], rest);
+  }
+}
+
+// The first round's blocks are new, later ones have been kept in part.
+TEST(TileMemoryTest, ABlockIsGivenToOneAtATime) {
+  constexpr int64_t kFloats = TileMemory::kBlockFloats;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::shared_ptr<float>> blocks;
+    std::set<const float*> places;
+    for (int64_t i = 0; i < TileMemory::kSpareBlocks + 1; ++i) {
+      blocks.push_back(TileMemory(kFloats).Take(kFloats));
+      std::fill_n(blocks.back().get(), kFloats, 1.0f);
+      places.insert(blocks.back().get());
+    }
+    EXPECT_EQ(places.size(), blocks.size());
   }
 }
 
