@@ -88,9 +88,10 @@ static inline int64_t PaddedDim(int64_t head_dim) {
 }
 
 // The sums of the rows: of values weighted by e^(score - max), [rows, padded_dim]; of e^(score -
-// max), in 16 parts, [rows, 16]; and max, the largest score so far, [rows].
+// max), in 16 parts, [rows, 16]; and max, the largest score so far, [rows]. In the end, what
+// normalises a row, [rows].
 static inline int64_t AttentionStateFloats(int64_t rows, int64_t head_dim) {
-  return rows * (PaddedDim(head_dim) + kPageTokens) + PaddedDim(rows);
+  return rows * (PaddedDim(head_dim) + kPageTokens) + 2 * PaddedDim(rows);
 }
 
 // Queries, keys and values of one tile, scores of one block of rows, and a span's own sums.

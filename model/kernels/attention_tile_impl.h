@@ -102,12 +102,14 @@ struct AttentionState {
   float* mixed;  // [rows, padded_dim]: values weighted by e^(score - max)
   float* sums;   // [rows, kLanes]: of e^(score - max), in parts
   float* max;    // [rows]: the largest score so far
+  float* norms;  // [rows]: 1 / the sum of e^(score - max), from WriteOutputs on
 
   AttentionState(const AttentionTileArgs& args, float* at)
       : padded_dim(PaddedDim(args.head_dim)),
         mixed(at),
         sums(mixed + args.positions * args.heads * padded_dim),
-        max(sums + args.positions * args.heads * kLanes) {}
+        max(sums + args.positions * args.heads * kLanes),
+        norms(max + PaddedDim(args.positions * args.heads)) {}
 };
 
 struct AttentionScratch {
@@ -443,14 +445,11 @@ void AddSpans(const AttentionTileArgs& args, int64_t begin, const AttentionState
   }
 }
 
-inline float Normalizer(const AttentionState& state, int64_t r) {
-  return 1.0f / ReduceAdd(F32x16::Load(state.sums + r * kLanes));
-}
-
 void WriteOutputs(const AttentionTileArgs& args, const AttentionState& state) {
   const int64_t rows = RowsOf(args);
   for (int64_t r = 0; r < rows; ++r) {
-    const F32x16 norm = F32x16::Broadcast(Normalizer(state, r));
+    state.norms[r] = 1.0f / ReduceAdd(F32x16::Load(state.sums + r * kLanes));
+    const F32x16 norm = F32x16::Broadcast(state.norms[r]);
     float* const output =
         args.output + PositionOf(args, r) * args.output_stride + HeadOf(args, r) * args.head_dim;
     for (int64_t d = 0; d < args.head_dim; d += kLanes) {
@@ -495,7 +494,7 @@ void FactorsKernel(const AttentionTileArgs& args) {
   const int64_t rows = RowsOf(args), n_tiles = WatchedTiles(args);
   for (int64_t r = 0; r < rows; ++r) {
     if (args.weights[r] == nullptr) continue;
-    const F32x16 norm = F32x16::Broadcast(Normalizer(state, r));
+    const F32x16 norm = F32x16::Broadcast(state.norms[r]);
     const F32x16 max = F32x16::Broadcast(state.max[r]);
     const KeyRange keys = KeysOf(args, r);
     const KeyRange tiles = {keys.begin / kKeyTile, (keys.end + kKeyTile - 1) / kKeyTile};

@@ -163,25 +163,24 @@ class TileJob {
   int ModelHeadOf(int64_t r) const { return static_cast<int>(tile_->head + HeadOf(args_, r)); }
   int64_t QueryOf(int64_t r) const { return args_.query_position + PositionOf(args_, r); }
 
-  bool IsWatched(int head, int64_t query) const {
-    const AttentionSlice& slice = *tile_->slice;
-    return FindAscending(slice.watched.heads, head) >= 0 &&
-           FindAscending(slice.watched.queries, query) >= 0 &&
-           (slice.edited.empty() || !IsEdited(slice, head, query));
-  }
-
   // Gives every watched row a place for its weights: the sink's, or else one of this tile.
   void Watch() {
+    const AttentionSlice& slice = *tile_->slice;
     const int64_t tiles = WatchedTiles(args_), stride = PageEnd(args_.key_limit);
     watched_.Grow(rows() * (tiles + stride));
-    float* next = watched_.data() + rows() * tiles;
+    std::fill_n(weights_, rows(), nullptr);
     bool is_any_watched = false;
-    for (int64_t r = 0; r < rows(); ++r, next += stride) {
-      weights_[r] = nullptr;
-      if (!IsWatched(ModelHeadOf(r), QueryOf(r))) continue;
-      is_any_watched = true;
-      weights_[r] = RoomFor(r);
-      if (weights_[r] == nullptr) weights_[r] = next;
+    for (int64_t h = 0; h < tile_->heads; ++h) {
+      const int head = static_cast<int>(tile_->head + h);
+      if (FindAscending(slice.watched.heads, head) < 0) continue;
+      for (int64_t p = 0; p < tile_->positions; ++p) {
+        const int64_t query = args_.query_position + p, r = p * tile_->heads + h;
+        if (FindAscending(slice.watched.queries, query) < 0) continue;
+        if (!slice.edited.empty() && IsEdited(slice, head, query)) continue;
+        is_any_watched = true;
+        weights_[r] = slice.watched.have_room ? RoomFor(r) : nullptr;
+        if (weights_[r] == nullptr) weights_[r] = watched_.data() + rows() * tiles + r * stride;
+      }
     }
     if (!is_any_watched) return;
     args_.weights = weights_;
@@ -190,7 +189,6 @@ class TileJob {
 
   // The sink's place for a row, or null.
   float* RoomFor(int64_t r) const {
-    if (!tile_->slice->watched.have_room) return nullptr;
     const absl::Span<float> room = tile_->slice->sink->RoomFor(ModelHeadOf(r), QueryOf(r));
     const int64_t needed = PageEnd(KeyEnd(args_, PositionOf(args_, r)));
     return static_cast<int64_t>(room.size()) < needed ? nullptr : room.data();
