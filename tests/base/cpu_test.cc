@@ -2,12 +2,15 @@
 
 #include <sched.h>
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -58,8 +61,9 @@ TEST(DecideThreadsTest, TakesTheSmallerAndRoundsUp) {
 class DetectQuotaTest : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = testing::TempDir() + "/cpu_test_" +
-            testing::UnitTest::GetInstance()->current_test_info()->name();
+    root_ =
+        absl::StrCat(testing::TempDir(), "/cpu_test_",
+                     testing::UnitTest::GetInstance()->current_test_info()->name(), "_", getpid());
     fs::remove_all(root_);
     fs::create_directories(root_);
   }

@@ -1,5 +1,8 @@
 // heed ladder, against the server of canned answers.
+#include <unistd.h>
+
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -281,10 +284,11 @@ std::string ReadFile(const std::string& path) {
 
 TEST_F(CliLadderTest, HtmlIsOnePageThatLoadsNothing) {
   LetTheDecoderTellApart();
-  const std::string path = ::testing::TempDir() + "/ladder.html";
+  const std::string path = absl::StrCat(::testing::TempDir(), "/ladder_", getpid(), ".html");
   EXPECT_EQ(Run({"ladder", "big cat", "</script><b>", "--html=" + path}), "");
   EXPECT_THAT(result_.err, HasSubstr("heed: wrote " + path));
   const std::string page = ReadFile(path);
+  std::remove(path.c_str());
   EXPECT_THAT(page, HasSubstr("<title>heed ladder: big cat / &lt;/script&gt;&lt;b&gt;</title>"));
   EXPECT_THAT(page, HasSubstr(R"("title":"1 average")"));
   EXPECT_THAT(page, HasSubstr(R"("verdict":"= the same answer, bit for bit","alike":true)"));

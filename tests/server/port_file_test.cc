@@ -1,10 +1,13 @@
 #include "server/port_file.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -17,10 +20,11 @@ using testing::EndsWith;
 
 class PortFileTest : public testing::Test {
  protected:
-  PortFileTest() : dir_(fs::path(testing::TempDir()) / "port_file") {
+  PortFileTest() : dir_(fs::path(testing::TempDir()) / absl::StrCat("port_file_", getpid())) {
     fs::remove_all(dir_);
     fs::create_directories(dir_);
   }
+  ~PortFileTest() override { fs::remove_all(dir_); }
 
   std::string Path(const std::string& name) const { return (dir_ / name).string(); }
 
@@ -48,7 +52,7 @@ TEST_F(PortFileTest, TheReasonIsSaidBeforeTheServerStarts) {
     return std::string(CheckPortFile(path).message());
   };
   EXPECT_THAT(refusal(dir_.string()),
-              EndsWith("port_file: it is a folder; it must be the path of a file"));
+              EndsWith(dir_.string() + ": it is a folder; it must be the path of a file"));
   EXPECT_THAT(refusal(Path("none/port")), EndsWith("none/port: No such file or directory"));
   EXPECT_THAT(refusal("/dev/null/port"), EndsWith("/port: Not a directory"));
 }

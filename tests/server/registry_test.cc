@@ -1,5 +1,7 @@
 #include "server/engine/registry.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -174,7 +176,7 @@ TEST(LoadServedModelTest, APoolWithoutRoomForOnePageIsRefused) {
 
 // 64 million tokens by config.json, which take 36 GiB of keys and values that nobody must reserve.
 TEST(LoadServedModelTest, AHugeContextWindowTakesNoMoreThanThePoolMay) {
-  const std::string folder = absl::StrCat(testing::TempDir(), "/registry_huge_context");
+  const std::string folder = absl::StrCat(testing::TempDir(), "/registry_huge_context_", getpid());
   std::filesystem::remove_all(folder);
   std::filesystem::copy(Golden("llama-gqa-f32"), folder);
   std::ifstream in(folder + "/config.json");
@@ -209,7 +211,7 @@ class DamagedModelTest : public testing::Test {
  protected:
   DamagedModelTest() {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = absl::StrCat(testing::TempDir(), "/registry_", info->name());
+    folder_ = absl::StrCat(testing::TempDir(), "/registry_", info->name(), "_", getpid());
     std::filesystem::remove_all(folder_);
     std::filesystem::copy(Golden("gpt2-f32"), folder_);
   }
