@@ -239,6 +239,17 @@ TEST_F(BenchTest, CtrlCEndsItWithTheReportSoFar) {
   server_.cancelled().WaitForNotification();
 }
 
+TEST_F(BenchTest, CtrlCBeforeACallWasMeasuredShowsNoTable) {
+  CancelToken cancel;
+  server_.script.edit_generate = [&](v1::GenerateResponse&) {
+    cancel.Cancel();
+    return true;
+  };
+  RunToFail(kExitInterrupted, {"bench", "--warm-up=1h", "--streams=1"}, {.cancel = &cancel});
+  EXPECT_EQ(result_.out, "");
+  EXPECT_EQ(result_.err, "heed: cancelled; the server was told to stop.\n");
+}
+
 TEST_F(BenchTest, WrongUsageIsSaid) {
   const std::pair<std::vector<std::string>, const char*> cases[] = {
       {{"bench", "--rate=2", "--streams=3"}, "two loops"},

@@ -61,6 +61,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongUsage{{"predict", "x", "--color=blue"}, "expected auto, always or never"},
         WrongUsage{{"tokenize"}, "heed tokenize needs TEXT.\n      For example: heed tokenize"},
         WrongUsage{{"detokenize", "1,a"}, "IDS: \"a\" is not a whole number"},
+        WrongUsage{{"detokenize", "99999999999"}, "IDS: 99999999999 is out of range"},
         WrongUsage{{"describe", "a", "--model=b"}, "both MODEL and --model"},
         WrongUsage{{"generate", "x", "--temperature=hot"}, "expected a number"},
         WrongUsage{{"generate", "x", "--top-k=1.5"}, "expected a whole number"},

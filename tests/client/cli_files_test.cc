@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "client/cli/base/npy.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -34,8 +35,7 @@ std::string Read(const std::string& path) {
 class CliFilesTest : public CliFixture {
  protected:
   CliFilesTest() {
-    folder_ = ::testing::TempDir() + "/" +
-              ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = absl::StrCat(::testing::TempDir(), "cli_files_", getpid());
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
   }
@@ -72,6 +72,13 @@ TEST_F(CliFilesTest, PredictFullWritesLogProbabilities) {
   const std::vector<float> values = ReadNpy(path, {5, 4});
   ASSERT_THAT(values, SizeIs(5 * 4));
   EXPECT_THAT(std::vector<float>(values.begin(), values.begin() + 4), ElementsAre(-1, -2, -3, -4));
+}
+
+TEST_F(CliFilesTest, AFullDiskIsNamed) {
+  for (const char* option : {"--html=/dev/full", "--npy=/dev/full"}) {
+    EXPECT_EQ(RunToFail(kExitServerError, {"attention", kText, option}),
+              "heed: cannot write /dev/full: No space left on device.\n");
+  }
 }
 
 TEST_F(CliFilesTest, PredictFullRefusesRowsOfDifferentLengths) {

@@ -88,9 +88,15 @@ TEST(ReportTest, JsonHasCodeAndMessage) {
 }
 
 TEST(ProgressTest, LineTellsHowFarAndHowLong) {
-  EXPECT_EQ(ProgressLine("reading", absl::Seconds(3), 0), "reading … 3 s (Ctrl-C cancels)");
-  EXPECT_EQ(ProgressLine("reading", absl::Seconds(3), 0.25),
+  EXPECT_EQ(ProgressLine("reading", absl::Seconds(3), 0, 79), "reading … 3 s (Ctrl-C cancels)");
+  EXPECT_EQ(ProgressLine("reading", absl::Seconds(3), 0.25, 79),
             "reading … 25 %, 3 s, about 9 s left (Ctrl-C cancels)");
+}
+
+TEST(ProgressTest, LineIsNoWiderThanTheTerminal) {
+  const std::string line = ProgressLine("reading", absl::Seconds(3), 0.25, 29);
+  EXPECT_EQ(DisplayWidth(line), 29) << line;
+  EXPECT_THAT(line, ::testing::StartsWith("reading … 25 %, 3 s"));
 }
 
 }  // namespace

@@ -296,6 +296,14 @@ class Terminals(unittest.TestCase):
                         if not line.startswith("  heed "):  # commands to be pasted are not broken
                             self.assertLessEqual(len(line), width, line)
 
+    def test_rows_of_weights_fit_a_terminal_of_30_columns(self) -> None:
+        for words in (["attention", PROMPT], ["attention", PROMPT, *HEAD], ["rollout", PROMPT, "--all"], ["ladder", PROMPT],
+                      ["ladder", PROMPT, "the cabinet to the keys"]):
+            with self.subTest(words=words):
+                for line in self.shown(30, *words):
+                    if not line.startswith("  heed "):
+                        self.assertLessEqual(len(line), 30, line)
+
     def test_what_a_narrow_terminal_leaves_out_shows_as_an_ellipsis(self) -> None:
         self.assertEqual(self.shown(40, "explain", PROMPT)[2].split(), ["key", "weight", "weight·|v·W|", "…"])
         self.assertEqual(self.shown(60, "models")[0].split()[-1], "…")

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "absl/strings/cord.h"
@@ -192,6 +193,11 @@ absl::StatusOr<std::vector<int32_t>> ParseInts(absl::string_view text, absl::str
        absl::StrSplit(text, absl::ByAnyChar(", \t\n"), absl::SkipWhitespace())) {
     int32_t value = 0;
     if (!absl::SimpleAtoi(part, &value)) {
+      if (int64_t large = 0; absl::SimpleAtoi(part, &large)) {
+        return UsageError(absl::StrCat(what, ": ", part, " is out of range; expected ",
+                                       std::numeric_limits<int32_t>::min(), " to ",
+                                       std::numeric_limits<int32_t>::max(), "."));
+      }
       return UsageError(absl::StrCat(what, ": \"", part,
                                      "\" is not a whole number; expected numbers such as 1,2,3."));
     }

@@ -13,9 +13,10 @@
 
 namespace heed::cli {
 
-// The text of such a line: what is going on, how long already, and how far with the time left when
-// `done_fraction` is in (0, 1].
-std::string ProgressLine(const std::string& what, absl::Duration elapsed, double done_fraction);
+// The text of such a line, cut to `columns`: what is going on, how long already, and how far with
+// the time left when `done_fraction` is in (0, 1].
+std::string ProgressLine(const std::string& what, absl::Duration elapsed, double done_fraction,
+                         int columns);
 
 // Shows itself from one second after construction until Stop or destruction, which wipe the line;
 // only when standard error is a terminal. Nothing else may write to the terminal meanwhile.
@@ -33,7 +34,7 @@ class Progress {
   void Run();
 
   std::ostream& err_;
-  const bool enabled_;
+  const Terminal& terminal_;
   const std::string what_;
   const absl::Time start_ = absl::Now();
   absl::Mutex mutex_;

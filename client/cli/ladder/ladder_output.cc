@@ -13,7 +13,8 @@
 namespace heed::cli {
 namespace {
 
-constexpr int kMaxTextColumns = 120;  // of running text, however wide the terminal is
+constexpr int kMaxTextColumns = 120;   // of running text, however wide the terminal is
+constexpr int kLeastTextColumns = 10;  // beside the labels, however narrow the terminal is
 constexpr char kPromptNames[] = "AB";
 
 constexpr char kTellApart[] = "heed ladder \"the big cat sat on the\" \"the small dog ran to the\"";
@@ -125,7 +126,8 @@ void Printer::PrintName(const RungReport& report) {
 // Wraps `text` to the right of its label.
 void Printer::PrintLabelled(const std::string& label, Emphasis emphasis, const std::string& text) {
   bool first = true;
-  for (const std::string& line : Wrap(text, std::max(20, text_columns() - label_columns_))) {
+  for (const std::string& line :
+       Wrap(text, std::max(kLeastTextColumns, text_columns() - label_columns_))) {
     out_ << PadRight(first ? label : "", label_columns_) << Styled(terminal_, emphasis, line)
          << "\n";
     first = false;
@@ -142,8 +144,10 @@ void Printer::PrintExpected(const std::string& label, const RungAnswer& answer) 
   std::string line = PadRight(label, label_columns_);
   int used = label_columns_;
   for (const Candidate& candidate : answer.prediction().candidates) {
-    const std::string token = VisibleToken(candidate.token);
     const std::string number = FormatProbability(candidate.probability);
+    const int room = text_columns() - label_columns_ - 1 - DisplayWidth(number);
+    const std::string token =
+        Fit(VisibleToken(candidate.token), std::max(kLeastTextColumns - 6, room));
     const int columns = DisplayWidth(token) + 1 + DisplayWidth(number);
     if (used > label_columns_ && used + 2 + columns > text_columns()) {
       out_ << line << "\n";

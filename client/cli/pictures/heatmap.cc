@@ -180,10 +180,10 @@ std::string WeightCell(double weight, bool strongest, int columns, const Termina
 }
 
 std::string HeatMapLegend(const Terminal& terminal) {
+  std::vector<double> steps = {0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0};
+  if (static_cast<int>(steps.size()) * kMinColumns > terminal.width) steps = {0.0, 0.1, 0.5, 1.0};
   std::string scale;
-  for (double weight : {0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0}) {
-    scale += WeightCell(weight, false, kMinColumns, terminal);
-  }
+  for (double weight : steps) scale += WeightCell(weight, false, kMinColumns, terminal);
   const std::string words = "weights after softmax; each row sums to 1; * strongest";
   if (DisplayWidth(scale) + 1 + DisplayWidth(words) <= TextWidth(terminal)) {
     return absl::StrCat(scale, " ", Styled(terminal, Emphasis::kDim, words), "\n");

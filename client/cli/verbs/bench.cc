@@ -129,6 +129,10 @@ absl::Status RunBench(const Arguments& arguments, Session& session) {
                                   [&](double done) { progress.Update(done); });
   progress.Stop();
   const BenchReport report = Summarize(load.calls, load.window, *limits);
+  // People are not shown a table of nothing.
+  if (load.interrupted && report.calls == 0 && !session.json()) {
+    return absl::CancelledError("no call was measured");
+  }
   ShowBench({*plan, *limits, report, load.interrupted}, session);
   if (report.calls == 0 || report.failed < report.calls) return absl::OkStatus();
   // Not one call was answered: that is what is to be known, before any number.
