@@ -86,20 +86,24 @@ void PromptCapture::OnAttentionRow(int layer, int head, int64_t query,
 
 void PromptCapture::OnAttentionRows(int layer, absl::Span<const WatchedRow> rows) {
   TopKRow places[kTopKRows];
-  int64_t count = 0, k = 0;
+  int64_t count = 0;
+  Place place{nullptr, 0};
   for (const WatchedRow& row : rows) {
-    const auto [tile, tile_row] = PlaceOf(layer, row.head, row.query);
-    if (!tile->is_top_k()) {
-      tile->StoreRow(tile_row, row.weights);
+    ++place.row;  // most rows follow the one before
+    if (place.tile == nullptr || place.tile->head() != row.head ||
+        place.row >= place.tile->rows() || place.tile->queries()[place.row] != row.query) {
+      place = PlaceOf(layer, row.head, row.query);
+    }
+    if (choice_.top_k == 0) {
+      place.tile->StoreRow(place.row, row.weights);
       continue;
     }
-    k = tile->columns();
-    places[count++] = tile->TopKOf(tile_row, row.weights, row.factors);
+    places[count++] = place.tile->TopKOf(place.row, row.weights, row.factors);
     if (count < kTopKRows) continue;
-    StoreTopK(places, k);
+    StoreTopK(places, place.tile->columns());
     count = 0;
   }
-  StoreTopK(absl::MakeConstSpan(places, count), k);
+  if (count > 0) StoreTopK(absl::MakeConstSpan(places, count), place.tile->columns());
 }
 
 void PromptCapture::CompleteUpTo(int64_t end) {

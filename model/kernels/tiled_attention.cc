@@ -197,35 +197,35 @@ class TileJob {
   void Report(const AttentionKernels& kernels) const {
     if (args_.weights == nullptr) return;
     const bool takes_factors = tile_->slice->watched.takes_factors;
+    const size_t tiles = WatchedTiles(args_);
     kernels.factors(args_);
     WatchedRow watched[kRowsTogether];
     int64_t count = 0;
-    for (int64_t r = 0; r < rows(); ++r) {
-      if (weights_[r] == nullptr) continue;
-      if (!takes_factors) kernels.weights(args_, r);
-      watched[count++] = Finished(r);
-      if (count < kRowsTogether) continue;
-      tile_->slice->sink->OnRows(watched);
-      count = 0;
+    for (int64_t h = 0; h < tile_->heads; ++h) {
+      for (int64_t p = 0; p < tile_->positions; ++p) {
+        const int64_t r = p * tile_->heads + h;
+        if (weights_[r] == nullptr) continue;
+        if (!takes_factors) kernels.weights(args_, r);
+        watched[count++] = {static_cast<int>(tile_->head + h),
+                            args_.query_position + p,
+                            Finished(p, weights_[r]),
+                            {args_.tile_max + r * tiles, takes_factors ? tiles : 0}};
+        if (count < kRowsTogether) continue;
+        tile_->slice->sink->OnRows(watched);
+        count = 0;
+      }
     }
     if (count > 0) tile_->slice->sink->OnRows(absl::MakeConstSpan(watched, count));
   }
 
-  // A row with its weights of the keys it sees, and zeros for the others that are reported. Where
-  // they lie is the row's own, or this tile's until the next one is prepared.
-  WatchedRow Finished(int64_t r) const {
-    const int64_t p = PositionOf(args_, r);
+  // A row of position p with its weights of the keys it sees, and zeros for the others that are
+  // reported. Where they lie is the row's own, or this tile's until the next one is prepared.
+  absl::Span<const float> Finished(int64_t p, float* weights) const {
     const int64_t begin = FirstKey(args_, p), end = KeyEnd(args_, p);
     const int64_t reported = is_causal_ ? end : args_.key_limit;
-    float* const weights = weights_[r];
     if (begin > 0) std::fill_n(weights, begin, 0.0f);
     if (end < reported) std::fill_n(weights + end, reported - end, 0.0f);
-    WatchedRow row{ModelHeadOf(r), QueryOf(r), {weights, static_cast<size_t>(reported)}};
-    if (tile_->slice->watched.takes_factors) {
-      const int64_t tiles = WatchedTiles(args_);
-      row.factors = {args_.tile_max + r * tiles, static_cast<size_t>(tiles)};
-    }
-    return row;
+    return {weights, static_cast<size_t>(reported)};
   }
 
   const Tile* tile_ = nullptr;

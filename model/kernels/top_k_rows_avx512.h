@@ -275,6 +275,8 @@ uint32_t TakeRowsByLanes(const TopKRow* rows, int64_t count, int64_t k, float* f
   float maxima[kTopKRows * kCount], bounds[kTopKRows];
   memset(maxima + count * kCount, 0, (kTopKRows - count) * kCount * sizeof(float));
   for (int64_t r = 0; r < count; ++r) {
+    __builtin_prefetch(rows[r].out, 1);  // far away, and written at the end
+    __builtin_prefetch(rows[r].out_keys, 1);
     float* const own = maxima + r * kCount;
     F32x16 max[kCount / 16];
     FindLaneMaxima<kCount>(rows[r].weights, rows[r].factors, rows[r].n, max);
