@@ -239,6 +239,26 @@ TEST_F(BenchTest, CtrlCEndsItWithTheReportSoFar) {
   server_.cancelled().WaitForNotification();
 }
 
+TEST_F(BenchTest, AServerThatHasGoneIsNotAskedWithoutPause) {
+  absl::Notification answering;
+  bool said = false;
+  server_.script.edit_generate = [&](v1::GenerateResponse&) {
+    if (!std::exchange(said, true)) answering.Notify();
+    return true;
+  };
+  std::thread user([&] {
+    answering.WaitForNotification();
+    server_.Shutdown();
+  });
+  // As long as it takes for retries to be given up.
+  const CommandResult result = RunCommand(
+      server_.address(), {"bench", "--duration=2s", "--streams=1", "--warm-up=0", "--json"});
+  user.join();
+  const double failed = At(ParseJson(result.out), "failed_count").number_value();
+  EXPECT_GE(failed, 1);
+  EXPECT_LE(failed, 40);
+}
+
 TEST_F(BenchTest, CtrlCBeforeACallWasMeasuredShowsNoTable) {
   CancelToken cancel;
   server_.script.edit_generate = [&](v1::GenerateResponse&) {

@@ -29,6 +29,11 @@ TEST(ReportTest, ConnectionErrorsSayWhereAndWhatNext) {
             "HEED_SERVER.\n");
 }
 
+TEST(ReportTest, AServerThatGoesAwayIsLost) {
+  EXPECT_THAT(FormatError(absl::UnavailableError("Socket closed"), "localhost:1", false),
+              ::testing::StartsWith("heed: lost the server at localhost:1: Socket closed.\n"));
+}
+
 TEST(ReportTest, InterruptionIsNotAnError) {
   EXPECT_EQ(FormatError(absl::CancelledError("CANCELLED"), "s:1", true),
             "heed: cancelled; the server was told to stop.\n");

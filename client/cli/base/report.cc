@@ -255,7 +255,10 @@ std::string FormatError(const absl::Status& status, const std::string& server, b
   const ServerError error = GetServerError(status);
   std::string message = Message(status, error, names);
   if (IsConnectionError(status) && !absl::StrContains(message, server)) {
-    message = absl::StrCat("could not reach the server at ", server, ": ", message);
+    // What gRPC says of a connection that breaks in the middle of an answer.
+    const bool is_lost = absl::StartsWith(message, "Socket closed");
+    message = absl::StrCat(is_lost ? "lost" : "could not reach", " the server at ", server, ": ",
+                           message);
   }
   if (!EndsSentence(message) && error.wrong_fields.empty()) message += ".";
   const std::string hint = Hint(status, error, server);

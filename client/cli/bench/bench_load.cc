@@ -15,6 +15,9 @@
 namespace heed::cli {
 namespace {
 
+// Between the calls of a stream that nobody answers.
+constexpr absl::Duration kPauseWithoutServer = absl::Milliseconds(100);
+
 // In [0, 1), the same with every standard library.
 double Uniform(std::mt19937_64& random) {
   return static_cast<double>(random() >> 11) * 0x1p-53;
@@ -77,7 +80,10 @@ class LoadGenerator {
   void RunClosedLoop() {
     for (int i = 0; i < plan_.streams; ++i) {
       threads_.emplace_back([this] {
-        while (const std::optional<Ticket> ticket = NextTicket(absl::Now())) Make(*ticket);
+        while (const std::optional<Ticket> ticket = NextTicket(absl::Now())) {
+          // Where nobody listens calls fail at once, and would be no load but on this machine.
+          if (!Make(*ticket)) SleepUntil(absl::Now() + kPauseWithoutServer);
+        }
       });
     }
   }
@@ -143,7 +149,8 @@ class LoadGenerator {
     }
   }
 
-  void Make(const Ticket& ticket) {
+  // False when there was no server.
+  bool Make(const Ticket& ticket) {
     const GenerateRequest request = MakeBenchRequest(plan_, ticket.index);
     BenchCall call{.due = ticket.due,
                    .prompt_tokens = static_cast<int64_t>(request.token_ids.size())};
@@ -160,6 +167,7 @@ class LoadGenerator {
     call.status = result.status();
     call.cut = absl::IsCancelled(call.status) && interrupted();
     Report(std::move(call));
+    return !IsConnectionError(result.status());
   }
 
   void Report(BenchCall call) {
