@@ -21,7 +21,7 @@ absl::Status RunStrips(int64_t n, int64_t buffer_floats,
   ParallelFor(n, true, [&](int64_t strip) {
     if (strip > failed) return;
     try {
-      AlignedBuffer& buffer = buffers[ThreadIndex()];
+      AlignedBuffer& buffer = buffers[omp_get_thread_num()];
       buffer.Grow(buffer_floats);
       statuses[strip] = run(strip, buffer.data());
     } catch (const std::bad_alloc&) {
