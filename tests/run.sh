@@ -33,6 +33,4 @@ build_step "$preset"
 begin_step tests
 echo
 cd "$root"
-# Several tests run at once, so threads that wait must not spin.
-export OMP_WAIT_POLICY=passive
 exec ctest --preset "$preset" --parallel "$(nproc)" "${ctest_arguments[@]}"

@@ -29,7 +29,7 @@ enum class AttentionStage {
 
 // Reads of one layer. Weights have the bits that the forward pass used, and edited rows are edited
 // as there: both call the same kernels on the same numbers. Other stages are summed in double
-// precision. Const methods may run at the same time; each uses the OpenMP team of its thread.
+// precision. Const methods may run at the same time; each uses the team of its thread.
 class LayerAttention {
  public:
   // The model is the trace's; both must outlive this.

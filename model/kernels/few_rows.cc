@@ -141,12 +141,8 @@ void FewRows::Apply(ConstMatrixRef x, const float* bias, MatrixRef y, Linear::Wr
   const RowTiles tiles(x, chunk_, kernels_->max_rows);
   const int64_t n_panels = (panels_.out + panels_.cols - 1) / panels_.cols;
   const int64_t work = x.rows * panels_.in * panels_.out;
-  const int64_t strips = std::min(n_panels, work < kTeamWork ? 1 : MaxThreads());
-  ParallelFor(strips, strips > 1, [&](int64_t s) {
-    for (int64_t p = n_panels * s / strips; p < n_panels * (s + 1) / strips; ++p) {
-      RunPanel(p, tiles, bias, y, write);
-    }
-  });
+  ParallelFor(n_panels, work >= kTeamWork,
+              [&](int64_t panel) { RunPanel(panel, tiles, bias, y, write); });
 }
 
 void FewRows::RunPanel(int64_t panel, const RowTiles& tiles, const float* bias, MatrixRef y,

@@ -42,7 +42,7 @@ class FewRows {
                                         const Multiply& multiply);
 
   // y [rows, out] = or += x [rows, in] times the weights, plus `bias` [out] unless it is null. At
-  // most kMost rows. Thread-safe; runs on the calling thread's OpenMP team, and takes nothing from
+  // most kMost rows. Thread-safe; runs on the calling thread's team, and takes nothing from
   // the heap once a thread has seen as many rows.
   void Apply(ConstMatrixRef x, const float* bias, MatrixRef y, Linear::Write write) const;
 

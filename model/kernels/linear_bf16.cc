@@ -106,12 +106,11 @@ class Product {
     x_ = out;
   }
 
-  // Few rows read all weights once, from end to end. With many, strips are as long as their sums
-  // fit a cache, since each reads all activations, and as many for one thread as for the other.
+  // Few rows read all weights once. With many, strips are as long as their sums fit a cache, since
+  // each reads all activations, and as many for one thread as for the other.
   int64_t CountStrips(int64_t threads) const {
     const int64_t n_panels = weight_.n_panels();
-    if (y_.rows <= kTileSide) return std::min(n_panels, threads);
-    if (y_.rows <= kStreamingRows) return n_panels;
+    if (y_.rows <= kStreamingRows) return threads > 1 ? n_panels : 1;
     const int64_t own = CeilDiv(n_panels, threads);
     return std::min(n_panels, CeilDiv(own, kMaxStripPanels) * threads);
   }

@@ -22,6 +22,7 @@
 #include "model/base/aligned_buffer.h"
 #include "model/base/status_macros.h"
 #include "model/kernels/few_rows.h"
+#include "model/kernels/parallel.h"
 #include "model/kernels/weight_strips.h"
 
 namespace heed {
@@ -47,28 +48,26 @@ constexpr int64_t kProbeRows = 128;
 // Multiply-adds below which waking a team costs more than it saves: about 10 us of one core's work.
 constexpr int64_t kTeamWork = 512 * 1024;
 
+// Rows of a block of a large product, where there are more than one for each thread.
+constexpr int64_t kBlockRows = 128;
+
 // Rows that are read at a time, and what is packed of them at a time: few rows, because those of
 // some widths all compete for the same lines of a cache.
 constexpr int64_t kFillRows = 64;
 constexpr int64_t kTileRows = 8;
 constexpr int64_t kTileCols = 16;
 
-// Runs what it encloses on the calling thread alone when `alone` is set. oneDNN asks OpenMP for its
-// team both when it plans and when it executes.
-class ScopedTeam {
+// Lets oneDNN compute what it encloses on the calling thread alone: it asks OpenMP for its team
+// both when it plans and when it executes.
+class ScopedAlone {
  public:
-  explicit ScopedTeam(bool alone) : threads_(omp_get_max_threads()), alone_(alone && threads_ > 1) {
-    if (alone_) omp_set_num_threads(1);
-  }
-  ~ScopedTeam() {
-    if (alone_) omp_set_num_threads(threads_);
-  }
-  ScopedTeam(const ScopedTeam&) = delete;
-  ScopedTeam& operator=(const ScopedTeam&) = delete;
+  ScopedAlone() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~ScopedAlone() { omp_set_num_threads(threads_); }
+  ScopedAlone(const ScopedAlone&) = delete;
+  ScopedAlone& operator=(const ScopedAlone&) = delete;
 
  private:
   const int threads_;
-  const bool alone_;
 };
 
 const dnnl::engine& CpuEngine() {
@@ -184,7 +183,7 @@ class OneDnnLinear : public Linear {
     if (!panels.has_value()) return;
     if (form_.has_bias) std::fill_n(Bias(), out_, 0.0f);
     few_rows_ = FewRows::Imitate(*panels, kernels, [this](ConstMatrixRef x, MatrixRef y) {
-      RunPieces(x, y, Write::kOverwrite);
+      RunMany(x, y, Write::kOverwrite);
     });
   }
 
@@ -192,7 +191,7 @@ class OneDnnLinear : public Linear {
     if (few_rows_.has_value() && x.rows <= FewRows::kMost) {
       return few_rows_->Apply(x, Bias(), y, write);
     }
-    RunPieces(x, y, write);
+    RunMany(x, y, write);
   }
 
   void CopyWeightRow(int64_t row, absl::Span<float> out) const override {
@@ -215,6 +214,7 @@ class OneDnnLinear : public Linear {
   using Key = std::tuple<int64_t, int64_t, int64_t, Write>;  // rows, x stride, y stride
 
   std::string ImplementationFor(int64_t rows) const {
+    const ScopedAlone alone;
     return Describe(rows, in_, out_, Write::kOverwrite, weight_desc_).impl_info_str();
   }
 
@@ -247,7 +247,26 @@ class OneDnnLinear : public Linear {
     return left >= kRowStep ? left / kRowStep * kRowStep : std::max(left, kMinRows);
   }
 
+  // The rows of a large product are cut into blocks for the threads to take in turn. Its columns
+  // are not: with fewer of them oneDNN may add in another order.
+  void RunMany(ConstMatrixRef x, MatrixRef y, Write write) const {
+    const int64_t steps = x.rows / kRowStep;
+    const bool alone = steps < 2 || x.rows * in_ * out_ < kTeamWork;
+    const int64_t blocks = alone ? 1 : CountBlocks(steps);
+    ParallelFor(blocks, !alone, [&](int64_t block) {
+      const int64_t first = steps * block / blocks * kRowStep;
+      const int64_t end = block + 1 == blocks ? x.rows : steps * (block + 1) / blocks * kRowStep;
+      RunPieces(x.Rows(first, end - first), y.Rows(first, end - first), write);
+    });
+  }
+
+  static int64_t CountBlocks(int64_t steps) {
+    const int64_t most = std::max(MaxThreads(), steps * kRowStep / kBlockRows);
+    return std::min(steps, most);
+  }
+
   void RunPieces(ConstMatrixRef x, MatrixRef y, Write write) const {
+    const ScopedAlone alone;
     for (int64_t row = 0; row < x.rows;) {
       const int64_t size = PieceRows(x.rows - row);
       const int64_t count = std::min(size, x.rows - row);
@@ -283,6 +302,7 @@ class OneDnnLinear : public Linear {
   };
 
   memory::desc ProbeLayout() const {
+    const ScopedAlone alone;
     const memory::desc any({in_, out_}, memory::data_type::f32, memory::format_tag::any);
     return Describe(kProbeRows, in_, out_, Write::kOverwrite, any).weights_desc();
   }
@@ -314,7 +334,6 @@ class OneDnnLinear : public Linear {
   }
 
   void Run(ConstMatrixRef x, MatrixRef y, Write write) const {
-    const ScopedTeam team(x.rows * in_ * out_ < kTeamWork);
     const Plan& plan = PlanFor({x.rows, x.stride, y.stride, write});
     thread_local std::vector<char> scratch;
     scratch.resize(std::max(scratch.size(), plan.scratch.get_size() + 64));

@@ -16,8 +16,9 @@
 namespace heed {
 
 // Packs `weight` [out, in] into the layout that oneDNN likes best on this machine. `bias` [out] or
-// empty. oneDNN runs on the calling thread's OpenMP team. Up to FewRows::kMost rows are multiplied
-// by the kernels `few_rows`, which live for ever, where these give the same bits; null: by oneDNN.
+// empty. Each thread of the calling thread's team runs oneDNN by itself, on rows of its own. Up to
+// FewRows::kMost rows are multiplied by the kernels `few_rows`, which live for ever, where these
+// give the same bits; null: by oneDNN.
 absl::StatusOr<std::unique_ptr<Linear>> PackOneDnnLinear(const WeightRows& weight,
                                                          absl::Span<const float> bias,
                                                          const FloatKernels* few_rows);

@@ -125,13 +125,9 @@ class QuantizedLinear : public Linear {
     thread_local RoundedRows rounded;
     Round(row_of, y.rows, rounded);
     const int64_t work = y.rows * weight_.cols() * weight_.rows();
-    const int64_t n_panels = weight_.n_panels();
-    const int64_t n_strips = std::min(n_panels, work < kTeamWork ? 1 : MaxThreads());
     const RoundedRows& shared = rounded;
-    ParallelFor(n_strips, true, [&](int64_t s) {
-      const int64_t begin = n_panels * s / n_strips, end = n_panels * (s + 1) / n_strips;
-      for (int64_t p = begin; p < end; ++p) RunTiles(shared, p, y, write);
-    });
+    ParallelFor(weight_.n_panels(), work >= kTeamWork,
+                [&](int64_t panel) { RunTiles(shared, panel, y, write); });
   }
 
   template <typename RowOf>

@@ -21,7 +21,7 @@ absl::Status RunStrips(int64_t n, int64_t buffer_floats,
   ParallelFor(n, true, [&](int64_t strip) {
     if (strip > failed) return;
     try {
-      AlignedBuffer& buffer = buffers[omp_get_thread_num()];
+      AlignedBuffer& buffer = buffers[ThreadIndex()];
       buffer.Grow(buffer_floats);
       statuses[strip] = run(strip, buffer.data());
     } catch (const std::bad_alloc&) {

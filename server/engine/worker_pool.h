@@ -28,7 +28,7 @@ struct WorkKind {
 inline constexpr double kLongFlops = 2e9;
 
 // Thread-safe. The threads yield to the engine: they have a lower priority, and what they call does
-// not start OpenMP teams of its own.
+// not start teams of its own.
 class WorkerPool {
  public:
   // Both at least 1. `max_queued`: pieces of work that may wait.
