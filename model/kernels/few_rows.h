@@ -29,7 +29,7 @@ struct FloatPanels {
 class FewRows {
  public:
   // Most rows of a product.
-  static constexpr int64_t kMost = 2 * kMostTileRows;
+  static constexpr int64_t kMost = 4 * kMostTileRows;
 
   // A product of `rows` rows [rows, in] with the panels as they are, without a bias, by whoever
   // packed them.
