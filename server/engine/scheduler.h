@@ -104,7 +104,7 @@ struct SchedulerOptions {
   // up to the first position whose logits or whose observer's rows are wanted. Answers are the same
   // to the bit; but how fast one comes tells that somebody has asked for something like it.
   bool prefix_cache = true;
-  int threads = 0;  // team of the engine thread; 0: leave as it is
+  int threads = 0;                              // team of the engine thread; 0: leave as it is
   std::function<absl::Time()> now = absl::Now;  // of timings and stall_timeout
 };
 
