@@ -249,7 +249,8 @@ const std::vector<Flag>& Flags() {
        "affinity allow. Default auto.",
        SetThreads},
       {"isa", "NAME",
-       "The best instructions that are used, oneDNN's included: amx, avx512, avx2, portable, or "
+       "The best instructions that are used, oneDNN's included: amx, avx512, avxvnni, avx2, "
+       "portable, or "
        "auto for all that this machine has. Default auto.",
        SetIsa},
       {"kv-cache-mib", "N", "Memory for keys and values, of each model. Default 256.",

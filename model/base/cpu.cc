@@ -112,6 +112,12 @@ Isa DetectIsa() {
   return avx2 ? Isa::kAvx2 : Isa::kPortable;
 }
 
+bool DetectAvxVnni() {
+  constexpr unsigned kAvxVnni = 1u << 4;  // CPUID leaf 7.1, EAX
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnni) != 0;
+}
+
 bool DetectVnni() {
   return __builtin_cpu_supports("avx512vnni") != 0;
 }
@@ -133,6 +139,10 @@ bool DetectAmx() {
 #else
 Isa DetectIsa() {
   return Isa::kPortable;
+}
+
+bool DetectAvxVnni() {
+  return false;
 }
 
 bool DetectVnni() {
@@ -158,11 +168,13 @@ std::optional<double> Quotient(absl::string_view quota_text, absl::string_view p
 constexpr struct {
   absl::string_view name;
   Isa isa;
+  bool avx_vnni;
   bool amx;
-} kInstructions[] = {{"amx", Isa::kAvx512, true},
-                     {"avx512", Isa::kAvx512, false},
-                     {"avx2", Isa::kAvx2, false},
-                     {"portable", Isa::kPortable, false}};
+} kInstructions[] = {{"amx", Isa::kAvx512, true, true},
+                     {"avx512", Isa::kAvx512, true, false},
+                     {"avxvnni", Isa::kAvx2, true, false},
+                     {"avx2", Isa::kAvx2, false, false},
+                     {"portable", Isa::kPortable, false, false}};
 
 // What the process is held to: an index into kInstructions.
 std::atomic<size_t> held_to = 0;
@@ -172,12 +184,13 @@ absl::StatusOr<size_t> FindInstructions(absl::string_view name) {
   for (size_t i = 0; i < std::size(kInstructions); ++i) {
     if (kInstructions[i].name == name) return i;
   }
-  return absl::InvalidArgumentError(absl::StrCat("there are no kernels named '", name,
-                                                 "'; say auto, amx, avx512, avx2 or portable"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "there are no kernels named '", name, "'; say auto, amx, avx512, avxvnni, avx2 or portable"));
 }
 
 void Limit(size_t most, CpuFacts* facts) {
   facts->isa = std::min(facts->isa, kInstructions[most].isa);
+  facts->avx_vnni = facts->avx_vnni && kInstructions[most].avx_vnni && facts->isa != Isa::kPortable;
   facts->avx512_vnni = facts->avx512_vnni && facts->isa == Isa::kAvx512;
   facts->amx = facts->amx && kInstructions[most].amx;
 }
@@ -227,10 +240,13 @@ absl::StatusOr<CpuFacts> HoldTo(absl::string_view isa, CpuFacts machine) {
   const std::string has = machine.Instructions();
   Limit(most, &machine);
   const auto& named = kInstructions[most];
-  if (isa != "auto" && (machine.isa != named.isa || machine.amx != named.amx)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("this machine has no ", named.amx ? "AMX" : IsaName(named.isa), ", only ", has,
-                     "; auto takes the best it has"));
+  const bool lacks_vnni = isa == "avxvnni" && !machine.avx_vnni;
+  if (isa != "auto" && (machine.isa != named.isa || machine.amx != named.amx || lacks_vnni)) {
+    const absl::string_view lacks = named.amx    ? "AMX"
+                                    : lacks_vnni ? "AVX-VNNI"
+                                                 : IsaName(named.isa);
+    return absl::FailedPreconditionError(absl::StrCat("this machine has no ", lacks, ", only ", has,
+                                                      "; auto takes the best it has"));
   }
   return machine;
 }
@@ -248,6 +264,7 @@ CpuFacts DetectCpu() {
   facts.quota_cpus = DetectQuota("");
   facts.threads = DecideThreads(facts.affinity_cpus, facts.quota_cpus);
   facts.isa = DetectIsa();
+  facts.avx_vnni = facts.isa != Isa::kPortable && DetectAvxVnni();
   facts.avx512_vnni = facts.isa == Isa::kAvx512 && DetectVnni();
   facts.amx = facts.avx512_vnni && kInstructions[held_to].amx && DetectAmx();
   Limit(held_to, &facts);
@@ -255,7 +272,8 @@ CpuFacts DetectCpu() {
 }
 
 std::string CpuFacts::Instructions() const {
-  return absl::StrCat(IsaName(isa), avx512_vnni ? " VNNI" : "", amx ? " AMX" : "");
+  const bool vnni = isa == Isa::kAvx512 ? avx512_vnni : avx_vnni;
+  return absl::StrCat(IsaName(isa), vnni ? " VNNI" : "", amx ? " AMX" : "");
 }
 
 std::string CpuFacts::Limits() const {

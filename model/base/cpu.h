@@ -23,7 +23,8 @@ struct CpuFacts {
   std::optional<double> quota_cpus;  // cgroup CPU quota, in CPUs; absent: unlimited
   int threads = 1;                   // the decision: min(affinity, ceil(quota)), at least 1
   Isa isa = Isa::kPortable;          // best the CPU and the kernel offer
-  bool avx512_vnni = false;
+  bool avx_vnni = false;             // dot products of bytes, in vectors of 256 bits
+  bool avx512_vnni = false;          // and of 512
   // Tiles of bfloat16, with leave from the kernel to use them, and half precision and bfloat16 in
   // vectors; only with avx512_vnni.
   bool amx = false;
@@ -43,7 +44,8 @@ struct CpuFacts {
 CpuFacts DetectCpu();
 
 // `machine` with no better instructions than those that an operator names: "auto" for all it has;
-// "amx"; "avx512", with VNNI where there is; "avx2"; "portable". INVALID_ARGUMENT for another name,
+// "amx"; "avx512", with VNNI where there is; "avxvnni", which is AVX2 with VNNI; "avx2";
+// "portable". INVALID_ARGUMENT for another name,
 // FAILED_PRECONDITION where `machine` lacks them.
 absl::StatusOr<CpuFacts> HoldTo(absl::string_view isa, CpuFacts machine);
 

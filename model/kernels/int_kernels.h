@@ -98,8 +98,9 @@ struct IntKernels {
 const IntKernels& PortableIntKernels();
 #if defined(__x86_64__)
 const IntKernels& Avx2IntKernels();
-const IntKernels& VnniIntKernels();  // AVX-512 with VNNI
-const IntKernels& AmxIntKernels();   // VNNI's, and tiles of bfloat16
+const IntKernels& AvxVnniIntKernels();  // AVX2 with VNNI
+const IntKernels& VnniIntKernels();     // AVX-512 with VNNI
+const IntKernels& AmxIntKernels();      // VNNI's, and tiles of bfloat16
 #endif
 
 }  // namespace heed

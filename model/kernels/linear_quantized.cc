@@ -241,7 +241,7 @@ const IntKernels* IntKernelsFor(Isa isa) {
   static const CpuFacts& facts = *new CpuFacts(DetectCpu());
   if (isa == Isa::kAvx512 && facts.amx) return &AmxIntKernels();
   if (isa == Isa::kAvx512 && facts.avx512_vnni) return &VnniIntKernels();
-  if (isa != Isa::kPortable) return &Avx2IntKernels();
+  if (isa != Isa::kPortable) return facts.avx_vnni ? &AvxVnniIntKernels() : &Avx2IntKernels();
 #endif
   return &PortableIntKernels();
 }

@@ -156,6 +156,7 @@ TEST(DetectCpuTest, IsConsistent) {
   EXPECT_LE(facts.threads, facts.affinity_cpus);
   EXPECT_GE(facts.online_cpus, 1);
   EXPECT_EQ(facts.threads, DecideThreads(facts.affinity_cpus, facts.quota_cpus));
+  EXPECT_TRUE(!facts.avx_vnni || facts.isa != Isa::kPortable);
   EXPECT_TRUE(!facts.avx512_vnni || facts.isa == Isa::kAvx512);
 }
 
@@ -174,7 +175,7 @@ TEST(DetectCpuTest, CountsTheCpusOfTheAffinity) {
 }
 
 CpuFacts Machine(Isa isa, bool vnni = false, bool amx = false) {
-  return {.isa = isa, .avx512_vnni = vnni, .amx = amx};
+  return {.isa = isa, .avx_vnni = vnni, .avx512_vnni = vnni && isa == Isa::kAvx512, .amx = amx};
 }
 
 TEST(HoldToTest, LeavesWhatIsNamed) {
@@ -182,10 +183,12 @@ TEST(HoldToTest, LeavesWhatIsNamed) {
   EXPECT_EQ(HoldTo("auto", best)->Instructions(), "AVX-512 VNNI AMX");
   EXPECT_EQ(HoldTo("amx", best)->Instructions(), "AVX-512 VNNI AMX");
   EXPECT_EQ(HoldTo("avx512", best)->Instructions(), "AVX-512 VNNI");
+  EXPECT_EQ(HoldTo("avxvnni", best)->Instructions(), "AVX2 VNNI");
   EXPECT_EQ(HoldTo("avx2", best)->Instructions(), "AVX2");
   EXPECT_EQ(HoldTo("portable", best)->Instructions(), "portable");
   EXPECT_EQ(HoldTo("avx512", Machine(Isa::kAvx512))->Instructions(), "AVX-512");
   EXPECT_EQ(HoldTo("auto", Machine(Isa::kAvx2))->Instructions(), "AVX2");
+  EXPECT_EQ(HoldTo("auto", Machine(Isa::kAvx2, true))->Instructions(), "AVX2 VNNI");
 }
 
 TEST(HoldToTest, RefusesWhatTheMachineLacks) {
@@ -197,6 +200,8 @@ TEST(HoldToTest, RefusesWhatTheMachineLacks) {
       {"amx", Machine(Isa::kAvx512, true), "this machine has no AMX, only AVX-512 VNNI;"},
       {"amx", Machine(Isa::kPortable), "no AMX, only portable;"},
       {"avx512", Machine(Isa::kAvx2), "no AVX-512, only AVX2;"},
+      {"avxvnni", Machine(Isa::kAvx2), "no AVX-VNNI, only AVX2;"},
+      {"avxvnni", Machine(Isa::kPortable), "no AVX-VNNI, only portable;"},
       {"avx2", Machine(Isa::kPortable), "no AVX2, only portable;"},
   };
   for (const auto& c : cases) {

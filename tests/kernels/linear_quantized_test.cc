@@ -44,6 +44,7 @@ std::vector<NamedKernels> KernelsOfThisMachine() {
 #if defined(__x86_64__)
   const CpuFacts facts = DetectCpu();
   if (facts.isa >= Isa::kAvx2) all.push_back({"avx2", &Avx2IntKernels()});
+  if (facts.avx_vnni) all.push_back({"avx vnni", &AvxVnniIntKernels()});
   if (facts.avx512_vnni) all.push_back({"vnni", &VnniIntKernels()});
   if (facts.amx) all.push_back({"amx", &AmxIntKernels()});
 #endif

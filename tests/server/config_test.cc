@@ -171,7 +171,7 @@ TEST(ConfigTest, WrongValuesSayWhatIsRight) {
       {"--threads=-1", "in [0, 1024]"},
       {"--threads=1025", "in [0, 1024]"},
       {"--threads=two", "in [0, 1024]"},
-      {"--isa=sse9", "no kernels named 'sse9'; say auto, amx, avx512, avx2 or portable"},
+      {"--isa=sse9", "no kernels named 'sse9'; say auto, amx, avx512, avxvnni, avx2 or portable"},
       {"--kv-cache-mib=0", "in [1, "},
       {"--max-prompt-bytes=0", "is not a size"},
       {"--max-prompt-bytes=2GiB", "is not a size"},
