@@ -36,6 +36,8 @@ std::vector<Mode> ModesOf(const ModelConfig& config) {
           {"all weights", all, 0}};
 }
 
+constexpr int64_t kCapturedTokens = 512;  // or the context window, if that is less
+
 // One sequence that is run again and again.
 class Sequence {
  public:
@@ -98,20 +100,29 @@ class Sequence {
   std::vector<TokenId> tokens_;
 };
 
-// Runs all modes in turn, round after round, and says how much longer than the first each other
-// took in the same round.
+// What a mode adds is far less than the seconds of two runs differ by on a shared machine, so that
+// it takes many rounds to see it.
+constexpr int kRoundsPerRepetition = 3;
+
+// Runs the modes in turn, round after round, the first one before and after each other, and says
+// how much longer than the mean of those two the other one took.
 absl::StatusOr<std::vector<Measurement>> Compare(const std::string& what,
-                                                 const std::vector<Mode>& modes, int rounds,
+                                                 const std::vector<Mode>& modes, int repetitions,
                                                  absl::FunctionRef<absl::Status(const Mode&)> run) {
+  const auto seconds_of = [&](const Mode& mode) -> absl::StatusOr<double> {
+    const double start = SecondsNow();
+    HEED_RETURN_IF_ERROR(run(mode));
+    return SecondsNow() - start;
+  };
+  for (const Mode& mode : modes) HEED_RETURN_IF_ERROR(run(mode));  // to warm up
   std::vector<std::vector<double>> more(modes.size());
-  for (int round = -1; round < rounds; ++round) {  // the first is to warm up
-    double without = 0;
-    for (size_t m = 0; m < modes.size(); ++m) {
-      const double start = SecondsNow();
-      HEED_RETURN_IF_ERROR(run(modes[m]));
-      const double seconds = SecondsNow() - start;
-      if (m == 0) without = seconds;
-      if (round >= 0) more[m].push_back(100 * (seconds / without - 1));
+  HEED_ASSIGN_OR_RETURN(double before, seconds_of(modes[0]));
+  for (int round = 0; round < repetitions * kRoundsPerRepetition; ++round) {
+    for (size_t m = 1; m < modes.size(); ++m) {
+      HEED_ASSIGN_OR_RETURN(const double seconds, seconds_of(modes[m]));
+      HEED_ASSIGN_OR_RETURN(const double after, seconds_of(modes[0]));
+      more[m].push_back(100 * (2 * seconds / (before + after) - 1));
+      before = after;
     }
   }
   std::vector<Measurement> measurements;
@@ -128,7 +139,7 @@ absl::StatusOr<std::vector<Measurement>> BenchCapture(const LanguageModel& model
                                                       const EngineBenchOptions& options) {
   const ModelConfig& config = model.config();
   const int64_t window = config.context_window;
-  const int64_t prompt = std::min(options.prefill_tokens, window);
+  const int64_t prompt = std::min(kCapturedTokens, window);
   const std::vector<Mode> modes = ModesOf(config);
   Sequence sequence(model);
   HEED_RETURN_IF_ERROR(sequence.Reserve(window));

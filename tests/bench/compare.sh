@@ -39,7 +39,7 @@ results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 for ((round = 1; round <= rounds; ++round)); do
   echo "round $round of $rounds: heed" >&2
-  "${heed_bench[@]}" --engine_only --json --repetitions=3 --threads="$threads" --weights="$weights" "$model" \
+  "${heed_bench[@]}" --brief --json --repetitions=3 --threads="$threads" --weights="$weights" "$model" \
     >"$results/heed.$round.json" 2>"$results/log" || { cat "$results/log" >&2; exit 1; }
   echo "round $round of $rounds: llama.cpp" >&2
   "${llama_bench[@]}" -m "$model" -t "$threads" -p 512 -n 64 -r 3 -o json \

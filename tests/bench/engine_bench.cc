@@ -69,12 +69,11 @@ Measurement WithRoof(Measurement measurement, double roof) {
 }
 
 absl::StatusOr<std::vector<Measurement>> BenchPrefill(const LanguageModel& model, const Roof& roof,
-                                                      const EngineBenchOptions& options) {
-  const int64_t tokens = std::min(options.prefill_tokens, model.config().context_window);
+                                                      int64_t tokens, int repetitions) {
   Batch batch(model, 1);
   HEED_RETURN_IF_ERROR(batch.Reserve(tokens));
   absl::Status status;
-  const std::vector<double> seconds = TimeRepeatedly(options.repetitions, [&] {
+  const std::vector<double> seconds = TimeRepeatedly(repetitions, [&] {
     batch.Forget(0);
     status.Update(batch.Append(tokens));
   });
@@ -86,6 +85,16 @@ absl::StatusOr<std::vector<Measurement>> BenchPrefill(const LanguageModel& model
       WithRoof(
           Summarise(absl::StrCat(name, ", arithmetic"), "Gop/s", Rates(operations / 1e9, seconds)),
           roof.operations_per_second / 1e9)};
+}
+
+// At least one: the whole window, where it has room for none.
+std::vector<int64_t> PrefillLengths(const ModelConfig& config, const EngineBenchOptions& options) {
+  std::vector<int64_t> lengths;
+  for (int64_t tokens : options.prefill_tokens) {
+    if (tokens <= config.context_window) lengths.push_back(tokens);
+  }
+  if (lengths.empty()) lengths.push_back(config.context_window);
+  return lengths;
 }
 
 // Seconds per run of `steps` steps of `sequences` sequences.
@@ -129,7 +138,7 @@ absl::StatusOr<std::vector<Measurement>> BenchDecode(const LanguageModel& model,
   const int64_t steps = std::max<int64_t>(std::min(options.decode_tokens, window - prompt), 1);
   const double bytes = StepWeightBytes(model) + StepKeyBytes(model, prompt, steps);
   std::vector<Measurement> measurements;
-  for (int64_t sequences : {1, 2, 4, 8, 16}) {
+  for (int64_t sequences : options.sequences) {
     HEED_ASSIGN_OR_RETURN(const std::vector<double> seconds,
                           TimeDecode(model, sequences, prompt, steps, options.repetitions));
     const std::string name = sequences == 1
@@ -164,7 +173,12 @@ double PrefillOperations(const ModelConfig& config, int64_t tokens) {
 
 absl::StatusOr<std::vector<Measurement>> BenchEngine(const LanguageModel& model, const Roof& roof,
                                                      const EngineBenchOptions& options) {
-  HEED_ASSIGN_OR_RETURN(std::vector<Measurement> measurements, BenchPrefill(model, roof, options));
+  std::vector<Measurement> measurements;
+  for (int64_t tokens : PrefillLengths(model.config(), options)) {
+    HEED_ASSIGN_OR_RETURN(const std::vector<Measurement> prefill,
+                          BenchPrefill(model, roof, tokens, options.repetitions));
+    measurements.insert(measurements.end(), prefill.begin(), prefill.end());
+  }
   if (!model.config().causal) return measurements;
   HEED_ASSIGN_OR_RETURN(const std::vector<Measurement> decode, BenchDecode(model, roof, options));
   measurements.insert(measurements.end(), decode.begin(), decode.end());

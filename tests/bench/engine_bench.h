@@ -19,7 +19,8 @@ struct Roof {
 };
 
 struct EngineBenchOptions {
-  int64_t prefill_tokens = 512;  // or the context window, if that is less
+  std::vector<int64_t> prefill_tokens = {128, 512, 1024};  // what the context window has room for
+  std::vector<int64_t> sequences = {1, 2, 4, 8, 16};       // that decode together
   int64_t decode_tokens = 64;
   int64_t decode_prompt_tokens = 16;
   int repetitions = 5;
@@ -32,8 +33,8 @@ int64_t MatrixWeights(const ModelConfig& config);
 // as two.
 double PrefillOperations(const ModelConfig& config, int64_t tokens);
 
-// Tokens per second of prefill, of decoding one sequence, and of decoding 2, 4, 8 and 16 together;
-// for a bidirectional model of prefill alone.
+// Tokens per second of prefill and of decoding sequences together; for a bidirectional model of
+// prefill alone.
 absl::StatusOr<std::vector<Measurement>> BenchEngine(const LanguageModel& model, const Roof& roof,
                                                      const EngineBenchOptions& options);
 

@@ -3,7 +3,7 @@
 //
 //   heed-bench PATH [--weights=auto] [--kv_cache_type=f32] [--isa=auto] [--json] [--repetitions=5]
 //   [--threads=N]
-//              [--server=HOST:PORT | --engine_only] [--quick]
+//              [--server=HOST:PORT | --engine_only | --brief] [--quick]
 #include <omp.h>
 
 #include <algorithm>
@@ -42,8 +42,10 @@ ABSL_FLAG(std::string, server, "",
 ABSL_FLAG(std::string, weights, "auto", "how weights are held: auto, f32, f16, int8 or int4");
 ABSL_FLAG(std::string, kv_cache_type, "f32", "how keys and values are kept: f32, f16 or int8");
 ABSL_FLAG(std::string, isa, "auto",
-          "the best instructions that are used: auto, amx, avx512, avx2 or portable");
+          "the best instructions that are used: auto, amx, avx512, avxvnni, avx2 or portable");
 ABSL_FLAG(bool, engine_only, false, "measure no calls; for models without a tokenizer");
+ABSL_FLAG(bool, brief, false,
+          "measure only the machine, prefill of 512 tokens and decoding of one sequence");
 ABSL_FLAG(bool, quick, false, "only show that everything runs: the numbers mean little");
 
 namespace heed::bench {
@@ -56,6 +58,7 @@ struct Settings {
   KvType kv_type = KvType::kF32;
   const Backend* backend = nullptr;
   bool engine_only = false;
+  bool brief = false;
   int repetitions = 5;
   double seconds = 0.3;  // of each look at the machine
   int64_t memory_bytes = int64_t{1} << 30;
@@ -123,7 +126,7 @@ absl::Status BenchModel(const Settings& settings, Report* report) {
   HEED_ASSIGN_OR_RETURN(
       LoadedModel loaded,
       BenchLoad(settings.folder, {.weights = settings.weights, .kv_type = settings.kv_type},
-                settings.backend, settings.repetitions));
+                settings.backend, settings.brief ? 1 : settings.repetitions));
   const std::unique_ptr<const LanguageModel> model = std::move(loaded.model);
   report->model = Describe(*loaded.checkpoint, *model);
   loaded.checkpoint.reset();
@@ -133,7 +136,8 @@ absl::Status BenchModel(const Settings& settings, Report* report) {
   HEED_ASSIGN_OR_RETURN(std::vector<Measurement> engine,
                         BenchEngine(*model, roof, settings.engine));
   Append(std::move(engine), report);
-  if (model->config().mixing != MixingPattern::kAttention) return absl::OkStatus();
+  const bool attends = model->config().mixing == MixingPattern::kAttention;
+  if (!attends || settings.brief) return absl::OkStatus();
   Announce("looking at attention");
   HEED_ASSIGN_OR_RETURN(std::vector<Measurement> capture, BenchCapture(*model, settings.engine));
   Append(std::move(capture), report);
@@ -164,7 +168,12 @@ absl::StatusOr<Settings> ReadSettings(const std::string& folder) {
   HEED_ASSIGN_OR_RETURN(settings.weights, ParseWeightFormat(absl::GetFlag(FLAGS_weights)));
   HEED_ASSIGN_OR_RETURN(settings.kv_type, ParseKvType(absl::GetFlag(FLAGS_kv_cache_type)));
   HEED_ASSIGN_OR_RETURN(settings.backend, BackendNamed(absl::GetFlag(FLAGS_isa)));
-  settings.engine_only = absl::GetFlag(FLAGS_engine_only);
+  settings.brief = absl::GetFlag(FLAGS_brief);
+  settings.engine_only = settings.brief || absl::GetFlag(FLAGS_engine_only);
+  if (settings.brief) {
+    settings.engine.prefill_tokens = {512};
+    settings.engine.sequences = {1};
+  }
   settings.folder = folder;
   settings.server = absl::GetFlag(FLAGS_server);
   settings.repetitions = std::max(absl::GetFlag(FLAGS_repetitions), 1);
