@@ -100,14 +100,14 @@ class Sequence {
   std::vector<TokenId> tokens_;
 };
 
-// What a mode adds is far less than the seconds of two runs differ by on a shared machine, so that
-// it takes many rounds to see it.
+// Of prefill: what a mode adds is far less than the seconds of two runs differ by on a shared
+// machine, so that it takes many rounds to see it.
 constexpr int kRoundsPerRepetition = 3;
 
 // Runs the modes in turn, round after round, the first one before and after each other, and says
 // how much longer than the mean of those two the other one took.
 absl::StatusOr<std::vector<Measurement>> Compare(const std::string& what,
-                                                 const std::vector<Mode>& modes, int repetitions,
+                                                 const std::vector<Mode>& modes, int rounds,
                                                  absl::FunctionRef<absl::Status(const Mode&)> run) {
   const auto seconds_of = [&](const Mode& mode) -> absl::StatusOr<double> {
     const double start = SecondsNow();
@@ -117,7 +117,7 @@ absl::StatusOr<std::vector<Measurement>> Compare(const std::string& what,
   for (const Mode& mode : modes) HEED_RETURN_IF_ERROR(run(mode));  // to warm up
   std::vector<std::vector<double>> more(modes.size());
   HEED_ASSIGN_OR_RETURN(double before, seconds_of(modes[0]));
-  for (int round = 0; round < repetitions * kRoundsPerRepetition; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     for (size_t m = 1; m < modes.size(); ++m) {
       HEED_ASSIGN_OR_RETURN(const double seconds, seconds_of(modes[m]));
       HEED_ASSIGN_OR_RETURN(const double after, seconds_of(modes[0]));
@@ -143,9 +143,10 @@ absl::StatusOr<std::vector<Measurement>> BenchCapture(const LanguageModel& model
   const std::vector<Mode> modes = ModesOf(config);
   Sequence sequence(model);
   HEED_RETURN_IF_ERROR(sequence.Reserve(window));
-  HEED_ASSIGN_OR_RETURN(std::vector<Measurement> measurements,
-                        Compare(absl::StrCat("prefill ", prompt), modes, options.repetitions,
-                                [&](const Mode& mode) { return sequence.Prefill(prompt, mode); }));
+  HEED_ASSIGN_OR_RETURN(
+      std::vector<Measurement> measurements,
+      Compare(absl::StrCat("prefill ", prompt), modes, kRoundsPerRepetition * options.repetitions,
+              [&](const Mode& mode) { return sequence.Prefill(prompt, mode); }));
   if (config.causal) {
     const int64_t steps = std::max<int64_t>(std::min(options.decode_tokens, window / 2), 1);
     const int64_t behind = std::max<int64_t>(std::min(prompt, window - steps), 1);
