@@ -250,8 +250,7 @@ const std::vector<Flag>& Flags() {
        SetThreads},
       {"isa", "NAME",
        "The best instructions that are used, oneDNN's included: amx, avx512, avxvnni, avx2, "
-       "portable, or "
-       "auto for all that this machine has. Default auto.",
+       "portable, or auto for all that this machine has. Default auto.",
        SetIsa},
       {"kv-cache-mib", "N", "Memory for keys and values, of each model. Default 256.",
        Integer(&ServerConfig::kv_cache_mib, 1, kMaxBytes >> 20)},

@@ -4,7 +4,6 @@
 #include <stdint.h>
 
 #include "model/kernels/int_kernels.h"
-#include "model/kernels/int_kernels_quantize.h"
 
 namespace heed {
 namespace {
@@ -36,11 +35,9 @@ struct Dot8 {
 // Weights up to 15 leave room for two steps.
 struct Dot4 {
   static constexpr int kBits = 4, kZero = 0, kSteps = 2, kMaxRows = 4;
-  struct Weights {
-    __m256i first, second;
-  };
+  using Weights = Halves;
 
-  static Weights Load(__m256i bytes) { return {LowHalves(bytes), HighHalves(bytes)}; }
+  static Weights Load(__m256i bytes) { return Split(bytes); }
   static void Add(const Weights& w, const int8_t* x, __m256i& sums) {
     AddNeighbours(_mm256_add_epi16(_mm256_maddubs_epi16(w.first, FourBytes(x)),
                                    _mm256_maddubs_epi16(w.second, FourBytes(x + kDotWidth))),
@@ -48,17 +45,10 @@ struct Dot4 {
   }
 };
 
-constexpr IntKernels kKernels = {.bf16 = nullptr,
-                                 .tile8 = Tile<Dot8>,
-                                 .tile4 = Tile<Dot4>,
-                                 .unpack4 = Unpack4,
-                                 .quantize = QuantizeRow<LargestOf, RoundGroup>,
-                                 .round_weights = RoundWeights};
-
 }  // namespace
 
 const IntKernels& Avx2IntKernels() {
-  return kKernels;
+  return kKernelsOf<Dot8, Dot4>;
 }
 
 }  // namespace heed

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "model/kernels/int_kernels.h"
+#include "model/kernels/int_kernels_quantize.h"
 
 namespace heed {
 namespace {
@@ -31,11 +32,13 @@ inline __m256i LoadBytes(const uint8_t* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-inline __m256i LowHalves(__m256i bytes) {
-  return _mm256_and_si256(bytes, _mm256_set1_epi8(15));
-}
-inline __m256i HighHalves(__m256i bytes) {
-  return LowHalves(_mm256_srli_epi16(bytes, 4));
+// The weights of two steps, of four bits each, in bytes of their own.
+struct Halves {
+  __m256i first, second;
+};
+inline Halves Split(__m256i bytes) {
+  const __m256i low = _mm256_set1_epi8(15);
+  return {_mm256_and_si256(bytes, low), _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low)};
 }
 
 // total += dots * w_scale * x_scale, for kCols columns.
@@ -176,6 +179,14 @@ inline void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
     }
   }
 }
+
+template <typename Dot8, typename Dot4>
+constexpr IntKernels kKernelsOf = {.bf16 = nullptr,
+                                   .tile8 = Tile<Dot8>,
+                                   .tile4 = Tile<Dot4>,
+                                   .unpack4 = Unpack4,
+                                   .quantize = QuantizeRow<LargestOf, RoundGroup>,
+                                   .round_weights = RoundWeights};
 
 }  // namespace
 }  // namespace heed

@@ -3,7 +3,6 @@
 
 #include "model/kernels/int_kernels.h"
 #include "model/kernels/int_kernels_avx2.h"
-#include "model/kernels/int_kernels_quantize.h"
 
 namespace heed {
 namespace {
@@ -24,28 +23,19 @@ struct Dot8 {
 
 struct Dot4 {
   static constexpr int kBits = 4, kZero = 0, kSteps = 2, kMaxRows = 4;
-  struct Weights {
-    __m256i first, second;
-  };
+  using Weights = Halves;
 
-  static Weights Load(__m256i bytes) { return {LowHalves(bytes), HighHalves(bytes)}; }
+  static Weights Load(__m256i bytes) { return Split(bytes); }
   static void Add(const Weights& w, const int8_t* x, __m256i& sums) {
     AddDots(w.first, FourBytes(x), sums);
     AddDots(w.second, FourBytes(x + kDotWidth), sums);
   }
 };
 
-constexpr IntKernels kKernels = {.bf16 = nullptr,
-                                 .tile8 = Tile<Dot8>,
-                                 .tile4 = Tile<Dot4>,
-                                 .unpack4 = Unpack4,
-                                 .quantize = QuantizeRow<LargestOf, RoundGroup>,
-                                 .round_weights = RoundWeights};
-
 }  // namespace
 
 const IntKernels& AvxVnniIntKernels() {
-  return kKernels;
+  return kKernelsOf<Dot8, Dot4>;
 }
 
 }  // namespace heed

@@ -15,7 +15,7 @@ namespace heed {
 // One owner, number 0, and helpers, which may come late or never: the owner waits for no helper
 // that has no item in hand. Each begins with an equal share of the items, in ascending order, and
 // goes on with what others have left of theirs, the last ones first. Who waits looks for some 250
-// us, a sixteenth of a time slice of Linux, before it sleeps.
+// us before it sleeps.
 class Team {
  public:
   // `threads`: the owner and its helpers; at least 1.

@@ -119,34 +119,31 @@ constexpr int kVnniSums = 12;
 
 // Dot products of bytes in assembly as a whole: GCC 12 would copy each sum at each step, or keep
 // them in memory.
-#define HEED_DOTS(prefix, name)                                                                \
-  "1:\n\t" HEED_DOT(prefix, name, "0") HEED_DOT(prefix, name, "1") HEED_DOT(prefix, name, "2") \
-      HEED_DOT(prefix, name, "3") HEED_DOT(prefix, name, "4") HEED_DOT(prefix, name, "5")      \
-          HEED_DOT(prefix, name, "6") HEED_DOT(prefix, name, "7") HEED_DOT(prefix, name, "8")  \
-              HEED_DOT(prefix, name, "9") HEED_DOT(prefix, name, "10")                         \
-                  HEED_DOT(prefix, name, "11") "dec %0\n\tjnz 1b"
 #define HEED_DOT(prefix, name, sum) prefix "vpdpbusd %%" name "15, %%" name "15, %%" name sum "\n\t"
+#define HEED_RUN_DOTS(prefix, name, rounds)                                                        \
+  asm volatile(                                                                                    \
+      "1:\n\t" HEED_DOT(prefix, name, "0") HEED_DOT(prefix, name, "1") HEED_DOT(prefix, name, "2") \
+          HEED_DOT(prefix, name, "3") HEED_DOT(prefix, name, "4") HEED_DOT(prefix, name, "5")      \
+              HEED_DOT(prefix, name, "6") HEED_DOT(prefix, name, "7") HEED_DOT(prefix, name, "8")  \
+                  HEED_DOT(prefix, name, "9") HEED_DOT(prefix, name, "10")                         \
+                      HEED_DOT(prefix, name, "11") "dec %0\n\tjnz 1b\n\tvzeroupper"                \
+      : "+r"(rounds)                                                                               \
+      :                                                                                            \
+      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",      \
+        "xmm10", "xmm11")
 
-__attribute__((target("avx512f,avx512vnni"))) float RunInt8Vnni(int64_t rounds) {
-  asm volatile(HEED_DOTS("", "zmm")
-               : "+r"(rounds)
-               :
-               : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-                 "xmm9", "xmm10", "xmm11");
-  return static_cast<float>(rounds);
+float RunInt8Vnni(int64_t rounds) {
+  HEED_RUN_DOTS("", "zmm", rounds);
+  return 0;
 }
 
-__attribute__((target("avx2"))) float RunInt8AvxVnni(int64_t rounds) {
-  asm volatile(HEED_DOTS("%{vex%} ", "ymm")
-               : "+r"(rounds)
-               :
-               : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-                 "xmm9", "xmm10", "xmm11");
-  return static_cast<float>(rounds);
+float RunInt8AvxVnni(int64_t rounds) {
+  HEED_RUN_DOTS("%{vex%} ", "ymm", rounds);
+  return 0;
 }
 
+#undef HEED_RUN_DOTS
 #undef HEED_DOT
-#undef HEED_DOTS
 
 constexpr int kTileSums = 4;
 constexpr double kTileProducts = 16 * 16 * 32;

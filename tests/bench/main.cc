@@ -1,8 +1,8 @@
 // heed-bench: how fast a checkpoint runs on this machine, and how near that is to what the machine
 // can do.
 //
-//   heed-bench PATH [--weights=auto] [--kv_cache_type=f32] [--isa=auto] [--json] [--repetitions=5]
-//   [--threads=N]
+//   heed-bench PATH [--weights=auto] [--kv_cache_type=f32] [--isa=auto] [--json]
+//              [--repetitions=5] [--threads=N]
 //              [--server=HOST:PORT | --engine_only | --brief] [--quick]
 #include <omp.h>
 
