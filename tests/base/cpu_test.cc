@@ -7,10 +7,13 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -159,6 +162,25 @@ TEST(DetectCpuTest, IsConsistent) {
   EXPECT_TRUE(!facts.avx_vnni || facts.isa != Isa::kPortable);
   EXPECT_TRUE(!facts.avx512_vnni || facts.isa == Isa::kAvx512);
 }
+
+#if defined(__x86_64__)
+// What Linux lists of this machine, whether or not the process may use it.
+std::set<std::string> ListedFlags() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (!absl::StartsWith(line, "flags")) continue;
+    return absl::StrSplit(line.substr(line.find(':') + 1), ' ', absl::SkipEmpty());
+  }
+  return {};
+}
+
+TEST(DetectCpuTest, FindsTheDotProductsThatLinuxLists) {
+  const CpuFacts facts = DetectCpu();
+  const std::set<std::string> flags = ListedFlags();
+  EXPECT_EQ(facts.avx_vnni, facts.isa != Isa::kPortable && flags.contains("avx_vnni"));
+  EXPECT_EQ(facts.avx512_vnni, facts.isa == Isa::kAvx512 && flags.contains("avx512_vnni"));
+}
+#endif
 
 // A cgroup's cpuset narrows the affinity as this does.
 TEST(DetectCpuTest, CountsTheCpusOfTheAffinity) {
