@@ -184,7 +184,7 @@ absl::Status SetThreads(absl::string_view text, ServerConfig* config) {
 
 // Whether this machine has them is looked at when it starts.
 absl::Status SetIsa(absl::string_view text, ServerConfig* config) {
-  const CpuFacts any{.isa = Isa::kAvx512, .avx512_vnni = true, .amx = true};
+  const CpuFacts any{.isa = Isa::kAvx512, .avx_vnni = true, .avx512_vnni = true, .amx = true};
   config->isa = std::string(text);
   return HoldTo(text, any).status();
 }

@@ -154,6 +154,13 @@ TEST(ConfigTest, WeightsAreHeldAsSaidForAllModelsAndForOne) {
   EXPECT_EQ(ParseOk({}).weights_of("a"), WeightFormat::kAsStored);
 }
 
+// Also those that this machine lacks: that is looked at later.
+TEST(ConfigTest, AllInstructionsHaveNames) {
+  for (const char* isa : {"auto", "amx", "avx512", "avxvnni", "avx2", "portable"}) {
+    EXPECT_EQ(ParseOk({std::string("--isa=") + isa}).isa, isa);
+  }
+}
+
 TEST(ConfigTest, WrongValuesSayWhatIsRight) {
   const struct {
     const char* flag;
