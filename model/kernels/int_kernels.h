@@ -23,6 +23,10 @@ constexpr int64_t kDotWidth = 4;
 // Most rows that one tile takes.
 constexpr int64_t kMaxIntTileRows = 6;
 
+// Bytes of activations from one step of kDotWidth input features to the next: each row has its
+// place, whether a tile has so many or not.
+constexpr int64_t kStepActivations = kMaxIntTileRows * kDotWidth;
+
 // Some rows against some groups of one panel. `total` carries a tile's sums from one call to the
 // next when the groups come in several calls, in order: group 0 begins it, the last group finishes
 // it and writes y.
@@ -31,10 +35,9 @@ constexpr int64_t kMaxIntTileRows = 6;
 // multiples of 8: [group / 8, kPanelCols, 4], a byte holding the weight of step 2 s in its low half
 // and that of step 2 s + 1 in its high half.
 struct IntTileArgs {
-  const int8_t* x;       // row r at x + r * x_stride, [n_groups * group]
-  const float* x_scale;  // row r at x_scale + r * n_groups, [n_groups]
-  const int32_t* x_sum;  // the sum of q in each group, as x_scale
-  int64_t x_stride;
+  const int8_t* x;          // [n_groups * group / kDotWidth, kMaxIntTileRows, kDotWidth]
+  const float* x_scale;     // [n_groups, kMaxIntTileRows]
+  const int32_t* x_sum;     // the sum of q in each group, as x_scale
   const uint8_t* w;         // [n_groups, bytes of a group]
   const uint16_t* w_scale;  // half precision, [n_groups, kPanelCols]
   float unit;               // the sums are multiplied by it, a power of two
@@ -50,6 +53,7 @@ struct IntTileArgs {
   int64_t group;
   int32_t zero;
   int accumulate;  // y += instead of y =
+  int is_warm;     // the weights are in a cache, since other rows have just passed by them
 };
 
 // How far behind the weights that they need kernels may read.

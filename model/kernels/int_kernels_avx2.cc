@@ -40,7 +40,7 @@ struct Dot4 {
   static Weights Load(__m256i bytes) { return Split(bytes); }
   static void Add(const Weights& w, const int8_t* x, __m256i& sums) {
     AddNeighbours(_mm256_add_epi16(_mm256_maddubs_epi16(w.first, FourBytes(x)),
-                                   _mm256_maddubs_epi16(w.second, FourBytes(x + kDotWidth))),
+                                   _mm256_maddubs_epi16(w.second, FourBytes(x + kStepActivations))),
                   sums);
   }
 };

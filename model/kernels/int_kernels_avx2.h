@@ -54,18 +54,18 @@ inline void AddScaled(__m256i dots, const uint16_t* w_scale, float x_scale, floa
 //   kSteps                 that it takes at once: those that share bytes
 //   kMaxRows               whose sums fit the registers beside its weights
 //   Load(bytes)            the weights of kCols columns in kSteps steps
-//   Add(weights, x, sums)  adds their products with 4 * kSteps activations
+//   Add(weights, x, sums)  adds their products with the activations of a row in kSteps steps
 template <typename Dot, int kRows>
 void AddGroup(const IntTileArgs& args, int64_t g, int64_t first) {
   const uint8_t* const w = args.w + g * args.group * kPanelCols * Dot::kBits / 8;
-  const int8_t* const x = args.x + first * args.x_stride + g * args.group;
-  const int64_t x_stride = args.x_stride, steps = args.group / kDotWidth;
-  const int32_t* const x_sum = args.x_sum + first * args.n_groups + g;
+  const int64_t steps = args.group / kDotWidth;
+  const int8_t* const x = args.x + g * steps * kStepActivations + first * kDotWidth;
+  const int32_t* const x_sum = args.x_sum + g * kMaxIntTileRows + first;
   for (int64_t col = 0; col < kPanelCols; col += kVectors * kCols) {
     __m256i sums[kRows][kVectors];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m256i start = _mm256_set1_epi32((Dot::kZero - args.zero) * x_sum[r * args.n_groups]);
+      const __m256i start = _mm256_set1_epi32((Dot::kZero - args.zero) * x_sum[r]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sums[r][v] = start;
     }
@@ -82,13 +82,13 @@ void AddGroup(const IntTileArgs& args, int64_t g, int64_t first) {
       for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) {
-          Dot::Add(weights[v], x + r * x_stride + step * kDotWidth, sums[r][v]);
+          Dot::Add(weights[v], x + step * kStepActivations + r * kDotWidth, sums[r][v]);
         }
       }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const float x_scale = args.x_scale[(first + r) * args.n_groups + g];
+      const float x_scale = args.x_scale[g * kMaxIntTileRows + first + r];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         const int64_t c = col + v * kCols;

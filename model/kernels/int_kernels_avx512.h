@@ -18,12 +18,6 @@ inline __mmask16 Lanes(int64_t cols, int v) {
   return n >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1u);
 }
 
-// total += dot * w_scale * x_scale.
-inline void AddScaled(__m512i dot, __m512 w_scale, float x_scale, float* total) {
-  const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), w_scale);
-  _mm512_store_ps(total, _mm512_fmadd_ps(scaled, _mm512_set1_ps(x_scale), _mm512_load_ps(total)));
-}
-
 inline __m512 LoadScales(const uint16_t* halves) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
 }

@@ -28,7 +28,7 @@ struct Dot4 {
   static Weights Load(__m256i bytes) { return Split(bytes); }
   static void Add(const Weights& w, const int8_t* x, __m256i& sums) {
     AddDots(w.first, FourBytes(x), sums);
-    AddDots(w.second, FourBytes(x + kDotWidth), sums);
+    AddDots(w.second, FourBytes(x + kStepActivations), sums);
   }
 };
 

@@ -33,11 +33,13 @@ int Weight4(const uint8_t* group, int64_t k, int64_t col) {
 
 template <int (*kWeight)(const uint8_t*, int64_t, int64_t), int kBits>
 float GroupSum(const IntTileArgs& args, int64_t g, int64_t r, int64_t col) {
-  const int64_t index = r * args.n_groups + g;
-  const int8_t* x = args.x + r * args.x_stride + g * args.group;
+  const int64_t index = g * kMaxIntTileRows + r;
+  const int8_t* x = args.x + g * args.group * kMaxIntTileRows + r * kDotWidth;
   const uint8_t* w = args.w + g * args.group * kPanelCols * kBits / 8;
   int32_t dot = -args.zero * args.x_sum[index];
-  for (int64_t k = 0; k < args.group; ++k) dot += kWeight(w, k, col) * x[k];
+  for (int64_t k = 0; k < args.group; ++k) {
+    dot += kWeight(w, k, col) * x[k / kDotWidth * kStepActivations + k % kDotWidth];
+  }
   const float w_scale = HalfToFloat(args.w_scale[g * kPanelCols + col]);
   return static_cast<float>(dot) * w_scale * args.x_scale[index];
 }

@@ -12,16 +12,49 @@ namespace {
 // there are few rows.
 constexpr int64_t kPrefetchBytes = 2048;
 
-inline int32_t FourBytes(const int8_t* p) {
-  int32_t bytes;
-  __builtin_memcpy(&bytes, p, sizeof bytes);
-  return bytes;
+// dot += the dot products of four bytes of one row and those of each column. In one statement, and
+// with the sums it adds to, since GCC 12 otherwise copies sums to other registers and to memory.
+inline void AddDots(const int8_t* x, const __m512i (&w)[kVectors], __m512i (&dot)[kVectors]) {
+  static_assert(kVectors == 4);
+  __m512i four;
+  asm("vpbroadcastd %[x], %[four]\n\t"
+      "vpdpbusd %[four], %[w0], %[dot0]\n\t"
+      "vpdpbusd %[four], %[w1], %[dot1]\n\t"
+      "vpdpbusd %[four], %[w2], %[dot2]\n\t"
+      "vpdpbusd %[four], %[w3], %[dot3]"
+      : [dot0] "+v"(dot[0]), [dot1] "+v"(dot[1]), [dot2] "+v"(dot[2]), [dot3] "+v"(dot[3]),
+        [four] "=&v"(four)
+      : [w0] "v"(w[0]), [w1] "v"(w[1]), [w2] "v"(w[2]), [w3] "v"(w[3]),
+        [x] "m"(*reinterpret_cast<const int8_t(*)[kDotWidth]>(x)));
 }
 
-// sum += the dot products of four bytes each. Through the intrinsic GCC 12 copies every sum to
-// another register and to memory at each step, at half the speed.
-inline void AddDot(__m512i w, __m512i x, __m512i& sum) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x));
+// total[0 .. kVectors) += dot * w_scale * x_scale; dot is used up. In one statement for the same
+// reason: a tile has no register to spare.
+inline void AddScaled(__m512i (&dot)[kVectors], const __m512 (&w_scale)[kVectors],
+                      const float* x_scale, __m512* total) {
+  __m512 factor;
+  asm("vbroadcastss %[x_scale], %[factor]\n\t"
+      "vcvtdq2ps %[dot0], %[dot0]\n\t"
+      "vcvtdq2ps %[dot1], %[dot1]\n\t"
+      "vcvtdq2ps %[dot2], %[dot2]\n\t"
+      "vcvtdq2ps %[dot3], %[dot3]\n\t"
+      "vmulps %[w0], %[dot0], %[dot0]\n\t"
+      "vmulps %[w1], %[dot1], %[dot1]\n\t"
+      "vmulps %[w2], %[dot2], %[dot2]\n\t"
+      "vmulps %[w3], %[dot3], %[dot3]\n\t"
+      "vfmadd213ps %[total0], %[factor], %[dot0]\n\t"
+      "vfmadd213ps %[total1], %[factor], %[dot1]\n\t"
+      "vfmadd213ps %[total2], %[factor], %[dot2]\n\t"
+      "vfmadd213ps %[total3], %[factor], %[dot3]\n\t"
+      "vmovaps %[dot0], %[total0]\n\t"
+      "vmovaps %[dot1], %[total1]\n\t"
+      "vmovaps %[dot2], %[total2]\n\t"
+      "vmovaps %[dot3], %[total3]"
+      : [dot0] "+v"(dot[0]), [dot1] "+v"(dot[1]), [dot2] "+v"(dot[2]), [dot3] "+v"(dot[3]),
+        [factor] "=&v"(factor), [total0] "+m"(total[0]), [total1] "+m"(total[1]),
+        [total2] "+m"(total[2]), [total3] "+m"(total[3])
+      : [w0] "v"(w_scale[0]), [w1] "v"(w_scale[1]), [w2] "v"(w_scale[2]), [w3] "v"(w_scale[3]),
+        [x_scale] "m"(*x_scale));
 }
 
 // One step of eight or four bits: the weights of kDotWidth input features.
@@ -38,64 +71,69 @@ inline void LoadStep(const uint8_t* w, int64_t step, __m512i (&out)[kVectors]) {
   }
 }
 
-// The sums lie in local arrays, all of whose indices are known to the compiler: they stay in
-// registers.
-template <int kRows, int kBits>
+// kCold: the weights come from memory. What `args` holds is copied, since the compiler takes what
+// is written for a part of it.
+template <int kRows, int kBits, bool kCold>
 void RunTile(const IntTileArgs& args) {
-  constexpr int kUnroll = 2;  // steps; groups are multiples of 16 input features
-  if (args.begin_group == 0) __builtin_memset(args.total, 0, kRows * kPanelCols * sizeof(float));
-  const int64_t x_stride = args.x_stride;
-  const int64_t group_bytes = args.group * kPanelCols * kBits / 8;
-  for (int64_t g = args.begin_group; g < args.end_group; ++g) {
-    const uint8_t* w = args.w + g * group_bytes;
-    const int8_t* x = args.x + g * args.group;
+  constexpr int kUnroll = 4;  // steps; groups are multiples of 16 input features
+  const int64_t steps = args.group / kDotWidth, end_group = args.end_group;
+  const int8_t* x = args.x + args.begin_group * steps * kStepActivations;
+  const float* x_scale = args.x_scale + args.begin_group * kMaxIntTileRows;
+  const int32_t* x_sum = args.x_sum + args.begin_group * kMaxIntTileRows;
+  const uint8_t* w = args.w + args.begin_group * steps * kStepBytes * kBits / 8;
+  const uint16_t* w_scales = args.w_scale + args.begin_group * kPanelCols;
+  const int32_t zero = args.zero;
+  auto* total = reinterpret_cast<__m512*>(args.total);
+  for (int i = 0; args.begin_group == 0 && i < kRows * kVectors; ++i) {
+    _mm512_store_ps(reinterpret_cast<float*>(total + i), _mm512_setzero_ps());
+  }
+  for (int64_t g = args.begin_group; g < end_group; ++g) {
+    asm("" : "+r"(total));  // or GCC keeps an address for each part of it, in memory
     __m512i dot[kRows][kVectors];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m512i start = _mm512_set1_epi32(-args.zero * args.x_sum[r * args.n_groups + g]);
+      const __m512i start = _mm512_set1_epi32(-zero * x_sum[r]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) dot[r][v] = start;
     }
-    for (int64_t k = 0; k < args.group; k += kUnroll * kDotWidth) {
-      for (int v = 0; v < kUnroll * kVectors * kBits / 8; ++v) {
+    for (int64_t step = 0; step < steps; step += kUnroll) {
+      for (int v = 0; kCold && v < kUnroll * kVectors * kBits / 8; ++v) {
         _mm_prefetch(reinterpret_cast<const char*>(w + 64 * v + kPrefetchBytes), _MM_HINT_T0);
       }
-      for (int step = 0; step < kUnroll; ++step, x += kDotWidth) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kUnroll; ++i) {
         __m512i weights[kVectors];
-        LoadStep<kBits>(w, step, weights);
+        LoadStep<kBits>(w, i, weights);
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          const __m512i four = _mm512_set1_epi32(FourBytes(x + r * x_stride));
-#pragma GCC unroll 8
-          for (int v = 0; v < kVectors; ++v) {
-            AddDot(weights[v], four, dot[r][v]);
-          }
+          AddDots(x + i * kStepActivations + r * kDotWidth, weights, dot[r]);
         }
       }
       w += kUnroll * kStepBytes * kBits / 8;
+      x += kUnroll * kStepActivations;
     }
-    // total += dot * w_scale * x_scale.
+    __m512 w_scale[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const __m512 w_scale = LoadScales(args.w_scale + g * kPanelCols + 16 * v);
+    for (int v = 0; v < kVectors; ++v) w_scale[v] = LoadScales(w_scales + 16 * v);
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        AddScaled(dot[r][v], w_scale, args.x_scale[r * args.n_groups + g],
-                  args.total + r * kPanelCols + 16 * v);
-      }
-    }
+    for (int r = 0; r < kRows; ++r) AddScaled(dot[r], w_scale, x_scale + r, total + r * kVectors);
+    w_scales += kPanelCols;
+    x_scale += kMaxIntTileRows;
+    x_sum += kMaxIntTileRows;
   }
-  if (args.end_group == args.n_groups) StoreTile(args);
+  if (end_group == args.n_groups) StoreTile(args);
 }
 
 using TileFunction = void (*)(const IntTileArgs&);
 
 template <int kBits>
 void Tile(const IntTileArgs& args) {
-  static constexpr TileFunction kByRows[] = {RunTile<1, kBits>, RunTile<2, kBits>,
-                                             RunTile<3, kBits>, RunTile<4, kBits>,
-                                             RunTile<5, kBits>, RunTile<6, kBits>};
-  kByRows[args.rows - 1](args);
+  static constexpr TileFunction kByRows[] = {RunTile<1, kBits, true>, RunTile<2, kBits, true>,
+                                             RunTile<3, kBits, true>, RunTile<4, kBits, true>,
+                                             RunTile<5, kBits, true>, RunTile<6, kBits, true>};
+  static_assert(kMaxIntTileRows == 6);
+  const bool is_warm = args.rows == kMaxIntTileRows && args.is_warm != 0;
+  (is_warm ? RunTile<6, kBits, false> : kByRows[args.rows - 1])(args);
 }
 
 // The group's largest magnitude; NaN or infinity where an element is not finite. Magnitudes compare

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -27,12 +28,18 @@ constexpr int64_t kTeamWork = 1024 * 1024;
 // Elements of activations worth rounding on several threads.
 constexpr int64_t kTeamElements = 64 * 1024;
 
-// Activations of some rows, rounded.
+// Activations, rounded: for each tile of kMaxIntTileRows rows what IntTileArgs says. The places of
+// rows that there are not hold anything.
 struct RoundedRows {
-  std::vector<int8_t> q;     // [rows, stride]
-  std::vector<float> scale;  // [rows, n_groups]
-  std::vector<int32_t> sum;  // [rows, n_groups]
+  std::vector<int8_t> q;     // [tiles, steps, kMaxIntTileRows, kDotWidth]
+  std::vector<float> scale;  // [tiles, n_groups, kMaxIntTileRows]
+  std::vector<int32_t> sum;  // as scale
 };
+
+template <typename T>
+void Grow(std::vector<T>& storage, int64_t count) {
+  storage.resize(std::max<size_t>(storage.size(), count));
+}
 
 // Where one thread works.
 class Scratch {
@@ -60,8 +67,7 @@ class QuantizedLinear : public Linear {
               .cols = weight_.cols(),
               .bits = weight_.bits(),
               .group = weight_.group(),
-              .has_bias = !bias.empty()},
-        x_stride_((CeilDiv(weight_.n_groups() * weight_.group(), 64) | 1) * 64) {
+              .has_bias = !bias.empty()} {
     std::copy(bias.begin(), bias.end(), bias_.begin());
   }
 
@@ -100,7 +106,7 @@ class QuantizedLinear : public Linear {
     }
     const auto made_row = [&](int64_t r) {
       thread_local std::vector<float> made;
-      made.resize(std::max<size_t>(made.size(), weight_.cols()));
+      Grow(made, weight_.cols());
       make(r, 0, weight_.cols(), made.data());
       return made.data();
     };
@@ -132,19 +138,53 @@ class QuantizedLinear : public Linear {
 
   template <typename RowOf>
   void Round(const RowOf& row_of, int64_t rows, RoundedRows& out) const {
-    const int64_t n_groups = weight_.n_groups();
-    out.q.resize(std::max<size_t>(out.q.size(), rows * x_stride_));
-    out.scale.resize(std::max<size_t>(out.scale.size(), rows * n_groups));
-    out.sum.resize(std::max<size_t>(out.sum.size(), rows * n_groups));
-    ParallelBlocks(rows, std::max<int64_t>(1, kTeamElements / weight_.cols()),
+    const int64_t tiles = CeilDiv(rows, kMaxIntTileRows);
+    Grow(out.q, tiles * TileBytes());
+    Grow(out.scale, tiles * TileGroups());
+    Grow(out.sum, tiles * TileGroups());
+    const int64_t tile_elements = weight_.cols() * kMaxIntTileRows;
+    ParallelBlocks(tiles, std::max<int64_t>(1, kTeamElements / tile_elements),
                    [&](int64_t begin, int64_t end) {
-                     for (int64_t r = begin; r < end; ++r) {
-                       kernels_.quantize(
-                           row_of(r), weight_.cols(), weight_.group(), out.q.data() + r * x_stride_,
-                           out.scale.data() + r * n_groups, out.sum.data() + r * n_groups);
+                     for (int64_t tile = begin; tile < end; ++tile) {
+                       RoundTile(row_of, tile, rows, out);
                      }
                    });
   }
+
+  // The rows of one tile, each rounded by itself, and then laid beside each other.
+  template <typename RowOf>
+  void RoundTile(const RowOf& row_of, int64_t tile, int64_t rows, RoundedRows& out) const {
+    thread_local RoundedRows apart;  // [kMaxIntTileRows, ...]
+    const int64_t n_groups = weight_.n_groups(), stride = n_groups * weight_.group();
+    Grow(apart.q, TileBytes());
+    Grow(apart.scale, TileGroups());
+    Grow(apart.sum, TileGroups());
+    const int64_t first = tile * kMaxIntTileRows;
+    const int64_t in_tile = std::min(kMaxIntTileRows, rows - first);
+    for (int64_t r = 0; r < in_tile; ++r) {
+      kernels_.quantize(row_of(first + r), weight_.cols(), weight_.group(),
+                        apart.q.data() + r * stride, apart.scale.data() + r * n_groups,
+                        apart.sum.data() + r * n_groups);
+    }
+    int8_t* q = out.q.data() + tile * TileBytes();
+    for (int64_t k = 0; k < stride; k += kDotWidth, q += kStepActivations) {
+      for (int64_t r = 0; r < in_tile; ++r) {
+        std::memcpy(q + r * kDotWidth, apart.q.data() + r * stride + k, kDotWidth);
+      }
+    }
+    float* const scale = out.scale.data() + tile * TileGroups();
+    int32_t* const sum = out.sum.data() + tile * TileGroups();
+    for (int64_t g = 0; g < n_groups; ++g) {
+      for (int64_t r = 0; r < in_tile; ++r) {
+        scale[g * kMaxIntTileRows + r] = apart.scale[r * n_groups + g];
+        sum[g * kMaxIntTileRows + r] = apart.sum[r * n_groups + g];
+      }
+    }
+  }
+
+  // Of one tile of activations.
+  int64_t TileBytes() const { return weight_.n_groups() * weight_.group() * kMaxIntTileRows; }
+  int64_t TileGroups() const { return weight_.n_groups() * kMaxIntTileRows; }
 
   int64_t GroupBytes() const { return weight_.group() * kPanelCols * weight_.bits() / 8; }
   int64_t ColsOf(int64_t panel) const {
@@ -155,7 +195,6 @@ class QuantizedLinear : public Linear {
   void RunTiles(const RoundedRows& x, int64_t panel, MatrixRef y, Write write) const {
     thread_local Scratch scratch;
     IntTileArgs args{};
-    args.x_stride = x_stride_;
     args.w = weight_.panel(panel);
     args.w_scale = weight_.scales(panel);
     args.unit = weight_.unit();
@@ -178,9 +217,11 @@ class QuantizedLinear : public Linear {
       args.end_group = std::min(args.n_groups, args.begin_group + chunk);
       for (int64_t r = 0; r < y.rows; r += kMaxIntTileRows) {
         args.rows = std::min(kMaxIntTileRows, y.rows - r);
-        args.x = x.q.data() + r * args.x_stride;
-        args.x_scale = x.scale.data() + r * args.n_groups;
-        args.x_sum = x.sum.data() + r * args.n_groups;
+        args.is_warm = r > 0 ? 1 : 0;
+        const int64_t tile = r / kMaxIntTileRows;
+        args.x = x.q.data() + tile * TileBytes();
+        args.x_scale = x.scale.data() + tile * TileGroups();
+        args.x_sum = x.sum.data() + tile * TileGroups();
         args.y = y.Row(r).data() + panel * kPanelCols;
         args.total = totals + r * kPanelCols;
         run(args);
@@ -199,9 +240,6 @@ class QuantizedLinear : public Linear {
   const IntKernels& kernels_;
   std::vector<float> bias_;  // [n_panels * kPanelCols]
   LinearForm form_;
-  // Of the rows of activations: odd multiples of 64 bytes, so that rows do not compete for the same
-  // few sets of a cache.
-  const int64_t x_stride_;
 };
 
 }  // namespace
