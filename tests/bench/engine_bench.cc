@@ -87,13 +87,13 @@ absl::StatusOr<std::vector<Measurement>> BenchPrefill(const LanguageModel& model
           roof.operations_per_second / 1e9)};
 }
 
-// At least one: the whole window, where it has room for none.
+// Those that are longer than the window are the whole window, once.
 std::vector<int64_t> PrefillLengths(const ModelConfig& config, const EngineBenchOptions& options) {
   std::vector<int64_t> lengths;
   for (int64_t tokens : options.prefill_tokens) {
-    if (tokens <= config.context_window) lengths.push_back(tokens);
+    const int64_t fitting = std::min<int64_t>(tokens, config.context_window);
+    if (lengths.empty() || fitting > lengths.back()) lengths.push_back(fitting);
   }
-  if (lengths.empty()) lengths.push_back(config.context_window);
   return lengths;
 }
 

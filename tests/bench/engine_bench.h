@@ -19,7 +19,7 @@ struct Roof {
 };
 
 struct EngineBenchOptions {
-  std::vector<int64_t> prefill_tokens = {128, 512, 1024};  // what the context window has room for
+  std::vector<int64_t> prefill_tokens = {128, 512, 1024};  // ascending; at most the context window
   std::vector<int64_t> sequences = {1, 2, 4, 8, 16};       // that decode together
   int64_t decode_tokens = 64;
   int64_t decode_prompt_tokens = 16;

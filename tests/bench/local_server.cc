@@ -23,12 +23,14 @@ class RunningServer : public LocalServer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LocalServer>> LocalServer::Start(const std::string& folder,
-                                                                WeightFormat weights, int threads) {
+                                                                WeightFormat weights,
+                                                                KvType kv_type, int threads) {
   ServerConfig config;
   config.listen = "127.0.0.1:0";
   config.threads = threads;
   Registry registry;
-  HEED_ASSIGN_OR_RETURN(auto model, LoadServedModel("model", folder, {.weights = weights}));
+  HEED_ASSIGN_OR_RETURN(auto model,
+                        LoadServedModel("model", folder, {.weights = weights, .kv_type = kv_type}));
   HEED_RETURN_IF_ERROR(registry.Add(std::move(model)));
   HEED_ASSIGN_OR_RETURN(std::unique_ptr<Server> server, Server::Start(config, std::move(registry)));
   return std::make_unique<RunningServer>(std::move(server));

@@ -12,10 +12,11 @@ namespace heed::bench {
 
 class LocalServer {
  public:
-  // Serves the checkpoint at `folder` with its weights held so, on so many engine threads. Stops
-  // when it is destroyed.
+  // Serves the checkpoint at `folder` with its weights, keys and values held so, on so many engine
+  // threads. Stops when it is destroyed.
   static absl::StatusOr<std::unique_ptr<LocalServer>> Start(const std::string& folder,
-                                                            WeightFormat weights, int threads);
+                                                            WeightFormat weights, KvType kv_type,
+                                                            int threads);
   virtual ~LocalServer() = default;
 
   virtual std::string address() const = 0;

@@ -17,6 +17,8 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "model/base/cpu.h"
@@ -148,8 +150,8 @@ absl::Status BenchCalls(const Settings& settings, Report* report) {
   std::unique_ptr<LocalServer> server;
   std::string address = settings.server;
   if (address.empty()) {
-    HEED_ASSIGN_OR_RETURN(
-        server, LocalServer::Start(settings.folder, settings.weights, omp_get_max_threads()));
+    HEED_ASSIGN_OR_RETURN(server, LocalServer::Start(settings.folder, settings.weights,
+                                                     settings.kv_type, omp_get_max_threads()));
     address = server->address();
   }
   Announce(absl::StrCat("calls to ", address));
@@ -163,8 +165,26 @@ absl::Status BenchCalls(const Settings& settings, Report* report) {
   return absl::OkStatus();
 }
 
+absl::Status CheckFlags() {
+  if (absl::GetFlag(FLAGS_repetitions) < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--repetitions=", absl::GetFlag(FLAGS_repetitions), ": measure at least once"));
+  }
+  if (absl::GetFlag(FLAGS_threads) < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("--threads=", absl::GetFlag(FLAGS_threads),
+                                                   ": say 1 or more, or 0 for what may run"));
+  }
+  if (!absl::GetFlag(FLAGS_server).empty() &&
+      (absl::GetFlag(FLAGS_brief) || absl::GetFlag(FLAGS_engine_only))) {
+    return absl::InvalidArgumentError(
+        "--server=HOST:PORT names a server to call, and --brief and --engine_only call none");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Settings> ReadSettings(const std::string& folder) {
   Settings settings;
+  HEED_RETURN_IF_ERROR(CheckFlags());
   HEED_ASSIGN_OR_RETURN(settings.weights, ParseWeightFormat(absl::GetFlag(FLAGS_weights)));
   HEED_ASSIGN_OR_RETURN(settings.kv_type, ParseKvType(absl::GetFlag(FLAGS_kv_cache_type)));
   HEED_ASSIGN_OR_RETURN(settings.backend, BackendNamed(absl::GetFlag(FLAGS_isa)));
@@ -176,7 +196,7 @@ absl::StatusOr<Settings> ReadSettings(const std::string& folder) {
   }
   settings.folder = folder;
   settings.server = absl::GetFlag(FLAGS_server);
-  settings.repetitions = std::max(absl::GetFlag(FLAGS_repetitions), 1);
+  settings.repetitions = absl::GetFlag(FLAGS_repetitions);
   if (absl::GetFlag(FLAGS_quick)) {
     settings.repetitions = 1;
     settings.seconds = 0.001;
@@ -229,6 +249,12 @@ int Main(const std::vector<char*>& arguments) {
 }  // namespace heed::bench
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage("heed-bench PATH measures a checkpoint on this machine.");
+  absl::SetProgramUsageMessage(
+      "heed-bench PATH measures a checkpoint, a folder or a GGUF file, on this machine.");
+  absl::FlagsUsageConfig usage;  // --help shows the flags of this file, whatever its name
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "bench/main.cc");
+  };
+  absl::SetFlagsUsageConfig(usage);
   return heed::bench::Main(absl::ParseCommandLine(argc, argv));
 }
