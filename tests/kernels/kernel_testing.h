@@ -28,9 +28,9 @@ struct Matrix {
 
 inline Matrix RandomMatrix(int64_t rows, int64_t cols, uint32_t seed, float scale = 1.0f) {
   std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0.0f, scale);
+  std::normal_distribution<float> normal;
   Matrix m(rows, cols);
-  for (float& v : m.values) v = normal(generator);
+  for (float& v : m.values) v = scale * normal(generator);
   return m;
 }
 

@@ -32,6 +32,10 @@ void* operator new(size_t size) {
   if (memory == nullptr) std::abort();
   return memory;
 }
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  ++thread_allocations;
+  return std::malloc(size == 0 ? 1 : size);
+}
 void* operator new(size_t size, std::align_val_t alignment) {
   ++thread_allocations;
   void* const memory = std::aligned_alloc(static_cast<size_t>(alignment), size);
@@ -42,6 +46,9 @@ void operator delete(void* memory) noexcept {
   std::free(memory);
 }
 void operator delete(void* memory, size_t) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept {
   std::free(memory);
 }
 void operator delete(void* memory, std::align_val_t) noexcept {
