@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "model/base/gguf_tokenizer_facts.h"
+#include "model/base/stop_signal.h"
 #include "model/checkpoint/model_config.h"
 #include "model/checkpoint/pooling.h"
 
@@ -99,6 +100,13 @@ class Checkpoint {
   // "sha256:" and 64 hexadecimal digits over names and bytes of all files that were used; empty
   // when it was opened without.
   virtual const std::string& digest() const = 0;
+
+  // What digest() is where it is wanted at once, for those who have something else to do meanwhile
+  // and so opened without. `progress` may be empty. DATA_LOSS when a file changed; when `stop` says
+  // so, its error.
+  virtual absl::StatusOr<std::string> ComputeDigest(
+      const std::function<void(int64_t done, int64_t total)>& progress,
+      const StopSignal& stop) const = 0;
 
   // Changes whenever one of the files is written to or replaced, as far as the file system tells:
   // 64 hexadecimal digits over names, sizes, times of change and where they lie on the disk.

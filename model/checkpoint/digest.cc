@@ -27,9 +27,9 @@ absl::StatusOr<std::string> Digits(Sha256& sha256) {
   return digits;
 }
 
-// Calls read(bytes) after each piece.
+// Calls read(bytes) after each piece, and ends with its error.
 absl::Status AddFile(const File& file, absl::Span<char> buffer, Sha256& sha256,
-                     absl::FunctionRef<void(int64_t bytes)> read) {
+                     absl::FunctionRef<absl::Status(int64_t bytes)> read) {
   sha256.Update(absl::StrCat(file.name(), absl::string_view("\0", 1), file.size(),
                              absl::string_view("\0", 1)));
   for (int64_t offset = 0; offset < file.size(); offset += kChunkBytes) {
@@ -37,7 +37,7 @@ absl::Status AddFile(const File& file, absl::Span<char> buffer, Sha256& sha256,
     const absl::Span<char> chunk = buffer.subspan(0, size);
     HEED_RETURN_IF_ERROR(file.Read(offset, chunk));
     sha256.Update({chunk.data(), chunk.size()});
-    read(static_cast<int64_t>(size));
+    HEED_RETURN_IF_ERROR(read(static_cast<int64_t>(size)));
   }
   return file.CheckUnchanged();
 }
@@ -46,7 +46,7 @@ absl::Status AddFile(const File& file, absl::Span<char> buffer, Sha256& sha256,
 
 absl::StatusOr<std::string> DigestFiles(
     std::vector<const File*> files,
-    const std::function<void(int64_t done, int64_t total)>& progress) {
+    const std::function<void(int64_t done, int64_t total)>& progress, const StopSignal& stop) {
   SortByName(files);
   Sha256 sha256;
   std::string buffer(static_cast<size_t>(kChunkBytes), '\0');
@@ -55,6 +55,7 @@ absl::StatusOr<std::string> DigestFiles(
   const auto advance = [&](int64_t bytes) {
     done += bytes;
     if (progress) progress(done, total);
+    return stop.Check();
   };
   for (const File* file : files) {
     HEED_RETURN_IF_ERROR(AddFile(*file, absl::MakeSpan(buffer), sha256, advance));

@@ -81,6 +81,11 @@ class GgufCheckpoint final : public Checkpoint {
   absl::Status ReadStoredRows(absl::string_view name, RowRange rows,
                               absl::Span<char> out) const override;
   const std::string& digest() const override { return identity_.digest; }
+  absl::StatusOr<std::string> ComputeDigest(
+      const std::function<void(int64_t done, int64_t total)>& progress,
+      const StopSignal& stop) const override {
+    return DigestFiles(Parts(), progress, stop);
+  }
   const std::string& stamp() const override { return identity_.stamp; }
   DType dtype() const override { return dtype_; }
   const std::string& tokenizer_json() const override { return no_tokenizer_json_; }
@@ -90,6 +95,12 @@ class GgufCheckpoint final : public Checkpoint {
   std::optional<PoolingConfig> pooling() const override { return config_.pooling; }
 
  private:
+  std::vector<const File*> Parts() const {
+    std::vector<const File*> parts;
+    for (size_t i = 0; i < files_.part_count(); ++i) parts.push_back(&files_.file(i));
+    return parts;
+  }
+
   absl::Status TieEqualEmbeddings();
   absl::StatusOr<bool> HaveEqualBytes(const GgufFiles::Place& a, const GgufFiles::Place& b) const;
   absl::Status AddTensors(const std::vector<GgufTensorRule>& rules);
@@ -117,9 +128,7 @@ absl::Status GgufCheckpoint::Open(const OpenOptions& options) {
   HEED_RETURN_IF_ERROR(RefuseOtherTensors());
   HEED_ASSIGN_OR_RETURN(tokenizer_, ReadGgufTokenizer(files_.metadata(), config_.model.vocab_size));
   ChooseDType();
-  std::vector<const File*> files;
-  for (size_t part = 0; part < files_.part_count(); ++part) files.push_back(&files_.file(part));
-  HEED_ASSIGN_OR_RETURN(identity_, IdentifyFiles(std::move(files), options));
+  HEED_ASSIGN_OR_RETURN(identity_, IdentifyFiles(Parts(), options));
   return absl::OkStatus();
 }
 

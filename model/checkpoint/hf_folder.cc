@@ -58,6 +58,11 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   absl::Status ReadStoredRows(absl::string_view name, RowRange rows,
                               absl::Span<char> out) const override;
   const std::string& digest() const override { return identity_.digest; }
+  absl::StatusOr<std::string> ComputeDigest(
+      const std::function<void(int64_t done, int64_t total)>& progress,
+      const StopSignal& stop) const override {
+    return DigestFiles(Files(), progress, stop);
+  }
   const std::string& stamp() const override { return identity_.stamp; }
   DType dtype() const override { return dtype_; }
   const std::string& tokenizer_json() const override { return tokenizer_json_; }
@@ -66,6 +71,13 @@ class HuggingFaceCheckpoint final : public Checkpoint {
   }
 
  private:
+  // All that were used.
+  std::vector<const File*> Files() const {
+    std::vector<const File*> files;
+    for (const auto& file : files_) files.push_back(file.get());
+    return files;
+  }
+
   // Opens a file of the folder and remembers it for the digest.
   absl::StatusOr<const File*> OpenFile(absl::string_view name);
   // The contents of a file that may be missing.
@@ -100,9 +112,7 @@ absl::Status HuggingFaceCheckpoint::Open(const OpenOptions& options) {
   HEED_RETURN_IF_ERROR(CheckParameterCount());
   HEED_RETURN_IF_ERROR(ReadTokenizer());
   ChooseDType();
-  std::vector<const File*> files;
-  for (const auto& file : files_) files.push_back(file.get());
-  HEED_ASSIGN_OR_RETURN(identity_, IdentifyFiles(std::move(files), options));
+  HEED_ASSIGN_OR_RETURN(identity_, IdentifyFiles(Files(), options));
   return absl::OkStatus();
 }
 

@@ -18,6 +18,7 @@
 #include "model/tokenizer/tokenizer_folder.h"
 #include "model/transformer/pack_file.h"
 #include "model/transformer/required_tensors.h"
+#include "server/engine/background_digest.h"
 #include "server/engine/catch_exceptions.h"
 #include "server/engine/nearest_name.h"
 
@@ -146,15 +147,18 @@ std::string PackedCopyPath(absl::string_view name, const std::string& path,
                       ".heedpack");
 }
 
+using Progress = std::function<void(int64_t done, int64_t total)>;
+
+// The options' progress of one stage.
+Progress StageProgress(absl::string_view stage, const LoadOptions& options) {
+  if (!options.progress) return nullptr;
+  return [stage, &options](int64_t done, int64_t total) { options.progress(stage, done, total); };
+}
+
 // What a packed copy remembers of the checkpoint spares reading all of that once more.
 OpenOptions OpenOptionsFor(const std::string& packed_copy, const LoadOptions& options) {
   OpenOptions open;
-  if (options.progress) {
-    open.progress = [&options](int64_t done, int64_t total) {
-      options.progress("checking", done, total);
-    };
-  }
-  if (packed_copy.empty()) return open;
+  open.progress = StageProgress("checking", options);
   const absl::StatusOr<PackIdentity> identity = ReadPackIdentity(packed_copy);
   if (!identity.ok()) return open;
   open.known_stamp = identity->stamp;
@@ -166,31 +170,34 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> Load(absl::string_view name,
                                                         const std::string& folder,
                                                         const LoadOptions& options) {
   const std::string packed_copy = PackedCopyPath(name, folder, options);
-  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
-                        OpenCheckpoint(folder, OpenOptionsFor(packed_copy, options)));
+  // A packed copy has to belong to the same bytes, so then the digest is wanted first.
+  const OpenOptions open = packed_copy.empty() ? OpenOptions{.compute_digest = false}
+                                               : OpenOptionsFor(packed_copy, options);
+  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, OpenCheckpoint(folder, open));
+  std::optional<BackgroundDigest> digest;
+  if (packed_copy.empty()) digest.emplace(*checkpoint);
   auto served = std::make_shared<ServedModel>();
   served->name = std::string(name);
-  served->digest = checkpoint->digest();
   served->checkpoint_dtype = checkpoint->dtype();
   HEED_ASSIGN_OR_RETURN(served->tokenizer, ReadTokenizer(*checkpoint));
   const PoolPlan pool(checkpoint->config(), options);
   HEED_RETURN_IF_ERROR(pool.Check());
-  LanguageModelOptions load{.max_context = pool.max_context(),
-                            .weights = options.weights,
-                            .kv_type = options.kv_type,
-                            .packed_copy = packed_copy,
-                            .report = &served->report};
-  if (options.progress) {
-    load.progress = [&options](int64_t done, int64_t total) {
-      options.progress("loading", done, total);
-    };
-  }
+  const LanguageModelOptions load{.max_context = pool.max_context(),
+                                  .weights = options.weights,
+                                  .kv_type = options.kv_type,
+                                  .packed_copy = packed_copy,
+                                  .progress = StageProgress("loading", options),
+                                  .report = &served->report};
   HEED_ASSIGN_OR_RETURN(served->model, LoadLanguageModel(*checkpoint, DefaultBackend(), load));
   served->warnings = served->model->notes();
   if (!pool.Warning().empty()) served->warnings.push_back(pool.Warning());
   const ModelConfig& config = served->model->config();
   HEED_ASSIGN_OR_RETURN(served->pooling, ChoosePooling(folder, *checkpoint));
   served->kv_pool = std::make_unique<KvPool>(KvLayout::For(config), pool.pages());
+  served->digest = checkpoint->digest();
+  if (digest) {
+    HEED_ASSIGN_OR_RETURN(served->digest, digest->Wait(StageProgress("checking", options)));
+  }
   return served;
 }
 

@@ -227,6 +227,7 @@ TEST_F(GgufCheckpointTest, DigestIsOverTheFileAndLeftOutOnRequest) {
   const auto without = OpenCheckpoint(folder_.File("m.gguf"), {.compute_digest = false});
   ASSERT_THAT(without, IsOk());
   EXPECT_EQ((*without)->digest(), "");
+  EXPECT_EQ(*(*without)->ComputeDigest(nullptr, StopSignal()), OpenOrDie(file)->digest());
 }
 
 TEST_F(GgufCheckpointTest, WrongQuestionsAreRefused) {

@@ -346,6 +346,27 @@ TEST(ReadF32Test, ManyThreadsReadAtOnce) {
   for (std::thread& thread : threads) thread.join();
 }
 
+TEST(DigestTest, IsTheSameLaterAndMayBeStopped) {
+  const TestFolder folder;
+  WriteTinyModel(folder, "llama", "F32", 2);
+  const auto with = OpenHuggingFaceFolder(folder.path());
+  const auto without = OpenHuggingFaceFolder(folder.path(), {.compute_digest = false});
+  ASSERT_THAT(without, IsOk());
+  EXPECT_EQ((*without)->digest(), "");
+  int64_t done = 0, total = 0;
+  const auto note = [&](int64_t so_far, int64_t of) {
+    EXPECT_GT(so_far, done);
+    done = so_far;
+    total = of;
+  };
+  StopSignal stop;
+  EXPECT_EQ(*(*without)->ComputeDigest(note, stop), (*with)->digest());
+  EXPECT_GT(total, 0);
+  EXPECT_EQ(done, total);
+  stop.Cancel();
+  EXPECT_EQ((*without)->ComputeDigest(nullptr, stop).status().code(), absl::StatusCode::kCancelled);
+}
+
 TEST(DigestTest, DependsOnEveryFileThatIsUsedAndOnNoOther) {
   const TestFolder folder;
   WriteTinyModel(folder, "llama", "F32", 2);

@@ -401,7 +401,9 @@ class DamagedRepliesTest : public SharedServerTest, public testing::WithParamInt
       const cli::CommandResult result = Run(words);
       const std::string what = absl::StrCat(command, ", ", damage.Name(), ": ", result.err);
       EXPECT_THAT(result.exit_code, testing::AnyOf(0, 1)) << what;
-      if (result.exit_code == 1) EXPECT_FALSE(result.err.empty()) << what;
+      if (result.exit_code == 1) {
+        EXPECT_FALSE(result.err.empty()) << what;
+      }
       EXPECT_LT(result.out.size(), size_t{1} << 20) << what;
     }
   }

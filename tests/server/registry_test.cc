@@ -127,6 +127,21 @@ TEST(LoadServedModelTest, LoadsAllThatServingNeeds) {
   EXPECT_EQ((*served)->model->config().architecture, "gpt2");
 }
 
+// Beside the weights or, where a packed copy has to belong to the same bytes, before them.
+TEST(LoadServedModelTest, TheDigestIsTheCheckpointsWithAPackedCopyAndWithout) {
+  const auto checkpoint = OpenCheckpoint(Golden("gpt2-f32"));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const std::string folder = absl::StrCat(::testing::TempDir(), "/digest-", getpid());
+  std::filesystem::create_directories(folder);
+  for (const std::string& pack_cache : {std::string(), folder}) {
+    const auto served = LoadServedModel("tiny", Golden("gpt2-f32"), {.pack_cache = pack_cache});
+    ASSERT_TRUE(served.ok()) << served.status();
+    EXPECT_EQ((*served)->digest, (*checkpoint)->digest());
+    EXPECT_EQ((*served)->report.made_packed_copy, !pack_cache.empty());
+  }
+  std::filesystem::remove_all(folder);
+}
+
 TEST(LoadServedModelTest, ACheckpointMayHaveNoTokenizer) {
   const auto served = LoadServedModel("bare", Golden("gpt2-bare-f16"), {});
   ASSERT_TRUE(served.ok()) << served.status();

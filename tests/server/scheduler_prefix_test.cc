@@ -259,7 +259,9 @@ TEST_P(WarmGenerationTest, HasTheBitsOfAColdOne) {
       const auto calls = run(scheduler, /*salt=*/step_tokens);
       for (size_t i = 0; i < calls.size(); ++i) {
         EXPECT_EQ(calls[i]->logits, cold[i]->logits) << step_tokens << " tokens a step, " << i;
-        if (round == 1) EXPECT_GE(calls[i]->timings.cached_tokens, kLengths[i] / 16 * 16);
+        if (round == 1) {
+          EXPECT_GE(calls[i]->timings.cached_tokens, kLengths[i] / 16 * 16);
+        }
       }
     }
   }

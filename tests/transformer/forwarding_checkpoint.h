@@ -2,6 +2,7 @@
 #ifndef HEED_TESTS_TRANSFORMER_FORWARDING_CHECKPOINT_H_
 #define HEED_TESTS_TRANSFORMER_FORWARDING_CHECKPOINT_H_
 
+#include <functional>
 #include <string>
 
 #include "model/checkpoint/checkpoint.h"
@@ -27,6 +28,11 @@ class ForwardingCheckpoint : public Checkpoint {
     return checkpoint_.ReadStoredRows(name, rows, out);
   }
   const std::string& digest() const override { return checkpoint_.digest(); }
+  absl::StatusOr<std::string> ComputeDigest(
+      const std::function<void(int64_t done, int64_t total)>& progress,
+      const StopSignal& stop) const override {
+    return checkpoint_.ComputeDigest(progress, stop);
+  }
   const std::string& stamp() const override { return checkpoint_.stamp(); }
   DType dtype() const override { return checkpoint_.dtype(); }
   const std::string& tokenizer_json() const override { return checkpoint_.tokenizer_json(); }

@@ -132,7 +132,9 @@ std::string TestName(const testing::TestParamInfo<GoldenTest::ParamType>& info) 
 std::vector<float> Logits(const std::string& name, WeightFormat weights, const Backend* backend) {
   const GoldenFile golden(GoldenFolder(name) + "/golden.safetensors");
   const auto model = LoadGolden(name, backend, weights);
-  if (weights == WeightFormat::kF16) EXPECT_EQ(model->compute_dtype(), "F16") << name;
+  if (weights == WeightFormat::kF16) {
+    EXPECT_EQ(model->compute_dtype(), "F16") << name;
+  }
   return Runner(model.get()).Append(InputIds(golden));
 }
 
