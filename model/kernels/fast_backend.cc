@@ -10,7 +10,6 @@
 #include "model/base/status_macros.h"
 #include "model/kernels/backend.h"
 #include "model/kernels/edited_attention.h"
-#include "model/kernels/int_matrix.h"
 #include "model/kernels/isa_kernels.h"
 #include "model/kernels/linear_float.h"
 #include "model/kernels/linear_onednn.h"
@@ -104,7 +103,7 @@ class FastBackend : public Backend {
   // The instruction set is in what oneDNN says of itself too, but not one that was forced.
   std::string packing() const override {
     const std::string one_dnn = UsesOneDnn() ? DescribeOneDnn() : "no oneDNN";
-    return absl::StrCat(one_dnn, ", ", IsaName(isa_), ", integers ", kIntStorageVersion,
+    return absl::StrCat(one_dnn, ", ", IsaName(isa_), ", ", IntPacking(*IntKernelsFor(isa_)),
                         ", floats ", kFloatStorageVersion);
   }
 

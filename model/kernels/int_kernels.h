@@ -20,6 +20,9 @@ constexpr int64_t kPanelCols = 64;
 // instruction.
 constexpr int64_t kDotWidth = 4;
 
+// Values that are spread over each other; see int_kernels_spread.h.
+constexpr int64_t kSpreadGroup = 64;
+
 // Most rows that one tile takes.
 constexpr int64_t kMaxIntTileRows = 6;
 
@@ -69,6 +72,7 @@ struct RoundWeightsArgs {
   float most;
   int32_t zero;
   uint8_t* q;
+  int measures;  // whether WeightsRounded is wanted, rather than zeros
 };
 struct WeightsRounded {
   float error;  // the sum of min(1, |rounded - weight| / |weight|) over the weights that are not 0
@@ -94,6 +98,10 @@ struct IntKernels {
   // sum[g]. All q of a group are 0 where all its x are; and where one is not finite, with a scale
   // that is NaN, so that the row's results are too.
   void (*quantize)(const float* x, int64_t n, int64_t group, int8_t* q, float* scale, int32_t* sum);
+
+  // One row of n elements in groups of kSpreadGroup, each spread; what is left at the end stays as
+  // it is. The same bits on every machine. Where an element is not finite, none of its group is.
+  void (*spread)(const float* x, int64_t n, float* out);
 
   // The same q on every machine; the error to the last digits.
   WeightsRounded (*round_weights)(RoundWeightsArgs args);

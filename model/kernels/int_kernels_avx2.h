@@ -8,6 +8,7 @@
 
 #include "model/kernels/int_kernels.h"
 #include "model/kernels/int_kernels_quantize.h"
+#include "model/kernels/int_kernels_spread.h"
 
 namespace heed {
 namespace {
@@ -171,6 +172,37 @@ inline int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padde
   return sum;
 }
 
+// The Hadamard matrix of 8 times x: in each step, of pairs of lanes the sum, and in the second of a
+// pair the difference.
+inline __m256 AddLanes(__m256 x) {
+  x = _mm256_fmadd_ps(x, _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), _mm256_permute_ps(x, 0xb1));
+  x = _mm256_fmadd_ps(x, _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1), _mm256_permute_ps(x, 0x4e));
+  return _mm256_fmadd_ps(x, _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1),
+                         _mm256_permute2f128_ps(x, x, 1));
+}
+
+inline void SpreadOne(const float* x, float* out) {
+  constexpr int kParts = kSpreadGroup / 8;
+  __m256 v[kParts];
+#pragma GCC unroll 8
+  for (int i = 0; i < kParts; ++i) {
+    const __m256 factors = _mm256_load_ps(kSpreadFactors.values + 8 * i);
+    v[i] = AddLanes(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), factors));
+  }
+#pragma GCC unroll 8
+  for (int apart = 1; apart < kParts; apart *= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kParts; ++i) {
+      if ((i & apart) != 0) continue;
+      const __m256 a = v[i], b = v[i + apart];
+      v[i] = _mm256_add_ps(a, b);
+      v[i + apart] = _mm256_sub_ps(a, b);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kParts; ++i) _mm256_storeu_ps(out + 8 * i, v[i]);
+}
+
 inline void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
   for (int64_t i = 0; i < bytes; i += kStepBytes, w8 += 2 * kStepBytes) {
     for (int64_t j = 0; j < kStepBytes; ++j) {
@@ -186,6 +218,7 @@ constexpr IntKernels kKernelsOf = {.bf16 = nullptr,
                                    .tile4 = Tile<Dot4>,
                                    .unpack4 = Unpack4,
                                    .quantize = QuantizeRow<LargestOf, RoundGroup>,
+                                   .spread = SpreadRow<SpreadOne>,
                                    .round_weights = RoundWeights};
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "model/kernels/int_kernels.h"
 #include "model/kernels/int_kernels_quantize.h"
+#include "model/kernels/int_kernels_spread.h"
 
 namespace heed {
 namespace {
@@ -93,6 +94,7 @@ constexpr IntKernels kKernels = {.bf16 = nullptr,
                                  .tile4 = Tile<Weight4, 4>,
                                  .unpack4 = Unpack4,
                                  .quantize = QuantizeRow<LargestOf, RoundGroup>,
+                                 .spread = SpreadRow<SpreadGroup>,
                                  .round_weights = RoundWeights};
 
 }  // namespace

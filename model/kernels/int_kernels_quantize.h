@@ -38,15 +38,20 @@ void QuantizeRow(const float* x, int64_t n, int64_t group, int8_t* q, float* sca
   }
 }
 
-// q of weight i; returns what it loses, of its own size.
-inline float RoundWeight(const RoundWeightsArgs& args, float divisor, int64_t i) {
+// Sets q of weight i; returns it less `zero`.
+inline float SetWeight(const RoundWeightsArgs& args, float divisor, int64_t i) {
   // Adding it leaves no place for a fraction: rounds to the nearest integer, ties to even.
   constexpr float kRounder = 0x1.8p23f;
-  const float w = args.w[i];
-  float rounded = (w / divisor + kRounder) - kRounder;
+  float rounded = (args.w[i] / divisor + kRounder) - kRounder;
   rounded = rounded < args.least ? args.least : rounded;
   rounded = rounded > args.most ? args.most : rounded;
   args.q[i] = static_cast<uint8_t>(static_cast<int32_t>(rounded) + args.zero);
+  return rounded;
+}
+
+// The same; returns what the weight loses, of its own size.
+inline float RoundWeight(const RoundWeightsArgs& args, float divisor, int64_t i) {
+  const float w = args.w[i], rounded = SetWeight(args, divisor, i);
   const float amount = __builtin_fabsf(w);
   const float lost = __builtin_fabsf(args.scale * rounded - w) / (amount > 0 ? amount : 1.0f);
   return lost < 1 ? lost : 1.0f;
@@ -60,6 +65,11 @@ WeightsRounded RoundWeights(RoundWeightsArgs args) {
   int32_t counts[kParts] = {};
   WeightsRounded all = {0, 0};
   int64_t i = 0;
+  if (args.measures == 0) {
+#pragma omp simd
+    for (i = 0; i < args.n; ++i) SetWeight(args, divisor, i);
+    return all;
+  }
   for (; i + kParts <= args.n; i += kParts) {
 #pragma omp simd
     for (int64_t part = 0; part < kParts; ++part) {

@@ -4,6 +4,7 @@
 #include "model/kernels/int_kernels.h"
 #include "model/kernels/int_kernels_avx512.h"
 #include "model/kernels/int_kernels_quantize.h"
+#include "model/kernels/int_kernels_spread.h"
 
 namespace heed {
 namespace {
@@ -163,6 +164,36 @@ inline int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padde
   return _mm512_reduce_add_epi32(sum);
 }
 
+// Of pairs of lanes, which `swapped` has the other way round: the sum, and in the second of a pair
+// (`second`) the difference.
+inline __m512 AddPairs(__m512 x, __m512 swapped, __mmask16 second) {
+  const __m512 signs = _mm512_mask_blend_ps(second, _mm512_set1_ps(1), _mm512_set1_ps(-1));
+  return _mm512_fmadd_ps(x, signs, swapped);
+}
+
+// The Hadamard matrix of 16 times x.
+inline __m512 AddLanes(__m512 x) {
+  x = AddPairs(x, _mm512_permute_ps(x, 0xb1), 0xaaaa);
+  x = AddPairs(x, _mm512_permute_ps(x, 0x4e), 0xcccc);
+  x = AddPairs(x, _mm512_shuffle_f32x4(x, x, 0xb1), 0xf0f0);
+  return AddPairs(x, _mm512_shuffle_f32x4(x, x, 0x4e), 0xff00);
+}
+
+inline void SpreadOne(const float* x, float* out) {
+  static_assert(kSpreadGroup == 64);
+  __m512 v[4];
+  for (int i = 0; i < 4; ++i) {
+    const __m512 factors = _mm512_load_ps(kSpreadFactors.values + 16 * i);
+    v[i] = AddLanes(_mm512_mul_ps(_mm512_loadu_ps(x + 16 * i), factors));
+  }
+  const __m512 a = _mm512_add_ps(v[0], v[1]), b = _mm512_sub_ps(v[0], v[1]);
+  const __m512 c = _mm512_add_ps(v[2], v[3]), d = _mm512_sub_ps(v[2], v[3]);
+  _mm512_storeu_ps(out, _mm512_add_ps(a, c));
+  _mm512_storeu_ps(out + 16, _mm512_add_ps(b, d));
+  _mm512_storeu_ps(out + 32, _mm512_sub_ps(a, c));
+  _mm512_storeu_ps(out + 48, _mm512_sub_ps(b, d));
+}
+
 void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
   const __m512i low_half = _mm512_set1_epi8(15);
   for (int64_t i = 0; i < bytes; i += kStepBytes, w8 += 2 * kStepBytes) {
@@ -180,6 +211,7 @@ constexpr IntKernels kKernels = {.bf16 = nullptr,
                                  .tile4 = Tile<4>,
                                  .unpack4 = Unpack4,
                                  .quantize = QuantizeRow<LargestOf, RoundGroup>,
+                                 .spread = SpreadRow<SpreadOne>,
                                  .round_weights = RoundWeights};
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "absl/base/casts.h"
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "model/base/status_macros.h"
 #include "model/kernels/bf16.h"
 #include "model/kernels/half.h"
+#include "model/kernels/int_kernels_spread.h"
 #include "model/kernels/parallel.h"
 #include "model/kernels/weight_strips.h"
 
@@ -33,18 +35,33 @@ float GroupScale(float largest, int bits) {
   return bits == 8 ? std::fabs(largest) / 127 : largest / -8;
 }
 
-// The weight with the largest amount, the first of several; not finite if one of them is not.
-float LargestOf(absl::Span<const float> weights) {
+// The largest amount of a weight; not finite if one of them is not.
+float LargestAmount(absl::Span<const float> weights) {
   constexpr int32_t kAmount = 0x7fffffff;
   int32_t most = 0;
   for (float weight : weights) {
     const int32_t amount = absl::bit_cast<int32_t>(weight) & kAmount;
     most = amount > most ? amount : most;  // NaN is above infinity, and that above all others
   }
-  for (float weight : weights) {
-    if ((absl::bit_cast<int32_t>(weight) & kAmount) == most) return weight;
-  }
-  return 0;
+  return absl::bit_cast<float>(most);
+}
+
+// What GroupScale needs: the weight with the largest amount, the first of several, or where the
+// sign does not matter that amount.
+float LargestOf(absl::Span<const float> weights, int bits) {
+  const float most = LargestAmount(weights);
+  if (bits == 8 || !std::isfinite(most)) return most;
+  return *std::find_if(weights.begin(), weights.end(),
+                       [most](float weight) { return std::fabs(weight) == most; });
+}
+
+// Of the first of a row's weights, from column `begin` on, that is more than `most` or no number.
+absl::Status TooLarge(absl::Span<const float> weights, float most, int64_t row, int64_t begin) {
+  const auto it = std::find_if(weights.begin(), weights.end(),
+                               [most](float weight) { return !(std::fabs(weight) <= most); });
+  const int64_t col = begin + (it - weights.begin());
+  return absl::InvalidArgumentError(absl::StrCat("the weight at [", row, ", ", col, "] is ", *it,
+                                                 "; only up to ", most, " can be quantised"));
 }
 
 uint32_t LoadWord(const void* from) {
@@ -70,7 +87,7 @@ void ReadBlock(const char* block, int bits, uint8_t* q) {
 
 }  // namespace
 
-IntMatrix::IntMatrix(int64_t rows, int64_t cols, int bits, int64_t group)
+IntMatrix::IntMatrix(int64_t rows, int64_t cols, int bits, int64_t group, bool may_spread)
     : rows_(rows),
       cols_(cols),
       bits_(bits),
@@ -78,6 +95,7 @@ IntMatrix::IntMatrix(int64_t rows, int64_t cols, int bits, int64_t group)
       n_groups_(CeilDiv(cols, group_)),
       n_panels_(CeilDiv(rows, kPanelCols)),
       panel_bytes_(n_groups_ * group_ * kPanelCols * bits / 8),
+      spreads_(may_spread && bits == 8 && group_ == kSpreadGroup),
       unit_(UsualUnit(bits)),
       weights_(static_cast<uint8_t*>(AllocateAligned(n_panels_ * panel_bytes_ + kIntPaddingBytes))),
       scales_(n_panels_ * n_groups_ * kPanelCols) {
@@ -100,18 +118,16 @@ uint8_t* IntMatrix::Place(int64_t row, int64_t step) const {
 }
 
 void IntMatrix::SetGroup(int64_t row, int64_t g, const uint8_t* q) {
-  const int64_t first = g * group_ / kDotWidth, steps = group_ / kDotWidth;
+  constexpr int64_t kStepBytes = kPanelCols * kDotWidth;
+  uint8_t* to = Place(row, g * group_ / kDotWidth);
+  const uint8_t* const end = q + group_;
   if (bits_ == 8) {
-    for (int64_t step = 0; step < steps; ++step) {
-      std::memcpy(Place(row, first + step), q + step * kDotWidth, kDotWidth);
-    }
+    for (; q < end; q += kDotWidth, to += kStepBytes) std::memcpy(to, q, kDotWidth);
     return;
   }
-  for (int64_t step = 0; step < steps; step += 2) {
-    const uint32_t low = LoadWord(q + step * kDotWidth),
-                   high = LoadWord(q + (step + 1) * kDotWidth);
-    const uint32_t both = low | high << 4;
-    std::memcpy(Place(row, first + step), &both, sizeof both);
+  for (; q < end; q += 2 * kDotWidth, to += kStepBytes) {
+    const uint32_t both = LoadWord(q) | LoadWord(q + kDotWidth) << 4;
+    std::memcpy(to, &both, sizeof both);
   }
 }
 
@@ -148,43 +164,47 @@ absl::StatusOr<IntMatrix::Rounding> IntMatrix::RoundAll(const WeightRows& weight
 // Group by group, so that the part of the panel which the rows share stays in the cache.
 absl::Status IntMatrix::RoundStrip(int64_t first, ConstMatrixRef rows, const IntKernels& kernels,
                                    Rounding& result) {
+  const float most = std::numeric_limits<float>::max() / (spreads_ ? kMostSpread : 1);
   std::vector<uint8_t> q(group_, static_cast<uint8_t>(zero()));
   for (int64_t g = 0; g < n_groups_; ++g) {
     const int64_t begin = g * group_, count = std::min(group_, cols_ - begin);
     for (int64_t r = 0; r < rows.rows; ++r) {
       const absl::Span<const float> weights = rows.Row(r).subspan(begin, count);
-      const float largest = LargestOf(weights);
-      if (!std::isfinite(largest)) {
-        const int64_t k = begin + (&*std::find_if(weights.begin(), weights.end(), [](float w) {
-                            return !std::isfinite(w);
-                          }) - weights.data());
-        return absl::InvalidArgumentError(absl::StrCat("the weight at [", first + r, ", ", k,
-                                                       "] is ", rows.Row(r)[k],
-                                                       "; only finite weights can be quantised"));
-      }
-      const WeightsRounded group = RoundGroup(weights, largest, first + r, g, kernels, q.data());
+      float largest = LargestOf(weights, bits_);
+      if (!(std::fabs(largest) <= most)) return TooLarge(weights, most, first + r, begin);
+      const WeightsRounded group =
+          RoundGroup(weights, largest, first + r, g, kernels, true, q.data());
       result.error += group.error;
       result.count += group.count;
+      if (spreads_ && count == kSpreadGroup) {
+        float spread[kSpreadGroup];
+        kernels.spread(weights.data(), count, spread);
+        largest = LargestOf(spread, bits_);
+        RoundGroup(spread, largest, first + r, g, kernels, false, q.data());
+      }
+      SetGroup(first + r, g, q.data());
       result.largest = std::max(result.largest, std::fabs(largest));
     }
   }
   return absl::OkStatus();
 }
 
+// Sets the group's scale, and `q` to what SetGroup is to be given; nothing is returned unless it
+// `measures`.
 WeightsRounded IntMatrix::RoundGroup(absl::Span<const float> weights, float largest, int64_t row,
-                                     int64_t g, const IntKernels& kernels, uint8_t* q) {
+                                     int64_t g, const IntKernels& kernels, bool measures,
+                                     uint8_t* q) {
   const float wanted = GroupScale(largest, bits_) / unit_;
   const uint16_t half = FloatToHalf(std::clamp(wanted, -kLargestHalf, kLargestHalf));
   scales_[ScaleIndex(row / kPanelCols, g, row % kPanelCols)] = half;
-  const WeightsRounded rounded = kernels.round_weights({.w = weights.data(),
-                                                        .n = static_cast<int64_t>(weights.size()),
-                                                        .scale = HalfToFloat(half) * unit_,
-                                                        .least = bits_ == 8 ? -127.0f : -8.0f,
-                                                        .most = bits_ == 8 ? 127.0f : 7.0f,
-                                                        .zero = zero(),
-                                                        .q = q});
-  SetGroup(row, g, q);
-  return rounded;
+  return kernels.round_weights({.w = weights.data(),
+                                .n = static_cast<int64_t>(weights.size()),
+                                .scale = HalfToFloat(half) * unit_,
+                                .least = bits_ == 8 ? -127.0f : -8.0f,
+                                .most = bits_ == 8 ? 127.0f : 7.0f,
+                                .zero = zero(),
+                                .q = q,
+                                .measures = measures ? 1 : 0});
 }
 
 absl::Status IntMatrix::SetBlocks(const BlockRows& blocks) {
@@ -235,21 +255,30 @@ std::vector<absl::Span<char>> IntMatrix::storage() {
           {reinterpret_cast<char*>(&unit_), sizeof unit_}};
 }
 
-// `weight_of` makes a weight of its group's scale and of its value without one: what SetGroup was
-// given, less zero().
+// The first weights of a group, as many as fit. `weight_of` makes a weight of its group's scale and
+// of its value without one: what SetGroup was given, less zero().
 template <typename WeightOf>
-void IntMatrix::CopyWeights(int64_t row, absl::Span<float> out, const WeightOf& weight_of) const {
-  const int64_t group_steps = group_ / kDotWidth;
+void IntMatrix::CopyGroup(int64_t row, int64_t g, absl::Span<float> out,
+                          const WeightOf& weight_of) const {
+  const uint16_t scale = scales_[ScaleIndex(row / kPanelCols, g, row % kPanelCols)];
   const int mask = bits_ == 8 ? 255 : 15;
-  for (int64_t step = 0; step < CeilDiv(cols_, kDotWidth); ++step) {
-    const int64_t g = step / group_steps;
-    const uint16_t scale = scales_[ScaleIndex(row / kPanelCols, g, row % kPanelCols)];
+  const auto count = static_cast<int64_t>(out.size());
+  for (int64_t begin = 0; begin < count; begin += kDotWidth) {
+    const int64_t step = (g * group_ + begin) / kDotWidth;
     const uint32_t word = LoadWord(Place(row, step)) >> (bits_ == 4 && step % 2 == 1 ? 4 : 0);
-    const int64_t begin = step * kDotWidth, end = std::min(begin + kDotWidth, cols_);
-    for (int64_t k = begin; k < end; ++k) {
+    for (int64_t k = begin; k < std::min(begin + kDotWidth, count); ++k) {
       const int q = static_cast<int>(word >> 8 * (k - begin) & mask) - zero();
       out[k] = weight_of(scale, q) * unit_;
     }
+  }
+}
+
+template <typename WeightOf>
+void IntMatrix::CopyWeights(int64_t row, absl::Span<float> out, const WeightOf& weight_of) const {
+  for (int64_t g = 0; g < n_groups_; ++g) {
+    const absl::Span<float> group = out.subspan(g * group_, group_);
+    CopyGroup(row, g, group, weight_of);
+    if (spreads_ && group.size() == kSpreadGroup) GatherGroup(group.data());
   }
 }
 

@@ -27,8 +27,9 @@ inline int64_t CeilDiv(int64_t a, int64_t b) {
 class IntMatrix {
  public:
   // All weights are 0 until they are set. `group` is a multiple of 16 and at most 65536; a matrix
-  // with fewer columns has one group of no more of them than it needs.
-  IntMatrix(int64_t rows, int64_t cols, int bits, int64_t group);
+  // with fewer columns has one group of no more of them than it needs. `may_spread`: spreads() with
+  // 8 bits and groups of kSpreadGroup. With 4 bits the weights cost so much that it does not show.
+  IntMatrix(int64_t rows, int64_t cols, int bits, int64_t group, bool may_spread = false);
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
@@ -38,6 +39,9 @@ class IntMatrix {
   int64_t n_groups() const { return n_groups_; }
   int64_t n_panels() const { return n_panels_; }
   int64_t panel_bytes() const { return panel_bytes_; }
+  // Whether the integers are those of rows as IntKernels::spread makes them: to be multiplied with
+  // activations that are spread too.
+  bool spreads() const { return spreads_; }
   int64_t bytes() const;
 
   // [n_groups, bytes of a group]; some bytes more may be read.
@@ -48,7 +52,8 @@ class IntMatrix {
 
   // Rounds `weight` [rows, cols]; INVALID_ARGUMENT for a value that is not finite, naming its
   // place. Returns the mean of min(1, |rounded - weight| / |weight|) over the weights that are not
-  // 0: near 1 where a few are so large that the others round to nothing.
+  // 0: near 1 where a few are so large that the others round to nothing. Of one that spreads(),
+  // what it would be if it did not, which machines agree upon.
   absl::StatusOr<double> SetRounded(const WeightRows& weight, const IntKernels& kernels);
 
   // The very weights of `blocks`, of the same shape and bits; the matrix has groups of
@@ -58,7 +63,7 @@ class IntMatrix {
   // All that it consists of, as Linear::storage says.
   std::vector<absl::Span<char>> storage();
 
-  // Row `row` as it is held.
+  // Row `row` as it is held; of one that spreads(), gathered again.
   void CopyRow(int64_t row, absl::Span<float> out) const;
 
   // Row `row` as Bf16Kernels multiply it.
@@ -82,17 +87,20 @@ class IntMatrix {
   void CenterScales();
   void SetGroup(int64_t row, int64_t g, const uint8_t* q);
   template <typename WeightOf>
+  void CopyGroup(int64_t row, int64_t g, absl::Span<float> out, const WeightOf& weight_of) const;
+  template <typename WeightOf>
   void CopyWeights(int64_t row, absl::Span<float> out, const WeightOf& weight_of) const;
   bool SuitsUnit(float largest) const;
   absl::StatusOr<Rounding> RoundAll(const WeightRows& weight, const IntKernels& kernels);
   absl::Status RoundStrip(int64_t first, ConstMatrixRef rows, const IntKernels& kernels,
                           Rounding& result);
   WeightsRounded RoundGroup(absl::Span<const float> weights, float largest, int64_t row, int64_t g,
-                            const IntKernels& kernels, uint8_t* q);
+                            const IntKernels& kernels, bool measures, uint8_t* q);
 
   const int64_t rows_, cols_;
   const int bits_;
   const int64_t group_, n_groups_, n_panels_, panel_bytes_;
+  const bool spreads_;
   // Scales are kept divided by a power of two: half precision has little room for small ones.
   float unit_;
   std::unique_ptr<uint8_t, Free> weights_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,11 @@ constexpr int64_t kTeamWork = 1024 * 1024;
 
 // Elements of activations worth rounding on several threads.
 constexpr int64_t kTeamElements = 64 * 1024;
+
+// Whether groups that could be spread are: what is multiplied in bfloat16 has no need of it.
+bool MaySpread(const IntKernels& kernels) {
+  return kernels.bf16 == nullptr;
+}
 
 // Activations, rounded: for each tile of kMaxIntTileRows rows what IntTileArgs says. The places of
 // rows that there are not hold anything.
@@ -73,7 +79,8 @@ class QuantizedLinear : public Linear {
 
   // Its storage has yet to be filled.
   QuantizedLinear(const LinearForm& form, const IntKernels* kernels)
-      : QuantizedLinear(IntMatrix(form.rows, form.cols, form.bits, form.group), {}, kernels) {
+      : QuantizedLinear(IntMatrix(form.rows, form.cols, form.bits, form.group, MaySpread(*kernels)),
+                        {}, kernels) {
     form_.has_bias = form.has_bias;
   }
 
@@ -162,7 +169,8 @@ class QuantizedLinear : public Linear {
     const int64_t first = tile * kMaxIntTileRows;
     const int64_t in_tile = std::min(kMaxIntTileRows, rows - first);
     for (int64_t r = 0; r < in_tile; ++r) {
-      kernels_.quantize(row_of(first + r), weight_.cols(), weight_.group(),
+      const float* const row = row_of(first + r);
+      kernels_.quantize(weight_.spreads() ? Spread(row) : row, weight_.cols(), weight_.group(),
                         apart.q.data() + r * stride, apart.scale.data() + r * n_groups,
                         apart.sum.data() + r * n_groups);
     }
@@ -180,6 +188,14 @@ class QuantizedLinear : public Linear {
         sum[g * kMaxIntTileRows + r] = apart.sum[r * n_groups + g];
       }
     }
+  }
+
+  // The row, spread, until the same thread asks for another.
+  const float* Spread(const float* row) const {
+    thread_local std::vector<float> spread;
+    Grow(spread, weight_.cols());
+    kernels_.spread(row, weight_.cols(), spread.data());
+    return spread.data();
   }
 
   // Of one tile of activations.
@@ -249,7 +265,7 @@ absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(const WeightRows& we
                                                             const QuantizedFormat& format,
                                                             const IntKernels* kernels,
                                                             double* relative_error) {
-  IntMatrix rounded(weight.rows, weight.cols, format.bits, format.group);
+  IntMatrix rounded(weight.rows, weight.cols, format.bits, format.group, MaySpread(*kernels));
   HEED_ASSIGN_OR_RETURN(const double error, rounded.SetRounded(weight, *kernels));
   if (relative_error != nullptr) *relative_error = error;
   return std::make_unique<QuantizedLinear>(std::move(rounded), bias, kernels);
@@ -272,6 +288,10 @@ absl::StatusOr<std::unique_ptr<Linear>> NewQuantizedLinear(const LinearForm& for
                                                    " bits in groups of ", form.group));
   }
   return std::make_unique<QuantizedLinear>(form, kernels);
+}
+
+std::string IntPacking(const IntKernels& kernels) {
+  return absl::StrCat("integers ", kIntStorageVersion, MaySpread(kernels) ? " spread" : "");
 }
 
 const IntKernels* IntKernelsFor(Isa isa) {

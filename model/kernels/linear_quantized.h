@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -22,7 +23,7 @@ struct QuantizedFormat {
 inline constexpr int64_t kMostGroup = 65536;
 
 // The group that weights are rounded in unless a file says otherwise.
-inline constexpr int64_t kRoundedGroup = 64;
+inline constexpr int64_t kRoundedGroup = kSpreadGroup;
 
 // Rounds `weight` [out, in] to `format` and packs it; `bias` [out] or empty. INVALID_ARGUMENT for a
 // weight that is not finite, naming its place. `kernels` lives for ever. `relative_error`: as
@@ -31,7 +32,8 @@ inline constexpr int64_t kRoundedGroup = 64;
 // The layer's rows are exact functions of the rounded weights and of rounded activations. With
 // kernels that have tiles, and groups of whole tiles, as bf16_kernels.h says. Otherwise activations
 // are rounded to 8 bits with one scale for each group of a row, products are summed in 32-bit
-// integers within a group, and the groups in order.
+// integers within a group, and the groups in order. Weights of 8 bits in groups of kSpreadGroup,
+// and their activations, are then rounded as IntKernels::spread makes them.
 absl::StatusOr<std::unique_ptr<Linear>> PackQuantizedLinear(const WeightRows& weight,
                                                             absl::Span<const float> bias,
                                                             const QuantizedFormat& format,
@@ -47,6 +49,9 @@ absl::StatusOr<std::unique_ptr<Linear>> PackBlockLinear(const BlockRows& blocks,
 // As Backend::NewLinear, for 8 and 4 bits.
 absl::StatusOr<std::unique_ptr<Linear>> NewQuantizedLinear(const LinearForm& form,
                                                            const IntKernels* kernels);
+
+// As Backend::packing, of these layers.
+std::string IntPacking(const IntKernels& kernels);
 
 // The best kernels for this machine of those that `isa` has. They live for ever.
 const IntKernels* IntKernelsFor(Isa isa);

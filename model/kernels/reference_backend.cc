@@ -12,7 +12,6 @@
 #include "model/kernels/backend.h"
 #include "model/kernels/edited_attention.h"
 #include "model/kernels/half.h"
-#include "model/kernels/int_matrix.h"
 #include "model/kernels/kv_rounding.h"
 #include "model/kernels/linear_quantized.h"
 
@@ -284,7 +283,7 @@ class ScalarBackend : public Backend {
   }
 
   std::string packing() const override {
-    return absl::StrCat("reference, integers ", kIntStorageVersion);
+    return absl::StrCat("reference, ", IntPacking(PortableIntKernels()));
   }
 
   void Normalize(NormKind kind, const NormParameters& norm, ConstMatrixRef x,

@@ -17,6 +17,7 @@
 #include "model/base/cpu.h"
 #include "model/kernels/bf16.h"
 #include "model/kernels/half.h"
+#include "model/kernels/int_kernels_spread.h"
 #include "model/kernels/linear_bf16.h"
 #include "tests/kernels/kernel_testing.h"
 
@@ -59,13 +60,24 @@ std::unique_ptr<Linear> Pack(const Matrix& weight, absl::Span<const float> bias,
   return *std::move(linear);
 }
 
-// x as the layer sees it: 8 bits and one scale for each group of a row, or bfloat16.
-std::vector<double> RoundedRow(absl::Span<const float> x, int64_t group, bool in_bf16) {
+// Whether groups that are asked for so are of whole tiles.
+bool UsesBf16(const IntKernels& kernels, int64_t in, int64_t group) {
+  return kernels.bf16 != nullptr && SuitsBf16(IntMatrix(1, in, 8, group));
+}
+
+// Whether a layer of such groups is spread.
+bool Spreads(const IntKernels& kernels, int64_t in, int bits, int64_t group) {
+  return kernels.bf16 == nullptr && bits == 8 && group == kSpreadGroup && in >= kSpreadGroup;
+}
+
+// What IntKernels::spread made x of.
+void Gather(absl::Span<float> x) {
+  for (size_t i = 0; i + kSpreadGroup <= x.size(); i += kSpreadGroup) GatherGroup(&x[i]);
+}
+
+// x rounded to 8 bits with one scale for each group.
+std::vector<double> RoundedGroups(absl::Span<const float> x, int64_t group) {
   std::vector<double> rounded(x.size());
-  if (in_bf16) {
-    for (size_t i = 0; i < x.size(); ++i) rounded[i] = Bf16ToFloat(FloatToBf16(x[i]));
-    return rounded;
-  }
   for (size_t begin = 0; begin < x.size(); begin += group) {
     const size_t end = std::min(x.size(), begin + group);
     float most = 0;
@@ -78,9 +90,29 @@ std::vector<double> RoundedRow(absl::Span<const float> x, int64_t group, bool in
   return rounded;
 }
 
-// Whether groups that are asked for so are of whole tiles.
-bool UsesBf16(const IntKernels& kernels, int64_t in, int64_t group) {
-  return kernels.bf16 != nullptr && SuitsBf16(IntMatrix(1, in, 8, group));
+// x in bfloat16.
+std::vector<double> RoundedToBf16(absl::Span<const float> x) {
+  std::vector<double> rounded(x.size());
+  for (size_t i = 0; i < x.size(); ++i) rounded[i] = Bf16ToFloat(FloatToBf16(x[i]));
+  return rounded;
+}
+
+// x rounded to 8 bits while its groups are spread.
+std::vector<double> RoundedSpread(absl::Span<const float> x) {
+  std::vector<float> spread(x.size());
+  PortableIntKernels().spread(x.data(), static_cast<int64_t>(x.size()), spread.data());
+  const std::vector<double> rounded = RoundedGroups(spread, kSpreadGroup);
+  std::copy(rounded.begin(), rounded.end(), spread.begin());
+  Gather(absl::MakeSpan(spread));
+  return std::vector<double>(spread.begin(), spread.end());
+}
+
+// x as the layer sees it.
+std::vector<double> RoundedRow(absl::Span<const float> x, int bits, int64_t group,
+                               const IntKernels& kernels) {
+  const auto in = static_cast<int64_t>(x.size());
+  if (UsesBf16(kernels, in, group)) return RoundedToBf16(x);
+  return Spreads(kernels, in, bits, group) ? RoundedSpread(x) : RoundedGroups(x, group);
 }
 
 // Rows of fewer features than are made at once, and of more.
@@ -120,8 +152,7 @@ TEST_P(QuantizedShapeTest, IsTheProductOfWhatWasRounded) {
     for (int64_t c = 0; c < out; ++c) {
       layer->CopyWeightRow(c, absl::MakeSpan(w));
       for (int64_t r = 0; r < rows; ++r) {
-        const std::vector<double> row =
-            RoundedRow(x.ref().Row(r), group, UsesBf16(*isa.kernels, in, group));
+        const std::vector<double> row = RoundedRow(x.ref().Row(r), bits, group, *isa.kernels);
         double want = double{before.ref().Row(r)[c]} + bias.values[c], size = 1;
         for (int64_t k = 0; k < in; ++k) want += row[k] * w[k], size += std::fabs(row[k] * w[k]);
         ASSERT_NEAR(got.ref().Row(r)[c], want, 2e-6 * size) << isa.name << ", " << r << ", " << c;
@@ -235,9 +266,82 @@ INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedShapeTest,
                                          Shape{6, 128, 64, 8, 128}, Shape{7, 300, 130, 8, 128},
                                          Shape{13, 300, 70, 4, 128}, Shape{19, 1100, 128, 8, 32},
                                          Shape{25, 2048, 64, 4, 64}, Shape{40, 96, 200, 8, 65536},
+                                         // Groups that are spread, with and without some features
+                                         // that are left, and none.
+                                         Shape{7, 64, 65, 8, 64}, Shape{9, 300, 130, 8, 64},
+                                         Shape{31, 2050, 63, 8, 64}, Shape{2, 49, 5, 8, 64},
                                          // Groups of one tile, of three, of ten.
                                          Shape{33, 1100, 70, 4, 32}, Shape{20, 400, 130, 8, 96},
                                          Shape{18, 660, 64, 8, 320}));
+
+TEST(LinearQuantizedTest, SpreadingKeepsProductsAndIsTheSameOnEveryMachine) {
+  for (int64_t n : {1, 63, 64, 65, 200, 1024}) {
+    const Matrix a = RandomMatrix(1, n, 1), b = RandomMatrix(1, n, 2);
+    std::vector<float> plain(n), a_spread(n), b_spread(n);
+    PortableIntKernels().spread(a.values.data(), n, plain.data());
+    for (const NamedKernels& isa : KernelsOfThisMachine()) {
+      isa.kernels->spread(a.values.data(), n, a_spread.data());
+      isa.kernels->spread(b.values.data(), n, b_spread.data());
+      EXPECT_TRUE(SameBits(a_spread, plain)) << isa.name << ", " << n;
+      double want = 0, got = 0, size = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        want += double{a.values[i]} * b.values[i];
+        got += double{a_spread[i]} * b_spread[i];
+        size += std::fabs(double{a_spread[i]} * b_spread[i]);
+      }
+      EXPECT_NEAR(got, want, 1e-6 * size) << isa.name << ", " << n;
+    }
+    Gather(absl::MakeSpan(plain));
+    for (int64_t i = 0; i < n; ++i) EXPECT_NEAR(plain[i], a.values[i], 1e-5) << n << ", " << i;
+  }
+}
+
+// One value becomes many small ones; and so do values that are all alike.
+TEST(LinearQuantizedTest, SpreadingLeavesNoValueThatDwarfsTheOthers) {
+  const std::vector<float> alike(kSpreadGroup, 1.0f);
+  std::vector<float> spread(kSpreadGroup);
+  for (int64_t i = 0; i < kSpreadGroup; ++i) {
+    std::vector<float> spike(kSpreadGroup, 0.0f);
+    spike[i] = 8;
+    PortableIntKernels().spread(spike.data(), kSpreadGroup, spread.data());
+    for (float value : spread) EXPECT_EQ(std::fabs(value), 1) << i;
+  }
+  PortableIntKernels().spread(alike.data(), kSpreadGroup, spread.data());
+  for (float value : spread) EXPECT_LT(std::fabs(value), 4);
+}
+
+// How far a layer in groups of kRoundedGroup is from its own weights times x, relative to that.
+double ErrorOfRoundingActivations(const Matrix& x, const IntKernels& kernels) {
+  const Matrix weight = RandomMatrix(64, x.ref().cols, 1, 0.05f);
+  const auto layer = Pack(weight, {}, {8, kRoundedGroup}, &kernels);
+  Matrix got(x.ref().rows, 64);
+  layer->Apply(x.ref(), got.ref());
+  std::vector<float> w(x.ref().cols);
+  double error = 0, size = 0;
+  for (int64_t c = 0; c < 64; ++c) {
+    layer->CopyWeightRow(c, absl::MakeSpan(w));
+    for (int64_t r = 0; r < x.ref().rows; ++r) {
+      double want = 0;
+      for (int64_t k = 0; k < x.ref().cols; ++k) want += double{x.ref().Row(r)[k]} * w[k];
+      error += std::pow(got.ref().Row(r)[c] - want, 2);
+      size += want * want;
+    }
+  }
+  return std::sqrt(error / size);
+}
+
+// As they come before the down projection: a few far above the others.
+TEST(LinearQuantizedTest, ActivationsOfManySizesLoseLittle) {
+  Matrix x = RandomMatrix(16, 512, 3);
+  for (float& value : x.values) value = value * value * value;
+  for (const NamedKernels& isa : KernelsOfThisMachine()) {
+    EXPECT_LT(ErrorOfRoundingActivations(x, *isa.kernels), 0.0075) << isa.name;
+  }
+}
+
+TEST(LinearQuantizedTest, PackedCopiesOfSpreadLayersAreNoOthers) {
+  EXPECT_NE(IntPacking(PortableIntKernels()), IntPacking(PortableTiles()));
+}
 
 TEST(LinearQuantizedTest, TheLargestSumsOfAGroupAreExact) {
   for (int64_t group : {32, 256, 320, 640}) {
@@ -291,8 +395,8 @@ TEST(LinearQuantizedTest, WeightsAreRoundedAlikeOnEveryMachine) {
   weight.values[3] = 0;
   std::vector<uint8_t> want(77), got(77);
   for (float scale : {1.0f / 32, -0.5f, 1e-3f, 0.0f}) {
-    const auto round = [&](const IntKernels& kernels, std::vector<uint8_t>& q) {
-      return kernels.round_weights({weight.values.data(), 77, scale, -8, 7, 8, q.data()});
+    const auto round = [&](const IntKernels& kernels, std::vector<uint8_t>& q, int measures = 1) {
+      return kernels.round_weights({weight.values.data(), 77, scale, -8, 7, 8, q.data(), measures});
     };
     const WeightsRounded plain = round(PortableIntKernels(), want);
     EXPECT_EQ(plain.count, 75);
@@ -301,6 +405,9 @@ TEST(LinearQuantizedTest, WeightsAreRoundedAlikeOnEveryMachine) {
       EXPECT_EQ(got, want) << isa.name << ", " << scale;
       EXPECT_EQ(rounded.count, plain.count) << isa.name;
       EXPECT_NEAR(rounded.error, plain.error, 1e-4) << isa.name;
+      std::fill(got.begin(), got.end(), uint8_t{0});
+      EXPECT_EQ(round(*isa.kernels, got, 0).error, 0) << isa.name;
+      EXPECT_EQ(got, want) << isa.name << ", " << scale << ", not measured";
     }
     for (int64_t i = 0; i < 77; ++i) {
       const float q = scale == 0 ? 0 : std::nearbyint(weight.values[i] / scale);
@@ -381,11 +488,19 @@ TEST(LinearQuantizedTest, ZeroWeightsAndZeroActivationsGiveTheBias) {
   }
 }
 
+std::vector<std::pair<NamedKernels, int64_t>> KernelsAndGroups() {
+  std::vector<std::pair<NamedKernels, int64_t>> all;
+  for (const NamedKernels& isa : KernelsOfThisMachine()) {
+    for (int64_t group : {int64_t{32}, kSpreadGroup}) all.emplace_back(isa, group);
+  }
+  return all;
+}
+
 // What is no number must not become one on the way.
 TEST(LinearQuantizedTest, ActivationsThatAreNotFiniteSpoilTheirRowAndNoOther) {
   const Matrix weight = RandomMatrix(70, 96, 1);
-  for (const NamedKernels& isa : KernelsOfThisMachine()) {
-    const auto layer = Pack(weight, {}, {8, 32}, isa.kernels);
+  for (const auto& [isa, group] : KernelsAndGroups()) {
+    const auto layer = Pack(weight, {}, {8, group}, isa.kernels);
     for (float bad :
          {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
           -std::numeric_limits<float>::infinity()}) {
@@ -412,6 +527,17 @@ TEST(LinearQuantizedTest, RefusesWeightsThatAreNotFinite) {
       PackQuantizedLinear({4, 20, RowsInMemory(weight.ref())}, {}, {8, 32}, &PortableIntKernels());
   EXPECT_EQ(layer.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(layer.status().message()), testing::HasSubstr("[2, 7] is inf"));
+}
+
+// Of a group that is spread, sums must not overflow.
+TEST(LinearQuantizedTest, RefusesWeightsThatAreTooLarge) {
+  Matrix weight = RandomMatrix(4, 70, 1);
+  weight.values[2 * 70 + 7] = -1e38f;
+  const WeightRows rows{4, 70, RowsInMemory(weight.ref())};
+  EXPECT_TRUE(PackQuantizedLinear(rows, {}, {8, 32}, &PortableIntKernels()).ok());
+  const auto layer = PackQuantizedLinear(rows, {}, {8, kSpreadGroup}, &PortableIntKernels());
+  EXPECT_EQ(layer.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(layer.status().message()), testing::HasSubstr("[2, 7] is -1e+38"));
 }
 
 TEST(HalfTest, EveryHalfSurvivesTheRoundTrip) {

@@ -127,7 +127,7 @@ TEST(RoundedWeightsTest, PerplexityRisesLittleAndTheBestTokenSeldomChanges) {
   EXPECT_LT(int4.Perplexity(), f32.Perplexity() * 1.04);
   // The corpus draws many of its words by lot: at one place in five the best two are as good as
   // each other.
-  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0), DetectCpu().amx ? 0.99 : 0.98);
+  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0), 0.99);
   EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0.1), 0.99);
   EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0), 0.88);
   EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0.5), 0.99);
@@ -147,7 +147,7 @@ TEST(RoundedWeightsTest, TheEncoderFillsMaskedPlacesAlike) {
   ASSERT_GT(f32.best.size(), 300u);
   EXPECT_LT(int8.Perplexity(), f32.Perplexity() * 1.005);
   EXPECT_LT(int4.Perplexity(), f32.Perplexity() * 1.03);
-  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0), DetectCpu().amx ? 0.98 : 0.96);
+  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0), 0.98);
   EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0.1), 0.99);
   EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0), 0.88);
   EXPECT_GT(ShareEqual(int4, f32, /*margin=*/0.5), 0.96);
@@ -159,7 +159,7 @@ TEST(RoundedWeightsTest, ActivationsOf8BitsCostALittleMore) {
   const Reading f32 = ReadHeldOut(WeightFormat::kF32, "F32");
   const Reading int8 = ReadHeldOut(WeightFormat::kInt8, "INT8", KvType::kF32, backend);
   EXPECT_LT(int8.Perplexity(), f32.Perplexity() * 1.001);
-  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0), 0.98);
+  EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0), 0.99);
   EXPECT_GT(ShareEqual(int8, f32, /*margin=*/0.1), 0.999);
 }
 
