@@ -86,24 +86,23 @@ void PromptCapture::OnAttentionRow(int layer, int head, int64_t query,
 
 void PromptCapture::OnAttentionRows(int layer, absl::Span<const WatchedRow> rows) {
   TopKRow places[kTopKRows];
-  int64_t count = 0;
-  Place place{nullptr, 0};
-  for (const WatchedRow& row : rows) {
-    ++place.row;  // most rows follow the one before
-    if (place.tile == nullptr || place.tile->head() != row.head ||
-        place.row >= place.tile->rows() || place.tile->queries()[place.row] != row.query) {
-      place = PlaceOf(layer, row.head, row.query);
+  for (size_t i = 0; i < rows.size();) {
+    Place place = PlaceOf(layer, rows[i].head, rows[i].query);
+    AttentionTile& tile = *place.tile;
+    const absl::Span<const int64_t> queries = tile.queries();
+    int64_t count = 0;
+    // Most rows follow the one before.
+    for (size_t row = place.row; i < rows.size() && row < queries.size() && count < kTopKRows &&
+                                 rows[i].query == queries[row] && rows[i].head == tile.head();
+         ++row, ++i) {
+      if (choice_.top_k == 0) {
+        tile.StoreRow(row, rows[i].weights);
+      } else {
+        places[count++] = tile.TopKOf(row, rows[i].weights, rows[i].factors);
+      }
     }
-    if (choice_.top_k == 0) {
-      place.tile->StoreRow(place.row, row.weights);
-      continue;
-    }
-    places[count++] = place.tile->TopKOf(place.row, row.weights, row.factors);
-    if (count < kTopKRows) continue;
-    StoreTopK(places, place.tile->columns());
-    count = 0;
+    if (count > 0) StoreTopK(absl::MakeConstSpan(places, count), tile.columns());
   }
-  if (count > 0) StoreTopK(absl::MakeConstSpan(places, count), place.tile->columns());
 }
 
 void PromptCapture::CompleteUpTo(int64_t end) {

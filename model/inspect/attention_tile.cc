@@ -36,10 +36,10 @@ double OrderMany(const float* found, absl::Span<const int32_t> keys, int64_t k, 
 
 // A row's weights, if need be in `room`.
 const float* WeightsOf(const TopKRow& row, std::vector<float>& room) {
-  if (row.factors == nullptr) return row.weights;
+  if (row.factors.stride == 0) return row.weights;
   room.resize(row.n);
   for (int64_t key = 0; key < row.n; ++key) {
-    room[key] = row.weights[key] * row.factors[key / kFactorKeys];
+    room[key] = row.weights[key] * FactorAt(row.factors, key);
   }
   return room.data();
 }

@@ -75,10 +75,9 @@ class AttentionTile {
   void StoreRow(int64_t row, absl::Span<const float> weights);
 
   // Top-k only: a row and where StoreTopK puts it. It may come with factors, as WatchedRow says.
-  TopKRow TopKOf(int64_t row, absl::Span<const float> weights,
-                 absl::Span<const float> factors = {}) {
+  TopKRow TopKOf(int64_t row, absl::Span<const float> weights, KeyFactors factors = NoFactors()) {
     return {weights.data(),
-            factors.empty() ? nullptr : factors.data(),
+            factors,
             static_cast<int64_t>(weights.size()),
             weights_.get() + row * columns_,
             keys_.get() + row * columns_,

@@ -47,8 +47,8 @@ struct AttentionTileArgs {
   // Where the weights of a watched row are made, by key, with room for the whole pages of what it
   // sees; null for the others. [rows]; null: nobody looks.
   float* const* weights;
-  // [rows, WatchedTiles(args)], aligned to 64 bytes, where rows are watched: the largest score a
-  // watched row has seen up to each tile of keys.
+  // [WatchedFactors(args)], where rows are watched: the largest score that row r has seen up to
+  // tile t of the keys is at t * rows + r; -inf before there is one.
   float* tile_max;
 };
 
@@ -77,10 +77,10 @@ static inline int64_t FirstSpan(const AttentionTileArgs& args) {
   return FirstKey(args, 0) / kKeySpan * kKeySpan;
 }
 
-// Of `tile_max`, for each row. Whole vectors, so that no row's is touched with another's.
-static inline int64_t WatchedTiles(const AttentionTileArgs& args) {
-  constexpr int64_t kKeys = kKeyTile * kPageTokens;
-  return (args.key_limit + kKeys - 1) / kKeys * kPageTokens;
+// Numbers of `tile_max`, in whole vectors.
+static inline int64_t WatchedFactors(const AttentionTileArgs& args) {
+  const int64_t tiles = (args.key_limit + kKeyTile - 1) / kKeyTile;
+  return (tiles * args.positions * args.heads + kPageTokens - 1) / kPageTokens * kPageTokens;
 }
 
 static inline int64_t PaddedDim(int64_t head_dim) {
@@ -123,9 +123,9 @@ struct AttentionKernels {
   // order. The first of them, args.state, holds the sums afterwards.
   void (*merge)(const AttentionTileArgs& args, float* const* states, int64_t n_states);
   // Where rows are watched, once, after `tile` or `merge`: puts in the place of `tile_max` what a
-  // watched row's numbers in `args.weights` are to be multiplied by, for each tile of keys, to be
-  // the softmax's weights of the keys that its position sees and others of the same pages. Finite
-  // for tiles of which it sees nothing, too.
+  // row's numbers in `args.weights` are to be multiplied by, for each tile of keys, to be the
+  // softmax's weights of the keys that its position sees and others of the same pages. Finite for
+  // tiles of which it sees nothing, too.
   void (*factors)(const AttentionTileArgs& args);
   // After that, for a watched row: the weights themselves, in their place.
   void (*weights)(const AttentionTileArgs& args, int64_t r);

@@ -291,7 +291,7 @@ float TakeScores(const AttentionTileArgs& args, const AttentionState& state, int
   float* kept = nullptr;
   if (args.weights != nullptr && args.weights[r] != nullptr) {
     kept = args.weights[r] + pages.begin;
-    args.tile_max[r * WatchedTiles(args) + pages.begin / kKeyTile] = max;
+    args.tile_max[pages.begin / kKeyTile * RowsOf(args) + r] = max;
   }
   float* const sums = state.sums + r * kLanes;
   const F32x16 rescaled = F32x16::Load(sums) * F32x16::Broadcast(rescale);
@@ -489,31 +489,29 @@ void MergeKernel(const AttentionTileArgs& args, float* const* states, int64_t n_
   WriteOutputs(args, total);
 }
 
+// Of all tiles one after the other: row r's numbers come again each `rows`.
 void FactorsKernel(const AttentionTileArgs& args) {
   const AttentionState state(args, args.state);
-  const int64_t rows = RowsOf(args), n_tiles = WatchedTiles(args);
-  for (int64_t r = 0; r < rows; ++r) {
-    if (args.weights[r] == nullptr) continue;
-    const F32x16 norm = F32x16::Broadcast(state.norms[r]);
-    const F32x16 max = F32x16::Broadcast(state.max[r]);
-    const KeyRange keys = KeysOf(args, r);
-    const KeyRange tiles = {keys.begin / kKeyTile, (keys.end + kKeyTile - 1) / kKeyTile};
-    float* const factors = args.tile_max + r * n_tiles;
-    for (int64_t t = 0; t < n_tiles; t += kLanes) {
-      // Where it has seen nothing lies no number.
-      const F32x16 below =
-          KeepBetween(F32x16::Load(factors + t) - max, t, tiles.begin, tiles.end, 0.0f);
-      (Exp(below) * norm).Store(factors + t);
-    }
+  const int64_t rows = RowsOf(args), count = WatchedFactors(args);
+  float max[kMaxTileRows + kLanes], norms[kMaxTileRows + kLanes];
+  for (int64_t i = 0, r = 0; i < rows + kLanes; ++i, r = r + 1 < rows ? r + 1 : 0) {
+    max[i] = state.max[r];
+    norms[i] = state.norms[r];
+  }
+  // No subnormal numbers, which take long to multiply by.
+  const F32x16 least = F32x16::Broadcast(1.17549435e-38f);
+  for (int64_t i = 0, r = 0; i < count; i += kLanes, r = (r + kLanes) % rows) {
+    float* const factors = args.tile_max + i;
+    const F32x16 below = F32x16::Load(factors) - F32x16::Load(max + r);
+    Max(least, Exp(below) * F32x16::Load(norms + r)).Store(factors);
   }
 }
 
 void WeightsKernel(const AttentionTileArgs& args, int64_t r) {
   const KeyRange pages = WholePages(KeysOf(args, r));
-  const float* const factors = args.tile_max + r * WatchedTiles(args);
   for (int64_t t = pages.begin / kKeyTile; t * kKeyTile < pages.end; ++t) {
     const KeyRange own = Intersect(pages, {t * kKeyTile, (t + 1) * kKeyTile});
-    const F32x16 factor = F32x16::Broadcast(factors[t]);
+    const F32x16 factor = F32x16::Broadcast(args.tile_max[t * RowsOf(args) + r]);
     for (int64_t j = own.begin; j < own.end; j += kLanes) {
       float* const weights = args.weights[r] + j;
       (F32x16::Load(weights) * factor).Store(weights);

@@ -23,6 +23,7 @@
 #include "model/base/layer_kinds.h"
 #include "model/base/matrix.h"
 #include "model/kernels/kv_page.h"
+#include "model/kernels/top_k.h"
 
 namespace heed {
 
@@ -135,14 +136,13 @@ struct AttentionRows {
 };
 
 // The exact post-softmax weights of one row, F32 [keys up to its own; all of them where attention
-// is not causal]; those outside the window are 0. Where a sink takes factors and a row comes with
-// some, the weight of key j is weights[j] * factors[j / kFactorKeys] (top_k.h): who keeps only a
-// few of them spares a pass.
+// is not causal]; those outside the window are 0. Where a sink takes factors, a row's weights may
+// be yet to be multiplied by some (top_k.h): who keeps only a few of them spares a pass.
 struct WatchedRow {
   int head;
   int64_t query;
   absl::Span<const float> weights;
-  absl::Span<const float> factors = {};
+  KeyFactors factors = NoFactors();
 };
 
 // Receives watched rows, from several threads at once.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "model/base/aligned_buffer.h"
@@ -166,8 +167,8 @@ class TileJob {
   // Gives every watched row a place for its weights: the sink's, or else one of this tile.
   void Watch() {
     const AttentionSlice& slice = *tile_->slice;
-    const int64_t tiles = WatchedTiles(args_), stride = PageEnd(args_.key_limit);
-    watched_.Grow(rows() * (tiles + stride));
+    const int64_t stride = PageEnd(args_.key_limit), factors = WatchedFactors(args_);
+    watched_.Grow(factors + rows() * stride);
     std::fill_n(weights_, rows(), nullptr);
     bool is_any_watched = false;
     for (int64_t h = 0; h < tile_->heads; ++h) {
@@ -179,12 +180,13 @@ class TileJob {
         if (!slice.edited.empty() && IsEdited(slice, head, query)) continue;
         is_any_watched = true;
         weights_[r] = slice.watched.have_room ? RoomFor(r) : nullptr;
-        if (weights_[r] == nullptr) weights_[r] = watched_.data() + rows() * tiles + r * stride;
+        if (weights_[r] == nullptr) weights_[r] = watched_.data() + factors + r * stride;
       }
     }
     if (!is_any_watched) return;
     args_.weights = weights_;
     args_.tile_max = watched_.data();
+    std::fill_n(args_.tile_max, factors, -std::numeric_limits<float>::infinity());
   }
 
   // The sink's place for a row, or null.
@@ -197,7 +199,6 @@ class TileJob {
   void Report(const AttentionKernels& kernels) const {
     if (args_.weights == nullptr) return;
     const bool takes_factors = tile_->slice->watched.takes_factors;
-    const size_t tiles = WatchedTiles(args_);
     kernels.factors(args_);
     WatchedRow watched[kRowsTogether];
     int64_t count = 0;
@@ -206,10 +207,9 @@ class TileJob {
         const int64_t r = p * tile_->heads + h;
         if (weights_[r] == nullptr) continue;
         if (!takes_factors) kernels.weights(args_, r);
-        watched[count++] = {static_cast<int>(tile_->head + h),
-                            args_.query_position + p,
+        watched[count++] = {static_cast<int>(tile_->head + h), args_.query_position + p,
                             Finished(p, weights_[r]),
-                            {args_.tile_max + r * tiles, takes_factors ? tiles : 0}};
+                            takes_factors ? KeyFactors{args_.tile_max + r, rows()} : NoFactors()};
         if (count < kRowsTogether) continue;
         tile_->slice->sink->OnRows(watched);
         count = 0;

@@ -19,12 +19,28 @@ constexpr int64_t kMostOrdered = 64;
 // Consecutive keys of a row that have one factor.
 constexpr int64_t kFactorKeys = 64;
 
+// What the weights of a row are to be multiplied by: that of key j by at[j / kFactorKeys * stride],
+// which is at[0] for all where the stride is 0.
+struct KeyFactors {
+  const float* at;
+  int64_t stride;
+};
+
+static inline KeyFactors NoFactors() {
+  static const float kOne = 1.0f;
+  return {&kOne, 0};
+}
+
+static inline float FactorAt(KeyFactors factors, int64_t key) {
+  return factors.at[key / kFactorKeys * factors.stride];
+}
+
 // One of several rows, and where its k largest weights, their keys and the sum of the others go:
 // the largest first, of equal ones that with the smaller key. Where there are fewer than k, weights
 // of 0 with the key -1 follow.
 struct TopKRow {
   const float* weights;
-  const float* factors;  // the weight of key j is weights[j] * factors[j / kFactorKeys]; null: 1
+  KeyFactors factors;
   int64_t n;
   float* out;
   int32_t* out_keys;

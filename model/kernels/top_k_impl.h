@@ -32,14 +32,25 @@ int32_t CountFrom(const int32_t* numbers, int32_t least) {
   return count;
 }
 
-inline float FactorAt(const float* factors, int64_t key) {
-  return factors == nullptr ? 1.0f : factors[key / kFactorKeys];
+// The first `n` of kVectors vectors, 0 < n < 16 kVectors; 0 behind them.
+template <int kVectors>
+inline void LoadFirst(const float* from, int64_t n, F32x16 (&some)[kVectors]) {
+#if defined(__AVX512F__)
+  const uint64_t there = (uint64_t{1} << n) - 1;
+  for (int v = 0; v < kVectors; ++v) {
+    some[v].v = _mm512_maskz_loadu_ps((__mmask16)(there >> (v * 16)), from + v * 16);
+  }
+#else
+  for (int v = 0; v < kVectors; ++v, n -= 16) {
+    some[v] = F32x16::LoadPartial(from + v * 16, n < 0 ? 0 : n < 16 ? n : 16);
+  }
+#endif
 }
 
 // The largest weights, times their factors, of kCount lanes to which keys are dealt out in turn.
 // kCount <= n.
 template <int kCount>
-inline void FindLaneMaxima(const float* weights, const float* factors, int64_t n,
+inline void FindLaneMaxima(const float* weights, KeyFactors factors, int64_t n,
                            F32x16 (&max)[kCount / 16]) {
   static_assert(kFactorKeys % kCount == 0);
   constexpr int kVectors = kCount / 16;
@@ -54,10 +65,9 @@ inline void FindLaneMaxima(const float* weights, const float* factors, int64_t n
   }
   if (key >= n) return;
   const F32x16 last = F32x16::Broadcast(FactorAt(factors, key));
-  for (int v = 0; v < kVectors; ++v, key += 16) {
-    const int64_t left = n - key, some = left < 0 ? 0 : left < 16 ? left : 16;
-    max[v] = Max(F32x16::LoadPartial(weights + key, some) * last, max[v]);
-  }
+  F32x16 some[kVectors];
+  LoadFirst(weights + key, n - key, some);
+  for (int v = 0; v < kVectors; ++v) max[v] = Max(some[v] * last, max[v]);
 }
 
 // A weight that at least k weights reach, and not many more: the k-th largest of the lanes' maxima,
@@ -67,7 +77,7 @@ template <int kCount>
 float LaneBound(const float* weights, int64_t n, int32_t k) {
   constexpr int kVectors = kCount / 16;
   F32x16 max[kVectors];
-  FindLaneMaxima<kCount>(weights, nullptr, n, max);
+  FindLaneMaxima<kCount>(weights, NoFactors(), n, max);
   F32x16 most = max[0], least = max[0];
   for (int v = 1; v < kVectors; ++v) {
     most = Max(max[v], most);
@@ -101,13 +111,6 @@ inline int64_t LanesFor(int64_t n, int64_t k) {
   return n >= 128 && k <= 32 ? 64 : n >= 32 && k <= 16 ? 32 : 0;
 }
 
-float TopKBound(const float* weights, int64_t n, int64_t k) {
-  const int64_t lanes = LanesFor(n, k);
-  if (lanes == 0) return 0;
-  return lanes == 64 ? LaneBound<64>(weights, n, (int32_t)k)
-                     : LaneBound<32>(weights, n, (int32_t)k);
-}
-
 // Candidates of a row, as they are found.
 struct FoundCandidates {
   float* weights;
@@ -115,30 +118,53 @@ struct FoundCandidates {
   int64_t count;
 };
 
-// Keys whose weights, where they are dropped, are summed in single precision; these sums in double.
-constexpr int64_t kRun = 256;
+// Lanes to which the weights that are dropped are dealt out, key by key, to be summed there.
+template <int kVectors>
+struct DroppedLanes {
+  F32x16 sums[kVectors];
 
-// Adds those of the keys [begin, end) whose weights reach the bound. The others' weights go into
-// `rest`, lane by lane.
+  void Clear() {
+    for (int v = 0; v < kVectors; ++v) sums[v] = F32x16::Broadcast(0.0f);
+  }
+  F32x16 Sum() const {
+    if constexpr (kVectors == 2)
+      return sums[0] + sums[1];
+    else
+      return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  }
+};
+
+// Keys whose weights, where they are dropped, are summed in single precision; these sums in double.
+constexpr int64_t kRun = 4096;
+
+// Adds those of the keys [begin, end) whose weights reach the bound.
+template <int kVectors>
 inline void TakeFrom(const float* weights, int64_t begin, int64_t end, float bound,
-                     FoundCandidates& found, F32x16& rest) {
+                     FoundCandidates& found, DroppedLanes<kVectors>& rest) {
   int64_t count = found.count;
 #if defined(__AVX512F__)
   const __m512 limit = _mm512_set1_ps(bound);
   __m512i places =
       _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                        _mm512_set1_epi32((int32_t)begin));
-  const auto take = [&](__m512 some, __mmask16 there) {
+  const auto take = [&](__m512 some, __mmask16 there, __m512& sum) {
     const __mmask16 reached = _mm512_mask_cmp_ps_mask(there, some, limit, _CMP_GE_OQ);
     _mm512_storeu_si512(found.keys + count, _mm512_maskz_compress_epi32(reached, places));
     _mm512_storeu_ps(found.weights + count, _mm512_maskz_compress_ps(reached, some));
     count += __builtin_popcount(reached);
-    rest.v = _mm512_mask_add_ps(rest.v, (__mmask16)(there & ~reached), rest.v, some);
+    sum = _mm512_mask_add_ps(sum, (__mmask16)(there & ~reached), sum, some);
     places = _mm512_add_epi32(places, _mm512_set1_epi32(16));
   };
-  for (int64_t key = begin; key < end; key += 16) {
+  int64_t key = begin;
+  for (; key + kVectors * 16 <= end; key += kVectors * 16) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      take(_mm512_loadu_ps(weights + key + v * 16), 0xffff, rest.sums[v].v);
+    }
+  }
+  for (int v = 0; key < end; key += 16, ++v) {
     const __mmask16 there = FirstLanes(end - key);
-    take(_mm512_maskz_loadu_ps(there, weights + key), there);
+    take(_mm512_maskz_loadu_ps(there, weights + key), there, rest.sums[v].v);
   }
 #else
   const F32x16 limit = F32x16::Broadcast(bound), zero = F32x16::Broadcast(0.0f);
@@ -150,24 +176,33 @@ inline void TakeFrom(const float* weights, int64_t begin, int64_t end, float bou
   for (int64_t key = begin; key < end; key += 16) {
     const F32x16 some = end - key < 16 ? F32x16::LoadPartial(weights + key, end - key)
                                        : F32x16::Load(weights + key);
-    rest = rest + IfNegative(some - limit, some, zero);
+    F32x16& sum = rest.sums[(key - begin) / 16 % kVectors];
+    sum = sum + IfNegative(some - limit, some, zero);
   }
 #endif
   found.count = count;
 }
 
-TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, float* candidates,
-                        int32_t* keys) {
-  const float bound = TopKBound(weights, n, k);
-  FoundCandidates found = {candidates, keys, 0};
+template <int kVectors>
+TopKCandidates TakeAllFrom(const float* weights, int64_t n, float bound, FoundCandidates found) {
   double dropped = 0;
   for (int64_t begin = 0; begin < n; begin += kRun) {
-    const int64_t end = n - begin < kRun ? n : begin + kRun;
-    F32x16 rest = F32x16::Broadcast(0.0f);
-    TakeFrom(weights, begin, end, bound, found, rest);
-    dropped += ReduceAdd(rest);
+    DroppedLanes<kVectors> rest;
+    rest.Clear();
+    TakeFrom(weights, begin, n - begin < kRun ? n : begin + kRun, bound, found, rest);
+    dropped += ReduceAdd(rest.Sum());
   }
   return {found.count, dropped};
+}
+
+TopKCandidates FindTopK(const float* weights, int64_t n, int64_t k, float* candidates,
+                        int32_t* keys) {
+  const int64_t lanes = LanesFor(n, k);
+  const float bound = lanes == 64   ? LaneBound<64>(weights, n, (int32_t)k)
+                      : lanes == 32 ? LaneBound<32>(weights, n, (int32_t)k)
+                                    : 0;
+  const auto take = lanes == 32 ? TakeAllFrom<2> : TakeAllFrom<4>;
+  return take(weights, n, bound, {candidates, keys, 0});
 }
 
 // Numbers by which larger weights come first and, of equal ones, smaller keys.

@@ -93,28 +93,40 @@ template <int kFirst, int kCount, typename Vector>
   }
 }
 
+// The smallest of them to the first place; what the others hold then says nothing.
+template <int kFirst, int kCount, typename Vector>
+[[gnu::always_inline]] inline void SmallestFirst(Vector* slots) {
+  if constexpr (kCount > 1) {
+#pragma GCC unroll 8
+    for (int i = kFirst; i < kFirst + kCount / 2; ++i) {
+      slots[i] = Smaller(slots[i], slots[i + kCount / 2]);
+    }
+    SmallestFirst<kFirst, kCount / 2>(slots);
+  }
+}
+
 // LaneBound of 16 rows, from their lanes' maxima [16, kCount]. k <= 16.
 template <int kCount>
 __m512 LaneBounds(const float* maxima, int64_t k) {
-  alignas(64) float room[16 * 16];
-  const auto sort = [&](int lane, __m512* sorted) {
-    Transpose16(maxima + lane, kCount, room);
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) sorted[i] = _mm512_load_ps(room + i * 16);
-    SortSlots<0, 16>(sorted);
-  };
   __m512 largest[16], next[16];
-  sort(0, largest);
+  Transpose16(maxima, kCount, largest);
+  SortSlots<0, 16>(largest);
   for (int lane = 16; lane < kCount; lane += 16) {
-    sort(lane, next);
+    Transpose16(maxima + lane, kCount, next);
+    SortSlots<0, 16>(next);
     // The 16 largest of two sorted runs are the larger ones of pairs, with one run turned round.
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) largest[i] = Larger(largest[i], next[15 - i]);
+    if (k == 16 && lane + 16 == kCount) {
+      SmallestFirst<0, 16>(largest);
+      return largest[0];
+    }
     SortBitonic<0, 16>(largest);
   }
+  alignas(64) float sorted[16 * 16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) _mm512_store_ps(room + i * 16, largest[i]);
-  return _mm512_load_ps(room + (k - 1) * 16);
+  for (int i = 0; i < 16; ++i) _mm512_store_ps(sorted + i * 16, largest[i]);
+  return _mm512_load_ps(sorted + (k - 1) * 16);
 }
 
 // Writes which of a row's lanes have maxima that reach its bound, and returns how many. Has room
@@ -144,50 +156,76 @@ inline __m512 NumbersOf(__m512i lanes, const __m512 (&numbers)[4]) {
   return _mm512_mask_mov_ps(low, _mm512_test_epi32_mask(lanes, _mm512_set1_epi32(32)), high);
 }
 
-// FindTopK of a row all of whose candidates are in `n_lanes` lanes, of kCount, at most 16.
+// The candidates of a row, all of which are in `n_lanes` lanes, of kCount, at most 16; returns how
+// many. What is dropped is added to `rest`, as FindTopK does.
 template <int kCount>
-TopKCandidates CandidatesIn(const int32_t* lanes, int64_t n_lanes, const TopKRow& row, float bound,
-                            float* found, int32_t* found_keys) {
+int64_t CandidatesIn(const int32_t* lanes, int64_t n_lanes, const TopKRow& row, float bound,
+                     float* found, int32_t* found_keys, DroppedLanes<kCount / 16>& rest) {
+  constexpr int kVectors = kCount / 16;
   const __m512 limit = _mm512_set1_ps(bound);
   const __m512i places = _mm512_loadu_si512(lanes);
-  const __mmask16 there = FirstLanes(n_lanes);
+  const __mmask16 there = (__mmask16)((1u << n_lanes) - 1);
   __m512i keys = places;
-  F32x16 rest = F32x16::Broadcast(0.0f);
-  TopKCandidates candidates = {0, 0};
-  const auto take = [&](int64_t key, const auto& load) {
+  int64_t count = 0;
+  const auto take = [&](int64_t key, const F32x16(&weights)[kVectors]) {
     const __m512 factor = _mm512_set1_ps(FactorAt(row.factors, key));
-    __m512 some[kCount / 16];
+    __m512 some[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kCount / 16; ++v) {
-      some[v] = _mm512_mul_ps(load(v), factor);
+    for (int v = 0; v < kVectors; ++v) {
+      some[v] = _mm512_mul_ps(weights[v].v, factor);
       const __mmask16 dropped = _mm512_cmp_ps_mask(some[v], limit, _CMP_NGE_UQ);
-      rest.v = _mm512_mask_add_ps(rest.v, dropped, rest.v, some[v]);
+      rest.sums[v].v = _mm512_mask_add_ps(rest.sums[v].v, dropped, rest.sums[v].v, some[v]);
     }
     const __m512 own = NumbersOf(places, some);
     const __mmask16 reached = _mm512_mask_cmp_ps_mask(there, own, limit, _CMP_GE_OQ);
-    _mm512_storeu_ps(found + candidates.count, _mm512_maskz_compress_ps(reached, own));
-    _mm512_storeu_si512(found_keys + candidates.count, _mm512_maskz_compress_epi32(reached, keys));
-    candidates.count += __builtin_popcount(reached);
+    _mm512_storeu_ps(found + count, _mm512_maskz_compress_ps(reached, own));
+    _mm512_storeu_si512(found_keys + count, _mm512_maskz_compress_epi32(reached, keys));
+    count += __builtin_popcount(reached);
     keys = _mm512_add_epi32(keys, _mm512_set1_epi32(kCount));
   };
+  const int64_t n = row.n;
+  F32x16 some[kVectors];
   int64_t key = 0;
-  for (; key + kCount <= row.n; key += kCount) {
-    take(key, [&](int v) { return _mm512_loadu_ps(row.weights + key + v * 16); });
-    if ((key + kCount) % kRun != 0) continue;
-    candidates.dropped += ReduceAdd(rest);
-    rest = F32x16::Broadcast(0.0f);
+  for (; key + kCount <= n; key += kCount) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) some[v] = F32x16::Load(row.weights + key + v * 16);
+    take(key, some);
   }
-  if (key < row.n) {
-    take(key, [&](int v) {
-      return _mm512_maskz_loadu_ps(FirstLanes(row.n - key - v * 16), row.weights + key + v * 16);
-    });
+  if (key < n) {
+    LoadFirst(row.weights + key, n - key, some);
+    take(key, some);
   }
-  candidates.dropped += ReduceAdd(rest);
-  return candidates;
+  return count;
+}
+
+// The sums of 16 vectors, each as ReduceAdd adds it.
+inline __m512 ReduceAll(const F32x16* vectors) {
+  // Halving puts the sum of vector 8 i + 4 j + 2 k + l at 8 j + 4 i + 2 l + k.
+  static constexpr int kPlaces[16] = {0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15};
+  __m512 eight[8], four[4], two[2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    const __m512 a = vectors[kPlaces[i]].v, b = vectors[kPlaces[i + 8]].v;
+    eight[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m512 a = eight[i], b = eight[i + 4];
+    four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    const __m512d a = _mm512_castps_pd(four[i]), b = _mm512_castps_pd(four[i + 2]);
+    two[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+                           _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+  return _mm512_add_ps(_mm512_shuffle_ps(two[0], two[1], 0x88),
+                       _mm512_shuffle_ps(two[0], two[1], 0xdd));
 }
 
 // A row's candidates, at most kSlots.
 struct RowCandidates {
+  const TopKRow* row;
   const float* weights;
   const int32_t* keys;
   int64_t count;
@@ -215,7 +253,7 @@ inline void RankSlots(const RowCandidates& candidates, __m512i (&ranked)[kSlots 
 }
 
 // Order for up to kRowsSorted rows. k <= 16.
-void OrderRows(const TopKRow* rows, const RowCandidates* candidates, int64_t count, int64_t k) {
+void OrderRows(const RowCandidates* candidates, int64_t count, int64_t k) {
   __m512i ranked[kRowsSorted][kSlots / 8];
   for (int64_t r = 0; r < kRowsSorted; ++r) {
     RankSlots(candidates[r < count ? r : 0], ranked[r]);
@@ -256,16 +294,16 @@ void OrderRows(const TopKRow* rows, const RowCandidates* candidates, int64_t cou
   for (int64_t r = 0; r < count; ++r) {
     const __m512i turned = _mm512_permutex2var_epi32(low[r], even, high[r]);
     const __m512i weights = _mm512_permutex2var_epi32(low[r], odd, high[r]);
-    _mm512_mask_storeu_epi32(rows[r].out_keys, kept,
-                             _mm512_xor_epi32(turned, _mm512_set1_epi32(-1)));
-    _mm512_mask_storeu_epi32(rows[r].out, kept, weights);
-    *rows[r].dropped = (float)dropped[r];
+    const TopKRow& row = *candidates[r].row;
+    _mm512_mask_storeu_epi32(row.out_keys, kept, _mm512_xor_epi32(turned, _mm512_set1_epi32(-1)));
+    _mm512_mask_storeu_epi32(row.out, kept, weights);
+    *row.dropped = (float)dropped[r];
   }
 }
 
-void OrderAll(const TopKRow* rows, const RowCandidates* candidates, int64_t count, int64_t k) {
+void OrderAll(const RowCandidates* candidates, int64_t count, int64_t k) {
   for (int64_t r = 0; r < count; r += kRowsSorted) {
-    OrderRows(rows + r, candidates + r, count - r < kRowsSorted ? count - r : kRowsSorted, k);
+    OrderRows(candidates + r, count - r < kRowsSorted ? count - r : kRowsSorted, k);
   }
 }
 
@@ -289,28 +327,29 @@ uint32_t TakeRowsByLanes(const TopKRow* rows, int64_t count, int64_t k, float* f
     n_lanes[r] = LanesFrom<kCount>(maxima + r * kCount, bounds[r], lanes + r * kCount);
   }
   uint32_t done = 0;
-  TopKRow with_few[kTopKRows];
   RowCandidates few[kTopKRows];
+  F32x16 rests[kTopKRows];
   int64_t n_few = 0;
   for (int64_t r = 0; r < count; ++r) {
     const TopKRow& row = rows[r];
-    if (n_lanes[r] > 16) continue;
+    if (n_lanes[r] > 16 || row.n > kRun) continue;
     // The next row's candidates may lie over what is too long.
     float* const own = found_weights + n_few * kSlots;
     int32_t* const own_keys = keys + n_few * kSlots;
-    const TopKCandidates found =
-        CandidatesIn<kCount>(lanes + r * kCount, n_lanes[r], row, bounds[r], own, own_keys);
-    if (found.count > kMostOrdered) continue;
+    DroppedLanes<kCount / 16> rest;
+    rest.Clear();
+    const int64_t n_found =
+        CandidatesIn<kCount>(lanes + r * kCount, n_lanes[r], row, bounds[r], own, own_keys, rest);
+    if (n_found > kSlots) continue;
     done |= 1u << r;
-    if (found.count <= kSlots) {
-      with_few[n_few] = row;
-      few[n_few++] = {own, own_keys, found.count, found.dropped};
-    } else {
-      *row.dropped =
-          (float)Order(own, own_keys, found.count, k, found.dropped, row.out, row.out_keys);
-    }
+    rests[n_few] = rest.Sum();
+    few[n_few++] = {&row, own, own_keys, n_found, 0};
   }
-  OrderAll(with_few, few, n_few, k);
+  for (int64_t i = n_few; i < kTopKRows; ++i) rests[i] = F32x16::Broadcast(0.0f);
+  float dropped[kTopKRows];
+  _mm512_storeu_ps(dropped, ReduceAll(rests));
+  for (int64_t i = 0; i < n_few; ++i) few[i].dropped = dropped[i];
+  OrderAll(few, n_few, k);
   return done;
 }
 
@@ -318,7 +357,6 @@ uint32_t TakeRowsByLanes(const TopKRow* rows, int64_t count, int64_t k, float* f
 uint32_t TakeShortRows(const TopKRow* rows, int64_t count, int64_t k, float* found_weights,
                        int32_t* keys) {
   uint32_t done = 0;
-  TopKRow with_few[kTopKRows];
   RowCandidates few[kTopKRows];
   int64_t n_few = 0;
   for (int64_t r = 0; r < count; ++r) {
@@ -333,10 +371,9 @@ uint32_t TakeShortRows(const TopKRow* rows, int64_t count, int64_t k, float* fou
     }
     for (int64_t key = 0; key < row.n; ++key) own_keys[key] = (int32_t)key;
     done |= 1u << r;
-    with_few[n_few] = row;
-    few[n_few++] = {own, own_keys, row.n, 0};
+    few[n_few++] = {&row, own, own_keys, row.n, 0};
   }
-  OrderAll(with_few, few, n_few, k);
+  OrderAll(few, n_few, k);
   return done;
 }
 

@@ -101,7 +101,7 @@ inline float ReduceAdd(F32x16 a) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-inline void Transpose16(const float* from, int64_t stride, float* to) {
+inline void Transpose16(const float* from, int64_t stride, __m512 (&to)[16]) {
   __m512 a[16], b[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_ps(from + i * stride);
@@ -126,11 +126,18 @@ inline void Transpose16(const float* from, int64_t stride, float* to) {
     const __m512 odd = _mm512_shuffle_f32x4(a[c], a[4 + c], 0xdd);
     const __m512 even_below = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0x88);
     const __m512 odd_below = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0xdd);
-    _mm512_storeu_ps(to + c * 16, _mm512_shuffle_f32x4(even, even_below, 0x88));
-    _mm512_storeu_ps(to + (4 + c) * 16, _mm512_shuffle_f32x4(odd, odd_below, 0x88));
-    _mm512_storeu_ps(to + (8 + c) * 16, _mm512_shuffle_f32x4(even, even_below, 0xdd));
-    _mm512_storeu_ps(to + (12 + c) * 16, _mm512_shuffle_f32x4(odd, odd_below, 0xdd));
+    to[c] = _mm512_shuffle_f32x4(even, even_below, 0x88);
+    to[4 + c] = _mm512_shuffle_f32x4(odd, odd_below, 0x88);
+    to[8 + c] = _mm512_shuffle_f32x4(even, even_below, 0xdd);
+    to[12 + c] = _mm512_shuffle_f32x4(odd, odd_below, 0xdd);
   }
+}
+
+inline void Transpose16(const float* from, int64_t stride, float* to) {
+  __m512 columns[16];
+  Transpose16(from, stride, columns);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) _mm512_storeu_ps(to + i * 16, columns[i]);
 }
 
 }  // namespace

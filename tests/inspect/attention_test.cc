@@ -91,8 +91,9 @@ TEST(TileMemoryTest, ABlockIsGivenToOneAtATime) {
 TEST(AttentionTileTest, TopKOfManyRowsIsThatOfEach) {
   std::mt19937 random(13);
   for (int round = 0; round < 60; ++round) {
-    const int64_t n_rows = 1 + random() % 40, longest = 40 + random() % 400;
-    const int64_t k = 1 + random() % 20;
+    const int64_t n_rows = 1 + random() % 40;
+    const int64_t longest = round % 8 == 7 ? 4080 + random() % 1000 : 40 + random() % 400;
+    const int64_t k = round % 2 == 0 ? 16 : 1 + random() % 20, stride = 1 + random() % 3;
     std::vector<int64_t> queries(n_rows);
     std::iota(queries.begin(), queries.end(), 0);
     AttentionTile together(0, 0, queries, longest, k), alone(0, 0, queries, longest, k);
@@ -102,15 +103,22 @@ TEST(AttentionTileTest, TopKOfManyRowsIsThatOfEach) {
     for (int64_t row = 0; row < n_rows; ++row) {
       weights[row].resize(round % 3 == 0 ? 1 + random() % longest : longest - row);
       const int values = 1 << (2 + random() % 12);  // few: many ties
+      const size_t large_lanes = round % 3 == 2 ? random() % 14 : 0;
       for (size_t key = 0; key < weights[row].size(); ++key) {
-        if (key % kFactorKeys == 0) factors[row].push_back(0.25f + 0.01f * (random() % 300));
-        unscaled[row].push_back(std::exp(-static_cast<float>(random() % values) * 8 / values));
+        if (key % kFactorKeys == 0) {
+          factors[row].resize(key / kFactorKeys * stride);
+          factors[row].push_back(0.25f + 0.01f * (random() % 300));
+        }
+        const int offset = key % 64 < large_lanes ? 9 : 0;
+        unscaled[row].push_back(
+            std::exp(offset - static_cast<float>(random() % values) * 8 / values));
         weights[row][key] = unscaled[row].back() * factors[row].back();
       }
       alone.StoreRow(row, weights[row]);
       rows.push_back(together.TopKOf(row, weights[row]));
-      rows_with_factors.push_back(scaled.TopKOf(row, unscaled[row], factors[row]));
-      StoreTopK({scaled_alone.TopKOf(row, unscaled[row], factors[row])}, alone.columns());
+      const KeyFactors own{factors[row].data(), stride};
+      rows_with_factors.push_back(scaled.TopKOf(row, unscaled[row], own));
+      StoreTopK({scaled_alone.TopKOf(row, unscaled[row], own)}, alone.columns());
     }
     StoreTopK(rows, alone.columns());
     StoreTopK(rows_with_factors, alone.columns());
@@ -131,7 +139,7 @@ TEST(TopKTest, CandidatesHoldTheLargestOnEveryInstructionSet) {
 #endif
   std::mt19937 random(11);
   for (int round = 0; round < 300; ++round) {
-    const int64_t n = 1 + random() % 600, k = 1 + random() % 40;
+    const int64_t n = 1 + random() % (round % 10 == 9 ? 9000 : 600), k = 1 + random() % 40;
     std::vector<float> weights(n);
     for (float& weight : weights) {
       weight = std::exp(-static_cast<float>(random() % 4096) / 300) * (random() % 9 == 0 ? 0 : 1);

@@ -24,10 +24,10 @@ class RecordingSink : public AttentionRowSink {
     std::lock_guard<std::mutex> lock(mutex_);
     for (const WatchedRow& row : some) {
       std::vector<float> weights(row.weights.begin(), row.weights.end());
-      if (!row.factors.empty()) {
+      if (row.factors.stride != 0) {
         ++rows_with_factors;
         for (size_t key = 0; key < weights.size(); ++key) {
-          weights[key] *= row.factors[key / kFactorKeys];
+          weights[key] *= FactorAt(row.factors, key);
         }
       }
       EXPECT_TRUE(rows.emplace(std::pair{row.head, row.query}, std::move(weights)).second)
