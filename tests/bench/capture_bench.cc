@@ -38,6 +38,47 @@ std::vector<Mode> ModesOf(const ModelConfig& config) {
 
 constexpr int64_t kCapturedTokens = 512;  // or the context window, if that is less
 
+// Seconds that layers or steps took, watched and not.
+struct PartSeconds {
+  std::vector<double> watched, unwatched;
+};
+
+// Tells when each layer begins, and lets `capture` watch the chosen ones.
+class LayerClock final : public ForwardObserver {
+ public:
+  LayerClock(PromptCapture* capture, std::vector<bool> is_watched)
+      : capture_(capture), is_watched_(std::move(is_watched)) {}
+
+  AttentionRows WantAttention(int layer, int64_t begin, int64_t end) override {
+    beginnings_.push_back(SecondsNow());
+    return is_watched_[layer] ? capture_->WantAttention(layer, begin, end) : AttentionRows{};
+  }
+  absl::Span<float> RoomForAttentionRow(int layer, int head, int64_t query) override {
+    return capture_->RoomForAttentionRow(layer, head, query);
+  }
+  void OnAttentionRow(int layer, int head, int64_t query,
+                      absl::Span<const float> weights) override {
+    capture_->OnAttentionRow(layer, head, query, weights);
+  }
+  void OnAttentionRows(int layer, absl::Span<const WatchedRow> rows) override {
+    capture_->OnAttentionRows(layer, rows);
+  }
+
+  // Each layer lasts until the next one begins, the last one until now.
+  void AddTo(const std::vector<int>& layers, PartSeconds& seconds) {
+    beginnings_.push_back(SecondsNow());
+    for (int layer : layers) {
+      const double taken = beginnings_[layer + 1] - beginnings_[layer];
+      (is_watched_[layer] ? seconds.watched : seconds.unwatched).push_back(taken);
+    }
+  }
+
+ private:
+  PromptCapture* capture_;
+  std::vector<bool> is_watched_;    // by layer
+  std::vector<double> beginnings_;  // by layer
+};
+
 // One sequence that is run again and again.
 class Sequence {
  public:
@@ -54,28 +95,50 @@ class Sequence {
   absl::Status Prefill(int64_t n, const Mode& mode) {
     cache_.Truncate(0);
     if (mode.layers.empty()) return Append(n, nullptr);
-    const ModelConfig& config = model_.config();
-    AttentionChoice choice{mode.layers, UpTo(config.n_heads), UpTo(n), mode.top_k};
-    HEED_ASSIGN_OR_RETURN(
-        const std::unique_ptr<PromptCapture> capture,
-        PromptCapture::Create(std::move(choice), n, config.n_layers, config.n_heads));
+    HEED_ASSIGN_OR_RETURN(const std::unique_ptr<PromptCapture> capture, NewCapture(n, mode));
     return Append(n, capture.get());
   }
 
-  // Generated tokens behind `prompt` tokens that are there.
-  absl::Status Decode(int64_t prompt, int64_t steps, const Mode& mode) {
+  // A prompt from the beginning in which every second one of the mode's layers is watched: the
+  // first of them, or if `is_odd` the second, and so on.
+  absl::Status PrefillHalf(int64_t n, const Mode& mode, bool is_odd, PartSeconds& seconds) {
+    cache_.Truncate(0);
+    HEED_ASSIGN_OR_RETURN(const std::unique_ptr<PromptCapture> capture, NewCapture(n, mode));
+    std::vector<bool> is_watched(model_.config().n_layers);
+    for (size_t i = is_odd ? 1 : 0; i < mode.layers.size(); i += 2) {
+      is_watched[mode.layers[i]] = true;
+    }
+    LayerClock clock(capture.get(), std::move(is_watched));
+    HEED_RETURN_IF_ERROR(Append(n, &clock));
+    clock.AddTo(mode.layers, seconds);
+    return absl::OkStatus();
+  }
+
+  // Tokens generated behind `prompt` tokens that are there, of which every second one is watched:
+  // the first of them, or if `is_odd` the second, and so on.
+  absl::Status DecodeHalf(int64_t prompt, int64_t steps, const Mode& mode, bool is_odd,
+                          PartSeconds& seconds) {
     cache_.Truncate(prompt);
     const ModelConfig& config = model_.config();
     StepCapture capture({mode.layers, UpTo(config.n_heads), {}, mode.top_k}, prompt,
                         config.n_layers, config.n_heads);
     for (int64_t i = 0; i < steps; ++i) {
-      HEED_RETURN_IF_ERROR(Append(1, mode.layers.empty() ? nullptr : &capture));
-      capture.TakeRows();
+      const bool is_watched = i % 2 == (is_odd ? 1 : 0);
+      const double begin = SecondsNow();
+      HEED_RETURN_IF_ERROR(Append(1, is_watched ? &capture : nullptr));
+      if (is_watched) capture.TakeRows();
+      (is_watched ? seconds.watched : seconds.unwatched).push_back(SecondsNow() - begin);
     }
     return absl::OkStatus();
   }
 
  private:
+  absl::StatusOr<std::unique_ptr<PromptCapture>> NewCapture(int64_t n, const Mode& mode) const {
+    const ModelConfig& config = model_.config();
+    return PromptCapture::Create({mode.layers, UpTo(config.n_heads), UpTo(n), mode.top_k}, n,
+                                 config.n_layers, config.n_heads);
+  }
+
   absl::Status Append(int64_t count, ForwardObserver* observer) {
     const int64_t vocab_size = model_.config().vocab_size;
     tokens_.clear();
@@ -100,29 +163,26 @@ class Sequence {
   std::vector<TokenId> tokens_;
 };
 
-// Of prefill: what a mode adds is far less than the seconds of two runs differ by on a shared
-// machine, so that it takes many rounds to see it.
-constexpr int kRoundsPerRepetition = 3;
-
-// Runs the modes in turn, round after round, the first one before and after each other, and says
-// how much longer than the mean of those two the other one took.
-absl::StatusOr<std::vector<Measurement>> Compare(const std::string& what,
-                                                 const std::vector<Mode>& modes, int rounds,
-                                                 absl::FunctionRef<absl::Status(const Mode&)> run) {
-  const auto seconds_of = [&](const Mode& mode) -> absl::StatusOr<double> {
-    const double start = SecondsNow();
-    HEED_RETURN_IF_ERROR(run(mode));
-    return SecondsNow() - start;
-  };
-  for (const Mode& mode : modes) HEED_RETURN_IF_ERROR(run(mode));  // to warm up
+// What the modes add to the parts of a run that are watched. That is far less than two runs differ
+// by on a shared machine, so that parts are compared: every second one is watched, in the next run
+// the others, and the median of the watched is held against that of the others. `pairs` of runs for
+// each repetition.
+absl::StatusOr<std::vector<Measurement>> Compare(
+    const std::string& what, const std::vector<Mode>& modes, int repetitions, int pairs,
+    absl::FunctionRef<absl::Status(const Mode&, bool is_odd, PartSeconds&)> run,
+    absl::FunctionRef<double(const Mode&)> share_of_run) {
   std::vector<std::vector<double>> more(modes.size());
-  HEED_ASSIGN_OR_RETURN(double before, seconds_of(modes[0]));
-  for (int round = 0; round < rounds; ++round) {
+  for (int repetition = -1; repetition < repetitions; ++repetition) {  // the first to warm up
     for (size_t m = 1; m < modes.size(); ++m) {
-      HEED_ASSIGN_OR_RETURN(const double seconds, seconds_of(modes[m]));
-      HEED_ASSIGN_OR_RETURN(const double after, seconds_of(modes[0]));
-      more[m].push_back(100 * (2 * seconds / (before + after) - 1));
-      before = after;
+      PartSeconds seconds;
+      for (int pair = repetition < 0 ? pairs - 1 : 0; pair < pairs; ++pair) {
+        for (bool is_odd : {false, true}) {
+          HEED_RETURN_IF_ERROR(run(modes[m], is_odd, seconds));
+        }
+      }
+      if (repetition < 0) continue;
+      const double ratio = Quantile(seconds.watched, 0.5) / Quantile(seconds.unwatched, 0.5);
+      more[m].push_back(100 * share_of_run(modes[m]) * (ratio - 1));
     }
   }
   std::vector<Measurement> measurements;
@@ -143,18 +203,29 @@ absl::StatusOr<std::vector<Measurement>> BenchCapture(const LanguageModel& model
   const std::vector<Mode> modes = ModesOf(config);
   Sequence sequence(model);
   HEED_RETURN_IF_ERROR(sequence.Reserve(window));
+  constexpr int kPromptPairs = 4, kDecodePairs = 1;
   HEED_ASSIGN_OR_RETURN(
       std::vector<Measurement> measurements,
-      Compare(absl::StrCat("prefill ", prompt), modes, kRoundsPerRepetition * options.repetitions,
-              [&](const Mode& mode) { return sequence.Prefill(prompt, mode); }));
+      Compare(
+          absl::StrCat("prefill ", prompt), modes, options.repetitions, kPromptPairs,
+          [&](const Mode& mode, bool is_odd, PartSeconds& seconds) {
+            return sequence.PrefillHalf(prompt, mode, is_odd, seconds);
+          },
+          [&](const Mode& mode) {
+            return static_cast<double>(mode.layers.size()) / config.n_layers;
+          }));
   if (config.causal) {
     const int64_t steps = std::max<int64_t>(std::min(options.decode_tokens, window / 2), 1);
     const int64_t behind = std::max<int64_t>(std::min(prompt, window - steps), 1);
     HEED_RETURN_IF_ERROR(sequence.Prefill(behind, modes.front()));
-    HEED_ASSIGN_OR_RETURN(
-        const std::vector<Measurement> decode,
-        Compare(absl::StrCat("decode ", steps, " behind ", behind), modes, options.repetitions,
-                [&](const Mode& mode) { return sequence.Decode(behind, steps, mode); }));
+    HEED_ASSIGN_OR_RETURN(const std::vector<Measurement> decode,
+                          Compare(
+                              absl::StrCat("decode ", steps, " behind ", behind), modes,
+                              options.repetitions, kDecodePairs,
+                              [&](const Mode& mode, bool is_odd, PartSeconds& seconds) {
+                                return sequence.DecodeHalf(behind, steps, mode, is_odd, seconds);
+                              },
+                              [](const Mode&) { return 1.0; }));
     measurements.insert(measurements.end(), decode.begin(), decode.end());
   }
   const int64_t longer = std::min<int64_t>(1024, window);
