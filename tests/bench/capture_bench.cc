@@ -38,9 +38,10 @@ std::vector<Mode> ModesOf(const ModelConfig& config) {
 
 constexpr int64_t kCapturedTokens = 512;  // or the context window, if that is less
 
-// Seconds that layers or steps took, watched and not.
-struct PartSeconds {
-  std::vector<double> watched, unwatched;
+// A layer or a step of a run.
+struct Part {
+  double seconds;
+  bool is_watched;
 };
 
 // Tells when each layer begins, and lets `capture` watch the chosen ones.
@@ -65,11 +66,10 @@ class LayerClock final : public ForwardObserver {
   }
 
   // Each layer lasts until the next one begins, the last one until now.
-  void AddTo(const std::vector<int>& layers, PartSeconds& seconds) {
+  void AddTo(const std::vector<int>& layers, std::vector<Part>& parts) {
     beginnings_.push_back(SecondsNow());
     for (int layer : layers) {
-      const double taken = beginnings_[layer + 1] - beginnings_[layer];
-      (is_watched_[layer] ? seconds.watched : seconds.unwatched).push_back(taken);
+      parts.push_back({beginnings_[layer + 1] - beginnings_[layer], is_watched_[layer]});
     }
   }
 
@@ -101,7 +101,7 @@ class Sequence {
 
   // A prompt from the beginning in which every second one of the mode's layers is watched: the
   // first of them, or if `is_odd` the second, and so on.
-  absl::Status PrefillHalf(int64_t n, const Mode& mode, bool is_odd, PartSeconds& seconds) {
+  absl::Status PrefillHalf(int64_t n, const Mode& mode, bool is_odd, std::vector<Part>& parts) {
     cache_.Truncate(0);
     HEED_ASSIGN_OR_RETURN(const std::unique_ptr<PromptCapture> capture, NewCapture(n, mode));
     std::vector<bool> is_watched(model_.config().n_layers);
@@ -110,14 +110,14 @@ class Sequence {
     }
     LayerClock clock(capture.get(), std::move(is_watched));
     HEED_RETURN_IF_ERROR(Append(n, &clock));
-    clock.AddTo(mode.layers, seconds);
+    clock.AddTo(mode.layers, parts);
     return absl::OkStatus();
   }
 
   // Tokens generated behind `prompt` tokens that are there, of which every second one is watched:
   // the first of them, or if `is_odd` the second, and so on.
   absl::Status DecodeHalf(int64_t prompt, int64_t steps, const Mode& mode, bool is_odd,
-                          PartSeconds& seconds) {
+                          std::vector<Part>& parts) {
     cache_.Truncate(prompt);
     const ModelConfig& config = model_.config();
     StepCapture capture({mode.layers, UpTo(config.n_heads), {}, mode.top_k}, prompt,
@@ -127,7 +127,7 @@ class Sequence {
       const double begin = SecondsNow();
       HEED_RETURN_IF_ERROR(Append(1, is_watched ? &capture : nullptr));
       if (is_watched) capture.TakeRows();
-      (is_watched ? seconds.watched : seconds.unwatched).push_back(SecondsNow() - begin);
+      parts.push_back({SecondsNow() - begin, is_watched});
     }
     return absl::OkStatus();
   }
@@ -163,26 +163,35 @@ class Sequence {
   std::vector<TokenId> tokens_;
 };
 
+// How many times as long a watched part takes as the unwatched one before or behind it: the median.
+double RatioOf(absl::Span<const Part> parts) {
+  std::vector<double> ratios;
+  for (size_t i = 1; i < parts.size(); ++i) {
+    const Part &a = parts[i - 1], &b = parts[i];
+    if (a.is_watched == b.is_watched) continue;
+    ratios.push_back(a.is_watched ? a.seconds / b.seconds : b.seconds / a.seconds);
+  }
+  return Quantile(std::move(ratios), 0.5);
+}
+
 // What the modes add to the parts of a run that are watched. That is far less than two runs differ
-// by on a shared machine, so that parts are compared: every second one is watched, in the next run
-// the others, and the median of the watched is held against that of the others. `pairs` of runs for
-// each repetition.
+// by on a shared machine, so that neighbours are compared: every second part is watched, and in the
+// next run the others. `pairs` of runs for each repetition.
 absl::StatusOr<std::vector<Measurement>> Compare(
     const std::string& what, const std::vector<Mode>& modes, int repetitions, int pairs,
-    absl::FunctionRef<absl::Status(const Mode&, bool is_odd, PartSeconds&)> run,
+    absl::FunctionRef<absl::Status(const Mode&, bool is_odd, std::vector<Part>&)> run,
     absl::FunctionRef<double(const Mode&)> share_of_run) {
   std::vector<std::vector<double>> more(modes.size());
   for (int repetition = -1; repetition < repetitions; ++repetition) {  // the first to warm up
     for (size_t m = 1; m < modes.size(); ++m) {
-      PartSeconds seconds;
+      std::vector<Part> parts;
       for (int pair = repetition < 0 ? pairs - 1 : 0; pair < pairs; ++pair) {
         for (bool is_odd : {false, true}) {
-          HEED_RETURN_IF_ERROR(run(modes[m], is_odd, seconds));
+          HEED_RETURN_IF_ERROR(run(modes[m], is_odd, parts));
         }
       }
       if (repetition < 0) continue;
-      const double ratio = Quantile(seconds.watched, 0.5) / Quantile(seconds.unwatched, 0.5);
-      more[m].push_back(100 * share_of_run(modes[m]) * (ratio - 1));
+      more[m].push_back(100 * share_of_run(modes[m]) * (RatioOf(parts) - 1));
     }
   }
   std::vector<Measurement> measurements;
@@ -208,8 +217,8 @@ absl::StatusOr<std::vector<Measurement>> BenchCapture(const LanguageModel& model
       std::vector<Measurement> measurements,
       Compare(
           absl::StrCat("prefill ", prompt), modes, options.repetitions, kPromptPairs,
-          [&](const Mode& mode, bool is_odd, PartSeconds& seconds) {
-            return sequence.PrefillHalf(prompt, mode, is_odd, seconds);
+          [&](const Mode& mode, bool is_odd, std::vector<Part>& parts) {
+            return sequence.PrefillHalf(prompt, mode, is_odd, parts);
           },
           [&](const Mode& mode) {
             return static_cast<double>(mode.layers.size()) / config.n_layers;
@@ -222,8 +231,8 @@ absl::StatusOr<std::vector<Measurement>> BenchCapture(const LanguageModel& model
                           Compare(
                               absl::StrCat("decode ", steps, " behind ", behind), modes,
                               options.repetitions, kDecodePairs,
-                              [&](const Mode& mode, bool is_odd, PartSeconds& seconds) {
-                                return sequence.DecodeHalf(behind, steps, mode, is_odd, seconds);
+                              [&](const Mode& mode, bool is_odd, std::vector<Part>& parts) {
+                                return sequence.DecodeHalf(behind, steps, mode, is_odd, parts);
                               },
                               [](const Mode&) { return 1.0; }));
     measurements.insert(measurements.end(), decode.begin(), decode.end());
