@@ -50,10 +50,11 @@ class IntMatrix {
   const uint16_t* scales(int64_t p) const { return scales_.data() + ScaleIndex(p, 0, 0); }
   float unit() const { return unit_; }
 
-  // Rounds `weight` [rows, cols]; INVALID_ARGUMENT for a value that is not finite, naming its
-  // place. Returns the mean of min(1, |rounded - weight| / |weight|) over the weights that are not
-  // 0: near 1 where a few are so large that the others round to nothing. Of one that spreads(),
-  // what it would be if it did not, which machines agree upon.
+  // Rounds `weight` [rows, cols]; INVALID_ARGUMENT for a value that is not finite, or of one that
+  // spreads() so large that sums of it could overflow, naming its place. Returns the mean of min(1,
+  // |rounded - weight| / |weight|) over the weights that are not 0: near 1 where a few are so large
+  // that the others round to nothing. Of one that spreads(), what it would be if it did not, which
+  // machines agree upon.
   absl::StatusOr<double> SetRounded(const WeightRows& weight, const IntKernels& kernels);
 
   // The very weights of `blocks`, of the same shape and bits; the matrix has groups of
