@@ -161,19 +161,24 @@ void TraceStore::DropDead(absl::Time now, Entries* dropped) {
   }
 }
 
-// Only as much as it takes: the client's own idle traces while its quota is full, then anybody's.
+// Only as much as it takes, and nothing where it would not do: the client's own idle traces while
+// its quota is full, then anybody's.
 void TraceStore::MakeRoom(const std::string& client, int64_t bytes, absl::Time now,
                           Entries* dropped) {
-  const auto own_fits = [&] {
-    const auto own = client_bytes_.find(client);
-    return own == client_bytes_.end() || bytes <= options_.max_client_bytes - own->second;
-  };
+  const auto is_idle = [&](const Entry& entry) { return now - entry.used >= options_.idle_time; };
+  const auto own = client_bytes_.find(client);
+  int64_t left = used_bytes_;  // once all idle traces are gone
+  int64_t own_left = own == client_bytes_.end() ? 0 : own->second;
+  for (const Entry& entry : entries_) {
+    if (!is_idle(entry)) continue;
+    left -= entry.bytes;
+    if (entry.client == client) own_left -= entry.bytes;
+  }
+  if (bytes > options_.max_client_bytes - own_left || bytes > options_.max_bytes - left) return;
   for (const bool only_own : {true, false}) {
-    if (!only_own && !own_fits()) return;  // others' memory would not help
     for (auto entry = entries_.begin(); entry != entries_.end() && !Fits(client, bytes);) {
       const auto next = std::next(entry);
-      const bool idle = now - entry->used >= options_.idle_time;
-      if (idle && (!only_own || entry->client == client)) Drop(entry, dropped);
+      if (is_idle(*entry) && (!only_own || entry->client == client)) Drop(entry, dropped);
       entry = next;
     }
   }

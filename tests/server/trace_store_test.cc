@@ -161,6 +161,21 @@ TEST_F(TraceStoreTest, OthersIdleTracesGiveWayWhenTheServerIsFull) {
   EXPECT_LE(store_->used_bytes(), 100);
 }
 
+TEST_F(TraceStoreTest, NothingGivesWayToWhatWouldNotFitEvenSo) {
+  const std::string own = MustOpen("a", 20);
+  const std::string others = MustOpen("b", 20);
+  now_ += absl::Seconds(60);
+  MustOpen("c", 60);
+  EXPECT_EQ(Open("a", 50).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Has(own));
+  EXPECT_TRUE(Has(others));
+  EXPECT_TRUE(store_->Close(others).ok());
+  now_ += absl::Seconds(30);
+  MustOpen("a", 10);
+  EXPECT_EQ(Open("a", 60).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Has(own));
+}
+
 TEST_F(TraceStoreTest, DiesWithItsModel) {
   const std::string id = MustOpen("a", 40);
   model_.reset();
