@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "model/base/status_macros.h"
 #include "server/calls/status.h"
+#include "server/engine/catch_exceptions.h"
 
 namespace heed {
 
@@ -86,13 +88,17 @@ bool StreamCallOf<Reactor>::WriteNext() {
     absl::MutexLock lock(&mutex_);
     if (abandoned_) return false;
   }
-  absl::StatusOr<std::optional<grpc::ByteBuffer>> message = NextMessage();
-  if (!message.ok()) {
-    Abandon(message.status());
+  std::optional<grpc::ByteBuffer> message;
+  const absl::Status status = CatchExceptions([&]() -> absl::Status {
+    HEED_ASSIGN_OR_RETURN(message, NextMessage());
+    return absl::OkStatus();
+  });
+  if (!status.ok()) {
+    Abandon(status);
     return false;
   }
-  if (!message->has_value()) return false;
-  outgoing_ = **std::move(message);
+  if (!message.has_value()) return false;
+  outgoing_ = *std::move(message);
   {
     absl::MutexLock lock(&mutex_);
     write_started_ = absl::Now();

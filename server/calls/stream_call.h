@@ -45,7 +45,8 @@ class StreamCallOf : public Reactor,
   // Keeps this alive until OnDone. To be called once, before gRPC gets the reactor.
   void Start();
 
-  // The next message if one is ready. One thread at a time. An error ends the call with it.
+  // The next message if one is ready. One thread at a time. An error or an exception ends this call
+  // with it, and no other.
   virtual absl::StatusOr<std::optional<grpc::ByteBuffer>> NextMessage() = 0;
 
   // Nobody wants the messages any more; whoever makes them should stop, and call End. May be called
