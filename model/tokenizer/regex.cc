@@ -51,6 +51,23 @@ bool IsLimit(int error) {
          error == PCRE2_ERROR_NOMEMORY;
 }
 
+CodePtr CompileCode(absl::string_view pattern, int* error, size_t* offset) {
+  const CompileContextPtr context(pcre2_compile_context_create(nullptr));
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  pcre2_set_parens_nest_limit(context.get(), kMaxNesting);
+  return CodePtr(pcre2_compile(Units(pattern), pattern.size(),
+                               PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
+                               error, offset, context.get()));
+}
+
+// PCRE2 below 10.40 does not know sc:, and means by the name alone what later versions mean by
+// both.
+bool IsScript(absl::string_view name) {
+  int error = 0;
+  size_t offset = 0;
+  return CompileCode(absl::StrCat("\\p{sc:", name, "}"), &error, &offset) != nullptr;
+}
+
 }  // namespace
 
 struct Regex::Code {
@@ -65,15 +82,10 @@ absl::StatusOr<std::unique_ptr<Regex>> Regex::Compile(absl::string_view pattern)
     return absl::InvalidArgumentError(absl::StrCat(
         "the pattern has ", pattern.size(), " bytes; at most ", kMaxPatternBytes, " are read"));
   }
-  HEED_ASSIGN_OR_RETURN(const std::string translated, ToPcre2Dialect(pattern));
-  const CompileContextPtr context(pcre2_compile_context_create(nullptr));
-  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
-  pcre2_set_parens_nest_limit(context.get(), kMaxNesting);
+  HEED_ASSIGN_OR_RETURN(const std::string translated, ToPcre2Dialect(pattern, IsScript));
   int error = 0;
   size_t offset = 0;
-  CodePtr code(pcre2_compile(Units(translated), translated.size(),
-                             PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
-                             &error, &offset, context.get()));
+  CodePtr code = CompileCode(translated, &error, &offset);
   if (code == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("the pattern is malformed: ", ErrorText(error),
                                                    " at byte ", offset, " of ", translated));

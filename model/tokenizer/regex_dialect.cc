@@ -81,30 +81,38 @@ std::string CodePoint(absl::string_view escape) {
 struct Escape {
   size_t bytes = 2;            // of the escape
   std::optional<CharSet> set;  // what it stands for
-  std::string code_point;      // or this
+  std::string spelling;        // or how PCRE2 spells it
 };
 
-Escape ReadEscape(absl::string_view text, bool in_class) {
+// \p{name} and \P{name}. A script's name by itself means its extensions in PCRE2 from 10.40 on.
+void ReadProperty(absl::string_view name, bool negated, absl::string_view word,
+                  IsScriptName is_script, Escape* escape) {
+  escape->set = FindNamedSet(name, negated);
+  if (escape->set.has_value()) {
+    // The property is narrower than the bracket.
+    if (escape->set->members == R"(\p{P}\p{S})") escape->set->members = R"(\p{P})";
+    if (escape->set->members == kWord) escape->set->members = word;
+    return;
+  }
+  if (absl::ConsumePrefix(&name, "^")) negated = !negated;
+  if (is_script(name)) escape->spelling = absl::StrCat(negated ? "\\P" : "\\p", "{sc:", name, "}");
+}
+
+Escape ReadEscape(absl::string_view text, bool in_class, IsScriptName is_script) {
   Escape escape;
   const char letter = text[1];
   const absl::string_view word = in_class ? kWord : kWordAlone;
   if (letter == 's' || letter == 'S') escape.set = {kSpace, letter == 'S'};
   if (letter == 'w' || letter == 'W') escape.set = {word, letter == 'W'};
   if (letter == 'h' || letter == 'H') escape.set = {kHexDigit, letter == 'H'};
-  escape.code_point = CodePoint(text);
-  if (!escape.code_point.empty()) escape.bytes = 6;
+  escape.spelling = CodePoint(text);
+  if (!escape.spelling.empty()) escape.bytes = 6;
   const size_t end = text.find('}');
   const bool has_argument = absl::StrContains("pPxog", letter) && text.substr(2, 1) == "{";
   if (!has_argument || end == absl::string_view::npos) return escape;
   escape.bytes = end + 1;
   if (letter != 'p' && letter != 'P') return escape;
-  const absl::string_view name = text.substr(3, end - 3);
-  escape.set = FindNamedSet(name, letter == 'P');
-  // The property is narrower than the bracket.
-  if (escape.set.has_value() && escape.set->members == R"(\p{P}\p{S})") {
-    escape.set->members = R"(\p{P})";
-  }
-  if (escape.set.has_value() && escape.set->members == kWord) escape.set->members = word;
+  ReadProperty(text.substr(3, end - 3), letter == 'P', word, is_script, &escape);
   return escape;
 }
 
@@ -122,15 +130,17 @@ absl::Status Unsupported(absl::string_view what) {
 class ClassTranslator {
  public:
   // `rest` begins with the class and is left behind it.
-  static absl::StatusOr<std::string> Run(absl::string_view* rest, int depth = 0) {
+  static absl::StatusOr<std::string> Run(absl::string_view* rest, IsScriptName is_script,
+                                         int depth = 0) {
     if (depth == kMaxNesting) return Unsupported("classes nested deeply");
-    ClassTranslator translator(rest, depth);
+    ClassTranslator translator(rest, is_script, depth);
     HEED_RETURN_IF_ERROR(translator.Parse());
     return translator.Emit();
   }
 
  private:
-  ClassTranslator(absl::string_view* rest, int depth) : rest_(*rest), depth_(depth) {}
+  ClassTranslator(absl::string_view* rest, IsScriptName is_script, int depth)
+      : rest_(*rest), is_script_(is_script), depth_(depth) {}
 
   absl::Status Parse() {
     Skip(1);
@@ -168,18 +178,18 @@ class ClassTranslator {
         return absl::OkStatus();
       }
     }
-    HEED_ASSIGN_OR_RETURN(alternatives_.emplace_back(), Run(&rest_, depth_ + 1));
+    HEED_ASSIGN_OR_RETURN(alternatives_.emplace_back(), Run(&rest_, is_script_, depth_ + 1));
     return absl::OkStatus();
   }
 
   absl::Status AddEscape() {
     if (rest_.size() < 2) return absl::InvalidArgumentError("the pattern ends with a backslash");
-    const Escape escape = ReadEscape(rest_, true);
+    const Escape escape = ReadEscape(rest_, true, is_script_);
     if (escape.set.has_value()) {
       AddSet(*escape.set);
       Skip(escape.bytes);
-    } else if (!escape.code_point.empty()) {
-      absl::StrAppend(&simple_, escape.code_point);
+    } else if (!escape.spelling.empty()) {
+      absl::StrAppend(&simple_, escape.spelling);
       Skip(escape.bytes);
     } else {
       AddSimple(escape.bytes);
@@ -223,6 +233,7 @@ class ClassTranslator {
   void Skip(size_t bytes) { rest_.remove_prefix(std::min(bytes, rest_.size())); }
 
   absl::string_view& rest_;
+  const IsScriptName is_script_;
   const int depth_;
   bool negated_ = false;
   std::string simple_;                     // plain members of the operand
@@ -233,7 +244,8 @@ class ClassTranslator {
 
 class Translator {
  public:
-  explicit Translator(absl::string_view pattern) : rest_(pattern) {}
+  Translator(absl::string_view pattern, IsScriptName is_script)
+      : rest_(pattern), is_script_(is_script) {}
 
   absl::StatusOr<std::string> Run() {
     while (!rest_.empty()) HEED_RETURN_IF_ERROR(Step());
@@ -275,11 +287,11 @@ class Translator {
       WordBoundary(rest_[1] == 'b');
       return absl::OkStatus();
     }
-    const Escape escape = ReadEscape(rest_, false);
+    const Escape escape = ReadEscape(rest_, false, is_script_);
     if (escape.set.has_value()) {
       absl::StrAppend(&out_, Class(*escape.set));
-    } else if (!escape.code_point.empty()) {
-      absl::StrAppend(&out_, escape.code_point);
+    } else if (!escape.spelling.empty()) {
+      absl::StrAppend(&out_, escape.spelling);
     } else {
       Copy(escape.bytes);
       return absl::OkStatus();
@@ -298,7 +310,7 @@ class Translator {
 
   absl::Status CharacterClass() {
     BeginAtom();
-    HEED_ASSIGN_OR_RETURN(const std::string translated, ClassTranslator::Run(&rest_));
+    HEED_ASSIGN_OR_RETURN(const std::string translated, ClassTranslator::Run(&rest_, is_script_));
     absl::StrAppend(&out_, translated);
     return absl::OkStatus();
   }
@@ -352,6 +364,7 @@ class Translator {
   }
 
   absl::string_view rest_;
+  const IsScriptName is_script_;
   std::string out_;
   size_t atom_ = 0;             // where what a repetition repeats begins in out_
   std::vector<size_t> groups_;  // where the open groups begin in out_
@@ -359,8 +372,8 @@ class Translator {
 
 }  // namespace
 
-absl::StatusOr<std::string> ToPcre2Dialect(absl::string_view pattern) {
-  return Translator(pattern).Run();
+absl::StatusOr<std::string> ToPcre2Dialect(absl::string_view pattern, IsScriptName is_script) {
+  return Translator(pattern, is_script).Run();
 }
 
 }  // namespace heed

@@ -5,16 +5,20 @@
 
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace heed {
 
-// The pattern in PCRE2's dialect (UTF, UCP, multi-line). \s, \w and \h are spelled out as classes,
-// so that they do not depend on PCRE2's version; classes inside classes and intersections become
-// groups with look-ahead. INVALID_ARGUMENT for classes that are empty or have no end, UNIMPLEMENTED
-// for the flag s, which Oniguruma does not have.
-absl::StatusOr<std::string> ToPcre2Dialect(absl::string_view pattern);
+// Whether PCRE2 takes sc:name for a script.
+using IsScriptName = absl::FunctionRef<bool(absl::string_view name)>;
+
+// The pattern in PCRE2's dialect (UTF, UCP, multi-line). \s, \w, \h and names of scripts are
+// spelled so that they do not depend on PCRE2's version; classes inside classes and intersections
+// become groups with look-ahead. INVALID_ARGUMENT for classes that are empty or have no end,
+// UNIMPLEMENTED for the flag s, which Oniguruma does not have.
+absl::StatusOr<std::string> ToPcre2Dialect(absl::string_view pattern, IsScriptName is_script);
 
 }  // namespace heed
 

@@ -36,6 +36,7 @@ TEXTS = (
     "aaabab",
     "    ",
     "z",
+    "\u4f60\u597d\u3002\u300c\u518d\u89c1\u300d\u3001\u30e9\u30fc\u30e1\u30f3\u3006\u3089\u30fc",
 )
 TOKENS = (
     ("\u2581the", "\u2581keys", "\u2581"),
@@ -117,6 +118,10 @@ REGEXES = (
     r"\A.|.\z",
     r"(?>a+)b",
     r"(a)(?:b)\1?",
+    r"[\p{Han}]+",
+    r"\P{Hani}",
+    r"\p{^Hiragana}+",
+    r"\p{katakana}|[\P{Common}]+",
 )
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 

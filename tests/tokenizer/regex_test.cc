@@ -65,6 +65,22 @@ TEST(RegexTest, LatinFractionsAreWordCharactersOnlyOutsideAClass) {
             (std::vector<std::string>{"\u00bd", " ", "\u0301"}));
 }
 
+// PCRE2 counts what several scripts share, by itself.
+TEST(RegexTest, ScriptNamesMeanTheScriptAndNotItsExtensions) {
+  for (const char* const han : {R"(\p{Han}+)", R"([\p{Han}]+)", R"([\p{han}]+)", R"(\p{Hani}+)"}) {
+    EXPECT_EQ(FindAll(han, "你好。「再见」x"), (std::vector<std::string>{"你好", "再见"})) << han;
+  }
+  for (const char* const other :
+       {R"(\P{Han}+)", R"(\p{^Han}+)", R"([^\p{Han}]+)", R"([\P{Han}]+)"}) {
+    EXPECT_EQ(FindAll(other, "你好。「再见」x"), (std::vector<std::string>{"。「", "」x"}))
+        << other;
+  }
+  EXPECT_EQ(FindAll(R"(\P{^Katakana}+|\p{Hiragana}+)", "らーラーメン"),
+            (std::vector<std::string>{"ら", "ラ", "メン"}));
+  EXPECT_EQ(FindAll(R"(\p{Old_Italic}+|\p{L}+)", "\U00010300a"),
+            (std::vector<std::string>{"\U00010300", "a"}));
+}
+
 TEST(RegexTest, LineAnchorsAndDotAreRubys) {
   EXPECT_EQ(FindAll("^.+$", "ab\ncd\r\ne"), (std::vector<std::string>{"ab", "cd\r", "e"}));
 }
@@ -145,9 +161,10 @@ TEST(RegexTest, DeepBacktrackingEndsCleanly) {
 }
 
 TEST(RegexDialectTest, OnlyShorthandsChange) {
-  EXPECT_EQ(ToPcre2Dialect(R"((?i:'s|'t)|[^\r\n\p{L}]?\p{N}{1,3})").value(),
+  const auto no_script = [](absl::string_view) { return false; };
+  EXPECT_EQ(ToPcre2Dialect(R"((?i:'s|'t)|[^\r\n\p{L}]?\p{N}{1,3})", no_script).value(),
             R"((?i:'s|'t)|[^\r\n\p{L}]?\p{N}{1,3})");
-  EXPECT_EQ(ToPcre2Dialect(R"(\\s)").value(), R"(\\s)");
+  EXPECT_EQ(ToPcre2Dialect(R"(\\s)", no_script).value(), R"(\\s)");
 }
 
 }  // namespace
