@@ -5,13 +5,18 @@ usage: verbs_test.py HEED HEED_SERVER SOURCE_FOLDER [unittest arguments]
 
 import contextlib
 import csv
+import fcntl
 import json
 import math
 import os
 import pty
 import re
+import select
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import unittest
 from pathlib import Path
 
@@ -265,6 +270,35 @@ class Terminals(unittest.TestCase):
         os.close(controller)
         self.assertEqual(process.wait(), 0, output.decode())
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[^\r\n]*\r(?!\n)", "", output.decode()).splitlines()
+
+    def test_a_window_that_changes_is_drawn_anew_without_a_key(self) -> None:
+        controller, terminal = pty.openpty()
+        environment = {name: value for name, value in server.environment.items() if name != "COLUMNS"}
+
+        def resize(rows: int, columns: int) -> None:
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+        def drawn() -> list[str]:
+            output = b""
+            while not output.endswith(b"\x1b[J"):
+                self.assertTrue(select.select([controller], [], [], 30)[0], "nothing is drawn")
+                output += os.read(controller, 1 << 16)
+            screen = output.decode().split("\x1b[H")[-1]
+            return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", screen).split("\n")
+
+        resize(24, 80)
+        process = subprocess.Popen([HEED, "explore", PROMPT], env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
+        self.addCleanup(process.kill)
+        self.assertGreater(len(drawn()), 8)
+        resize(8, 40)
+        process.send_signal(signal.SIGWINCH)
+        lines = drawn()
+        os.write(controller, b"q")
+        self.assertEqual(process.wait(), 0)
+        os.close(terminal)
+        os.close(controller)
+        self.assertLessEqual(len(lines), 8)
+        self.assertLessEqual(max(map(len, lines)), 40)
 
     def test_no_line_is_wider_than_the_terminal(self) -> None:
         other = "the key to the cabinets"

@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <deque>
 #include <map>
 #include <optional>
@@ -57,6 +59,46 @@ class RawScreen {
  private:
   std::ostream& out_;
   termios before_ = {};
+};
+
+int resize_pipe[2] = {-1, -1};
+
+void OnResize(int) {
+  const int saved_errno = errno;
+  (void)!write(resize_pipe[1], "w", 1);
+  errno = saved_errno;
+}
+
+// Says through a pipe that the window has another size, whichever thread the signal comes to and
+// whenever, while it lives. One at a time.
+class WindowWatch {
+ public:
+  WindowWatch() {
+    if (pipe2(resize_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;  // the next key draws it anew
+    struct sigaction action = {};
+    action.sa_handler = OnResize;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGWINCH, &action, &before_);
+  }
+  ~WindowWatch() {
+    if (fd() < 0) return;
+    sigaction(SIGWINCH, &before_, nullptr);
+    for (int& end : resize_pipe) close(std::exchange(end, -1));
+  }
+  WindowWatch(const WindowWatch&) = delete;
+  WindowWatch& operator=(const WindowWatch&) = delete;
+
+  int fd() const { return resize_pipe[0]; }
+
+  // Forgets what it said.
+  void Clear() {
+    char bytes[64];
+    while (read(fd(), bytes, sizeof(bytes)) > 0) {
+    }
+  }
+
+ private:
+  struct sigaction before_ = {};
 };
 
 int TerminalHeight() {
@@ -151,13 +193,16 @@ absl::Status RunExploreTerminal(const v1::ExploreRequest& request,
   std::map<int64_t, absl::Time> sent;  // by sequence, those without an answer
   absl::Status status;
   ResponseReader reader(explore);
+  WindowWatch window;
   RawScreen screen(session.out());
   while (status.ok()) {
     Terminal terminal = session.terminal();
     terminal.width = TerminalWidth(STDOUT_FILENO);
     screen.Draw(view.Render(terminal, TerminalHeight()));
-    pollfd waits[] = {{STDIN_FILENO, POLLIN, 0}, {reader.fd(), POLLIN, 0}};
-    if (poll(waits, 2, -1) < 0) continue;  // the window changed, or a signal came
+    pollfd waits[] = {
+        {STDIN_FILENO, POLLIN, 0}, {reader.fd(), POLLIN, 0}, {window.fd(), POLLIN, 0}};
+    if (poll(waits, 3, -1) < 0) continue;  // a signal came
+    if (waits[2].revents != 0) window.Clear();
     if (waits[1].revents != 0) {
       const auto news = reader.Take();
       status = news.status();
