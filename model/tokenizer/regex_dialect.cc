@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "model/base/status_macros.h"
+#include "model/base/utf8.h"
 
 namespace heed {
 namespace {
@@ -69,20 +70,32 @@ std::optional<CharSet> FindNamedSet(absl::string_view name, bool negated) {
   return std::nullopt;
 }
 
-// \uHHHH as PCRE2 writes it; empty for what is no such escape.
-std::string CodePoint(absl::string_view escape) {
-  if (escape.size() < 6 || escape[1] != 'u') return "";
-  const absl::string_view digits = escape.substr(2, 4);
-  if (!std::all_of(digits.begin(), digits.end(), absl::ascii_isxdigit)) return "";
-  return absl::StrCat("\\x{", digits, "}");
-}
-
 // An escape at the beginning of `text`, as far as it means something else in PCRE2.
 struct Escape {
   size_t bytes = 2;            // of the escape
   std::optional<CharSet> set;  // what it stands for
   std::string spelling;        // or how PCRE2 spells it
 };
+
+size_t CountDigits(absl::string_view text, size_t from, size_t most, absl::string_view digits) {
+  text = text.substr(from, most);
+  return std::min(text.find_first_not_of(digits), text.size());
+}
+
+// \uHHHH, \xHH and in a class \OOO, each with an end of its own: the digits of the last two are
+// fewer where another character follows.
+void ReadNumber(absl::string_view text, bool in_class, Escape* escape) {
+  constexpr absl::string_view kHexDigits = "0123456789abcdefABCDEF";
+  const bool is_hex = text[1] == 'u' || text[1] == 'x';
+  const size_t begin = is_hex ? 2 : 1;
+  size_t count = 0;
+  if (text[1] == 'u') count = CountDigits(text, begin, 4, kHexDigits) / 4 * 4;
+  if (text[1] == 'x') count = CountDigits(text, begin, 2, kHexDigits);
+  if (in_class && !is_hex) count = CountDigits(text, begin, 3, "01234567");
+  if (count == 0) return;
+  escape->bytes = begin + count;
+  escape->spelling = absl::StrCat(is_hex ? "\\x{" : "\\o{", text.substr(begin, count), "}");
+}
 
 // \p{name} and \P{name}. A script's name by itself means its extensions in PCRE2 from 10.40 on.
 void ReadProperty(absl::string_view name, bool negated, absl::string_view word,
@@ -105,8 +118,7 @@ Escape ReadEscape(absl::string_view text, bool in_class, IsScriptName is_script)
   if (letter == 's' || letter == 'S') escape.set = {kSpace, letter == 'S'};
   if (letter == 'w' || letter == 'W') escape.set = {word, letter == 'W'};
   if (letter == 'h' || letter == 'H') escape.set = {kHexDigit, letter == 'H'};
-  escape.spelling = CodePoint(text);
-  if (!escape.spelling.empty()) escape.bytes = 6;
+  ReadNumber(text, in_class, &escape);
   const size_t end = text.find('}');
   const bool has_argument = absl::StrContains("pPxog", letter) && text.substr(2, 1) == "{";
   if (!has_argument || end == absl::string_view::npos) return escape;
@@ -142,6 +154,9 @@ class ClassTranslator {
   ClassTranslator(absl::string_view* rest, IsScriptName is_script, int depth)
       : rest_(*rest), is_script_(is_script), depth_(depth) {}
 
+  // What a hyphen means depends on what stands before it. kRange is also a class.
+  enum class Before { kNothing, kValue, kSet, kHyphen, kRange };
+
   absl::Status Parse() {
     Skip(1);
     if (absl::StartsWith(rest_, "^")) {
@@ -149,7 +164,7 @@ class ClassTranslator {
       Skip(1);
     }
     // A "]" that comes first in a class is a member of it.
-    if (absl::StartsWith(rest_, "]")) AddSimple(1);
+    if (absl::StartsWith(rest_, "]")) AddChar();
     while (!rest_.empty() && rest_[0] != ']') HEED_RETURN_IF_ERROR(Member());
     if (rest_.empty()) return absl::InvalidArgumentError("the pattern has a class without an end");
     Skip(1);
@@ -164,8 +179,9 @@ class ClassTranslator {
       return absl::OkStatus();
     }
     if (rest_[0] == '\\') return AddEscape();
+    if (rest_[0] == '-') return AddHyphen();
     if (rest_[0] != '[') {
-      AddSimple(1);
+      AddChar();
       return absl::OkStatus();
     }
     const size_t posix_end =
@@ -173,36 +189,68 @@ class ClassTranslator {
     if (posix_end != absl::string_view::npos) {
       const std::optional<CharSet> set = FindNamedSet(rest_.substr(2, posix_end - 2), false);
       if (set.has_value()) {
-        AddSet(*set);
         Skip(posix_end + 2);
-        return absl::OkStatus();
+        return AddSet(*set);
       }
     }
+    if (before_ == Before::kHyphen) return Unsupported("a range that ends with a class");
     HEED_ASSIGN_OR_RETURN(alternatives_.emplace_back(), Run(&rest_, is_script_, depth_ + 1));
+    before_ = Before::kRange;
     return absl::OkStatus();
   }
 
   absl::Status AddEscape() {
     if (rest_.size() < 2) return absl::InvalidArgumentError("the pattern ends with a backslash");
     const Escape escape = ReadEscape(rest_, true, is_script_);
-    if (escape.set.has_value()) {
-      AddSet(*escape.set);
-      Skip(escape.bytes);
-    } else if (!escape.spelling.empty()) {
-      absl::StrAppend(&simple_, escape.spelling);
-      Skip(escape.bytes);
-    } else {
-      AddSimple(escape.bytes);
-    }
+    const absl::string_view copied = rest_.substr(0, escape.bytes);
+    const std::string spelling = escape.spelling.empty() ? std::string(copied) : escape.spelling;
+    const bool is_set = absl::StrContains("dDpP", rest_[1]);
+    Skip(escape.bytes);
+    if (escape.set.has_value()) return AddSet(*escape.set);
+    if (is_set) return AddSet({spelling});
+    AddValue(spelling);
     return absl::OkStatus();
   }
 
-  void AddSet(const CharSet& set) {
+  // Between two values a hyphen makes them a range, elsewhere it is a member of the class.
+  absl::Status AddHyphen() {
+    const bool is_last = absl::StartsWith(rest_, "-]") || absl::StartsWith(rest_, "-&&");
+    if (before_ == Before::kSet && !is_last) {
+      return absl::InvalidArgumentError("the pattern has a range that begins with a set");
+    }
+    if (before_ != Before::kValue || is_last) {
+      AddChar();
+      return absl::OkStatus();
+    }
+    simple_.push_back('-');
+    before_ = Before::kHyphen;
+    Skip(1);
+    return absl::OkStatus();
+  }
+
+  absl::Status AddSet(const CharSet& set) {
+    if (before_ == Before::kHyphen) {
+      return absl::InvalidArgumentError("the pattern has a range that ends with a set");
+    }
+    before_ = Before::kSet;
     if (set.negated) {
       alternatives_.push_back(Class(set));
     } else {
       absl::StrAppend(&simple_, set.members);
     }
+    return absl::OkStatus();
+  }
+
+  // A character as itself, wherever in the class it comes to stand.
+  void AddChar() {
+    const size_t bytes = static_cast<size_t>(DecodeUtf8(rest_).length);
+    AddValue(absl::StrCat(absl::ascii_ispunct(rest_[0]) ? "\\" : "", rest_.substr(0, bytes)));
+    Skip(bytes);
+  }
+
+  void AddValue(absl::string_view spelling) {
+    absl::StrAppend(&simple_, spelling);
+    before_ = before_ == Before::kHyphen ? Before::kRange : Before::kValue;
   }
 
   // One side of an intersection, or all there is: plain members and what must be tried beside them.
@@ -210,6 +258,7 @@ class ClassTranslator {
     if (!simple_.empty()) alternatives_.insert(alternatives_.begin(), Class({simple_}));
     operands_.push_back(std::exchange(alternatives_, {}));
     last_simple_ = std::exchange(simple_, "");
+    before_ = Before::kNothing;
   }
 
   absl::StatusOr<std::string> Emit() const {
@@ -226,16 +275,13 @@ class ClassTranslator {
     return negated_ ? absl::StrCat("(?:(?!", body, ")(?s:.))") : absl::StrCat("(?:", body, ")");
   }
 
-  void AddSimple(size_t bytes) {
-    absl::StrAppend(&simple_, rest_.substr(0, bytes));
-    Skip(bytes);
-  }
   void Skip(size_t bytes) { rest_.remove_prefix(std::min(bytes, rest_.size())); }
 
   absl::string_view& rest_;
   const IsScriptName is_script_;
   const int depth_;
   bool negated_ = false;
+  Before before_ = Before::kNothing;
   std::string simple_;                     // plain members of the operand
   std::vector<std::string> alternatives_;  // of the operand: patterns of one character each
   std::vector<std::vector<std::string>> operands_;

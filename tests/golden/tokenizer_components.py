@@ -122,6 +122,17 @@ REGEXES = (
     r"\P{Hani}",
     r"\p{^Hiragana}+",
     r"\p{katakana}|[\P{Common}]+",
+    r"[a[b]-z]",
+    r"[[a]^b]",
+    r"[\s^]+",
+    r"[\S^]",
+    r"[a-z&&^e]",
+    r"[--a-c-n]",
+    r"[\s-]",
+    r"[\s-&&-\S ]",
+    r"[\x2[=]0]",
+    r"[\6[=]1]",
+    r"[:alpha:]",
 )
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 

@@ -123,6 +123,30 @@ TEST(RegexTest, ClassesWithinClassesMatchOneCharacter) {
   EXPECT_EQ(FindAll(R"([^\S\n]+)", "a\n \tb"), (std::vector<std::string>{" \t"}));
 }
 
+// What stands beside each other once other classes are taken out must not make ranges, a negation
+// or one escape.
+TEST(RegexTest, MembersOfAClassKeepTheirMeaningBesideOtherClasses) {
+  EXPECT_EQ(FindAll(R"([a[b]-z]+)", "abc-zd"), (std::vector<std::string>{"ab", "-z"}));
+  EXPECT_EQ(FindAll(R"([[a]^b]+)", "ab^c"), std::vector<std::string>{"ab^"});
+  EXPECT_EQ(FindAll(R"([\S^]+)", "a^ b"), (std::vector<std::string>{"a^", "b"}));
+  EXPECT_EQ(FindAll(R"([a-z^&&^b]+)", "abc^"), (std::vector<std::string>{"b", "^"}));
+  EXPECT_EQ(FindAll(R"([\x4[b]1]+)", "bA1\x04"), (std::vector<std::string>{"b", "1\x04"}));
+  EXPECT_EQ(FindAll(R"([:alpha:]+)", "hal:b"), std::vector<std::string>{"hal:"});
+  EXPECT_EQ(FindAll(R"([a-c-e\s-]+)", "abd -e"), (std::vector<std::string>{"ab", " -e"}));
+  EXPECT_EQ(FindAll(R"([--/é-ë]+)", "-.+êe"), (std::vector<std::string>{"-.", "ê"}));
+}
+
+TEST(RegexTest, RangesWithASetAtAnEndAreRefused) {
+  for (const char* const pattern :
+       {R"([\s-z])", R"([\s-・])", R"([a\S-z])", R"([\d-z])", R"([[:alpha:]-z])", R"([a-\d])",
+        R"([\t-\s])", R"([a-\p{Han}])"}) {
+    const absl::Status status = Regex::Compile(pattern).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << pattern << ": " << status;
+  }
+  const absl::Status before_class = Regex::Compile("[a-[b]z]").status();
+  EXPECT_TRUE(absl::IsUnimplemented(before_class)) << before_class;
+}
+
 TEST(RegexTest, ClassesWithoutMembersOrEndAreRefused) {
   for (const char* const pattern : {"[a&&]", "[&&a]", "[a[b]", "[[:a"}) {
     const absl::Status status = Regex::Compile(pattern).status();
