@@ -385,6 +385,23 @@ class Files(unittest.TestCase):
             self.assertEqual([table[6][name] for name in ("query", "query_token", "key", "key_token")],
                              ["4", "·cabinet", "1", "·keys"])
 
+    def metadata(self, *words: str) -> dict:
+        heed(*words, "--output=all.safetensors")
+        data = (Path(server.folder) / "all.safetensors").read_bytes()
+        return json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
+
+    def test_a_rollout_says_what_it_followed(self) -> None:
+        asked = ["rollout", PROMPT, "--layers=1:3", "--fuse=max", "--identity=0"]
+        shown = " ".join(heed(*asked).stdout.split())
+        self.assertIn("through all heads of layers 1 to 2, by the heads' maximum, the identity's share 0:", shown)
+        self.assertIn("layers 1 to 2 (the maximum of the heads, without the identity)",
+                      self.page(*asked)["grids"][0]["meaning"])
+        for answer, values in ((ask(*asked), [1, 3, "max", 0]), (ask("rollout", PROMPT, "--layers=-1:"), [3, 4, "mean", None])):
+            self.assertEqual([answer[name] for name in ("layer_begin", "layer_end", "head_fusion", "identity")], values)
+        metadata = self.metadata(*asked)
+        self.assertEqual([metadata[name] for name in ("layers", "head_fusion", "identity")], ["1:3", "max", "0"])
+        self.assertIn("through all heads of layer 3:", heed("rollout", PROMPT, "--flow", "--layers=-1:").stdout)
+
     def test_a_decomposition_has_shares_amounts_and_mixing_ratios(self) -> None:
         answer = ask("decompose", PROMPT, "--layer=2")
         page = self.page("decompose", PROMPT, "--layer=2")

@@ -92,9 +92,14 @@ void WriteValue(JsonWriter& json, const Message& message, const FieldDescriptor*
 
 void WriteWireMessage(JsonWriter& json, const Message& message) {
   if (WriteKnown(json, message)) return;
+  json.BeginObject();
+  WriteWireFields(json, message);
+  json.EndObject();
+}
+
+void WriteWireFields(JsonWriter& json, const Message& message) {
   const auto* descriptor = message.GetDescriptor();
   const auto* reflection = message.GetReflection();
-  json.BeginObject();
   for (int i = 0; i < descriptor->field_count(); ++i) {
     const FieldDescriptor* const field = descriptor->field(i);
     if (field->type() == FieldDescriptor::TYPE_BYTES) continue;  // texts say the same
@@ -109,7 +114,6 @@ void WriteWireMessage(JsonWriter& json, const Message& message) {
       WriteValue(json, message, field, -1);
     }
   }
-  json.EndObject();
 }
 
 }  // namespace heed::cli

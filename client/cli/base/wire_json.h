@@ -12,6 +12,8 @@ namespace heed::cli {
 // Fields that are not set are left out, but for numbers and texts of the message itself that have a
 // default. Infinities and NaN, which JSON lacks, are null.
 void WriteWireMessage(JsonWriter& json, const google::protobuf::Message& message);
+// The same without the braces, into an object that is open.
+void WriteWireFields(JsonWriter& json, const google::protobuf::Message& message);
 
 }  // namespace heed::cli
 

@@ -2,13 +2,16 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "client/cli/base/format.h"
+#include "client/cli/base/wire_json.h"
 #include "client/cli/pages/export.h"
 #include "client/cli/pages/grid_page.h"
 #include "client/cli/pages/inspect_pages.h"
@@ -92,24 +95,104 @@ absl::Status ReadRollout(const Arguments& arguments, RunSource& source,
   return source.ReadPositions(arguments, "query", request->mutable_queries());
 }
 
-GridPageData RolloutPageData(const v1::RolloutResponse& answer, const Arguments& arguments,
-                             RunSource& source) {
+// What was followed: the layers, and how one matrix was made of each.
+struct Followed {
+  int layer_begin = 0;
+  int layer_end = 0;  // behind the last
+  bool all_layers = true;
+  bool is_maximum = false;
+  std::optional<double> identity;  // absent: the server's default
+};
+
+absl::StatusOr<Followed> FollowedBy(const v1::RolloutRequest& request, const std::string& model,
+                                    Session& session) {
+  const auto client = session.client();
+  if (!client.ok()) return client.status();
+  const auto info = (*client)->GetModel(model, session.call_options());
+  if (!info.ok()) return info.status();
+  const int count = info->layer_count;
+  Followed followed{.layer_end = count};
+  const auto resolve = [&](int layer) { return layer < 0 ? layer + count : layer; };
+  if (request.has_layer_begin()) followed.layer_begin = resolve(request.layer_begin());
+  if (request.has_layer_end()) followed.layer_end = resolve(request.layer_end());
+  followed.all_layers = followed.layer_begin == 0 && followed.layer_end == count;
+  followed.is_maximum = request.head_fusion() == v1::HEAD_FUSION_MAX;
+  if (request.has_residual_weight()) followed.identity = request.residual_weight();
+  return followed;
+}
+
+std::string LayersText(const Followed& followed) {
+  if (followed.all_layers) return "all layers";
+  const int last = followed.layer_end - 1;
+  if (followed.layer_begin == last) return absl::StrCat("layer ", last);
+  return absl::StrCat("layers ", followed.layer_begin, " to ", last);
+}
+
+// "through all heads and layers", and what differs from that.
+std::string ThroughText(const Followed& followed) {
+  std::string text = followed.all_layers
+                         ? "through all heads and layers"
+                         : absl::StrCat("through all heads of ", LayersText(followed));
+  if (followed.is_maximum) absl::StrAppend(&text, ", by the heads' maximum");
+  if (followed.identity) {
+    absl::StrAppend(&text, absl::StrFormat(", the identity's share %g", *followed.identity));
+  }
+  return text;
+}
+
+std::string MixedText(const Followed& followed) {
+  if (!followed.identity) {
+    return "mixed with the identity where the model has a residual connection";
+  }
+  if (*followed.identity == 0) return "without the identity";
+  return absl::StrFormat("mixed with the identity, whose share is %g", *followed.identity);
+}
+
+GridPageData RolloutPageData(const v1::RolloutResponse& answer, const Followed& followed,
+                             const Arguments& arguments, RunSource& source) {
   const bool flow = arguments.Has("flow");
   GridPageData data = TokenMapData("rollout", answer.prompt(), answer.provenance(),
                                    {answer.queries().begin(), answer.queries().end()},
                                    EditNames(arguments, source));
   data.heading = flow ? "How much can flow from each word" : "Where each word comes from";
+  const std::string matrices = absl::StrCat("the attention of ", LayersText(followed), " (the ",
+                                            followed.is_maximum ? "maximum" : "mean",
+                                            " of the heads, ", MixedText(followed), ")");
   data.grids = {
       {flow ? "flow" : "rollout",
-       flow ? "The maximum flow from each word (columns) to each row, through the attention of "
-              "all heads and layers."
-            : "The product of the layers' attention, mixed with the identity: how much of each "
-              "row comes from each word (columns).",
+       flow ? absl::StrCat("The maximum flow from each word (columns) to each row, through ",
+                           matrices, ".")
+            : absl::StrCat("The product of ", matrices,
+                           ": how much of each row comes from each word (columns)."),
        TensorFloats(answer.weights()), false, PageScale::kRoot}};
   data.note =
       "What values and feed-forward halves do is left out: this is where something could "
       "come from, not what it did.";
   return data;
+}
+
+Export RolloutExport(const v1::RolloutResponse& answer, const Followed& followed,
+                     const GridPageData& data) {
+  Export file = TokenMapExport(data, {answer.queries().begin(), answer.queries().end()});
+  file.metadata["layers"] = absl::StrCat(followed.layer_begin, ":", followed.layer_end);
+  file.metadata["head_fusion"] = followed.is_maximum ? "max" : "mean";
+  file.metadata["identity"] = followed.identity ? absl::StrCat(*followed.identity) : "default";
+  return file;
+}
+
+// The answer, and what was followed.
+void WriteRolloutJson(const v1::RolloutResponse& answer, const Followed& followed,
+                      Session& session) {
+  JsonWriter json(session.out());
+  json.BeginObject();
+  WriteWireFields(json, answer);
+  json.Key("layer_begin").Int(followed.layer_begin);
+  json.Key("layer_end").Int(followed.layer_end);
+  json.Key("head_fusion").String(followed.is_maximum ? "max" : "mean");
+  json.Key("identity");
+  followed.identity ? json.Number(*followed.identity) : json.Null();
+  json.EndObject();
+  json.EndLine();
 }
 
 absl::Status RunRollout(const Arguments& arguments, Session& session) {
@@ -127,23 +210,26 @@ absl::Status RunRollout(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::Rollout, request, session);
   if (!answer.ok()) return answer.status();
-  const auto data = [&] { return RolloutPageData(*answer, arguments, *source); };
+  const auto followed = FollowedBy(request, answer->provenance().model().name(), session);
+  if (!followed.ok()) return followed.status();
+  const auto data = [&] { return RolloutPageData(*answer, *followed, arguments, *source); };
   const auto wrote = WroteFiles(
       arguments, session, [&] { return GridPage(data()); },
-      [&] {
-        return TokenMapExport(data(), {answer->queries().begin(), answer->queries().end()});
-      });
+      [&] { return RolloutExport(*answer, *followed, data()); });
   if (!wrote.ok() || *wrote) return wrote.status();
-  if (PrintedAsJson(*answer, session)) return absl::OkStatus();
+  if (session.json()) {
+    WriteRolloutJson(*answer, *followed, session);
+    return absl::OkStatus();
+  }
   HeatMap map{.keys = VisibleWireTokens(answer->prompt()),
               .queries = {answer->queries().begin(), answer->queries().end()},
               .weights = TensorFloats(answer->weights())};
   session.out() << Paragraph(
                        session.terminal(),
-                       arguments.Has("flow")
-                           ? "How much can flow from each word (columns) to each row, through all "
-                             "heads and layers:"
-                           : "Where each row comes from (columns), through all heads and layers:")
+                       absl::StrCat(arguments.Has("flow")
+                                        ? "How much can flow from each word (columns) to each row, "
+                                        : "Where each row comes from (columns), ",
+                                    ThroughText(*followed), ":"))
                 << RenderHeatMap(map, session.terminal());
   PrintProvenance(answer->provenance(), answer->prompt(), answer->timings(), session);
   return absl::OkStatus();
