@@ -119,8 +119,13 @@ Escape ReadEscape(absl::string_view text, bool in_class, IsScriptName is_script)
   if (letter == 'w' || letter == 'W') escape.set = {word, letter == 'W'};
   if (letter == 'h' || letter == 'H') escape.set = {kHexDigit, letter == 'H'};
   ReadNumber(text, in_class, &escape);
+  if (letter == 'v') escape.spelling = R"(\x{b})";
+  const bool has_brace = text.substr(2, 1) == "{";
+  const bool is_literal =
+      absl::StrContains("EQV", letter) || (absl::StrContains("pP", letter) && !has_brace);
+  if (is_literal) escape.spelling = std::string(1, letter);
   const size_t end = text.find('}');
-  const bool has_argument = absl::StrContains("pPxog", letter) && text.substr(2, 1) == "{";
+  const bool has_argument = absl::StrContains("pPxog", letter) && has_brace;
   if (!has_argument || end == absl::string_view::npos) return escape;
   escape.bytes = end + 1;
   if (letter != 'p' && letter != 'P') return escape;
@@ -204,7 +209,7 @@ class ClassTranslator {
     const Escape escape = ReadEscape(rest_, true, is_script_);
     const absl::string_view copied = rest_.substr(0, escape.bytes);
     const std::string spelling = escape.spelling.empty() ? std::string(copied) : escape.spelling;
-    const bool is_set = absl::StrContains("dDpP", rest_[1]);
+    const bool is_set = spelling[0] == '\\' && absl::StrContains("dDpP", spelling[1]);
     Skip(escape.bytes);
     if (escape.set.has_value()) return AddSet(*escape.set);
     if (is_set) return AddSet({spelling});

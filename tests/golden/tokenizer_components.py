@@ -36,6 +36,7 @@ TEXTS = (
     "aaabab",
     "    ",
     "z",
+    "E Qa pL PH V \x0b\u2028",
     "\u4f60\u597d\u3002\u300c\u518d\u89c1\u300d\u3001\u30e9\u30fc\u30e1\u30f3\u3006\u3089\u30fc",
 )
 TOKENS = (
@@ -133,6 +134,11 @@ REGEXES = (
     r"[\x2[=]0]",
     r"[\6[=]1]",
     r"[:alpha:]",
+    r"\v|[\v]",
+    r"[\V]|\V",
+    r"\Ea|\Qa",
+    r"[\pL]",
+    r"\PH?",
 )
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 

@@ -81,6 +81,14 @@ TEST(RegexTest, ScriptNamesMeanTheScriptAndNotItsExtensions) {
             (std::vector<std::string>{"\U00010300", "a"}));
 }
 
+TEST(RegexTest, EscapesThatOnlyPcre2KnowsAreTheirLetters) {
+  EXPECT_EQ(FindAll(R"(\v|[\v])", "\n\v\r\u2028"), std::vector<std::string>{"\v"});
+  for (const char* const letter : {R"(\V)", R"([\V])", R"(\E\V|\Q\V|\V)"}) {
+    EXPECT_EQ(FindAll(letter, "aV\n"), std::vector<std::string>{"V"}) << letter;
+  }
+  EXPECT_EQ(FindAll(R"(\pL|[\P]+)", "a pL P"), (std::vector<std::string>{"pL", "P"}));
+}
+
 TEST(RegexTest, LineAnchorsAndDotAreRubys) {
   EXPECT_EQ(FindAll("^.+$", "ab\ncd\r\ne"), (std::vector<std::string>{"ab", "cd\r", "e"}));
 }
