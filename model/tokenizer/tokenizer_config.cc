@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "model/base/json.h"
@@ -94,11 +95,17 @@ std::vector<TokenId> IdsOf(const PieceTable& pieces, const std::optional<std::st
 void MergeAddedTokens(const TokenizerConfig& config, const PieceTable& pieces,
                       TokenizerText* text) {
   std::vector<AddedTokenText> tokens = config.added_tokens;
+  absl::flat_hash_set<std::string> contents;
+  absl::flat_hash_set<TokenId> ids;
+  for (const AddedTokenText& token : tokens) {
+    contents.insert(token.content);
+    ids.insert(token.id);
+  }
   const auto add = [&](const AddedTokenText& token) {
-    const bool known = std::any_of(tokens.begin(), tokens.end(), [&](const AddedTokenText& other) {
-      return other.content == token.content || other.id == token.id;
-    });
-    if (!known) tokens.push_back(token);
+    if (contents.contains(token.content) || ids.contains(token.id)) return;
+    contents.insert(token.content);
+    ids.insert(token.id);
+    tokens.push_back(token);
   };
   for (const NamedToken& token : config.named) {
     const std::optional<TokenId> id = pieces.Find(token.content);

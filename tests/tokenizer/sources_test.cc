@@ -19,6 +19,7 @@
 #include "model/base/json.h"
 #include "model/base/utf8.h"
 #include "model/tokenizer/gguf_tokenizer.h"
+#include "model/tokenizer/tokenizer_config.h"
 #include "model/tokenizer/tokenizer_folder.h"
 #include "model/tokenizer/unicode.h"
 #include "tests/tokenizer/golden_cases.h"
@@ -295,6 +296,22 @@ TEST(TokenizerFolderTest, TheConfigurationNamesTokensAndFlags) {
   const Files cased = {{"vocab.txt", "[UNK]\nA\na\n"},
                        {"tokenizer_config.json", R"({"do_lower_case":false})"}};
   EXPECT_EQ(Pieces(*LoadOrFail(cased), "A a \u00e1"), (Strings{"A", "a", "[UNK]"}));
+}
+
+// A search through all tokens for each would need a minute here.
+TEST(TokenizerFolderTest, ManyTokensMayBeAdded) {
+  constexpr TokenId kCount = 200'000;
+  TokenizerText text;
+  for (TokenId id = 0; id < kCount; ++id) {
+    text.added_tokens.push_back({id, absl::StrCat("token ", id), true, false});
+  }
+  TokenizerConfig config;
+  config.added_tokens = {{kCount, "token 0"}, {1, "other"}};
+  MergeAddedTokens(config, PieceTable(), &text);
+  ASSERT_EQ(text.added_tokens.size(), kCount);
+  EXPECT_EQ(text.added_tokens.front().content, "other");
+  EXPECT_EQ(text.added_tokens.at(1).content, "token 2");
+  EXPECT_EQ(text.added_tokens.back().content, "token 0");
 }
 
 TEST(TokenizerFolderTest, SentencePieceModelsMayGetTokensLater) {
