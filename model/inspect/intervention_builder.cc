@@ -268,23 +268,35 @@ bool InterventionBuilder::FillPatch(const PatchSite& patch, Site site, int layer
     edit.positions.list.resize(run_.prompt_tokens);
     std::iota(edit.positions.list.begin(), edit.positions.list.end(), int64_t{0});
   }
+  return FillPatchRows({patch.source, rows, SourcePositions(patch, rows, edit.positions.list)},
+                       edit);
+}
+
+// One for each of the positions that are edited, or some with an error.
+std::vector<int64_t> InterventionBuilder::SourcePositions(const PatchSite& patch,
+                                                          ConstMatrixRef rows,
+                                                          const std::vector<int64_t>& edited) {
+  if (patch.source_positions.empty()) return edited;
+  const std::string field = absl::StrCat(edit_, ".source_positions");
+  const auto needed = static_cast<int64_t>(edited.size());
   std::vector<int64_t> sources;
+  int64_t count = 0;
   for (size_t i = 0; i < patch.source_positions.size(); ++i) {
-    const std::string field = absl::StrCat(edit_, ".source_positions[", i, "]");
-    AppendSpan(field, patch.source_positions[i], rows.rows, &sources, &errors_);
+    const ResolvedSpan span = ResolveSpan(absl::StrCat(field, "[", i, "]"),
+                                          patch.source_positions[i], rows.rows, &errors_);
+    count += span.end - span.begin;
+    if (count > needed) continue;
+    for (int64_t p = span.begin; p < span.end; ++p) sources.push_back(p);
   }
-  if (patch.source_positions.empty()) sources = edit.positions.list;
-  return FillPatchRows({patch.source, rows, std::move(sources)}, edit);
+  if (errors_.count() == 0 && count != needed) {
+    errors_.Violation(field, absl::StrCat("are ", count, "; ", needed,
+                                          " positions are edited and each needs one"));
+  }
+  return sources;
 }
 
 bool InterventionBuilder::FillPatchRows(SiteEdit::Patch patch, SiteEdit& edit) {
   if (errors_.count() > 0) return false;
-  if (patch.sources.size() != edit.positions.list.size()) {
-    errors_.Violation(absl::StrCat(edit_, ".source_positions"),
-                      absl::StrCat("are ", patch.sources.size(), "; ", edit.positions.list.size(),
-                                   " positions are edited and each needs one"));
-    return false;
-  }
   for (int64_t source : patch.sources) {
     if (source >= patch.rows.rows) {
       errors_.Error(MakeError(

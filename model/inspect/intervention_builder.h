@@ -62,6 +62,8 @@ class InterventionBuilder {
   void AddSiteEdits(const Intervention& intervention, Site site, const Place& place);
   bool FillSiteEdit(const Intervention& intervention, Site site, int layer, SiteEdit& edit);
   bool FillPatch(const PatchSite& patch, Site site, int layer, SiteEdit& edit);
+  std::vector<int64_t> SourcePositions(const PatchSite& patch, ConstMatrixRef rows,
+                                       const std::vector<int64_t>& edited);
   bool FillPatchRows(SiteEdit::Patch patch, SiteEdit& edit);
 
   // Edits of attention rows, in intervention_rows.cc.

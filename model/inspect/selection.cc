@@ -60,30 +60,38 @@ std::vector<int> ResolveIndices(const std::string& field, absl::Span<const int> 
   return resolved;
 }
 
-void AppendSpan(const std::string& field, const PositionSpan& span, int64_t count,
-                std::vector<int64_t>* positions, SelectionErrors* errors) {
+ResolvedSpan ResolveSpan(const std::string& field, const PositionSpan& span, int64_t count,
+                         SelectionErrors* errors) {
   int64_t begin = span.begin, end = span.end.value_or(count);
   for (const auto& [name, value, most] :
        {std::tuple(".begin", &begin, count - 1), std::tuple(".end", &end, count)}) {
     if (*value < -count || *value > most) {
-      return errors->Error(OutOfRange(absl::StrCat(field, name), *value, count, most));
+      errors->Error(OutOfRange(absl::StrCat(field, name), *value, count, most));
+      return {0, 0};
     }
     if (*value < 0) *value += count;
   }
   if (begin >= end) {
     errors->Violation(field,
                       absl::StrCat("is empty: it begins at ", begin, " and ends before ", end));
+    return {0, 0};
   }
-  for (int64_t p = begin; p < end; ++p) positions->push_back(p);
+  return {begin, end};
 }
 
 std::vector<int64_t> ResolveSpans(const std::string& field, absl::Span<const PositionSpan> spans,
                                   int64_t count, SelectionErrors* errors) {
-  std::vector<int64_t> positions;
+  std::vector<ResolvedSpan> resolved(spans.size());
   for (size_t i = 0; i < spans.size(); ++i) {
-    AppendSpan(absl::StrCat(field, "[", i, "]"), spans[i], count, &positions, errors);
+    resolved[i] = ResolveSpan(absl::StrCat(field, "[", i, "]"), spans[i], count, errors);
   }
-  SortUnique(positions);
+  std::sort(resolved.begin(), resolved.end(),
+            [](ResolvedSpan a, ResolvedSpan b) { return a.begin < b.begin; });
+  std::vector<int64_t> positions;
+  for (int64_t next = 0; const ResolvedSpan span : resolved) {
+    next = std::max(next, span.begin);
+    for (; next < span.end; ++next) positions.push_back(next);
+  }
   return positions;
 }
 

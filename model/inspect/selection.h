@@ -43,13 +43,19 @@ std::vector<int> ResolveIndices(const std::string& field, absl::Span<const int> 
                                 SelectionErrors* errors);
 
 // The positions of spans of `count`, ascending without repeats. Nothing in it where there is none.
+// Takes no more memory than the spans and `count` positions, however much the spans overlap.
 std::vector<int64_t> ResolveSpans(const std::string& field, absl::Span<const PositionSpan> spans,
                                   int64_t count, SelectionErrors* errors);
 
-// Appends those of one span, in order; none, with an error, unless it lies within `count` positions
-// and is not empty.
-void AppendSpan(const std::string& field, const PositionSpan& span, int64_t count,
-                std::vector<int64_t>* positions, SelectionErrors* errors);
+// Positions [begin, end) of a prompt.
+struct ResolvedSpan {
+  int64_t begin, end;
+};
+
+// The positions of one span; none, with an error, unless it lies within `count` positions and is
+// not empty.
+ResolvedSpan ResolveSpan(const std::string& field, const PositionSpan& span, int64_t count,
+                         SelectionErrors* errors);
 
 // "1 token", "2 tokens".
 std::string CountTokens(int64_t n);

@@ -132,6 +132,7 @@ class EditReader {
     if (wire.trace_id().empty()) {
       violations_->Add(Path("patch_site.trace_id"), "is empty; name a trace");
     }
+    CheckSpans(Path("patch_site.source_positions"), wire.source_positions(), violations_);
     if (!site.has_value() || wire.trace_id().empty()) return absl::OkStatus();
     if (traces_ == nullptr) return absl::OkStatus();
     HEED_ASSIGN_OR_RETURN(const TraceStore::Found found, traces_->Find(wire.trace_id()));
@@ -206,6 +207,11 @@ std::vector<float> ReadVector(absl::string_view field, const v1::Tensor& tensor,
   return values;
 }
 
+void CheckSpans(absl::string_view field, const google::protobuf::RepeatedPtrField<v1::Span>& spans,
+                Violations* violations) {
+  CheckCount(field, spans.size(), kMaxSpans, violations);
+}
+
 std::vector<PositionSpan> ReadSpans(const google::protobuf::RepeatedPtrField<v1::Span>& spans) {
   std::vector<PositionSpan> read;
   for (const v1::Span& span : spans) {
@@ -226,11 +232,8 @@ absl::StatusOr<std::vector<Intervention>> ReadInterventions(absl::string_view fi
   for (int i = 0; i < wire.size(); ++i) {
     const std::string path = Element(field, i);
     Intervention& out = read.emplace_back();
-    const auto count = [&](absl::string_view name, int64_t n) {
-      CheckCount(absl::StrCat(path, ".", name), n, kMaxSpans, violations);
-    };
-    count("positions", wire[i].positions_size());
-    count("keys", wire[i].keys_size());
+    CheckSpans(absl::StrCat(path, ".positions"), wire[i].positions(), violations);
+    CheckSpans(absl::StrCat(path, ".keys"), wire[i].keys(), violations);
     out.layers.assign(wire[i].layers().begin(), wire[i].layers().end());
     out.heads.assign(wire[i].heads().begin(), wire[i].heads().end());
     out.positions = ReadSpans(wire[i].positions());

@@ -28,6 +28,9 @@ std::optional<Site> ReadSite(absl::string_view field, v1::Site site, std::option
 std::vector<float> ReadVector(absl::string_view field, const v1::Tensor& tensor, int64_t size,
                               Violations* violations);
 
+// A violation where there are more spans than any prompt has use for.
+void CheckSpans(absl::string_view field, const google::protobuf::RepeatedPtrField<v1::Span>& spans,
+                Violations* violations);
 std::vector<PositionSpan> ReadSpans(const google::protobuf::RepeatedPtrField<v1::Span>& spans);
 
 // What the wire says, without looking at the prompt; `field` is the list's own path. NOT_FOUND for

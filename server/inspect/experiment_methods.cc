@@ -333,6 +333,12 @@ SiteSet SweepStream::Check(const Request& request, const ServedModel& model,
     }
   }
   CheckCount("focus_dial.betas", request.focus_dial().betas_size(), kMaxBetas, violations);
+  CheckSpans("head_ablation.positions", request.head_ablation().positions(), violations);
+  CheckSpans("edge_knock_out.queries", request.edge_knock_out().queries(), violations);
+  CheckSpans("edge_knock_out.keys", request.edge_knock_out().keys(), violations);
+  CheckSpans("activation_patching.positions", request.activation_patching().positions(),
+             violations);
+  CheckSpans("focus_dial.positions", request.focus_dial().positions(), violations);
   return {Site::kResidual};
 }
 

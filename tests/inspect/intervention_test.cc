@@ -146,6 +146,8 @@ TEST(InterventionTest, ErrorsNameTheFieldAndWhatIsRight) {
       {Edit(PatchSite{Site::kQuery, source}), missing, "which its source did not keep"},
       {Edit(PatchSite{Site::kMixed, source}, {1}), invalid, "holds a NaN"},
       {Edit(PatchSite{Site::kMixed, source, {{0, 2}}}, {0}), invalid, "are 2; 14 positions"},
+      {Edit(PatchSite{Site::kMixed, source, std::vector<PositionSpan>(1000)}, {0}), invalid,
+       "are 14000; 14 positions"},
       {Edit(PatchSite{Site::kMixed, source, {{13, 15}}}, {0}, {}, {{0, 2}}), range,
        "patch_site.source_positions[0].end is 15"},
       {Edit(ReplaceMask{.causal = false}, {0}, {}, {{13, 14}}), absl::StatusCode::kOk, ""},

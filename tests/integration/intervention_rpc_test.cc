@@ -432,6 +432,16 @@ TEST_F(ExperimentRpcTest, WrongExperimentsAreNamed) {
   EXPECT_THAT(WrongFields(Sweep(sweep).status), ElementsAre("focus_dial.betas[0]"));
   sweep.mutable_head_ablation()->add_heads(9);
   EXPECT_THAT(WrongFields(Sweep(sweep).status), ElementsAre("head_ablation.heads[0]"));
+  sweep.mutable_edge_knock_out();
+  for (int i = 0; i < 65537; ++i) sweep.mutable_edge_knock_out()->add_keys();
+  EXPECT_THAT(WrongFields(Sweep(sweep).status), ElementsAre("edge_knock_out.keys"));
+  request.clear_metrics();
+  request.add_metrics()->mutable_loss();
+  edit = {};
+  edit.mutable_patch_site()->set_trace_id("none");
+  for (int i = 0; i < 65537; ++i) edit.mutable_patch_site()->add_source_positions();
+  EXPECT_THAT(WrongFields(intervene()),
+              ElementsAre("sets[0].interventions[0].patch_site.source_positions"));
 }
 
 }  // namespace
