@@ -95,7 +95,7 @@ inline F32x16 Act(F32x16 x) {
   } else if constexpr (kCode == ActivationCode::kSilu) {
     return x * Sigmoid(x);
   } else {
-    return Max(x, F32x16::Broadcast(0.0f));
+    return Max(F32x16::Broadcast(0.0f), x);  // NaN stays NaN
   }
 }
 

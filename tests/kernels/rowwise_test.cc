@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "gtest/gtest.h"
 #include "tests/kernels/kernel_testing.h"
 
@@ -39,6 +41,18 @@ TEST(RowwiseTest, ActivationsEqualTheScalarTwinOverTheWholeRange) {
             << backend->name() << ", activation " << static_cast<int>(activation) << " at "
             << x.values[i];
       }
+    }
+  }
+}
+
+TEST(RowwiseTest, NoActivationHidesWhatIsNoNumber) {
+  for (const Backend* backend : FastBackends()) {
+    for (Activation activation : kActivations) {
+      Matrix x(1, 20);
+      x.values[3] = x.values[18] = std::nanf("");
+      backend->Activate(activation, x.ref());
+      EXPECT_TRUE(std::isnan(x.values[3]) && std::isnan(x.values[18]))
+          << backend->name() << ", activation " << static_cast<int>(activation);
     }
   }
 }
