@@ -8,6 +8,7 @@
 #include "model/base/error.h"
 #include "model/base/finite.h"
 #include "model/base/status_macros.h"
+#include "model/inspect/prediction.h"
 #include "model/transformer/model_parts.h"
 
 namespace heed {
@@ -19,13 +20,6 @@ constexpr int64_t kUnembedRows = 64;
 // Only models with feed-forward halves can start at a later layer (SequenceSlice::first_layer).
 bool CanResume(const ModelConfig& config) {
   return config.ffn_width > 0;
-}
-
-absl::Status NonfiniteLogits(absl::StatusCode code, absl::string_view whose, int64_t position) {
-  return MakeError(code, "NONFINITE_LOGITS",
-                   absl::StrCat(whose, " logits at position ", position,
-                                " hold a NaN or an infinity; smaller edits keep them in range"),
-                   {{"position", absl::StrCat(position)}});
 }
 
 // Tells another sink about cells under other numbers.

@@ -6,7 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "model/base/aligned_buffer.h"
 #include "model/base/error.h"
+#include "model/base/finite.h"
 #include "model/base/status_macros.h"
+#include "model/inspect/prediction.h"
 #include "model/kernels/parallel.h"
 #include "model/transformer/model_parts.h"
 
@@ -26,7 +28,18 @@ class Lens {
  public:
   Lens(const LanguageModel& model, const Trace& trace) : model_(model), trace_(trace) {}
 
-  // `logits` [positions, vocab_size].
+  // `logits` [positions, vocab_size]. An error unless they are finite.
+  absl::Status ReadFinite(int layer, absl::Span<const int64_t> positions, MatrixRef logits) {
+    Read(layer, positions, logits);
+    for (int64_t i = 0; i < logits.rows; ++i) {
+      if (AllFinite(logits.Row(i))) continue;
+      return NonfiniteLogits(absl::StatusCode::kFailedPrecondition,
+                             absl::StrCat("layer ", layer, "'s"), positions[i]);
+    }
+    return absl::OkStatus();
+  }
+
+  // The same of all logits, whatever they are.
   void Read(int layer, absl::Span<const int64_t> positions, MatrixRef logits) {
     const int64_t width = model_.config().width;
     rows_.Grow(logits.rows * width);
@@ -67,9 +80,9 @@ absl::StatusOr<std::vector<LensCell>> LogitLens(const LanguageModel& model, cons
     const int64_t count = static_cast<int64_t>(positions.size());
     const MatrixRef final_rows(final_logits.data(), count, vocab);
     const MatrixRef rows(logits.data(), count, vocab);
-    lens.Read(model.config().n_layers, positions, final_rows);
+    HEED_RETURN_IF_ERROR(lens.ReadFinite(model.config().n_layers, positions, final_rows));
     for (size_t l = 0; l < options.layers.size(); ++l) {
-      lens.Read(options.layers[l], positions, rows);
+      HEED_RETURN_IF_ERROR(lens.ReadFinite(options.layers[l], positions, rows));
       ParallelFor(count, true, [&](int64_t i) {
         const Prediction here(rows.Row(i));
         LensCell& cell = cells[l * n_positions + begin + i];

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "absl/strings/str_cat.h"
+#include "model/base/error.h"
+
 namespace heed {
 namespace {
 
@@ -51,6 +54,15 @@ double Prediction::DivergenceFrom(const Prediction& other) const {
     sum += std::exp(log_p) * (log_p - other.LogProbability(id));
   }
   return std::max(sum, 0.0);
+}
+
+absl::Status NonfiniteLogits(absl::StatusCode code, absl::string_view whose, int64_t position) {
+  const bool are_edited = code == absl::StatusCode::kInvalidArgument;
+  return MakeError(
+      code, "NONFINITE_LOGITS",
+      absl::StrCat(whose, " logits at position ", position, " hold a NaN or an infinity",
+                   are_edited ? "; smaller edits keep them in range" : ""),
+      {{"position", absl::StrCat(position)}});
 }
 
 }  // namespace heed

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -45,6 +47,10 @@ class Prediction {
   absl::Span<const float> logits_;
   double log_sum_;
 };
+
+// NONFINITE_LOGITS, of logits that no Prediction can be made of: "`whose` logits at position ...".
+// INVALID_ARGUMENT is for edits that are to blame.
+absl::Status NonfiniteLogits(absl::StatusCode code, absl::string_view whose, int64_t position);
 
 }  // namespace heed
 

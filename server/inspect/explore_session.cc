@@ -12,6 +12,7 @@
 #include "model/inspect/attention_read.h"
 #include "model/inspect/head_stats.h"
 #include "model/inspect/logit_lens.h"
+#include "model/inspect/prediction.h"
 #include "server/convert/attention.h"
 #include "server/convert/metric.h"
 #include "server/convert/model.h"
@@ -128,13 +129,6 @@ v1::ExplainRowRequest ToExplainRow(const v1::ExploreHover& hover) {
   request.set_query(hover.query());
   *request.mutable_tokens() = hover.tokens();
   return request;
-}
-
-absl::Status NonfiniteLogits(absl::StatusCode code, absl::string_view whose, int64_t position) {
-  return MakeError(code, "NONFINITE_LOGITS",
-                   absl::StrCat(whose, " logits at position ", position,
-                                " hold a NaN or an infinity; smaller edits keep them in range"),
-                   {{"position", absl::StrCat(position)}});
 }
 
 // The rows of a group in one layer of a trace, [heads, queries].

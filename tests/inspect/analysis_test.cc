@@ -18,6 +18,7 @@
 #include "model/inspect/decompose.h"
 #include "model/inspect/flow_network.h"
 #include "model/inspect/head_stats.h"
+#include "model/inspect/intervention_set.h"
 #include "model/inspect/logit_lens.h"
 #include "model/inspect/rollout.h"
 #include "tests/inspect/trace_testing.h"
@@ -83,6 +84,20 @@ TEST(AnalysisTest, TheLensAtTheLastLayerIsTheModel) {
     EXPECT_EQ(GetErrorDetails(LogitLens(model, *bare, {{0}, {4}, 2, {}}).status()).reason,
               "SITE_NOT_KEPT");
   });
+}
+
+TEST(AnalysisTest, TheLensRefusesALayerWhoseLogitsAreNoNumbers) {
+  const auto model = LoadGolden("gpt2-f32", DefaultBackend());
+  const std::vector<TokenId> ids = SomeTokens(model->config(), 9);
+  const std::vector<float> huge(model->config().width, 3e38f);
+  const Intervention edit{{1}, {}, {{5, 6}}, {}, AddVector{Site::kMlpOut, huge, 1000}};
+  auto set = InterventionSet::Create({edit}, model->config(), {9});
+  ASSERT_TRUE(set.ok()) << set.status();
+  const auto trace = TraceOf(*model, ids, {Site::kResidual}, *std::move(set));
+  EXPECT_TRUE(LogitLens(*model, *trace, {{0, 1, 2}, {4}, 1, {}}).ok());
+  const absl::Status refused = LogitLens(*model, *trace, {{0}, {4, 5}, 1, {}}).status();
+  EXPECT_EQ(GetErrorDetails(refused).reason, "NONFINITE_LOGITS");
+  EXPECT_EQ(refused.message(), "layer 2's logits at position 5 hold a NaN or an infinity");
 }
 
 TEST(AnalysisTest, AModelWithoutAHeadHasNoLogits) {
