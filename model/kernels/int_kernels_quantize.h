@@ -24,13 +24,15 @@ template <float (*kLargestOf)(const float* x, int64_t n),
           int32_t (*kRoundGroup)(const float* x, float factor, int64_t n, int64_t padded,
                                  int8_t* q)>
 void QuantizeRow(const float* x, int64_t n, int64_t group, int8_t* q, float* scale, int32_t* sum) {
+  // Activations below it are 0, so that what others are multiplied by is finite.
+  constexpr float kLeast = 0x1p-100f;
   for (; n > 0; n -= group, x += group, q += group, ++scale) {
     const int64_t in_group = n < group ? n : group;
     const float largest = kLargestOf(x, in_group);
     *scale = ActivationScale(largest);
     int32_t total = 0;
     if (*scale == *scale) {
-      total = kRoundGroup(x, largest > 0 ? 127.0f / largest : 0.0f, in_group, group, q);
+      total = kRoundGroup(x, largest >= kLeast ? 127.0f / largest : 0.0f, in_group, group, q);
     } else {
       __builtin_memset(q, 0, group);
     }

@@ -138,7 +138,8 @@ bool IntMatrix::SuitsUnit(float largest) const {
 
 absl::StatusOr<double> IntMatrix::SetRounded(const WeightRows& weight, const IntKernels& kernels) {
   HEED_ASSIGN_OR_RETURN(Rounding all, RoundAll(weight, kernels));
-  if (!SuitsUnit(all.largest)) {
+  // Those of subnormal numbers have no unit; they become 0.
+  if (all.largest >= std::numeric_limits<float>::min() && !SuitsUnit(all.largest)) {
     unit_ = std::ldexp(1.0f, std::ilogb(all.largest / (bits_ == 8 ? 127.0f : 8.0f)));
     HEED_ASSIGN_OR_RETURN(all, RoundAll(weight, kernels));
   }

@@ -475,11 +475,17 @@ TEST(LinearQuantizedTest, RefusesBlocksWithoutAFiniteScale) {
   EXPECT_THAT(std::string(status.message()), testing::HasSubstr("block 1 in row 1 is inf"));
 }
 
+// And those that are as good as zero, of which no scale can be made.
 TEST(LinearQuantizedTest, ZeroWeightsAndZeroActivationsGiveTheBias) {
-  Matrix zeros = RandomMatrix(5, 33, 1, 0.0f);
+  const Matrix zeros = RandomMatrix(5, 33, 1, 0.0f), subnormal = RandomMatrix(5, 33, 1, 1e-44f);
+  const Matrix least = RandomMatrix(5, 33, 1, 1e-38f);
   const Matrix some = RandomMatrix(5, 33, 2), bias = RandomMatrix(1, 5, 3);
   for (const NamedKernels& isa : KernelsOfThisMachine()) {
-    for (const auto& [weight, x] : {std::pair{zeros, some}, {some, zeros}}) {
+    for (const auto& [weight, x] : {std::pair{zeros, some},
+                                    {some, zeros},
+                                    {subnormal, some},
+                                    {some, subnormal},
+                                    {some, least}}) {
       Matrix y = RandomMatrix(5, 5, 4);
       Pack(weight, bias.values, {8, 32}, isa.kernels)
           ->Apply(x.ref(), y.ref(), Linear::Write::kOverwrite);
