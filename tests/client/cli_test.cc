@@ -255,6 +255,7 @@ TEST_F(CliTest, HealthListsEveryService) {
             "heed.v1.ModelService       SERVING\n"
             "heed.v1.PredictionService  SERVING\n"
             "heed.v1.InspectionService  SERVING\n"
+            "heed.v1.ExperimentService  SERVING\n"
             "heed.v1.EmbeddingService   SERVING\n");
 }
 

@@ -38,8 +38,9 @@ FakeServer::FakeServer() {
     server_ = builder.BuildAndStart();
   } while (!IsFirstUseOfPort(port));
   address_ = absl::StrCat("127.0.0.1:", port);
-  for (const char* service : {"heed.v1.ModelService", "heed.v1.PredictionService",
-                              "heed.v1.InspectionService", "heed.v1.EmbeddingService"}) {
+  for (const char* service :
+       {"heed.v1.ModelService", "heed.v1.PredictionService", "heed.v1.InspectionService",
+        "heed.v1.ExperimentService", "heed.v1.EmbeddingService"}) {
     SetServing(service, true);
   }
 }

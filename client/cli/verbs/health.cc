@@ -55,8 +55,12 @@ void PrintHealth(const std::vector<ServiceHealth>& health, Session& session) {
 absl::Status RunHealth(const Arguments& arguments, Session& session) {
   std::vector<std::string> services = arguments.positionals();
   if (services.empty()) {
-    services = {"", "heed.v1.ModelService", "heed.v1.PredictionService",
-                "heed.v1.InspectionService", "heed.v1.EmbeddingService"};
+    services = {"",
+                "heed.v1.ModelService",
+                "heed.v1.PredictionService",
+                "heed.v1.InspectionService",
+                "heed.v1.ExperimentService",
+                "heed.v1.EmbeddingService"};
   }
   const auto health = AskHealth(services, session);
   if (!health.ok()) return health.status();
