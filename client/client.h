@@ -75,8 +75,8 @@ class Client {
  public:
   // Opens a connection to `target`: "host:port", "ipv6:[::1]:50051", "unix:/path",
   // "dns:///name:port". INVALID_ARGUMENT for a target without a port or with http:// and for
-  // options out of range; UNAVAILABLE when the first attempt to connect fails; DEADLINE_EXCEEDED
-  // after connect_timeout.
+  // options out of range; UNAVAILABLE when the first attempt to connect fails or takes longer than
+  // connect_timeout.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(const std::string& target,
                                                          const ClientOptions& options = {});
   ~Client();

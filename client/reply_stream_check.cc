@@ -111,7 +111,8 @@ void AttentionReplyCheck::CheckHeader(const v1::AttentionHeader& header, ReplyFi
   findings->CheckIndices("header.heads", header.heads());
   findings->CheckPositions("header.queries", header.queries(), n_tokens);
   findings->CheckPosition("header.key_begin", header.key_begin(), n_tokens);
-  if (header.key_count() < 1 || header.key_count() > n_tokens - header.key_begin()) {
+  const int64_t keys_left = n_tokens - std::clamp<int64_t>(header.key_begin(), 0, n_tokens);
+  if (header.key_count() < 1 || header.key_count() > keys_left) {
     findings->Add("header.key_count is ", header.key_count(), " from key ", header.key_begin(),
                   " on, and the prompt has ", n_tokens, " tokens");
   }
