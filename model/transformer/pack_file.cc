@@ -250,8 +250,14 @@ absl::StatusOr<std::unique_ptr<PackWriter>> PackWriter::Create(const std::string
   const int descriptor = mkstemp(temporary.data());
   if (descriptor < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
   fchmod(descriptor, 0644);
-  std::unique_ptr<PackWriter> writer(
-      new PackWriter(path, std::move(temporary), fdopen(descriptor, "wb")));
+  std::FILE* const file = fdopen(descriptor, "wb");
+  if (file == nullptr) {
+    const absl::Status status = absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
+    close(descriptor);
+    unlink(temporary.c_str());
+    return status;
+  }
+  std::unique_ptr<PackWriter> writer(new PackWriter(path, std::move(temporary), file));
   writer->Write(HeaderBytes(identity));
   return writer;
 }
