@@ -37,28 +37,6 @@ bool IsFoundFirst(PieceKind kind) {
          kind == PieceKind::kUserDefined;
 }
 
-absl::Status CheckPieces(const SentencePieceFacts& facts) {
-  const size_t n = facts.pieces.size();
-  if (facts.scores.size() != n || facts.kinds.size() != n) {
-    return Invalid(facts, absl::StrCat("has ", n, " pieces, ", facts.scores.size(), " scores and ",
-                                       facts.kinds.size(), " kinds; expected one of each"));
-  }
-  for (size_t id = 0; id < n; ++id) {
-    if (!IsValidUtf8(facts.pieces[id])) {
-      return Invalid(
-          facts, absl::StrCat("piece ", id, " is ", Quoted(facts.pieces[id]), "; expected UTF-8"));
-    }
-    if (!std::isfinite(facts.scores[id])) {
-      return Invalid(facts, absl::StrCat("piece ", id, " has no finite score"));
-    }
-  }
-  for (const std::optional<TokenId>& id : {facts.unk_id, facts.bos_id, facts.eos_id}) {
-    if (!id.has_value() || (*id >= 0 && static_cast<size_t>(*id) < n)) continue;
-    return Invalid(facts, absl::StrCat("has the special id ", *id, " but only ", n, " pieces"));
-  }
-  return absl::OkStatus();
-}
-
 // The way a piece can be made of two others, for all pieces; the best score has the smallest rank.
 std::vector<BpeModel::MergeRule> MergesByScore(const SentencePieceFacts& facts,
                                                const PieceTable& table) {
@@ -135,6 +113,28 @@ std::vector<std::string> DecodersOf(const SentencePieceFacts& facts) {
 }
 
 }  // namespace
+
+absl::Status CheckPieces(const SentencePieceFacts& facts) {
+  const size_t n = facts.pieces.size();
+  if (facts.scores.size() != n || facts.kinds.size() != n) {
+    return Invalid(facts, absl::StrCat("has ", n, " pieces, ", facts.scores.size(), " scores and ",
+                                       facts.kinds.size(), " kinds; expected one of each"));
+  }
+  for (size_t id = 0; id < n; ++id) {
+    if (!IsValidUtf8(facts.pieces[id])) {
+      return Invalid(
+          facts, absl::StrCat("piece ", id, " is ", Quoted(facts.pieces[id]), "; expected UTF-8"));
+    }
+    if (!std::isfinite(facts.scores[id])) {
+      return Invalid(facts, absl::StrCat("piece ", id, " has no finite score"));
+    }
+  }
+  for (const std::optional<TokenId>& id : {facts.unk_id, facts.bos_id, facts.eos_id}) {
+    if (!id.has_value() || (*id >= 0 && static_cast<size_t>(*id) < n)) continue;
+    return Invalid(facts, absl::StrCat("has the special id ", *id, " but only ", n, " pieces"));
+  }
+  return absl::OkStatus();
+}
 
 std::string PrecompiledJson(absl::string_view charsmap) {
   return absl::StrCat(R"({"type":"Precompiled","precompiled_charsmap":")",

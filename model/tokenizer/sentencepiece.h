@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "model/tokenizer/tokenizer.h"
@@ -45,8 +46,12 @@ struct SentencePieceFacts {
   std::vector<AddedTokenText> added_tokens;
 };
 
-// Reads a model file (a protocol buffer). INVALID_ARGUMENT for damage and UNIMPLEMENTED for models
-// of words or characters and for spaces as suffixes.
+// INVALID_ARGUMENT for pieces that are no UTF-8, scores that are no numbers, lists of different
+// lengths and ids past their end.
+absl::Status CheckPieces(const SentencePieceFacts& facts);
+
+// Reads a model file (a protocol buffer) whose pieces CheckPieces accepts. INVALID_ARGUMENT for
+// damage and UNIMPLEMENTED for models of words or characters and for spaces as suffixes.
 absl::StatusOr<SentencePieceFacts> ParseSentencePieceModel(absl::string_view source,
                                                            absl::string_view bytes);
 

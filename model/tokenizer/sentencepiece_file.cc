@@ -118,6 +118,7 @@ class ModelReader {
     }));
     if (facts_.pieces.empty()) return Damaged(facts_.source, "has no pieces");
     HEED_RETURN_IF_ERROR(CheckTrainer());
+    HEED_RETURN_IF_ERROR(CheckPieces(facts_));
     return std::move(facts_);
   }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <map>
 #include <memory>
@@ -328,6 +329,24 @@ TEST(TokenizerFolderTest, SentencePieceModelsMayGetTokensLater) {
             (std::vector<TokenId>{2, 3, 5, 6, 4, 1, 1}));
   EXPECT_TRUE(tokenizer->IsSpecial(6));
   EXPECT_EQ(tokenizer->vocab_size(), 7);
+}
+
+TEST(TokenizerFolderTest, EveryClassRefusesPiecesThatMakeNoVocabulary) {
+  const auto error = [](const std::string& name, const SentencePieceFile::Piece& piece) {
+    SentencePieceFile file;
+    file.pieces = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3}, piece};
+    const Files files = {
+        {"spiece.model", file.Bytes()},
+        {"tokenizer_config.json", absl::StrCat(R"({"tokenizer_class":")", name, "\"}")}};
+    return Load(files).status().ToString();
+  };
+  for (const std::string name : {"T5Tokenizer", "XLMRobertaTokenizer", "AlbertTokenizer"}) {
+    EXPECT_THAT(error(name, {"a", std::nanf("")}), HasSubstr("piece 3 has no finite score"))
+        << name;
+    EXPECT_THAT(error(name, {"a", -INFINITY}), HasSubstr("piece 3 has no finite score")) << name;
+    EXPECT_THAT(error(name, {"\xff"}), HasSubstr("expected UTF-8")) << name;
+    EXPECT_EQ(error(name, {"a"}), "OK") << name;
+  }
 }
 
 TEST(TokenizerFolderTest, DamageIsRefusedByFile) {
