@@ -267,8 +267,10 @@ const std::vector<Flag>& Flags() {
        Integer(&ServerConfig::max_queued, 1, 1 << 20)},
       {"max-batch-sequences", "N", "Calls that run together, of each model. Default 64.",
        Integer(&ServerConfig::max_batch_sequences, 1, 4096)},
-      {"max-step-tokens", "N", "Tokens of one engine step. Default 256.",
-       Integer(&ServerConfig::max_step_tokens, 1, 1 << 20)},
+      {"max-step-tokens", "N",
+       "Tokens of one engine step: at least 2, so that a prompt that is read and a call that "
+       "generates both go on. Default 256.",
+       Integer(&ServerConfig::max_step_tokens, 2, 1 << 20)},
       {"prefill-chunk", "N",
        "Prompt tokens of one call in a step while others generate. Default 128.",
        Integer(&ServerConfig::prefill_chunk, 1, 1 << 20)},

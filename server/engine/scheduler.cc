@@ -102,9 +102,9 @@ absl::Status ValidateSchedulerOptions(const SchedulerOptions& options) {
   };
   at_least("max_queued_sequences", options.max_queued_sequences, 1);
   at_least("max_live_sequences", options.max_live_sequences, 1);
-  at_least("max_step_tokens", options.max_step_tokens, 1);
+  at_least("max_step_tokens", options.max_step_tokens, 2);
   at_least("prefill_chunk_tokens", options.prefill_chunk_tokens, 1);
-  at_least("max_step_logits_rows", options.max_step_logits_rows, 1);
+  at_least("max_step_logits_rows", options.max_step_logits_rows, 2);
   at_least("threads", options.threads, 0);
   if (options.stall_timeout <= absl::ZeroDuration()) {
     violations.push_back({"stall_timeout", "must be more than 0"});

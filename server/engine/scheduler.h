@@ -87,7 +87,7 @@ struct EngineRequest {
   std::unique_ptr<SequenceTask> task;
 };
 
-// Counts are at least 1.
+// Counts are at least 1, max_step_tokens and max_step_logits_rows 2, as StepLimits asks.
 struct SchedulerOptions {
   int64_t max_queued_sequences = 256;  // waiting ones; Submit refuses more
   int64_t max_live_sequences = 64;     // in the batch, per model

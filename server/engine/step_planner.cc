@@ -52,8 +52,8 @@ class DecodeFirstPlanner : public StepPlanner {
       plan.push_back({i, sequences[i].position, sequences[i].position + 1, 1});
     }
     const bool prompt_waits = plan.size() < sequences.size();
-    const int64_t room = std::min(budget.tokens, budget.rows) - (prompt_waits ? 1 : 0);
-    const size_t limit = static_cast<size_t>(std::max<int64_t>(room, 1));
+    const size_t limit =
+        static_cast<size_t>(std::min(budget.tokens, budget.rows) - (prompt_waits ? 1 : 0));
     // Not std::stable_sort, which allocates.
     std::sort(plan.begin(), plan.end(), [&](const PlannedSlice& a, const PlannedSlice& b) {
       return std::pair(sequences[a.sequence].last_step, a.sequence) <

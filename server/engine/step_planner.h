@@ -12,11 +12,11 @@
 
 namespace heed {
 
-// What bounds one step of one model. All at least 1.
+// What bounds one step of one model.
 struct StepLimits {
-  int64_t max_tokens = 256;
-  int64_t max_chunk_tokens = 128;  // of one prompt while other sequences decode
-  int64_t max_logits_rows = 64;
+  int64_t max_tokens = 256;        // at least 2: one of a decode and one of a prompt
+  int64_t max_chunk_tokens = 128;  // of one prompt while other sequences decode; at least 1
+  int64_t max_logits_rows = 64;    // at least 2, as max_tokens
 };
 
 // A live sequence that could run now.

@@ -186,6 +186,7 @@ TEST(ConfigTest, WrongValuesSayWhatIsRight) {
       {"--max-attention-bytes=-1", "is not a size"},
       {"--max-attention-bytes=9000000000GiB", "is not a size"},
       {"--max-queued=0", "in [1, "},
+      {"--max-step-tokens=1", "in [2, "},
       {"--max-batch-sequences=5000", "in [1, 4096]"},
       {"--drain-timeout=10", "is not a duration"},
       {"--drain-timeout=-1s", "is not a duration"},

@@ -109,9 +109,9 @@ TEST(SchedulerOptionsTest, EveryOutOfRangeOptionIsNamed) {
   EXPECT_TRUE(ValidateSchedulerOptions({}).ok());
   const absl::Status status = ValidateSchedulerOptions({.max_queued_sequences = 0,
                                                         .max_live_sequences = 0,
-                                                        .max_step_tokens = 0,
+                                                        .max_step_tokens = 1,
                                                         .prefill_chunk_tokens = -1,
-                                                        .max_step_logits_rows = 0,
+                                                        .max_step_logits_rows = 1,
                                                         .stall_timeout = absl::ZeroDuration(),
                                                         .threads = -1});
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);

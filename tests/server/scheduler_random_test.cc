@@ -38,9 +38,9 @@ class RandomCalls : public testing::TestWithParam<int> {
     std::mt19937 random(seed);
     return {.max_queued_sequences = 200,
             .max_live_sequences = 1 + static_cast<int64_t>(random() % 8),
-            .max_step_tokens = 1 + static_cast<int64_t>(random() % 40),
+            .max_step_tokens = 2 + static_cast<int64_t>(random() % 40),
             .prefill_chunk_tokens = 1 + static_cast<int64_t>(random() % 16),
-            .max_step_logits_rows = 1 + static_cast<int64_t>(random() % 8)};
+            .max_step_logits_rows = 2 + static_cast<int64_t>(random() % 8)};
   }
 
   Planned Plan(std::mt19937& random, bool causal) {

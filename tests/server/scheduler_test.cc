@@ -137,12 +137,12 @@ TEST_P(Chunking, ChangesNoLogitsAndNoToken) {
 
 INSTANTIATE_TEST_SUITE_P(
     Limits, Chunking,
-    testing::Values(SchedulerOptions{}, SchedulerOptions{.max_step_tokens = 1},
+    testing::Values(SchedulerOptions{}, SchedulerOptions{.max_step_tokens = 2},
                     SchedulerOptions{.max_step_tokens = 7, .prefill_chunk_tokens = 3},
-                    SchedulerOptions{.max_step_tokens = 16, .max_step_logits_rows = 1},
+                    SchedulerOptions{.max_step_tokens = 16, .max_step_logits_rows = 2},
                     SchedulerOptions{.prefill_chunk_tokens = 1, .max_step_logits_rows = 5},
                     SchedulerOptions{.max_live_sequences = 1},
-                    SchedulerOptions{.max_live_sequences = 3, .max_step_tokens = 2}));
+                    SchedulerOptions{.max_live_sequences = 3, .max_step_tokens = 3}));
 
 TEST(SchedulerTest, LiveSequencesShareEachBatch) {
   const FakeServed model = ServeFake();

@@ -90,8 +90,8 @@ TEST(StepPlannerTest, APromptWithoutRoomForItsFirstRowWaits) {
 TEST(StepPlannerTest, DecodesThatDoNotFitGoNextTime) {
   EXPECT_THAT(Plan({.max_tokens = 2}, {Decode(4, 9), Decode(5, 7), Decode(6, 8)}),
               ElementsAre(PlannedSlice{1, 5, 6, 1}, PlannedSlice{2, 6, 7, 1}));
-  EXPECT_THAT(Plan({.max_logits_rows = 1}, {Decode(4, 9), Decode(5, 7)}),
-              ElementsAre(PlannedSlice{1, 5, 6, 1}));
+  EXPECT_THAT(Plan({.max_logits_rows = 2}, {Decode(4, 9), Decode(5, 7), Decode(6, 8)}),
+              ElementsAre(PlannedSlice{1, 5, 6, 1}, PlannedSlice{2, 6, 7, 1}));
 }
 
 TEST(StepPlannerTest, DecodesLeaveRoomForAPrompt) {
@@ -100,11 +100,6 @@ TEST(StepPlannerTest, DecodesLeaveRoomForAPrompt) {
               ElementsAre(PlannedSlice{0, 4, 5, 1}, PlannedSlice{2, 0, 1, 1}));
   EXPECT_THAT(Plan({.max_logits_rows = 2}, {Decode(4), Decode(5), Prompt(0, 1, wanted)}),
               ElementsAre(PlannedSlice{0, 4, 5, 1}, PlannedSlice{2, 0, 1, 1}));
-}
-
-TEST(StepPlannerTest, ABudgetOfOneTokenStillDecodes) {
-  EXPECT_THAT(Plan({.max_tokens = 1}, {Prompt(0, 9), Decode(4)}),
-              ElementsAre(PlannedSlice{1, 4, 5, 1}));
 }
 
 TEST(StepPlannerTest, WholePromptsAreNotCut) {
