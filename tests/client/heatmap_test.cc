@@ -64,6 +64,32 @@ TEST(HeatMapTest, ShowsTheStrongestKeysWhenNotAllFit) {
   for (int i = 0; i < 3; ++i) EXPECT_LE(DisplayWidth(lines[i]), 40) << lines[i];
 }
 
+TEST(HeatMapTest, WhatTheLastRowReadsComesBeforeLargerWeightsOfOtherRows) {
+  HeatMap map;
+  const int count = 30;
+  for (int i = 0; i < count; ++i) {
+    map.keys.push_back(absl::StrCat("k", i));
+    map.queries.push_back(i);
+  }
+  map.weights.assign(count * count, 0);
+  for (int i = 0; i < count; ++i) map.weights[i * count + i] = 1;  // each reads itself
+  float* last = map.weights.data() + (count - 1) * count;
+  last[count - 1] = 0;
+  last[4] = 0.31F;
+  last[17] = 0.29F;
+  last[20] = 0.4F;
+  map.causal = true;
+  map.last_row_note = "← predicts";
+  const std::string text = RenderHeatMap(map, {.width = 60});
+  const std::vector<std::string> lines = absl::StrSplit(text, '\n');
+  for (const char* key : {"k4", "k17", "k20"}) EXPECT_THAT(lines[1], HasSubstr(key));
+  const std::string& row = lines[1 + count];
+  EXPECT_THAT(row, HasSubstr("*.40"));
+  EXPECT_THAT(row, HasSubstr("   0"));  // nothing is left in "rest"
+  EXPECT_THAT(text, HasSubstr("The last row predicts. 9 of 30 keys"));
+  EXPECT_THAT(text, HasSubstr("shown, those that the last row reads and then"));
+}
+
 TEST(HeatMapTest, LeavesOutEarlyRowsAndSaysSo) {
   HeatMap map = Small();
   const std::string text = RenderHeatMap(map, {}, {.max_rows = 1});

@@ -4,13 +4,15 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "client/cli/base/format.h"
 #include "client/cli/pictures/colormap.h"
 
 namespace heed::cli {
 namespace {
 
-constexpr int kMinColumns = 5;  // of a cell: shade or mark, three of the number, a space
+constexpr int kMinColumns = 5;     // of a cell: shade or mark, three of the number, a space
+constexpr float kMatters = 0.03F;  // weights of the last row whose keys come before all others
 
 // What fits: the rows and keys to show, and the widths of their titles.
 struct Layout {
@@ -25,8 +27,9 @@ std::string QueryTitle(const HeatMap& map, int64_t query, int columns) {
   return Fit(map.keys[query], columns);
 }
 
-// Keys in the order of their largest weight in the rows shown.
-std::vector<int64_t> KeysByLargestWeight(const HeatMap& map, int64_t first_row) {
+// Keys in the order of what they matter: those that the last row reads, from which the model
+// predicts, and then by their largest weight in the rows shown.
+std::vector<int64_t> KeysByWeight(const HeatMap& map, int64_t first_row) {
   const auto key_count = static_cast<int64_t>(map.keys.size());
   std::vector<float> largest(key_count, 0);
   for (int64_t row = first_row; row < static_cast<int64_t>(map.queries.size()); ++row) {
@@ -38,6 +41,12 @@ std::vector<int64_t> KeysByLargestWeight(const HeatMap& map, int64_t first_row) 
   std::iota(keys.begin(), keys.end(), 0);
   std::stable_sort(keys.begin(), keys.end(),
                    [&](int64_t a, int64_t b) { return largest[a] > largest[b]; });
+  if (map.queries.empty()) return keys;
+  const float* last_row = map.weights.data() + (map.queries.size() - 1) * map.keys.size();
+  const auto others = std::stable_partition(keys.begin(), keys.end(),
+                                            [&](int64_t key) { return last_row[key] >= kMatters; });
+  std::stable_sort(keys.begin(), others,
+                   [&](int64_t a, int64_t b) { return last_row[a] > last_row[b]; });
   return keys;
 }
 
@@ -73,7 +82,7 @@ Layout MakeLayout(const HeatMap& map, const Terminal& terminal, const HeatMapLim
   token_columns = std::min(token_columns, limits.max_query_columns);
   layout.query_columns = digits + 1 + token_columns + 2;
   const int room = terminal.width - layout.query_columns;
-  const std::vector<int64_t> by_weight = KeysByLargestWeight(map, layout.first_row);
+  const std::vector<int64_t> by_weight = KeysByWeight(map, layout.first_row);
   layout.keys = FittingKeys(map, by_weight, room, limits);
   layout.has_rest = layout.keys.size() < map.keys.size();
   if (layout.has_rest) layout.keys = FittingKeys(map, by_weight, room - kMinColumns, limits);
@@ -93,6 +102,15 @@ std::string Titles(const HeatMap& map, const Layout& layout, const Terminal& ter
   while (!numbers.empty() && numbers.back() == ' ') numbers.pop_back();
   while (!tokens.empty() && tokens.back() == ' ') tokens.pop_back();
   return absl::StrCat(Styled(terminal, Emphasis::kDim, numbers), "\n", tokens, "\n");
+}
+
+// Whether the last row's note fits behind it; else it stands below the map.
+bool HasRoomForNote(const HeatMap& map, const Layout& layout, const Terminal& terminal) {
+  if (map.last_row_note.empty()) return false;
+  const int cells = std::accumulate(layout.key_columns.begin(), layout.key_columns.end(), 0);
+  const int rest = layout.has_rest ? kMinColumns - 1 : 0;
+  return layout.query_columns + cells + rest + 1 + DisplayWidth(map.last_row_note) <=
+         terminal.width;
 }
 
 std::string RowLine(const HeatMap& map, const Layout& layout, int64_t row,
@@ -121,8 +139,7 @@ std::string RowLine(const HeatMap& map, const Layout& layout, int64_t row,
     absl::StrAppend(&line, PadLeft(FormatWeight(std::max(rest, 0.0) < 1e-6 ? 0 : rest), 4));
   }
   const bool is_last = row + 1 == static_cast<int64_t>(map.queries.size());
-  const int note_columns = DisplayWidth(map.last_row_note) + 1;
-  if (is_last && note_columns > 1 && DisplayWidth(line) + note_columns <= terminal.width) {
+  if (is_last && HasRoomForNote(map, layout, terminal)) {
     absl::StrAppend(&line, " ", Styled(terminal, Emphasis::kDim, map.last_row_note));
   }
   while (line.back() == ' ') line.pop_back();
@@ -139,14 +156,22 @@ const char* Shade(double weight) {
 }
 
 // What is not shown, as a sentence or two.
-std::string LeftOutNote(const HeatMap& map, const Layout& layout) {
+std::string LeftOutNote(const HeatMap& map, const Layout& layout, const Terminal& terminal) {
   std::string note;
+  if (!map.last_row_note.empty() && !HasRoomForNote(map, layout, terminal)) {
+    absl::string_view text = map.last_row_note;
+    absl::ConsumePrefix(&text, "← ");
+    note = absl::StrCat("The last row ", text, ". ");
+  }
   if (layout.has_rest) {
-    note = absl::StrCat(layout.keys.size(), " of ", Plural(map.keys.size(), "key"),
-                        " shown, those with the largest weights; the others add up in \"rest\".");
+    absl::StrAppend(&note, layout.keys.size(), " of ", Plural(map.keys.size(), "key"), " shown, ",
+                    map.queries.size() > 1
+                        ? "those that the last row reads and then those with the largest weights"
+                        : "those with the largest weights",
+                    "; the others add up in \"rest\".");
   }
   if (layout.first_row > 0) {
-    absl::StrAppend(&note, note.empty() ? "" : " ", TheFirst(layout.first_row, "row"), " of ",
+    absl::StrAppend(&note, layout.has_rest ? " " : "", TheFirst(layout.first_row, "row"), " of ",
                     map.queries.size(), " left out.");
   }
   return note;
@@ -162,7 +187,7 @@ std::string RenderHeatMap(const HeatMap& map, const Terminal& terminal,
   for (int64_t row = layout.first_row; row < rows; ++row) {
     result += RowLine(map, layout, row, terminal);
   }
-  const std::string note = LeftOutNote(map, layout);
+  const std::string note = LeftOutNote(map, layout, terminal);
   if (!note.empty()) result += Paragraph(terminal, Styled(terminal, Emphasis::kDim, note));
   return result;
 }

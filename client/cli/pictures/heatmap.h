@@ -16,7 +16,8 @@ struct HeatMap {
   std::vector<int64_t> queries;   // positions of the rows, ascending
   std::vector<float> weights;     // [queries, keys]
   bool causal = false;
-  std::string last_row_note;  // stands behind the last row where there is room
+  std::string
+      last_row_note;  // "← predicts ..."; below the map where there is no room behind the row
 };
 
 struct HeatMapLimits {
@@ -27,9 +28,9 @@ struct HeatMapLimits {
 
 // Rows are queries, columns keys; both titled with token and position. The strongest cell of a row
 // is marked with *, cells that a causal model cannot see are dim dots. When not all keys fit into
-// the terminal's width, those with the largest weight anywhere are shown in their order, the rest
-// of each row is added up in a last column, and a note says so. Without colours, shade blocks stand
-// for them.
+// the terminal's width, those are shown, in their order, that the last row reads, and then those
+// with the largest weight anywhere; the rest of each row is added up in a last column, and a note
+// says so. Without colours, shade blocks stand for them.
 std::string RenderHeatMap(const HeatMap& map, const Terminal& terminal,
                           const HeatMapLimits& limits = {});
 
