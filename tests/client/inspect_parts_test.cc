@@ -76,13 +76,17 @@ TEST(ScatterTest, PointsStandWhereTheyAreWithTheirNames) {
 TEST(CurveTest, BarsAreInProportion) {
   const std::string text = RenderCurve({{"0", 0.0}, {"0.5", 1.0}, {"1", -2.0}}, {});
   EXPECT_THAT(text, HasSubstr("  0           0\n"));
-  EXPECT_THAT(text, HasSubstr("-2  ████████"));
+  EXPECT_THAT(text, HasSubstr("-2  ░░░░░░░░"));
   const std::string parts =
       RenderCurve({{"a", 7.436}, {"b", -0.08837}, {"c", 0}, {"d", 4e-7}}, Terminal{.width = 40});
   EXPECT_THAT(parts, HasSubstr("a       7.436  ██"));
-  EXPECT_THAT(parts, HasSubstr("b      -0.088  ▎"));
+  EXPECT_THAT(parts, HasSubstr("b      -0.088  ░\n"));
   EXPECT_THAT(parts, HasSubstr("c           0\n"));
   EXPECT_THAT(parts, HasSubstr("d     4.0e-07  ▏"));
+  const Terminal colors{.width = 40, .color = ColorDepth::k256};
+  EXPECT_THAT(RenderCurve({{"a", -1.0}}, colors), HasSubstr("████"));  // red says that it is below 0
+  const std::string shares = RenderCurve({{"a", 0.25}}, Terminal{.width = 23}, 1);
+  EXPECT_THAT(shares, HasSubstr("a      0.2500  ██\n"));  // of eight
 }
 
 TEST(WireJsonTest, TensorsAreNumbersAndBytesAreLeftOut) {

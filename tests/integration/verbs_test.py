@@ -217,6 +217,14 @@ class Activations(unittest.TestCase):
                     self.assertAlmostEqual(cosines[layer]["values"][i][j],
                                            cosine(vectors[layer][i], vectors[layer][j]), delta=1e-4)
 
+    def test_pictures_say_which_vectors_they_are_of(self) -> None:
+        for form, named in (("cosines", "Cosines (query, head 1), layer 2:"), ("norms", "Lengths of the vectors (query, head 1):"),
+                            ("pca", "layer 2 (query, head 1), along"), ("vectors", "elements (query, head 1)")):
+            shown = heed("activations", PROMPT, "--site=query", "--head=1", "--layer=2", f"--form={form}").stdout
+            self.assertIn(named, " ".join(shown.split()))
+        words = ["activations", PROMPT, "--site=mlp", "--form=cosines", "--position=1"]
+        self.assertIn("Cosine of 1 ·keys (mlp) with the words", heed(*words).stdout)
+
     def test_another_run_is_the_other_side(self) -> None:
         other = "the money in the bank"
         a = self.vectors("the boat near the bank", "--position=bank")

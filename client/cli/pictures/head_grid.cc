@@ -106,6 +106,14 @@ std::string CurveNumber(double value, int decimals) {
   return absl::StrFormat("%.1e", value);
 }
 
+// A bar for what is below 0, that can be told from the others without colours.
+std::string ShadedBar(double share, int columns) {
+  std::string bar;
+  const int count = std::max(1, static_cast<int>(std::lround(share * columns)));
+  for (int i = 0; i < count; ++i) bar += "░";
+  return bar;
+}
+
 }  // namespace
 
 std::string RenderGrid(const Grid& given, const Terminal& terminal) {
@@ -162,7 +170,7 @@ std::string RenderGrid(const Grid& given, const Terminal& terminal) {
 }
 
 std::string RenderCurve(const std::vector<std::pair<std::string, double>>& points,
-                        const Terminal& terminal) {
+                        const Terminal& terminal, std::optional<double> full) {
   const int decimals = CurveDecimals(points);
   double largest = 0;
   int label = 0;
@@ -170,12 +178,15 @@ std::string RenderCurve(const std::vector<std::pair<std::string, double>>& point
     largest = std::max(largest, std::abs(value));
     label = std::max(label, DisplayWidth(name));
   }
+  largest = full.value_or(largest);
   // On a narrow terminal the bars become short first, then names are cut.
   label = std::min(label, std::max(kLeastName, TextWidth(terminal) - kCurveNumbers - kLeastBar));
   const int room = std::clamp(terminal.width - label - kCurveNumbers, kLeastBar, kCurveBar);
   std::string text;
   for (const auto& [name, value] : points) {
-    const std::string bar = Bar(largest > 0 ? std::abs(value) / largest : 0, room);
+    const double share = largest > 0 ? std::abs(value) / largest : 0;
+    const bool is_shaded = value < 0 && terminal.color == ColorDepth::kNone;
+    const std::string bar = is_shaded ? ShadedBar(share, room) : Bar(share, room);
     absl::StrAppend(&text, PadLeft(Fit(name, label), label), "  ",
                     PadLeft(CurveNumber(value, decimals), 10));
     if (value != 0) {

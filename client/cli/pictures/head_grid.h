@@ -2,6 +2,7 @@
 #ifndef HEED_CLIENT_CLI_PICTURES_HEAD_GRID_H_
 #define HEED_CLIENT_CLI_PICTURES_HEAD_GRID_H_
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,9 +24,10 @@ struct Grid {
 // *. Columns that do not fit come in further blocks below.
 std::string RenderGrid(const Grid& grid, const Terminal& terminal);
 
-// A bar for each point, from the smallest to the largest value; signed ones with their sign.
+// A bar for each point, a whole one for `full`, or without it for the largest. Values below 0 have
+// their sign, and bars of another colour or, without colours, another shade.
 std::string RenderCurve(const std::vector<std::pair<std::string, double>>& points,
-                        const Terminal& terminal);
+                        const Terminal& terminal, std::optional<double> full = std::nullopt);
 
 }  // namespace heed::cli
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/base/format.h"
 #include "client/cli/base/json_parts.h"
 #include "client/cli/base/table.h"
@@ -42,6 +43,21 @@ std::string LayerName(const Activations& answer, size_t i) {
   const int layer = answer.header.layers(static_cast<int>(i));
   if (answer.header.site() != v1::SITE_RESIDUAL) return absl::StrCat("layer ", layer);
   return layer == 0 ? "embed" : absl::StrCat("after ", layer - 1);
+}
+
+// Which vectors they are: "query, head 1".
+std::string SiteText(const Activations& answer) {
+  std::string text = SiteName(answer.header.site());
+  if (HasHeads(answer.header.site())) {
+    absl::StrAppend(&text, answer.header.heads_size() == 1 ? ", head " : ", heads ",
+                    absl::StrJoin(answer.header.heads(), ","));
+  }
+  return text;
+}
+// The same in brackets where it is not the residual stream, whose layers' names say so.
+std::string OtherSiteText(const Activations& answer) {
+  if (answer.header.site() == v1::SITE_RESIDUAL) return "";
+  return absl::StrCat(" (", SiteText(answer), ")");
 }
 
 std::vector<std::string> LayerNames(const Activations& answer) {
@@ -165,7 +181,9 @@ std::string LengthPicture(const Activations& answer, const Terminal& terminal) {
     grid.rows.push_back(LayerName(answer, lengths.layer[i]));
     if (lengths.head[i] >= 0) absl::StrAppend(&grid.rows.back(), " head ", lengths.head[i]);
   }
-  return absl::StrCat("Lengths of the vectors:\n", RenderGrid(grid, terminal));
+  return absl::StrCat(
+      Paragraph(terminal, absl::StrCat("Lengths of the vectors (", SiteText(answer), "):")),
+      RenderGrid(grid, terminal));
 }
 
 template <typename List>
@@ -188,7 +206,10 @@ std::string CosineMaps(const Activations& answer, OtherSide other, const Termina
   std::string text;
   for (size_t i = FirstPicture(answer); i < LayerCount(answer); ++i) {
     grid.values = Cosines(answer, other, Only(i), rows);
-    absl::StrAppend(&text, "Cosines, ", LayerName(answer, i), ":\n", RenderGrid(grid, terminal));
+    absl::StrAppend(&text,
+                    Paragraph(terminal, absl::StrCat("Cosines (", SiteText(answer), "), ",
+                                                     LayerName(answer, i), ":")),
+                    RenderGrid(grid, terminal));
   }
   AppendLeftOut(answer, terminal, &text);
   if (words > kMostWords) {
@@ -209,10 +230,11 @@ std::string CosinePicture(const Activations& answer, const OtherSide& other,
   std::string text;
   for (size_t row = 0; row < names.size(); ++row) {
     grid.values = Cosines(answer, other, AllLayers(answer), Only(row));
-    absl::StrAppend(&text,
-                    Paragraph(terminal, absl::StrCat("Cosine of ", names[row], " with ",
-                                                     WordsMeant(other), ":")),
-                    RenderGrid(grid, terminal));
+    absl::StrAppend(
+        &text,
+        Paragraph(terminal, absl::StrCat("Cosine of ", names[row], OtherSiteText(answer), " with ",
+                                         WordsMeant(other), ":")),
+        RenderGrid(grid, terminal));
   }
   return text;
 }
@@ -222,8 +244,8 @@ std::string PcaPicture(const Activations& answer, const Terminal& terminal) {
   std::string text;
   for (size_t i = FirstPicture(answer); i < LayerCount(answer); ++i) {
     const size_t width = Width(answer, i);
-    std::string title =
-        absl::StrCat(LayerName(answer, i), ", along its directions of largest variance (");
+    std::string title = absl::StrCat(LayerName(answer, i), OtherSiteText(answer),
+                                     ", along its directions of largest variance (");
     for (size_t d = 0; d < answer.explained_variance[i].size(); ++d) {
       absl::StrAppend(&title, d > 0 ? ", " : "",
                       absl::StrFormat("%.0f %%", 100 * answer.explained_variance[i][d]));
@@ -242,7 +264,9 @@ std::string PcaPicture(const Activations& answer, const Terminal& terminal) {
 
 std::string VectorPicture(const Activations& answer, const Terminal& terminal) {
   const std::vector<std::string> names = TerminalRows(answer);
-  Table table({{"layer"}, {"word"}, {absl::StrCat("first of ", answer.widths[0], " elements")}});
+  Table table({{"layer"},
+               {"word"},
+               {absl::StrCat("first of ", answer.widths[0], " elements", OtherSiteText(answer))}});
   for (size_t i = 0; i < LayerCount(answer); ++i) {
     const size_t width = Width(answer, i);
     for (size_t row = 0; row < names.size(); ++row) {

@@ -248,7 +248,7 @@ constexpr Decomposition kDecompositions[] = {
     {"residual", v1::DecomposeAttentionRequest::METHOD_RESIDUAL_NORM,
      "the length of what attention and the word's own state gave"},
     {"norm", v1::DecomposeAttentionRequest::METHOD_RESIDUAL_LAYER_NORM,
-     "the length of what attention and the word's own state gave, behind the norm"},
+     "the length, behind the norm, of what attention and the word's own state gave"},
     {"alti", v1::DecomposeAttentionRequest::METHOD_ALTI, "how near it brought the output (ALTI)"}};
 
 absl::StatusOr<const Decomposition*> ReadMethod(const Arguments& arguments) {
@@ -294,7 +294,7 @@ void PrintDecomposition(const v1::DecomposeAttentionResponse& answer, const Deco
   for (size_t i = skipped; i < tokens.size() && i < ratios.size(); ++i) {
     points.emplace_back(absl::StrCat(i, " ", tokens[i]), ratios[i]);
   }
-  session.out() << RenderCurve(points, terminal);
+  session.out() << RenderCurve(points, terminal, 1);
   PrintProvenance(answer.provenance(), answer.prompt(), answer.timings(), session);
 }
 
