@@ -516,7 +516,7 @@ function frame(heading, facts, note) {
   byId('facts').textContent = facts.filter((text) => text).join(' · ');
   const from = data.source || {};
   const edits = from.edits && from.edits.length ? `Edits: ${from.edits.join(', ')}.`
-      : from.edit_count ? `${count(from.edit_count, 'edit')}.` : 'No edits.';
+      : from.edit_count ? `${count(from.edit_count, 'edit')}.` : data.base == null ? 'No edits.' : 'The base has no edits.';
   byId('footer').textContent = [
     from.model ? `Model ${from.model.name}, ${from.model.digest}${from.compute_dtype ? `, ${from.compute_dtype}` : ''}.` : '',
     from.definition ? `Definition: ${from.definition}.` : '',

@@ -264,6 +264,15 @@ absl::StatusOr<std::string> OpenClean(const Arguments& arguments, v1::Site site,
   return trace->trace().trace_id();
 }
 
+// What the clean run of a patch sweep was, and what is taken from it.
+std::string CleanText(const Arguments& arguments) {
+  const std::string run = arguments.Has("clean")
+                              ? absl::StrCat("\"", arguments.String("clean"), "\"")
+                              : absl::StrCat("trace ", arguments.String("clean-trace"));
+  return absl::StrCat("what the run of ", run, " held (site ", arguments.String("site", "residual"),
+                      ") put in, place by place");
+}
+
 // What moved: against the base, and as it is.
 GridPageData SweepPageData(const Swept& swept, const std::string& metric,
                            const Arguments& arguments) {
@@ -289,7 +298,7 @@ GridPageData SweepPageData(const Swept& swept, const std::string& metric,
   }
   const std::string edit = grid == "heads"   ? "each head taken out"
                            : grid == "edges" ? "each edge cut"
-                           : grid == "patch" ? "what the clean run held put in, place by place"
+                           : grid == "patch" ? CleanText(arguments)
                                              : "the scores of the chosen heads times beta";
   PageGrid delta{"change",
                  absl::StrCat("How far the ", metric, " is from the base with ", edit, "."),
@@ -298,6 +307,20 @@ GridPageData SweepPageData(const Swept& swept, const std::string& metric,
   data.grids = {std::move(delta), std::move(value)};
   data.first = header.column_name().empty() ? 1 : 0;
   return data;
+}
+
+Export SweepExport(const GridPageData& data, const v1::Metric& metric, const std::string& name,
+                   const Arguments& arguments) {
+  Export file = GridExport(data);
+  file.metadata["grid"] = arguments.String("grid", "heads");
+  file.metadata["metric"] = name;
+  if (metric.has_position()) file.metadata["position"] = absl::StrCat(metric.position());
+  if (data.base) file.metadata["base"] = absl::StrCat(*data.base);
+  if (arguments.Has("clean")) file.metadata["clean"] = arguments.String("clean");
+  if (arguments.Has("clean-trace")) file.metadata["clean_trace"] = arguments.String("clean-trace");
+  if (file.metadata["grid"] == "patch")
+    file.metadata["site"] = arguments.String("site", "residual");
+  return file;
 }
 
 absl::Status RunSweep(const Arguments& arguments, Session& session) {
@@ -327,7 +350,8 @@ absl::Status RunSweep(const Arguments& arguments, Session& session) {
                                         metric->names.front());
   const auto data = [&] { return SweepPageData(*swept, name, arguments); };
   const auto wrote = WroteFiles(
-      arguments, session, [&] { return GridPage(data()); }, [&] { return GridExport(data()); });
+      arguments, session, [&] { return GridPage(data()); },
+      [&] { return SweepExport(data(), request.metric(), name, arguments); });
   if (!wrote.ok() || *wrote) return wrote.status();
   if (session.json()) {
     WriteSweepJson(*swept, session);
