@@ -316,11 +316,18 @@ TEST(ComparePageTest, HasPairsChangesAndHeads) {
   change.mutable_token()->set_bytes("w");
   change.set_probability_b(0.75);
   *answer.mutable_head_divergence() = MakeTensor({.1F, .2F}, {1, 2});
+  answer.mutable_a()->set_definition("KL_NATS");
+  answer.mutable_a()->mutable_model()->set_name("other");
   const auto data = CheckedData(ComparePage(answer, {}));
+  EXPECT_EQ(testing::At(data, "source.definition").string_value(), "KL_NATS");
   EXPECT_EQ(testing::At(data, "tokens.1.0").string_value(), kHostile);
   EXPECT_EQ(testing::At(data, "pairs.0.kl").number_value(), 0.5);
   EXPECT_EQ(testing::At(data, "pairs.0.changes.0.b").number_value(), 0.75);
   EXPECT_EQ(testing::At(data, "head_divergence.0").list_value().values_size(), 2);
+  Export file = CompareExport(answer, {});
+  EXPECT_EQ(file.metadata["definition"], "KL_NATS");
+  EXPECT_EQ(file.metadata["model_a"], "other");
+  EXPECT_EQ(file.metadata["head_divergence_nats_axes"], R"(["layer","head"])");
 }
 
 TEST(ExplorePageTest, MessagesAreProtobufsJson) {

@@ -436,6 +436,23 @@ class Files(unittest.TestCase):
         self.assertEqual(len(self.table("activations", PROMPT, "--other=the key", "--other-position=1")), 5 * TOKENS)
 
 
+    def test_a_comparison_has_both_sides(self) -> None:
+        shown = heed("compare", PROMPT, "--other-model=average").stdout
+        self.assertRegex(shown, r"\nA decoder sha256:\w+ · 5 tokens\nB average sha256:\w+ · 5 tokens")
+        self.assertIn("heads are not compared: the models' layers or heads differ", " ".join(shown.split()))
+        lines = [line.split() for line in heed("compare", PROMPT, "the key").stdout.splitlines()]
+        self.assertEqual(lines[1][:4], ["0", "the", "0", "the"])
+        words = [words[:4] for words in lines[2:] if words[0].isdigit()][:4]
+        pair = ask("compare", PROMPT, "the key")["pairs"][1]
+        self.assertIn([str(pair["position_a"]), "·cabinet", "1", "·key"], words)
+        self.assertEqual([words[1] for words in words], ["·keys", "·to", "·the", "·cabinet"])  # three have no counterpart
+        last = self.table("compare", PROMPT, "the key")[1]
+        self.assertEqual([last[name].strip(" ·") for name in ("token_a", "token_b")], ["cabinet", "key"])
+        metadata = self.metadata("compare", PROMPT, "--other-model=average")
+        self.assertEqual([metadata[name] for name in ("model_a", "model", "definition")],
+                         ["decoder", "average", "KL_NATS, JENSEN_SHANNON_NATS"])
+
+
 class Changing(unittest.TestCase):
     def test_patching_everything_gives_the_clean_run(self) -> None:
         clean = "the keys to the cabinets"

@@ -22,7 +22,7 @@ document.head.append(element('style', {}, `
   @media (max-width: 760px) {  /* what was said goes under the tokens, the bar under its number */
     table.pairs, table.pairs :is(thead, tbody) { display: block; }
     table.pairs thead { position: sticky; top: 0; }
-    table.pairs tr { display: grid; grid-template-columns: 4ch 1fr 6.5ch 1fr 6.5ch 9.5ch; border-top: 1px solid var(--line); padding: 2px 0; }
+    table.pairs tr { display: grid; grid-template-columns: 6ch 1fr 6.5ch 1fr 6.5ch 9.5ch; border-top: 1px solid var(--line); padding: 2px 0; }
     table.pairs :is(th, td) { border: 0; padding: 0 3px; white-space: pre-wrap; overflow-wrap: anywhere; grid-row: 1; }
     table.pairs :is(th, .number) { overflow-wrap: normal; }
     table.pairs :is(th, td):nth-child(1) { grid-column: 1; }
@@ -73,7 +73,7 @@ const lines = pairs.map((pair, i) => {
   bar.style.width = 100 * (pair.kl ?? 0) / mostKl + '%';
   const cell = (text, className) => element('td', {class: className}, text);
   const line = element('tr', {class: pair.same ? '' : 'differs', tabindex: -1},
-      cell(String(pair.b), 'number'), cell(data.tokens[0][pair.a], 'token'), cell(data.tokens[1][pair.b], 'token'),
+      cell(pair.a === pair.b ? String(pair.b) : `${pair.a}/${pair.b}`, 'number'), cell(data.tokens[0][pair.a], 'token'), cell(data.tokens[1][pair.b], 'token'),
       cell(pair.top_a ? pair.top_a.token : ''), cell(pair.top_a ? probability(pair.top_a.p) : '', 'number'),
       cell(pair.top_b ? pair.top_b.token : ''), cell(pair.top_b ? probability(pair.top_b.p) : '', 'number'),
       cell(pair.kl === null ? '' : number(pair.kl), 'number'),
@@ -147,7 +147,9 @@ byId('main').append(
     element('div', {class: 'columns', style: 'margin-top: 14px'},
         section('narrow', element('h2', {}, 'After each pair'), element('div', {class: 'scroller'}, table)),
         section('side', changesTitle, changes),
-        grid ? section('narrow', element('h2', {}, 'How differently the heads look'), element('div', {class: 'scroll'}, grid), readout, strip) : ''));
+        section(grid ? 'narrow' : 'side', element('h2', {}, 'How differently the heads look'),
+            ...grid ? [element('div', {class: 'scroll'}, grid), readout, strip]
+                : [element('p', {class: 'note'}, "Not compared: the models' layers or heads differ in number.")])));
 const sideName = (source) => `${source.model.name}${source.edits.length ? ` with ${source.edits.join(', ')}` : ''}`;
 frame('Side by side', [`A ${sideName(data.source_a)}`, `B ${sideName(data.source)}`, count(pairs.length, 'pair')],
     data.source_a.model.digest === data.source.model.digest ? 'A is the same model.'

@@ -118,6 +118,7 @@ void AddSource(const PageSource& source, const std::vector<std::string>& texts, 
     data->metadata[absl::StrCat(axis.name, "_labels")] = JsonTexts(axis.labels);
   }
   data->metadata["axes"] = JsonTexts(names);
+  for (const ExportTexts& texts : data->texts) data->metadata[texts.name] = JsonTexts(texts.texts);
 }
 
 absl::Status WriteSafetensors(std::ostream& out, const Export& data) {
@@ -138,6 +139,7 @@ absl::Status WriteCsv(std::ostream& out, const Export& data) {
     names.push_back(CsvField(axis.name));
     if (!axis.texts.empty()) names.push_back(CsvField(axis.name + "_token"));
   }
+  for (const ExportTexts& texts : data.texts) names.push_back(CsvField(texts.name));
   for (const ExportTensor& tensor : data.tensors) names.push_back(CsvField(tensor.name));
   out << absl::StrJoin(names, ",") << "\r\n";
   const std::vector<int64_t> shape = ShapeOf(data);
@@ -152,6 +154,9 @@ absl::Status WriteCsv(std::ostream& out, const Export& data) {
       rest %= stride;
       out << (i == 0 ? "" : ",") << CsvField(data.axes[i].labels[at]);
       if (!data.axes[i].texts.empty()) out << "," << CsvField(data.axes[i].texts[at]);
+    }
+    for (const ExportTexts& texts : data.texts) {
+      out << "," << CsvField(texts.texts[static_cast<size_t>(row)]);
     }
     for (const ExportTensor& tensor : data.tensors) {
       out << "," << CsvNumber(tensor.values[static_cast<size_t>(row)]);

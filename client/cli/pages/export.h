@@ -31,8 +31,15 @@ struct ExportTensor {
   std::vector<int64_t> shape;  // of tensors that do not have the export's axes
 };
 
+// A text for each place of an export's one axis.
+struct ExportTexts {
+  std::string name;
+  std::vector<std::string> texts;
+};
+
 struct Export {
   std::vector<ExportAxis> axes;
+  std::vector<ExportTexts> texts;  // columns of a CSV behind the axis, metadata of a safetensors
   // All with these axes; .npy holds the first, the columns of a CSV are the axes and these.
   std::vector<ExportTensor> tensors;
   std::vector<ExportTensor> others;             // in safetensors only; with a shape of their own

@@ -238,7 +238,9 @@ Export AttributeExport(const v1::AttributeLogitsResponse& answer,
 }
 
 std::string ComparePage(const v1::CompareResponse& answer, const std::vector<std::string>& edits) {
-  Page page(SourceOf(answer.b(), edits));
+  PageSource source = SourceOf(answer.b(), edits);
+  source.definition = answer.a().definition();  // that of both sides
+  Page page(source);
   JsonWriter& json = page.json();
   json.Key("source_a").BeginObject().Key("model");
   WriteIdentity(json, {answer.a().model().name(), answer.a().model().digest()});
@@ -267,10 +269,12 @@ std::string ComparePage(const v1::CompareResponse& answer, const std::vector<std
 }
 
 Export CompareExport(const v1::CompareResponse& answer, const std::vector<std::string>& edits) {
-  const std::vector<std::string> tokens = VisibleWireTokens(answer.prompt_b());
+  const std::vector<std::string> tokens_a = VisibleWireTokens(answer.prompt_a());
+  const std::vector<std::string> tokens_b = VisibleWireTokens(answer.prompt_b());
   const size_t count = static_cast<size_t>(answer.pairs_size());
   Export file;
   file.axes = {{"pair", {}, {}}};
+  file.texts = {{"token_a", {}}, {"token_b", {}}};
   std::vector<ExportTensor> columns = {
       Scalars("kl_nats", count),           Scalars("position_a", count),
       Scalars("position_b", count),        Scalars("same_token", count),
@@ -278,7 +282,8 @@ Export CompareExport(const v1::CompareResponse& answer, const std::vector<std::s
   for (size_t i = 0; i < count; ++i) {
     const v1::AlignedPair& pair = answer.pairs(static_cast<int>(i));
     file.axes[0].labels.push_back(absl::StrCat(i));
-    file.axes[0].texts.push_back(tokens[static_cast<size_t>(pair.position_b())]);
+    file.texts[0].texts.push_back(tokens_a[static_cast<size_t>(pair.position_a())]);
+    file.texts[1].texts.push_back(tokens_b[static_cast<size_t>(pair.position_b())]);
     columns[0].values[i] = pair.has_kl() ? static_cast<float>(pair.kl()) : NAN;
     columns[1].values[i] = static_cast<float>(pair.position_a());
     columns[2].values[i] = static_cast<float>(pair.position_b());
@@ -292,8 +297,13 @@ Export CompareExport(const v1::CompareResponse& answer, const std::vector<std::s
     file.others = {{"head_divergence_nats",
                     TensorFloats(heads),
                     {heads.shape().begin(), heads.shape().end()}}};
+    file.metadata["head_divergence_nats_axes"] = JsonTexts({"layer", "head"});
   }
-  AddSource(SourceOf(answer.b(), edits), tokens, &file);
+  AddSource(SourceOf(answer.b(), edits), tokens_b, &file);
+  file.metadata["definition"] = answer.a().definition();  // that of both sides
+  file.metadata["model_a"] = answer.a().model().name();
+  file.metadata["digest_a"] = answer.a().model().digest();
+  file.metadata["tokens_a"] = JsonTexts(tokens_a);
   return file;
 }
 

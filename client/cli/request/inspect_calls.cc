@@ -96,7 +96,7 @@ std::vector<float> TensorFloats(const v1::Tensor& tensor) {
 }
 
 void PrintProvenance(const v1::Provenance& provenance, const v1::PromptInfo& prompt,
-                     const v1::Timings& timings, Session& session) {
+                     const v1::Timings& timings, Session& session, const std::string& before) {
   const auto millis = [](const google::protobuf::Duration& duration) {
     return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
   };
@@ -109,7 +109,7 @@ void PrintProvenance(const v1::Provenance& provenance, const v1::PromptInfo& pro
   }
   facts.push_back(FormatMillis(millis(timings.tokenize()) + millis(timings.queue()) +
                                millis(timings.compute())));
-  session.out() << JoinItems(session.terminal(), facts, " · ") << "\n";
+  session.out() << JoinItems(session.terminal(), facts, " · ", 0, before) << "\n";
   if (provenance.counterfactual_mask()) PrintCounterfactual(session);
 }
 

@@ -54,7 +54,12 @@ std::vector<float> TensorFloats(const v1::Tensor& tensor);
 // "decoder sha256:0123 · 6 tokens · TL_MUL · 1 edit · 3.4 ms", and a line more for what is not the
 // model's own.
 void PrintProvenance(const v1::Provenance& provenance, const v1::PromptInfo& prompt,
-                     const v1::Timings& timings, Session& session);
+                     const v1::Timings& timings, Session& session, const std::string& before = "");
+
+// Where a model predicts, in words: "at" a word for those that read both ways and fill in, "after"
+// it for those that go on.
+std::string AtOrAfter(const ModelInfo& model);
+absl::StatusOr<std::string> AtOrAfter(const v1::Provenance& provenance, Session& session);
 
 // Says that rows saw what the model never shows them.
 void PrintCounterfactual(Session& session);

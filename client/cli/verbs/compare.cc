@@ -1,12 +1,14 @@
 // heed compare: two runs beside each other.
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/base/format.h"
 #include "client/cli/base/table.h"
+#include "client/cli/base/token_text.h"
 #include "client/cli/pages/export.h"
 #include "client/cli/pages/inspect_pages.h"
 #include "client/cli/pictures/head_grid.h"
@@ -19,7 +21,7 @@
 namespace heed::cli {
 namespace {
 
-constexpr int kMostPairs = 40;
+constexpr size_t kMostLines = 40;
 
 // The words whose probability changed most.
 void PrintChanges(const v1::AlignedPair& pair, const Terminal& terminal, Session& session) {
@@ -37,12 +39,61 @@ void PrintChanges(const v1::AlignedPair& pair, const Terminal& terminal, Session
                 << "\n";
 }
 
+// A line of the table: a pair, or a word that one side alone has.
+struct Line {
+  int64_t a = -1;  // positions; -1: none
+  int64_t b = -1;
+  int pair = -1;
+};
+
+std::vector<Line> AlignedLines(const v1::CompareResponse& answer) {
+  std::vector<Line> lines;
+  int64_t a = 0;
+  int64_t b = 0;
+  const auto add_unpaired = [&](int64_t end_a, int64_t end_b) {
+    for (; a < end_a; ++a) lines.push_back({.a = a});
+    for (; b < end_b; ++b) lines.push_back({.b = b});
+  };
+  for (int i = 0; i < answer.pairs_size(); ++i) {
+    const v1::AlignedPair& pair = answer.pairs(i);
+    add_unpaired(pair.position_a(), pair.position_b());
+    lines.push_back({pair.position_a(), pair.position_b(), i});
+    a = pair.position_a() + 1;
+    b = pair.position_b() + 1;
+  }
+  add_unpaired(answer.prompt_a().tokens_size(), answer.prompt_b().tokens_size());
+  return lines;
+}
+
+void PrintHeadDivergence(const v1::CompareResponse& answer, Session& session) {
+  const Terminal& terminal = session.terminal();
+  if (!answer.has_head_divergence()) {
+    session.out() << Paragraph(terminal,
+                               "The heads are not compared: the models' layers or heads differ in "
+                               "number.");
+    return;
+  }
+  Grid grid{.row_name = "layer", .values = TensorFloats(answer.head_divergence())};
+  for (int64_t i = 0; i < answer.head_divergence().shape(0); ++i) {
+    grid.rows.push_back(absl::StrCat(i));
+  }
+  for (int64_t i = 0; i < answer.head_divergence().shape(1); ++i) {
+    grid.columns.push_back(absl::StrCat(i));
+  }
+  const bool all_same = std::all_of(grid.values.begin(), grid.values.end(),
+                                    [](float divergence) { return divergence == 0; });
+  session.out() << Paragraph(terminal, "How differently heads look (Jensen-Shannon, nats):")
+                << (all_same ? Paragraph(terminal, "not at all: every weight is the same")
+                             : RenderGrid(grid, terminal));
+}
+
 void PrintCompare(const v1::CompareResponse& answer, Session& session) {
   const auto tokens_a = VisibleWireTokens(answer.prompt_a());
   const auto tokens_b = VisibleWireTokens(answer.prompt_b());
   const Terminal& terminal = session.terminal();
   Table table({{"", Align::kRight},
                {"A"},
+               {"", Align::kRight},
                {"B"},
                {"A says"},
                {"", Align::kRight, 2},
@@ -50,47 +101,52 @@ void PrintCompare(const v1::CompareResponse& answer, Session& session) {
                {"", Align::kRight, 2},
                {"KL, nats", Align::kRight, 1},
                {"", Align::kLeft, 3, Narrow::kKeep}});
-  const int begin = std::max(0, answer.pairs_size() - kMostPairs);
-  for (int i = begin; i < answer.pairs_size(); ++i) {
-    const v1::AlignedPair& pair = answer.pairs(i);
-    const std::string& a = tokens_a[pair.position_a()];
-    const std::string& b = tokens_b[pair.position_b()];
-    const bool parts = answer.has_first_divergence() && answer.first_divergence() == i;
-    const auto style = [&](const std::string& text) {
-      return pair.same_token() ? text : Styled(terminal, Emphasis::kYellow, text);
-    };
-    std::vector<std::string> cells = {absl::StrCat(pair.position_b()), style(a), style(b)};
-    if (pair.has_kl()) {
-      cells.push_back(VisibleWireToken(pair.top_a().token()));
-      cells.push_back(FormatProbability(pair.top_a().probability()));
-      cells.push_back(VisibleWireToken(pair.top_b().token()));
-      cells.push_back(FormatProbability(pair.top_b().probability()));
-      cells.push_back(absl::StrFormat("%.3f", pair.kl()));
+  const std::vector<Line> lines = AlignedLines(answer);
+  const size_t begin = lines.size() - std::min(lines.size(), kMostLines);
+  for (size_t i = begin; i < lines.size(); ++i) {
+    const Line& line = lines[i];
+    const auto* pair = line.pair < 0 ? nullptr : &answer.pairs(line.pair);
+    std::vector<std::string> cells;
+    for (const auto& [position, tokens] :
+         {std::pair{line.a, &tokens_a}, std::pair{line.b, &tokens_b}}) {
+      const std::string token = position < 0 ? "" : (*tokens)[static_cast<size_t>(position)];
+      cells.push_back(position < 0 ? "" : absl::StrCat(position));
+      cells.push_back(pair != nullptr && pair->same_token()
+                          ? token
+                          : Styled(terminal, Emphasis::kYellow, token));
+    }
+    if (pair != nullptr && pair->has_kl()) {
+      const bool parts = answer.has_first_divergence() && answer.first_divergence() == line.pair;
+      cells.push_back(VisibleWireToken(pair->top_a().token()));
+      cells.push_back(FormatProbability(pair->top_a().probability()));
+      cells.push_back(VisibleWireToken(pair->top_b().token()));
+      cells.push_back(FormatProbability(pair->top_b().probability()));
+      cells.push_back(absl::StrFormat("%.3f", pair->kl()));
       cells.push_back(parts ? "← first to differ" : "");
     }
     table.AddRow(std::move(cells));
   }
   session.out() << table.Render(terminal);
   if (begin > 0) {
-    session.out() << Paragraph(terminal, absl::StrCat(TheFirst(begin, "pair"), " left out."));
+    session.out() << Paragraph(
+        terminal, absl::StrCat(TheFirst(static_cast<int64_t>(begin), "line"), " left out."));
   }
   if (answer.pairs_size() > 0)
     PrintChanges(answer.pairs(answer.pairs_size() - 1), terminal, session);
-  if (answer.has_head_divergence()) {
-    Grid grid{.row_name = "layer", .values = TensorFloats(answer.head_divergence())};
-    for (int64_t i = 0; i < answer.head_divergence().shape(0); ++i) {
-      grid.rows.push_back(absl::StrCat(i));
+  PrintHeadDivergence(answer, session);
+  const bool same_source = answer.a().model().digest() == answer.b().model().digest() &&
+                           answer.a().intervention_count() == 0;
+  if (!same_source) {
+    std::vector<std::string> facts = {
+        ModelText({answer.a().model().name(), answer.a().model().digest()}),
+        Plural(answer.prompt_a().tokens_size(), "token")};
+    if (answer.a().intervention_count() > 0) {
+      facts.push_back(Plural(answer.a().intervention_count(), "edit"));
     }
-    for (int64_t i = 0; i < answer.head_divergence().shape(1); ++i) {
-      grid.columns.push_back(absl::StrCat(i));
-    }
-    const bool all_same = std::all_of(grid.values.begin(), grid.values.end(),
-                                      [](float divergence) { return divergence == 0; });
-    session.out() << Paragraph(terminal, "How differently heads look (Jensen-Shannon, nats):")
-                  << (all_same ? Paragraph(terminal, "not at all: every weight is the same")
-                               : RenderGrid(grid, terminal));
+    session.out() << JoinItems(terminal, facts, " · ", 0, "A ") << "\n";
   }
-  PrintProvenance(answer.b(), answer.prompt_b(), answer.timings(), session);
+  PrintProvenance(answer.b(), answer.prompt_b(), answer.timings(), session,
+                  same_source ? "" : "B ");
 }
 
 // One side: an operand, or a trace.
