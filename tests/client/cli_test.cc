@@ -362,5 +362,12 @@ TEST_F(CliTest, BarsTakeTheRoomThatIsLeft) {
   EXPECT_LT(bar_columns(36), 0);    // none of 3
 }
 
+// The server of canned answers has none to the calls themselves.
+TEST_F(CliTest, AnEstimateOfEveryPositionMakesNoCall) {
+  for (const char* verb : {"lens", "rollout"}) {
+    EXPECT_THAT(Run({verb, kText, "--all", "--estimate"}), HasSubstr("12,345")) << verb;
+  }
+}
+
 }  // namespace
 }  // namespace heed::cli

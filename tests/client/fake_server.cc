@@ -29,6 +29,7 @@ FakeServer::FakeServer() {
   services_.push_back(MakeFakePredictions(this));
   services_.push_back(MakeFakeInspections(this));
   services_.push_back(MakeFakeEmbeddings(this));
+  services_.push_back(MakeFakeExperiments(this));
   int port = 0;
   do {
     Shutdown();

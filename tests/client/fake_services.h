@@ -14,6 +14,7 @@ std::unique_ptr<grpc::Service> MakeFakeModels(FakeServer* fake);
 std::unique_ptr<grpc::Service> MakeFakePredictions(FakeServer* fake);
 std::unique_ptr<grpc::Service> MakeFakeInspections(FakeServer* fake);
 std::unique_ptr<grpc::Service> MakeFakeEmbeddings(FakeServer* fake);
+std::unique_ptr<grpc::Service> MakeFakeExperiments(FakeServer* fake);
 
 }  // namespace heed::testing
 

@@ -272,10 +272,13 @@ TEST(LensPageTest, HasACellForEachLayerAndPosition) {
   }
   lens.add_positions(0);
   lens.add_positions(1);
-  const auto data = CheckedData(LensPage(lens, {"embed", "model"}, {"ablate 2.1"}));
+  const auto data = CheckedData(LensPage(
+      lens, {.layer_names = {"embed", "model"}, .edits = {"ablate 2.1"}, .at_or_after = "at"}));
   EXPECT_EQ(testing::At(data, "layers.1").string_value(), "model");
   EXPECT_EQ(testing::At(data, "cells.1.1.followed.0.p").number_value(), 0.375);
   EXPECT_EQ(testing::At(data, "followed.0").string_value(), "x");
+  EXPECT_EQ(testing::At(data, "at_or_after").string_value(), "at");
+  EXPECT_EQ(testing::At(data, "position").number_value(), 1);
   EXPECT_EQ(testing::At(data, "source.edits.0").string_value(), "ablate 2.1");
 }
 
@@ -295,7 +298,7 @@ TEST(AttributePageTest, PartsAndTheirSourcesSumToTheLogit) {
   head.set_value(2);
   *head.mutable_by_source() = MakeTensor({0.5F, 1.5F}, {2});
   const std::vector<std::string> names = {"embeddings", "layer 0 head 1"};
-  const auto data = CheckedData(AttributePage(answer, names, {}));
+  const auto data = CheckedData(AttributePage(answer, {.part_names = names}));
   EXPECT_EQ(testing::At(data, "parts.0.kind").string_value(), "embedding");
   EXPECT_EQ(testing::At(data, "parts.1.head").number_value(), 1);
   EXPECT_EQ(testing::At(data, "parts.1.by_source.1").number_value(), 1.5);

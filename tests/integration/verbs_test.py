@@ -452,6 +452,83 @@ class Files(unittest.TestCase):
         self.assertEqual([metadata[name] for name in ("model_a", "model", "definition")],
                          ["decoder", "average", "KL_NATS, JENSEN_SHANNON_NATS"])
 
+    def test_a_patch_sweep_names_its_clean_run(self) -> None:
+        asked = ["sweep", "the key to the cabinets", "--grid=patch", "--clean=the keys to the cabinets", "--token=were",
+                 "--site=mlp"]
+        self.assertIn('what the run of "the keys to the cabinets" held (site mlp) put in', self.page(*asked)["grids"][0]["meaning"])
+        metadata = self.metadata(*asked)
+        self.assertEqual([metadata[name] for name in ("grid", "clean", "site", "metric", "position")],
+                         ["patch", "the keys to the cabinets", "mlp", "probability of ·were", "-1"])
+
+    def test_a_page_of_a_row_offers_the_command_that_shows_it_live(self) -> None:
+        for words in ([PROMPT, "--model=attention", "--query=keys", "--focus=2"], ["The ____ of the river", "--model=encoder"],
+                      [" ".join([PROMPT] * 6), "--layer=1", "--head=2"], ['$HOME `a` "b" it\'s!', "--literal"],
+                      ["--ids=259,2058", "--cut=1->0", "--edit-layer=3"]):
+            for verb in ("explain", "explore"):
+                with self.subTest(verb=verb, words=words):
+                    command = self.page(verb, *words)["command"]
+                    self.assertIn(" --serve", command)
+                    live = subprocess.run(["bash", "-c", command.replace(" --serve", " --json")], cwd=server.folder, timeout=60,
+                                          env=server.environment, capture_output=True, text=True, check=True)
+                    row, own = json.loads(live.stdout)["hovered"]["row"], ask("explain", *words)
+                    for name in ("layer", "head", "query", "weights"):
+                        self.assertEqual(row[name], own[name])
+
+
+class Blanks(unittest.TestCase):
+    """An encoder is asked at its mask, and says what stands there."""
+    PROMPT = "The ____ of the river"
+    MASK = 1
+
+    def test_every_verb_asks_at_the_mask(self) -> None:
+        best = ask("predict", self.PROMPT, "--model=encoder")["predictions"][0]["candidates"][0]
+        lens = ask("lens", self.PROMPT, "--model=encoder")
+        self.assertEqual(lens["positions"], [self.MASK])
+        self.assertAlmostEqual(lens["cells"][-1]["candidates"][0]["probability"], best["probability"], delta=1e-6)
+        ablated = ask("intervene", self.PROMPT, "--model=encoder", "--ablate=1.1")
+        self.assertAlmostEqual(ablated["base"]["values"][0], best["probability"], delta=1e-6)
+        for verb in (["sweep"], ["sweep", "--grid=edges"]):
+            swept = ask(*verb, self.PROMPT, "--model=encoder")
+            self.assertAlmostEqual(swept["header"]["base"], best["probability"], delta=1e-6)
+            self.assertGreater(max(abs(delta) for row in swept["deltas"] for delta in row), 1e-3)
+        self.assertEqual(ask("explain", self.PROMPT, "--model=encoder")["query"], self.MASK)
+        self.assertEqual(ask("explore", self.PROMPT, "--model=encoder")["hovered"]["row"]["query"], self.MASK)
+        trace = heed("traces", "open", self.PROMPT, "--model=encoder", "--residual", "--ttl=30s").stdout.strip()
+        self.assertEqual(ask("lens", f"--trace={trace}")["positions"], [self.MASK])
+        self.assertEqual(ask("lens", self.PROMPT, "--model=encoder", "--position=-1")["positions"], [4])
+
+    def test_a_causal_model_and_a_text_without_a_mask_are_asked_at_the_last_word(self) -> None:
+        self.assertEqual(ask("lens", "the [MASK] of", "--model=decoder")["positions"],
+                         [len(ask("tokenize", "the [MASK] of")["tokens"]) - 1])
+        self.assertEqual(ask("lens", "The bank of", "--model=encoder")["positions"], [2])
+
+    def test_the_mask_is_found_in_what_truncation_leaves(self) -> None:
+        words = "the " * 260
+        for text, side in ((words + "[MASK]", "left"), ("[MASK] " + words, "right")):
+            position = ask("lens", text, "--model=encoder", f"--truncate={side}")["positions"][0]
+            self.assertEqual(position, 255 if side == "left" else 0)
+
+    def test_an_encoder_says_at_where_a_decoder_says_after(self) -> None:
+        self.assertIn("would say at [MASK] (position 1):", heed("lens", self.PROMPT, "--model=encoder").stdout)
+        self.assertIn("would say at each word:", heed("lens", self.PROMPT, "--model=encoder", "--all").stdout)
+        self.assertIn("would say after ·cabinet", heed("lens", PROMPT).stdout)
+
+
+class Lens(unittest.TestCase):
+    def test_a_map_shows_the_words_that_are_followed(self) -> None:
+        shown = heed("lens", PROMPT, "--all", "--token=were", "--token=was").stdout
+        self.assertIn("How probable ·was would be there:", shown)
+        last = ask("lens", PROMPT, "--token=were")["cells"][-1]["followed"][0]["probability"]
+        table = shown.split("How probable ·were would be there:\n")[1].split("\nHow probable")[0].splitlines()
+        self.assertEqual(table[-1].split()[0], "model")
+        self.assertEqual(table[-1].split()[-1], f"{last:.3f}")
+        self.assertIn("--top-k is for one position", heed("lens", PROMPT, "--all", "--top-k=5").stdout)
+
+    def test_every_position_of_what_truncation_leaves(self) -> None:
+        text = "the " * 259
+        self.assertEqual(len(ask("lens", text, "--all", "--truncate=left", "--top-k=1", "--layer=0")["positions"]), 256)
+        self.assertIn("context window exceeded", heed("lens", text, "--all", code=1).stderr)
+
 
 class Changing(unittest.TestCase):
     def test_patching_everything_gives_the_clean_run(self) -> None:

@@ -55,7 +55,7 @@ std::vector<v1::ExplorePrediction> PredictionsOf(v1::ExplainRowRequest* request,
 
 std::string ExplainPage(const v1::ExplainRowResponse& row,
                         const std::vector<v1::ExplorePrediction>& predictions,
-                        const std::vector<std::string>& edits) {
+                        const ExplainPageFacts& facts) {
   v1::ExploreResponse response;
   v1::ExploreOpened& opened = *response.mutable_opened();
   *opened.mutable_provenance() = row.provenance();
@@ -69,7 +69,10 @@ std::string ExplainPage(const v1::ExplainRowResponse& row,
   shown = row;
   shown.clear_prompt();
   shown.clear_provenance();
-  return ExplorePage({.response = std::move(response), .edits = edits});
+  return ExplorePage({.command = facts.command,
+                      .at_or_after = facts.at_or_after,
+                      .response = std::move(response),
+                      .edits = facts.edits});
 }
 
 }  // namespace heed::cli

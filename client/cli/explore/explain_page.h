@@ -15,9 +15,15 @@ namespace heed::cli {
 // Without tokens to follow, the request gets the most probable ones.
 std::vector<v1::ExplorePrediction> PredictionsOf(v1::ExplainRowRequest* request, Session& session);
 
+// What the page says beside the answer; the fields are those of ExplorePageData.
+struct ExplainPageFacts {
+  std::string command;
+  std::string at_or_after = "after";
+  std::vector<std::string> edits;
+};
 std::string ExplainPage(const v1::ExplainRowResponse& row,
                         const std::vector<v1::ExplorePrediction>& predictions,
-                        const std::vector<std::string>& edits);
+                        const ExplainPageFacts& facts);
 
 }  // namespace heed::cli
 

@@ -12,6 +12,8 @@ std::string ExplorePage(const ExplorePageData& data) {
   JsonWriter& json = page.json();
   json.Key("live").Bool(data.live);
   json.Key("server").String(data.server);
+  json.Key("command").String(data.command);
+  json.Key("at_or_after").String(data.at_or_after);
   json.Key("request").Raw(ToWireJson(data.request));
   json.Key("response").Raw(ToWireJson(data.response));
   json.Key("recorded").BeginArray();

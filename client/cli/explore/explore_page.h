@@ -5,6 +5,8 @@
 //
 //   live       true: served by `heed explore`, and POST /explore answers; false: a file on a disk
 //   server     the address of the server behind it, to be shown
+//   command    for a file: what shows the row live
+//   at_or_after  where the model predicts: "at" a word, or "after" it
 //   request    the heed.v1.ExploreRequest that opens the session: open, watch and hover
 //   response   the heed.v1.ExploreResponse to it, all parts of it set, so that there is something
 //              to show before, and without, an answer of one's own
@@ -41,6 +43,8 @@ namespace heed::cli {
 struct ExplorePageData {
   bool live = false;
   std::string server;
+  std::string command;
+  std::string at_or_after = "after";
   v1::ExploreRequest request;
   v1::ExploreResponse response;
   std::vector<std::pair<v1::ExploreRequest, v1::ExploreResponse>> recorded;

@@ -152,7 +152,7 @@ const units = tabs([['component', 'by layer'], ['head', 'by head']], (unit) => {
 const orders = tabs([['forward', 'in the order of the model'], ['size', 'largest first']], (order) => { state.order = order; drawWaterfall(); });
 units.choose(state.unit);
 orders.choose('forward');
-byId('main').append(section('', element('h2', {}, `The logit of ${answer} after ${tokens[data.position]} (position ${data.position}) is ` +
+byId('main').append(section('', element('h2', {}, `The logit of ${answer} ${data.at_or_after} ${tokens[data.position]} (position ${data.position}) is ` +
     `${number(data.logit)}, the sum of`), element('div', {class: 'controls'}, headCount ? units : '', orders), waterfall, readout));
 if (headCount) {
   byId('main').append(element('div', {class: 'columns', style: 'margin-top: 14px'},

@@ -246,13 +246,11 @@ const wordsNote = element('p', {class: 'note', style: 'margin-top: 8px'});
 const vectorTitle = element('h2');
 const strips = element('div', {class: 'strip'});
 const vectorNote = element('p', {class: 'note', style: 'margin-top: 8px'});
-const prompt = (opened.prompt.tokens || []).map((token) => token.text).join('');
-const quoted = (prompt.length > 80 ? prompt.slice(0, 79) + '…' : prompt).replace(/["\\$`]/g, '\\$&');
 const where = data.live
     ? element('p', {class: 'live'}, `Live: each change is put to ${data.server || 'the server'}, and the prediction follows. Click a word to look at its row.`)
     : element('p', {class: 'file'}, 'This is a file: drag, and all that follows from the row alone follows, but not the prediction' +
         (records.length ? ', which is kept for the dial\'s steps' : '') + '. To have it live, with a server running: ',
-        element('code', {}, `heed explore "${quoted}" --layer=${own.layer} --head=${own.head} --serve`));
+        element('code', {}, data.command));
 byId('main').append(
     section('text', where, textTitle, text.box, message),
     element('div', {class: 'columns', style: 'margin-top: 14px'},
@@ -261,7 +259,7 @@ byId('main').append(
                 element('label', {}, 'focus ', dial, dialText)),
             element('div', {class: 'scroll'}, table), more, rowNote,
             element('p', {class: 'note when-narrow'}, 'A wider screen has the scores too: q·k, scaled and masked.')),
-        section('side', element('h2', {}, 'What comes next'), words, wordsNote)),
+        section('side', element('h2', {}, data.at_or_after === 'at' ? 'What it says here' : 'What comes next'), words, wordsNote)),
     section('', vectorTitle, strips, vectorNote));
 
 // ---- The row ------------------------------------------------------------------------------------
@@ -346,6 +344,7 @@ function drawRow() {
     span.title = `position ${position}` + (seen ? `: weight ${weights[position].toFixed(4)}` : ': not seen');
   });
   drawVectors();
+  drawFrame();
 }
 
 // ---- Vectors ------------------------------------------------------------------------------------
@@ -417,13 +416,21 @@ function drawPrediction() {
   const known = connection === 'live' || !stale;
   words.classList.toggle('stale', stale);
   wordsNote.textContent = known
-      ? `After ${label(prediction.position)}.` + (isOwn() ? '' : ` Above the model's own, below the one with your row; KL ${number(prediction.kl)} nats.`)
-      : `The model's own prediction after ${label(prediction.position)}: that of your row needs a server.`;
+      ? `${data.at_or_after === 'at' ? 'At' : 'After'} ${label(prediction.position)}.` + (isOwn() ? '' : ` Above the model's own, below the one with your row; KL ${number(prediction.kl)} nats.`)
+      : `The model's own prediction ${data.at_or_after} ${label(prediction.position)}: that of your row needs a server.`;
 }
 
-frame('One row of attention', [opened.provenance && opened.provenance.model && opened.provenance.model.name, count(tokens.length, 'token'),
-  data.live ? 'live' : ''], opened.provenance && !data.source
-      ? `Model ${opened.provenance.model.name}, ${opened.provenance.model.digest}.` : '');
+// The foot names what has been done to the row beside the edits of the base.
+const {edits, edit_count: editCount, definition} = data.source;
+const baseEdits = edits.length || !editCount ? edits : [count(editCount, 'edit')];
+const isOfKl = /^KL/.test(definition);  // of the prediction's distance, not of the row
+function drawFrame() {
+  const place = `layer ${own.layer} head ${own.head}, row ${label(own.query)}`;
+  const edit = isOwn() ? [] : [beta === null ? `weights by hand in ${place}` : `focus ${Number(beta.toPrecision(3))} in ${place}`];
+  Object.assign(data.source, {edits: [...baseEdits, ...edit], definition: isOfKl ? '' : definition});
+  frame('One row of attention', [opened.provenance && opened.provenance.model && opened.provenance.model.name,
+    count(tokens.length, 'token'), data.live ? 'live' : ''], isOfKl ? `Definition of KL: ${definition}.` : '');
+}
 status('');
 build();
 drawn(() => { drawRow(); drawPrediction(); });

@@ -107,13 +107,15 @@ std::vector<std::string> EditNames(const Arguments& arguments, RunSource& source
   return names;
 }
 
-std::string LensPage(const v1::LogitLensResponse& lens, const std::vector<std::string>& layer_names,
-                     const std::vector<std::string>& edits) {
-  Page page(SourceOf(lens.provenance(), edits));
+std::string LensPage(const v1::LogitLensResponse& lens, const LensPageFacts& facts) {
+  Page page(SourceOf(lens.provenance(), facts.edits));
   JsonWriter& json = page.json();
   WriteTokensOf(json, lens.prompt());
   json.Key("layers");
-  WriteTexts(json, layer_names);
+  WriteTexts(json, facts.layer_names);
+  json.Key("at_or_after").String(facts.at_or_after);
+  json.Key("position")
+      .Int(facts.position < 0 ? facts.position + lens.prompt().tokens_size() : facts.position);
   json.Key("positions");
   WriteInts(json, lens.positions());
   json.Key("followed").BeginArray();
@@ -171,23 +173,23 @@ Export LensExport(const v1::LogitLensResponse& lens, const std::vector<std::stri
 }
 
 std::string AttributePage(const v1::AttributeLogitsResponse& answer,
-                          const std::vector<std::string>& part_names,
-                          const std::vector<std::string>& edits, bool begins_with_heads) {
-  Page page(SourceOf(answer.provenance(), edits));
+                          const AttributePageFacts& facts) {
+  Page page(SourceOf(answer.provenance(), facts.edits));
   JsonWriter& json = page.json();
   WriteTokensOf(json, answer.prompt());
   json.Key("position").Int(answer.position());
+  json.Key("at_or_after").String(facts.at_or_after);
   json.Key("token").String(VisibleWireToken(answer.token()));
   json.Key("against").String(answer.has_against() ? VisibleWireToken(answer.against()) : "");
   json.Key("logit").Number(answer.logit());
   json.Key("residual_error").Number(answer.residual_error());
   json.Key("before_cap").Bool(answer.before_cap());
-  json.Key("unit").String(begins_with_heads ? "head" : "component");
+  json.Key("unit").String(facts.begins_with_heads ? "head" : "component");
   json.Key("parts").BeginArray();
   for (int i = 0; i < answer.parts_size(); ++i) {
     const v1::LogitPart& part = answer.parts(i);
     json.BeginObject();
-    json.Key("name").String(part_names[static_cast<size_t>(i)]);
+    json.Key("name").String(facts.part_names[static_cast<size_t>(i)]);
     json.Key("kind").String(KindName(part.kind()));
     if (part.has_layer()) json.Key("layer").Int(part.layer());
     if (part.has_head()) json.Key("head").Int(part.head());

@@ -21,14 +21,25 @@ std::vector<std::string> EditNames(const Arguments& arguments, RunSource& source
 // `edits` are those of the run, as the command line names them.
 
 // `layer_names` one for each of the answer's layers.
-std::string LensPage(const v1::LogitLensResponse& lens, const std::vector<std::string>& layer_names,
-                     const std::vector<std::string>& edits);
+// What the page of a lens says beside its answer.
+struct LensPageFacts {
+  std::vector<std::string> layer_names;
+  std::vector<std::string> edits;
+  std::string at_or_after = "after";  // where the model predicts: at a word, or after it
+  int64_t position = -1;              // the place to show first; negative: from the end
+};
+std::string LensPage(const v1::LogitLensResponse& lens, const LensPageFacts& facts);
 Export LensExport(const v1::LogitLensResponse& lens, const std::vector<std::string>& edits);
 
 // `part_names` one for each of the answer's parts.
+struct AttributePageFacts {
+  std::vector<std::string> part_names;
+  std::vector<std::string> edits;
+  bool begins_with_heads = false;
+  std::string at_or_after = "after";
+};
 std::string AttributePage(const v1::AttributeLogitsResponse& answer,
-                          const std::vector<std::string>& part_names,
-                          const std::vector<std::string>& edits, bool begins_with_heads = false);
+                          const AttributePageFacts& facts);
 // By part, or by part and source token where the heads are split so.
 Export AttributeExport(const v1::AttributeLogitsResponse& answer,
                        const std::vector<std::string>& part_names,

@@ -1,7 +1,9 @@
 'use strict';
 // heed lens: what the residual stream of each layer would predict at each position.
 const {layers, positions, cells} = data;
-const state = {row: layers.length - 1, column: positions.length - 1, pinned: false, by: 'probability'};
+// The word that the model goes on from, or that it fills in.
+const answers = positions.indexOf(data.position);
+const state = {row: layers.length - 1, column: answers < 0 ? positions.length - 1 : answers, pinned: false, by: 'probability'};
 const cellAt = (row, column) => cells[row][column];
 const followed = data.followed;  // the tokens that are watched
 
@@ -42,7 +44,7 @@ document.head.append(element('style', {}, `
 
 // ---- The table ----------------------------------------------------------------------------------
 const table = element('table', {class: 'lens'});
-const head = element('tr', {}, element('th', {class: 'row'}, 'after'));
+const head = element('tr', {}, element('th', {class: 'row'}, data.at_or_after));
 for (const position of positions) {
   head.append(element('th', {scope: 'col', title: `${data.tokens[position]} (position ${position})`}, `${data.tokens[position]} ${position}`));
 }
@@ -58,7 +60,7 @@ const buttons = layers.map((layer, row) => {
     const settled = cellAt(layers.length - 1, column).top[0].token === best.token;
     const button = element('button', {
       type: 'button', class: settled ? 'settled' : '', tabindex: -1,
-      'aria-label': `${layer}, after ${data.tokens[positions[column]]}: ${best.token} ${probability(best.p)}`,
+      'aria-label': `${layer}, ${data.at_or_after} ${data.tokens[positions[column]]}: ${best.token} ${probability(best.p)}`,
     }, best.token, element('small', {}, probability(best.p)));
     button.addEventListener('mouseenter', () => !state.pinned && point(row, column));
     button.addEventListener('focus', () => point(row, column));
@@ -125,11 +127,11 @@ function draw() {
 }
 const scroller = element('div', {class: 'scroller'}, table);
 byId('main').append(element('div', {class: 'columns'},
-    section('wide', element('h2', {}, 'What each layer would say next, read by the model\'s own last norm and unembedding'),
+    section('wide', element('h2', {}, `What each layer would say ${data.at_or_after === 'at' ? 'in each place' : 'next'}, read by the model's own last norm and unembedding`),
         element('div', {class: 'controls'}, element('label', {}, 'colours ', by)), scroller, strip),
     section('side', cellTitle, bars, cellNote, courseTitle, course)));
 frame('The logit lens', [data.source.model.name, count(data.tokens.length, 'token'), data.dropped],
     'Point at a cell for its words, click to keep it; the arrow keys move.');
 point(state.row, state.column);
-scroller.scrollLeft = scroller.scrollWidth;
+if (data.at_or_after === 'after') scroller.scrollLeft = scroller.scrollWidth;
 drawn(draw);

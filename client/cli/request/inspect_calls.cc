@@ -113,6 +113,18 @@ void PrintProvenance(const v1::Provenance& provenance, const v1::PromptInfo& pro
   if (provenance.counterfactual_mask()) PrintCounterfactual(session);
 }
 
+std::string AtOrAfter(const ModelInfo& model) {
+  return model.direction == AttentionDirection::kBidirectional ? "at" : "after";
+}
+
+absl::StatusOr<std::string> AtOrAfter(const v1::Provenance& provenance, Session& session) {
+  const auto client = session.client();
+  if (!client.ok()) return client.status();
+  const auto model = (*client)->GetModel(provenance.model().name(), session.call_options());
+  if (!model.ok()) return model.status();
+  return AtOrAfter(*model);
+}
+
 void PrintCounterfactual(Session& session) {
   session.out() << Paragraph(session.terminal(),
                              "Rows saw what the model never shows them: a counterfactual.");

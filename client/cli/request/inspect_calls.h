@@ -12,6 +12,7 @@
 #include "client/cli/base/arguments.h"
 #include "client/cli/base/session.h"
 #include "client/inspector.h"
+#include "client/types.h"
 #include "google/protobuf/message.h"
 
 namespace heed::cli {

@@ -42,19 +42,9 @@ absl::StatusOr<const MetricKind*> FindKind(const std::string& name) {
                                  " is not one of probability, logit, difference, rank, kl, loss."));
 }
 
-// Where the metrics are read, when the command says so.
-absl::StatusOr<std::optional<int64_t>> ReadPosition(const Arguments& arguments, RunSource& source) {
-  google::protobuf::RepeatedField<int64_t> positions;
-  if (absl::Status s = source.ReadPositions(arguments, "position", &positions); !s.ok()) return s;
-  if (positions.size() > 1) return UsageError("--position names several places; give one.");
-  if (positions.empty()) return std::nullopt;
-  return positions[0];
-}
-
 // The most probable words of the base: what an edit that changes nothing reports.
 absl::StatusOr<std::vector<Word>> LikelyWords(const Arguments& arguments, RunSource& source,
-                                              std::optional<int64_t> position, int count,
-                                              Session& session) {
+                                              int64_t position, int count, Session& session) {
   v1::InterveneRequest request;
   source.ApplyTo(&request);
   const auto under = ReadUnder(arguments, source);
@@ -62,7 +52,7 @@ absl::StatusOr<std::vector<Word>> LikelyWords(const Arguments& arguments, RunSou
   *request.mutable_interventions() = {under->begin(), under->end()};
   v1::Metric& metric = *request.add_metrics();
   metric.mutable_kl_from_base();
-  if (position) metric.set_position(*position);
+  metric.set_position(position);
   request.add_sets();
   request.set_top_k(count);
   const auto answer = Ask(&Inspector::Intervene, request, session);
@@ -77,8 +67,7 @@ absl::StatusOr<std::vector<Word>> LikelyWords(const Arguments& arguments, RunSou
 }
 
 absl::StatusOr<std::vector<Word>> ReadWords(const Arguments& arguments, RunSource& source,
-                                            std::optional<int64_t> position, int count,
-                                            Session& session) {
+                                            int64_t position, int count, Session& session) {
   if (!arguments.Has("token")) return LikelyWords(arguments, source, position, count, session);
   std::vector<Word> words;
   for (const std::string& text : arguments.Strings("token")) {
@@ -114,7 +103,7 @@ void FillMetric(const std::string& kind, const Word& word, const std::optional<W
 
 absl::StatusOr<NamedMetrics> Make(const std::vector<std::string>& kinds, int word_count,
                                   const Arguments& arguments, RunSource& source, Session& session) {
-  const auto position = ReadPosition(arguments, source);
+  const auto position = source.ReadPosition(arguments, "position");
   if (!position.ok()) return position.status();
   std::optional<Word> against;
   if (arguments.Has("against")) {
@@ -142,7 +131,7 @@ absl::StatusOr<NamedMetrics> Make(const std::vector<std::string>& kinds, int wor
     const bool of_word = (*FindKind(name))->of_word;
     for (const Word& word : of_word ? words : std::vector<Word>(1)) {
       FillMetric(name, word, against, &result.metrics.emplace_back(), &result.names.emplace_back());
-      if (*position && name != "loss") result.metrics.back().set_position(**position);
+      if (name != "loss") result.metrics.back().set_position(*position);
     }
   }
   return result;
@@ -155,7 +144,8 @@ std::vector<OptionSpec> MetricOptions() {
            "probability, logit, difference (of two words' logits), rank, kl or loss.", true},
           {"token", "TEXT", "The metric's word; default the most probable.", true},
           {"against", "TEXT", "The other word of --metric=difference."},
-          {"position", "WORD", "Where it is read, by word or position; default -1, the last."}};
+          {"position", "WORD",
+           "Where it is read, by word or position; default the mask to fill in, else the last."}};
 }
 
 absl::StatusOr<NamedMetrics> ReadMetrics(const Arguments& arguments, RunSource& source,

@@ -1,5 +1,6 @@
 #include "client/cli/request/run_source.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -7,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "client/cli/base/mask.h"
 #include "client/cli/base/token_text.h"
 #include "client/cli/request/candidates.h"
 #include "client/cli/request/inspect_calls.h"
@@ -113,6 +115,17 @@ absl::Status RunSource::ReadPositions(const Arguments& arguments, const std::str
   return absl::OkStatus();
 }
 
+absl::StatusOr<int64_t> RunSource::ReadPosition(const Arguments& arguments,
+                                                const std::string& option) {
+  google::protobuf::RepeatedField<int64_t> positions;
+  if (absl::Status s = ReadPositions(arguments, option, &positions); !s.ok()) return s;
+  if (positions.size() > 1) {
+    return UsageError(absl::StrCat("--", option, " names several places; give one."));
+  }
+  if (positions.empty()) return PredictedPosition();
+  return positions[0];
+}
+
 absl::Status RunSource::ReadSpans(const Arguments& arguments, const std::string& option,
                                   google::protobuf::RepeatedPtrField<v1::Span>* out) {
   for (const std::string& text : arguments.Strings(option)) {
@@ -161,6 +174,39 @@ absl::Status RunSource::ReadChoices(const Arguments& arguments, const std::strin
   return absl::OkStatus();
 }
 
+absl::StatusOr<int64_t> RunSource::TokenCount() {
+  if (absl::Status status = LoadIds(); !status.ok()) return status;
+  const auto count = static_cast<int64_t>(ids_.size());
+  if (prompt_.truncation() == v1::TRUNCATION_UNSPECIFIED) return count;
+  const auto client = session_->client();
+  if (!client.ok()) return client.status();
+  const auto model = (*client)->GetModel(model_, session_->call_options());
+  if (!model.ok()) return model.status();
+  return std::min(count, model->context_window);
+}
+
+absl::StatusOr<int64_t> RunSource::PredictedPosition() {
+  if (is_trace()) {
+    if (absl::Status status = LoadTrace(); !status.ok()) return status;
+  }
+  const auto client = session_->client();
+  if (!client.ok()) return client.status();
+  const auto model = (*client)->GetModel(model_, session_->call_options());
+  if (!model.ok()) return model.status();
+  if (MaskText(*model).empty()) return -1;
+  if (absl::Status status = LoadIds(); !status.ok()) return status;
+  const auto mask = std::find(ids_.begin(), ids_.end(), *model->tokenizer.mask_id);
+  if (mask == ids_.end()) return -1;
+  // What is cut off on the left leaves the distance from the end as it is.
+  return prompt_.truncation() == v1::TRUNCATION_LEFT ? mask - ids_.end() : mask - ids_.begin();
+}
+
+absl::Status RunSource::LoadIds() {
+  if (is_trace() || prompt_.has_text()) return Load();
+  ids_.assign(prompt_.tokens().ids().begin(), prompt_.tokens().ids().end());
+  return absl::OkStatus();
+}
+
 absl::Status RunSource::Load() {
   if (!words_.empty()) return absl::OkStatus();
   return is_trace() ? LoadTrace() : LoadPrompt();
@@ -168,6 +214,7 @@ absl::Status RunSource::Load() {
 
 // No call asks for a trace's tokens alone; one attention row comes with them.
 absl::Status RunSource::LoadTrace() {
+  if (!words_.empty()) return absl::OkStatus();
   v1::ExplainRowRequest request;
   request.set_trace_id(trace_id_);
   request.set_query(-1);
@@ -176,6 +223,7 @@ absl::Status RunSource::LoadTrace() {
   model_ = row->provenance().model().name();
   for (const v1::Token& token : row->prompt().tokens()) {
     words_.push_back(token.text());
+    ids_.push_back(token.id());
     if (!token.special()) text_ += token.text();
   }
   return absl::OkStatus();
@@ -194,7 +242,10 @@ absl::Status RunSource::LoadPrompt() {
   }
   auto tokens = (*client)->Tokenize(request, session_->call_options());
   if (!tokens.ok()) return tokens.status();
-  for (const Token& token : tokens->tokens) words_.push_back(token.text);
+  for (const Token& token : tokens->tokens) {
+    words_.push_back(token.text);
+    ids_.push_back(token.id);
+  }
   return absl::OkStatus();
 }
 

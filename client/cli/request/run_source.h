@@ -56,9 +56,16 @@ class RunSource {
   // The same as spans of one position each.
   absl::Status ReadSpans(const Arguments& arguments, const std::string& option,
                          google::protobuf::RepeatedPtrField<v1::Span>* out);
+  // The one position of an option; PredictedPosition where it is not given.
+  absl::StatusOr<int64_t> ReadPosition(const Arguments& arguments, const std::string& option);
   // A token: a number is an id, everything else a text, which after a word is read as the word
   // behind a space where that is a token.
   absl::StatusOr<v1::TokenChoice> Choice(const std::string& text);
+  // How many tokens the run has: no run is needed to know.
+  absl::StatusOr<int64_t> TokenCount();
+  // Where the model predicts when no position is given: at the first mask of a prompt that it fills
+  // in, and else at -1, the last.
+  absl::StatusOr<int64_t> PredictedPosition();
   // Adds those of an option that may be repeated.
   absl::Status ReadChoices(const Arguments& arguments, const std::string& option,
                            google::protobuf::RepeatedPtrField<v1::TokenChoice>* out);
@@ -66,6 +73,7 @@ class RunSource {
  private:
   explicit RunSource(Session& session) : session_(&session) {}
   absl::Status Load();
+  absl::Status LoadIds();
   absl::Status LoadTrace();
   absl::Status LoadPrompt();
 
@@ -74,7 +82,8 @@ class RunSource {
   v1::Prompt prompt_;
   std::string trace_id_;
   std::vector<std::string> words_;  // of the run's tokens, once they are asked for
-  std::string text_;                // the same together
+  std::vector<int32_t> ids_;        // theirs; a prompt of ids has them without words
+  std::string text_;                // the words together
 };
 
 }  // namespace heed::cli

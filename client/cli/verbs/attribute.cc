@@ -10,6 +10,7 @@
 #include "client/cli/base/format.h"
 #include "client/cli/base/table.h"
 #include "client/cli/explore/explain_page.h"
+#include "client/cli/explore/explore_command.h"
 #include "client/cli/pages/export.h"
 #include "client/cli/pages/inspect_pages.h"
 #include "client/cli/pictures/head_grid.h"
@@ -79,10 +80,9 @@ absl::Status RunAttribute(const Arguments& arguments, Session& session) {
   // A page shows all of it.
   const bool in_full = arguments.Has("html") && !arguments.Has("by");
   request.set_unit(in_full ? v1::ATTRIBUTION_UNIT_HEAD_AND_SOURCE : *unit);
-  google::protobuf::RepeatedField<int64_t> position;
-  if (absl::Status s = source->ReadPositions(arguments, "position", &position); !s.ok()) return s;
-  if (position.size() > 1) return UsageError("--position names several places; give one.");
-  if (!position.empty()) request.set_position(position[0]);
+  const auto position = source->ReadPosition(arguments, "position");
+  if (!position.ok()) return position.status();
+  request.set_position(*position);
   for (const auto& [option, choice] : {std::pair{"token", &Request::mutable_token},
                                        std::pair{"against", &Request::mutable_against}}) {
     if (!arguments.Has(option)) continue;
@@ -96,9 +96,16 @@ absl::Status RunAttribute(const Arguments& arguments, Session& session) {
   std::vector<std::string> names;
   for (const v1::LogitPart& part : answer->parts()) names.push_back(PartName(part));
   const std::vector<std::string> edits = EditNames(arguments, *source);
+  const auto at_or_after = AtOrAfter(answer->provenance(), session);
+  if (!at_or_after.ok()) return at_or_after.status();
   const auto wrote = WroteFiles(
       arguments, session,
-      [&] { return AttributePage(*answer, names, edits, *unit != v1::ATTRIBUTION_UNIT_COMPONENT); },
+      [&] {
+        return AttributePage(*answer, {.part_names = names,
+                                       .edits = edits,
+                                       .begins_with_heads = *unit != v1::ATTRIBUTION_UNIT_COMPONENT,
+                                       .at_or_after = *at_or_after});
+      },
       [&] { return AttributeExport(*answer, names, edits); });
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
@@ -110,7 +117,7 @@ absl::Status RunAttribute(const Arguments& arguments, Session& session) {
     absl::StrAppend(&title, " less that of ",
                     Styled(terminal, Emphasis::kBold, VisibleWireToken(answer->against())));
   }
-  absl::StrAppend(&title, " after ", tokens[answer->position()], " is ",
+  absl::StrAppend(&title, " ", *at_or_after, " ", tokens[answer->position()], " is ",
                   absl::StrFormat("%.4f", answer->logit()), ", the sum of:");
   session.out() << Paragraph(terminal, title);
   std::vector<v1::LogitPart> parts(answer->parts().begin(), answer->parts().end());
@@ -151,23 +158,35 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
   if (absl::Status s = FillRun(arguments, *source, &request); !s.ok()) return s;
-  google::protobuf::RepeatedField<int64_t> query;
-  if (absl::Status s = source->ReadPositions(arguments, "query", &query); !s.ok()) return s;
-  if (query.size() > 1) return UsageError("--query names several rows; give one.");
+  const auto query = source->ReadPosition(arguments, "query");
+  if (!query.ok()) return query.status();
   request.set_layer(static_cast<int32_t>(layer->value_or(-1)));
   request.set_head(static_cast<int32_t>(head->value_or(0)));
-  request.set_query(query.empty() ? -1 : query[0]);
+  request.set_query(*query);
   if (absl::Status s = source->ReadChoices(arguments, "token", request.mutable_tokens()); !s.ok()) {
     return s;
   }
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   std::vector<v1::ExplorePrediction> predictions;
   if (arguments.Has("html")) predictions = PredictionsOf(&request, session);
-  const auto row = Ask(&Inspector::ExplainRow, request, session);
+  auto row = Ask(&Inspector::ExplainRow, request, session);
+  if (absl::IsFailedPrecondition(row.status()) && !arguments.Has("token")) {
+    // A model whose logits are no sums of what its heads write has nothing to follow.
+    request.clear_tokens();
+    row = Ask(&Inspector::ExplainRow, request, session);
+  }
   if (!row.ok()) return row.status();
   const std::vector<std::string> edits = EditNames(arguments, *source);
+  const auto at_or_after = AtOrAfter(row->provenance(), session);
+  if (!at_or_after.ok()) return at_or_after.status();
   const auto wrote = WroteFiles(
-      arguments, session, [&] { return ExplainPage(*row, predictions, edits); },
+      arguments, session,
+      [&] {
+        return ExplainPage(*row, predictions,
+                           {.command = ExploreCommand(arguments, *source, *row),
+                            .at_or_after = *at_or_after,
+                            .edits = edits});
+      },
       [&] { return ExplainExport(*row, edits); });
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*row, session)) return absl::OkStatus();
@@ -226,7 +245,8 @@ Verb AttributeVerb() {
       {"token", "TEXT", "The word whose logit it is; default the most probable one."},
       {"against", "TEXT", "The difference to this word's logit."},
       {"by", "UNIT", "component (the default), head, or source: heads by the word they read."},
-      {"position", "WORD", "Where it is predicted, by word or position; default -1, the last."}};
+      {"position", "WORD",
+       "Where it is predicted, by word or position; default the mask to fill in, else the last."}};
   return {
       .name = "attribute",
       .operands = "PROMPT",
@@ -246,7 +266,8 @@ Verb ExplainVerb() {
   const std::vector<OptionSpec> options = {
       {"layer", "L", "The layer; default -1, the last."},
       {"head", "H", "The head; default 0."},
-      {"query", "WORD", "The row, by word or position; default -1, the last."},
+      {"query", "WORD",
+       "The row, by word or position; default that of the mask to fill in, else the last."},
       {"token", "TEXT", "Follow the row to this word's logit.", true}};
   return {
       .name = "explain",

@@ -10,6 +10,7 @@
 #include "absl/synchronization/notification.h"
 #include "client/cli/base/terminal.h"
 #include "client/cli/explore/explore_bridge.h"
+#include "client/cli/explore/explore_command.h"
 #include "client/cli/explore/explore_http.h"
 #include "client/cli/explore/explore_page.h"
 #include "client/cli/explore/explore_terminal.h"
@@ -39,13 +40,12 @@ absl::StatusOr<v1::ExploreRequest> ReadRequest(const Arguments& arguments, RunSo
   if (!layer.ok()) return layer.status();
   const auto head = arguments.Int("head", INT32_MIN, INT32_MAX);
   if (!head.ok()) return head.status();
-  google::protobuf::RepeatedField<int64_t> queries;
-  if (absl::Status s = source.ReadPositions(arguments, "query", &queries); !s.ok()) return s;
-  if (queries.size() > 1) return UsageError("--query names several rows; give one.");
+  const auto query = source.ReadPosition(arguments, "query");
+  if (!query.ok()) return query.status();
   v1::ExploreHover& hover = *request.mutable_hover();
   hover.set_layer(static_cast<int32_t>(layer->value_or(-1)));
   hover.set_head(static_cast<int32_t>(head->value_or(0)));
-  hover.set_query(queries.empty() ? -1 : queries[0]);
+  hover.set_query(*query);
   hover.set_vectors(true);
   request.mutable_watch()->add_positions(hover.query());
   request.mutable_watch()->set_top_k(kWords);
@@ -143,12 +143,16 @@ absl::Status RunExplore(const Arguments& arguments, Session& session) {
   ExplorePageData data;
   data.live = serves;
   data.server = session.server();
+  const auto at_or_after = AtOrAfter(response->opened().provenance(), session);
+  if (!at_or_after.ok()) return at_or_after.status();
+  data.at_or_after = *at_or_after;
   const auto edits = ReadEdits(arguments, *source);
   if (!edits.ok()) return edits.status();
   for (const NamedEdit& edit : *edits) data.edits.push_back(edit.name);
   data.request = *std::move(request);
   data.response = *std::move(response);
   if (serves) return Serve(arguments, data, session);
+  data.command = ExploreCommand(arguments, *source, data.response.hovered().row());
   if (absl::Status s = RecordDial(explore, &data); !s.ok()) return s;
   return WritePage(arguments, session, ExplorePage(data));
 }
@@ -159,7 +163,8 @@ Verb ExploreVerb() {
   const std::vector<OptionSpec> options = {
       {"layer", "L", "The layer; default -1, the last."},
       {"head", "H", "The head; default 0."},
-      {"query", "WORD", "The row, by word or position; default -1, the last."},
+      {"query", "WORD",
+       "The row, by word or position; default that of the mask to fill in, else the last."},
       {"serve", "", "Serve a page for a browser on this machine, and print its address."},
       {"port", "N", "The same on a port of this number; default a free one."},
       HtmlOption()};

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/base/format.h"
@@ -35,12 +36,13 @@ std::string LensToken(const v1::Candidate& candidate, int columns) {
 }
 
 // One position: layers are rows, candidates columns.
-void PrintPosition(const v1::LogitLensResponse& lens, int index, int last, Session& session) {
+void PrintPosition(const v1::LogitLensResponse& lens, int index, int last,
+                   const std::string& at_or_after, Session& session) {
   const auto tokens = VisibleWireTokens(lens.prompt());
   const int64_t position = lens.positions(index);
   const Terminal& terminal = session.terminal();
   session.out() << Paragraph(
-      terminal, absl::StrCat("What each layer would say after ",
+      terminal, absl::StrCat("What each layer would say ", at_or_after, " ",
                              Styled(terminal, Emphasis::kBold, tokens[position]), " (position ",
                              position, "):"));
   std::vector<Column> columns = {{"layer"}};
@@ -75,34 +77,62 @@ void PrintPosition(const v1::LogitLensResponse& lens, int index, int last, Sessi
   session.out() << table.Render(session.terminal());
 }
 
-// Several positions: layers are rows, positions columns, each cell the most probable token.
-void PrintMap(const v1::LogitLensResponse& lens, int last, Session& session) {
+// The positions of a map that fit the terminal, the last ones: from here on.
+int FirstShown(const v1::LogitLensResponse& lens, const Terminal& terminal) {
+  const int room = std::max(1, (TextWidth(terminal) - kLayerColumns) / kLeastColumns);
+  return lens.positions_size() - std::min({lens.positions_size(), kMostPositions, room});
+}
+
+// A map: layers are rows, the positions from `begin` on columns.
+std::string RenderLensMap(const v1::LogitLensResponse& lens, int last, int begin, Align align,
+                          const Terminal& terminal,
+                          absl::FunctionRef<std::string(const v1::LensCell&)> text) {
   const auto tokens = VisibleWireTokens(lens.prompt());
-  const int room = std::max(1, (TextWidth(session.terminal()) - kLayerColumns) / kLeastColumns);
-  const int shown = std::min({lens.positions_size(), kMostPositions, room});
-  const int begin = lens.positions_size() - shown;
   std::vector<Column> columns = {{"layer"}};
   for (int i = begin; i < lens.positions_size(); ++i) {
-    columns.push_back({Fit(tokens[lens.positions(i)], kCellColumns)});
+    columns.push_back({Fit(tokens[lens.positions(i)], kCellColumns), align});
   }
   Table table(columns);
   for (int row = 0; row < lens.layers_size(); ++row) {
     std::vector<std::string> cells = {LayerName(lens.layers(row), last)};
     for (int i = begin; i < lens.positions_size(); ++i) {
-      const v1::LensCell& cell = lens.cells(row * lens.positions_size() + i);
-      const v1::Candidate& best = cell.candidates(0);
-      const std::string text = LensToken(best, kCellColumns);
-      cells.push_back(best.probability() >= 0.5  ? Styled(session.terminal(), Emphasis::kBold, text)
-                      : best.probability() < 0.1 ? Styled(session.terminal(), Emphasis::kDim, text)
-                                                 : text);
+      cells.push_back(text(lens.cells(row * lens.positions_size() + i)));
     }
     table.AddRow(std::move(cells));
   }
-  session.out() << Paragraph(session.terminal(), "What each layer would say after each word:")
-                << table.Render(session.terminal());
+  return table.Render(terminal);
+}
+
+// Several positions: each cell the most probable token; below it, the probability of each word that
+// is followed.
+void PrintMap(const v1::LogitLensResponse& lens, int last, const std::string& at_or_after,
+              Session& session) {
+  const Terminal& terminal = session.terminal();
+  const int begin = FirstShown(lens, terminal);
+  session.out()
+      << Paragraph(terminal, absl::StrCat("What each layer would say ", at_or_after, " each word:"))
+      << RenderLensMap(lens, last, begin, Align::kLeft, terminal, [&](const v1::LensCell& cell) {
+           const v1::Candidate& best = cell.candidates(0);
+           const std::string text = LensToken(best, kCellColumns);
+           if (best.probability() >= 0.5) {
+             return Styled(terminal, Emphasis::kBold, text);
+           }
+           return best.probability() < 0.1 ? Styled(terminal, Emphasis::kDim, text) : text;
+         });
+  const int followed = lens.cells_size() > 0 ? lens.cells(0).followed_size() : 0;
+  for (int word = 0; word < followed; ++word) {
+    const std::string name = VisibleWireToken(lens.cells(0).followed(word).token());
+    session.out() << Paragraph(terminal, absl::StrCat("How probable ",
+                                                      Styled(terminal, Emphasis::kBold, name),
+                                                      " would be there:"))
+                  << RenderLensMap(lens, last, begin, Align::kRight, terminal,
+                                   [&](const v1::LensCell& cell) {
+                                     return FormatProbability(cell.followed(word).probability());
+                                   });
+  }
   if (begin > 0) {
-    session.out() << Paragraph(session.terminal(), absl::StrCat(TheFirst(begin, "position"),
-                                                                " left out; --json has them."));
+    session.out() << Paragraph(
+        terminal, absl::StrCat(TheFirst(begin, "position"), " left out; --json has them."));
   }
 }
 
@@ -124,12 +154,14 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
   if (absl::Status s = source->ReadChoices(arguments, "token", request.mutable_tokens()); !s.ok()) {
     return s;
   }
+  const auto predicted = source->PredictedPosition();
+  if (!predicted.ok()) return predicted.status();
+  if (request.positions().empty()) request.add_positions(*predicted);
   if (arguments.Has("all") || (html && !arguments.Has("position"))) {
-    // Only the server knows how many positions there are.
-    const auto last = Ask(&Inspector::LogitLens, request, session);
-    if (!last.ok()) return last.status();
+    const auto count = source->TokenCount();
+    if (!count.ok()) return count.status();
     request.clear_positions();
-    for (int i = 0; i < last->prompt().tokens_size(); ++i) request.add_positions(i);
+    for (int64_t i = 0; i < *count; ++i) request.add_positions(i);
   }
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto lens = Ask(&Inspector::LogitLens, request, session);
@@ -141,16 +173,24 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
   const auto page = [&] {
     std::vector<std::string> names;
     for (int layer : lens->layers()) names.push_back(LayerName(layer, model->layer_count));
-    return LensPage(*lens, names, EditNames(arguments, *source));
+    return LensPage(*lens, {.layer_names = names,
+                            .edits = EditNames(arguments, *source),
+                            .at_or_after = AtOrAfter(*model),
+                            .position = *predicted});
   };
   const auto wrote = WroteFiles(arguments, session, page,
                                 [&] { return LensExport(*lens, EditNames(arguments, *source)); });
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*lens, session)) return absl::OkStatus();
   if (lens->positions_size() == 1) {
-    PrintPosition(*lens, 0, model->layer_count, session);
+    PrintPosition(*lens, 0, model->layer_count, AtOrAfter(*model), session);
   } else {
-    PrintMap(*lens, model->layer_count, session);
+    PrintMap(*lens, model->layer_count, AtOrAfter(*model), session);
+    if (top_k->value_or(1) > 1) {
+      session.out() << Paragraph(session.terminal(),
+                                 "The map has room for the first word alone: --top-k is for one "
+                                 "position, --html and --json.");
+    }
   }
   PrintProvenance(lens->provenance(), lens->prompt(), lens->timings(), session);
   return absl::OkStatus();
@@ -158,10 +198,10 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
 
 std::vector<OptionSpec> LensOptions() {
   const std::vector<OptionSpec> options = {
-      {"position", "WORD", "Words or positions; -1, the last, is the default.", true},
+      {"position", "WORD", "Words or positions; default the mask to fill in, else the last.", true},
       {"all", "", "Every position, as a map of the most probable words; a page has them anyway."},
       {"layer", "L", "Layers; 0 is the embeddings. Default all.", true},
-      {"top-k", "K", "Words of each layer. Default 3, on a page 8."},
+      {"top-k", "K", "Words of each layer, at one position; default 3, on a page 8."},
       {"token", "TEXT", "Follow this word through the layers.", true}};
   return JoinOptions({options, FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()});
 }

@@ -203,9 +203,9 @@ absl::Status RunRollout(const Arguments& arguments, Session& session) {
   if (absl::Status s = ReadRollout(arguments, *source, &request); !s.ok()) return s;
   if (arguments.Has("all")) {
     if (!request.queries().empty()) return UsageError("--all and --query are both given.");
-    const auto last = Ask(&Inspector::Rollout, request, session);
-    if (!last.ok()) return last.status();
-    for (int i = 0; i < last->prompt().tokens_size(); ++i) request.add_queries(i);
+    const auto count = source->TokenCount();
+    if (!count.ok()) return count.status();
+    for (int64_t i = 0; i < *count; ++i) request.add_queries(i);
   }
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::Rollout, request, session);

@@ -126,6 +126,13 @@ absl::Status ReadGrid(const Arguments& arguments, RunSource& source, v1::SweepRe
   if (grid == "edges") {
     v1::EdgeKnockOut& edges = *request->mutable_edge_knock_out();
     absl::Status s = source.ReadSpans(arguments, "query", edges.mutable_queries());
+    if (s.ok() && !arguments.Has("query")) {
+      const auto predicted = source.PredictedPosition();
+      if (!predicted.ok()) return predicted.status();
+      v1::Span& span = *edges.add_queries();
+      span.set_begin(*predicted);
+      if (*predicted != -1) span.set_end(*predicted + 1);
+    }
     if (s.ok()) s = source.ReadSpans(arguments, "key", edges.mutable_keys());
     return s.ok() ? ReadHeads(arguments, &edges) : s;
   }
@@ -383,7 +390,8 @@ Verb SweepVerb() {
           {{{"grid", "NAME", "heads (the default), edges, patch or focus."},
             {"mean", "", "heads: put their means in, in place of nothing."},
             {"at", "WORD", "heads, patch and focus: only at these words or positions.", true},
-            {"query", "WORD", "edges: from these words; default the last.", true},
+            {"query", "WORD",
+             "edges: from these words; default the mask to fill in, else the last.", true},
             {"key", "WORD", "edges: to these words; default all.", true},
             {"clean", "PROMPT", "patch: the prompt that the states come from."},
             {"clean-trace", "ID", "patch: the same as a trace that keeps the site."},
