@@ -44,12 +44,12 @@ TextStream::Delta TextStream::Append(absl::string_view bytes) {
   return delta;
 }
 
-std::string TextStream::Finish() {
-  if (stopped_) return "";
+TextStream::Delta TextStream::Finish() {
+  if (stopped_) return {};
   Delta delta = Release(std::exchange(unfinished_, ""));
   if (!stopped_) absl::StrAppend(&delta.text, held_);
   stopped_ = true;
-  return std::move(delta.text);
+  return delta;
 }
 
 // Adds `text`, in which no character is unfinished, and gives what is certain by now.

@@ -30,8 +30,9 @@ class TextStream {
   // same byte, the longest.
   Delta Append(absl::string_view bytes);
 
-  // The text held back, with U+FFFD for an unfinished character. Bytes appended later are ignored.
-  std::string Finish();
+  // The text held back, with U+FFFD for an unfinished character, which may complete a stop text.
+  // Bytes appended later are ignored.
+  Delta Finish();
 
  private:
   Delta Release(absl::string_view text);

@@ -105,6 +105,16 @@ void GenerateTask::Advance(TokenId id, TokenEvent* event) {
   }
 }
 
+void GenerateTask::FinishText(EndEvent* end) {
+  TextStream::Delta delta = text_.Finish();
+  end->text_delta = std::move(delta.text);
+  if (delta.stopped_by < 0) return;
+  // Whatever ended the generation, the answer ends before that.
+  end->reason = StopReason::kStopText;
+  end->stop_text = job_.stop_texts[delta.stopped_by];
+  end->stop_id.reset();
+}
+
 absl::StatusOr<std::optional<TokenId>> GenerateTask::OnLogits(absl::Span<const int64_t> positions,
                                                               ConstMatrixRef logits) {
   const absl::Span<const float> row = logits.Row(logits.rows - 1);
@@ -121,7 +131,7 @@ absl::StatusOr<std::optional<TokenId>> GenerateTask::OnLogits(absl::Span<const i
 void GenerateTask::OnDone(const absl::Status& status, const EngineTimings& timings) {
   if (status.ok() && end_.has_value()) {
     end_->timings = timings;
-    end_->text_delta = text_.Finish();
+    FinishText(&*end_);
     queue_->Push(*std::move(end_));
   }
   callbacks_.done(status);

@@ -115,6 +115,8 @@ class GenerateTask final : public SequenceTask {
   TokenEvent Describe(int64_t position, TokenId id, absl::Span<const float> logits);
   // Takes the token into the text and decides whether the answer ends with it.
   void Advance(TokenId id, TokenEvent* event);
+  // What was held back, in which a character that stays unfinished may complete a stop text.
+  void FinishText(EndEvent* end);
   absl::string_view TextOf(TokenId id) const;
 
   const GenerateJob job_;

@@ -165,6 +165,24 @@ TEST_F(GenerateTaskTest, TextHeldBackComesWithTheEndAndControlTokensAreNoText) {
   EXPECT_EQ(std::get<EndEvent>(events[2]).reason, StopReason::kContext);
 }
 
+TEST_F(GenerateTaskTest, AStopTextThatACharacterLeftUnfinishedCompletesIsTheReason) {
+  const TokenId word = IdOf("the");
+  const std::optional<TokenId> first_byte = Model()->tokenizer->FindPiece("\u00e2");
+  ASSERT_TRUE(first_byte.has_value());
+  Start({.max_tokens = 9, .stop_texts = {"zz", "e\ufffd"}, .end_of_text_ids = {309}});
+  EXPECT_EQ(Feed(word), word);
+  EXPECT_EQ(Feed(*first_byte), *first_byte);
+  EXPECT_EQ(Feed(309), std::nullopt);
+  task_->OnDone(absl::OkStatus(), {});
+  const std::vector<GenerateEvent> events = Drain();
+  EXPECT_EQ(std::get<TokenEvent>(events[0]).text_delta, "th");
+  const EndEvent& end = std::get<EndEvent>(events.back());
+  EXPECT_EQ(end.text_delta, "");
+  EXPECT_EQ(end.reason, StopReason::kStopText);
+  EXPECT_EQ(end.stop_text, "e\ufffd");
+  EXPECT_EQ(end.stop_id, std::nullopt);
+}
+
 TEST_F(GenerateTaskTest, RowsThatAreNoTokensAreNeverDrawn) {
   Start({.max_tokens = 9});
   std::vector<float> logits = Favouring(315);

@@ -132,7 +132,7 @@ TEST(DecoderTest, AStreamShowsWholeCharactersOnly) {
     shown += delta;
   }
   shown += stream.Append(run.Finish()).text;
-  shown += stream.Finish();
+  shown += stream.Finish().text;
   EXPECT_EQ(shown, "a\U0001f600 b\ufffd");
 }
 

@@ -58,7 +58,7 @@ class StreamTest : public testing::TestWithParam<std::string> {
       ASSERT_TRUE(absl::StartsWith(whole, shown)) << testing::PrintToString(ids);
     }
     shown += text.Append(tokens->Finish()).text;
-    shown += text.Finish();
+    shown += text.Finish().text;
     ASSERT_EQ(shown, whole) << testing::PrintToString(ids);
   }
 
