@@ -3,7 +3,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/time/clock.h"
 #include "model/base/status_macros.h"
@@ -85,19 +84,20 @@ absl::Status Detokenize(const ServiceContext& context, const v1::DetokenizeReque
   const absl::Time start = absl::Now();
   FillIdentity(*model, response->mutable_model());
   const std::unique_ptr<TokenStream> stream = tokenizer->NewStream(request.skip_special_tokens());
+  // Counted token by token: a request takes far less room than what its ids can stand for.
+  TokenAppender appender(tokenizer);
   std::string bytes;
-  std::vector<ByteRange> ranges;
   for (const TokenId id : request.ids()) {
-    const int64_t begin = static_cast<int64_t>(bytes.size());
+    ByteRange range = {static_cast<int64_t>(bytes.size())};
     bytes += stream->Append(id);
-    ranges.push_back({begin, static_cast<int64_t>(bytes.size())});
+    range.end = static_cast<int64_t>(bytes.size());
+    HEED_RETURN_IF_ERROR(CheckReplyBytes(range.end));
+    HEED_RETURN_IF_ERROR(appender.Append(id, range, response->add_tokens()));
   }
   // What was held back belongs to the last token.
   bytes += stream->Finish();
-  if (!ranges.empty()) ranges.back().end = static_cast<int64_t>(bytes.size());
-  TokenAppender appender(tokenizer);
-  for (int i = 0; i < request.ids_size(); ++i) {
-    HEED_RETURN_IF_ERROR(appender.Append(request.ids(i), ranges[i], response->add_tokens()));
+  if (response->tokens_size() > 0) {
+    response->mutable_tokens()->rbegin()->set_byte_end(static_cast<int64_t>(bytes.size()));
   }
   response->set_text(ReplaceInvalidUtf8(bytes));
   response->set_bytes(std::move(bytes));
