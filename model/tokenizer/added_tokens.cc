@@ -147,18 +147,17 @@ void AddedTokens::ExtractFrom(const TokenMatcher& matcher, bool parse_special,
           {base + static_cast<uint32_t>(begin), base + static_cast<uint32_t>(end), id});
   };
   size_t done = 0;
-  for (std::optional<TokenMatcher::Match> match = matcher.Find(text, 0); match.has_value();
-       match = matcher.Find(text, match->end)) {
-    const AddedToken& token = tokens_[match->string];
-    if (token.special && !parse_special) continue;
-    if (match->begin < done) continue;  // inside whitespace that the token before took along
-    if (token.single_word && !StandsAlone(text, match->begin, match->end)) continue;
-    const size_t begin = token.lstrip ? SkipSpaceBack(text, match->begin, done) : match->begin;
-    const size_t end = token.rstrip ? SkipSpace(text, match->end) : match->end;
+  matcher.ForEach(text, [&](const TokenMatcher::Match& match) {
+    const AddedToken& token = tokens_[match.string];
+    if (token.special && !parse_special) return;
+    if (match.begin < done) return;  // inside whitespace that the token before took along
+    if (token.single_word && !StandsAlone(text, match.begin, match.end)) return;
+    const size_t begin = token.lstrip ? SkipSpaceBack(text, match.begin, done) : match.begin;
+    const size_t end = token.rstrip ? SkipSpace(text, match.end) : match.end;
     push(done, begin, kNoToken);
     push(begin, end, token.id);
     done = end;
-  }
+  });
   push(done, text.size(), kNoToken);
 }
 

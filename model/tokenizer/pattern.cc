@@ -85,11 +85,8 @@ class LiteralFinder : public SegmentFinder {
 
   absl::Status Find(absl::string_view text, std::vector<Segment>* segments) override {
     SegmentBuilder builder(segments);
-    std::optional<TokenMatcher::Match> match = matcher_.Find(text, 0);
-    while (match.has_value()) {
-      builder.AddMatch(match->begin, match->end);
-      match = matcher_.Find(text, match->end);
-    }
+    matcher_.ForEach(
+        text, [&](const TokenMatcher::Match& match) { builder.AddMatch(match.begin, match.end); });
     builder.Finish(text.size());
     return absl::OkStatus();
   }

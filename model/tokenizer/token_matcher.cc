@@ -15,8 +15,8 @@ int32_t TokenMatcher::Child(int32_t node, unsigned char byte) const {
 
 void TokenMatcher::Add(absl::string_view string, int32_t number) {
   int32_t node = kRoot;
-  for (const char c : string) {
-    const unsigned char byte = static_cast<unsigned char>(c);
+  for (size_t i = string.size(); i-- > 0;) {
+    const unsigned char byte = static_cast<unsigned char>(string[i]);
     int32_t child = Child(node, byte);
     if (child == kRoot) {
       child = static_cast<int32_t>(nodes_.size());
@@ -33,18 +33,11 @@ void TokenMatcher::Add(absl::string_view string, int32_t number) {
   nodes_[node].length = nodes_[node].depth;
 }
 
-// The failure link is the longest proper suffix that is itself a node. Once a string is a prefix of
-// the way here there is no way to a better match through a later beginning, so the link is dead.
+// The failure link is the longest proper suffix of the way here that is itself a node.
 void TokenMatcher::Link(int32_t node) {
   Node& self = nodes_[node];
-  const Node& parent = nodes_[self.parent];
-  self.after_match = parent.after_match || self.string >= 0;
-  if (self.after_match) {
-    self.fail = kDead;
-    return;
-  }
-  self.fail = self.parent == kRoot ? kRoot : Next(parent.fail, self.byte);
-  if (self.fail == kDead || nodes_[self.fail].string < 0) return;
+  self.fail = self.parent == kRoot ? kRoot : Next(nodes_[self.parent].fail, self.byte);
+  if (self.string >= 0) return;
   self.string = nodes_[self.fail].string;
   self.length = nodes_[self.fail].length;
 }
@@ -58,29 +51,36 @@ void TokenMatcher::Build() {
 }
 
 int32_t TokenMatcher::Next(int32_t node, unsigned char byte) const {
-  while (node != kDead) {
+  while (true) {
     const int32_t child = Child(node, byte);
     if (child != kRoot || node == kRoot) return child;
     node = nodes_[node].fail;
   }
-  return kDead;
 }
 
-std::optional<TokenMatcher::Match> TokenMatcher::Find(absl::string_view text, size_t from) const {
-  std::optional<Match> best;
+void TokenMatcher::ForEach(absl::string_view text,
+                           absl::FunctionRef<void(const Match&)> visit) const {
+  struct Place {
+    uint32_t begin;
+    int32_t node;
+  };
+  std::vector<Place> places;  // the last comes first
   int32_t node = kRoot;
-  for (size_t i = from; i < text.size(); ++i) {
-    // Most of a text begins no string. There is no match yet at the root.
-    while (node == kRoot && root_children_[static_cast<unsigned char>(text[i])] == kRoot) {
-      if (++i == text.size()) return best;
-    }
-    node = Next(node, static_cast<unsigned char>(text[i]));
-    if (node == kDead || (node == kRoot && best.has_value())) break;
-    const Node& reached = nodes_[node];
-    if (reached.string < 0) continue;
-    best = {i + 1 - reached.length, i + 1, reached.string};
+  for (size_t i = text.size(); i-- > 0;) {
+    const unsigned char byte = static_cast<unsigned char>(text[i]);
+    // Most of a text ends no string.
+    if (node == kRoot && root_children_[byte] == kRoot) continue;
+    node = Next(node, byte);
+    if (nodes_[node].string >= 0) places.push_back({static_cast<uint32_t>(i), node});
   }
-  return best;
+  size_t done = 0;
+  for (; !places.empty(); places.pop_back()) {
+    const size_t begin = places.back().begin;
+    if (begin < done) continue;
+    const Node& found = nodes_[places.back().node];
+    done = begin + static_cast<size_t>(found.length);
+    visit({begin, done, found.string});
+  }
 }
 
 }  // namespace heed

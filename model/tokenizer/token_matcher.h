@@ -1,21 +1,23 @@
-// Finding any of many strings in a text in one pass.
+// Finding any of many strings in a text in time linear in the text.
 #ifndef HEED_MODEL_TOKENIZER_TOKEN_MATCHER_H_
 #define HEED_MODEL_TOKENIZER_TOKEN_MATCHER_H_
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 
 namespace heed {
 
-// An Aho-Corasick automaton with leftmost-longest matches: of all matches, the one that begins
-// first, and of those the longest. A search reads each byte a bounded number of times on average,
-// whatever the strings and the text.
+// Leftmost-longest matches: of all matches the one that begins first, of those the longest, and on
+// from its end. An Aho-Corasick automaton of the strings read backwards tells, from the text's end
+// to its beginning, which is the longest string that begins at each place. So a text is read once,
+// whatever the strings: read forwards, a match would not be known to be the longest before much
+// behind it was read, to be read again for the next.
 class TokenMatcher {
  public:
   struct Match {
@@ -33,21 +35,20 @@ class TokenMatcher {
 
   bool empty() const { return nodes_.size() == 1; }
 
-  // The first match at or after `from`.
-  std::optional<Match> Find(absl::string_view text, size_t from) const;
+  // Calls `visit` with one match after another. Takes 8 bytes for each place of the text, of less
+  // than 4 GiB, where a string begins.
+  void ForEach(absl::string_view text, absl::FunctionRef<void(const Match&)> visit) const;
 
  private:
   static constexpr int32_t kRoot = 0;
-  static constexpr int32_t kDead = -1;  // a match has been found and nothing can improve on it
 
   struct Node {
     int32_t parent = kRoot;
     int32_t fail = kRoot;
-    int32_t string = -1;  // the string that ends here, itself or as a suffix
+    int32_t string = -1;  // the longest string that begins here, with the node or within it
     int32_t length = 0;   // of that string
     int32_t depth = 0;
-    unsigned char byte = 0;    // from the parent
-    bool after_match = false;  // a string is a prefix of the way here
+    unsigned char byte = 0;  // from the parent
   };
 
   static uint64_t Edge(int32_t node, unsigned char byte) {
