@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/convert/attention.h"
+#include "server/convert/request_limits.h"
 
 namespace heed {
 namespace {
@@ -19,6 +20,7 @@ void SortUnique(std::vector<T>& values) {
 
 void CheckIndices(absl::string_view field, const WireIndices& values, int count,
                   Violations* violations) {
+  if (!CheckCount(field, values.size(), kMaxListed, violations)) return;
   for (int i = 0; i < values.size(); ++i) {
     if (values[i] >= -count && values[i] < count) continue;
     violations->AddElement(field, i, [&] {
@@ -44,6 +46,10 @@ absl::StatusOr<std::vector<int64_t>> ResolvePositions(absl::string_view field,
                                                       int64_t prompt_length,
                                                       std::vector<int64_t> fallback) {
   if (values.empty()) return fallback;
+  Violations violations;
+  if (!CheckCount(field, values.size(), std::max(kMaxListed, prompt_length), &violations)) {
+    return violations.ToStatus();
+  }
   std::vector<int64_t> resolved;
   resolved.reserve(values.size());
   for (int i = 0; i < values.size(); ++i) {

@@ -15,7 +15,8 @@ namespace heed {
 using WireIndices = google::protobuf::RepeatedField<int32_t>;
 using WirePositions = google::protobuf::RepeatedField<int64_t>;
 
-// Adds a violation for each index outside [-count, count).
+// Adds a violation for each index outside [-count, count), or one for a list of more than
+// kMaxListed.
 void CheckIndices(absl::string_view field, const WireIndices& values, int count,
                   Violations* violations);
 
@@ -27,7 +28,9 @@ inline int ResolveIndex(int value, int count) {
   return value < 0 ? value + count : value;
 }
 
-// Ascending, without repeats; what empty means is `fallback`. OUT_OF_RANGE (POSITION_OUT_OF_RANGE).
+// Ascending, without repeats; what empty means is `fallback`. OUT_OF_RANGE (POSITION_OUT_OF_RANGE);
+// INVALID_ARGUMENT for a list of more than kMaxListed, unless the prompt is longer and the list is
+// not.
 absl::StatusOr<std::vector<int64_t>> ResolvePositions(absl::string_view field,
                                                       const WirePositions& values,
                                                       int64_t prompt_length,

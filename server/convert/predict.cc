@@ -18,8 +18,6 @@ namespace heed {
 namespace {
 
 constexpr int64_t kDefaultTopK = 10;
-constexpr int64_t kMaxPositions = 65536;
-constexpr int64_t kMaxIds = 65536;
 constexpr int64_t kMaxTexts = 1024;
 constexpr size_t kMaxTextBytes = 1024;
 
@@ -30,7 +28,7 @@ void CheckPositions(const v1::Positions& positions, Violations* violations) {
   if (positions.which_case() != v1::Positions::kList) return;
   const int64_t count = positions.list().positions_size();
   if (count == 0) violations->Add("positions.list.positions", "is empty; give at least one");
-  CheckCount("positions.list.positions", count, kMaxPositions, violations);
+  CheckCount("positions.list.positions", count, kMaxListed, violations);
 }
 
 std::optional<TokenId> OnlyToken(const Tokenizer& tokenizer, absl::string_view text) {
@@ -94,7 +92,7 @@ absl::StatusOr<CandidateChoice> ResolveCandidates(const v1::CandidateSelector& s
       choice.top_k = selector.top_k();
       break;
     case v1::CandidateSelector::kIds:
-      CheckIds("candidates.ids.ids", selector.ids().ids(), vocab_size, kMaxIds, violations);
+      CheckIds("candidates.ids.ids", selector.ids().ids(), vocab_size, kMaxListed, violations);
       if (selector.ids().ids().empty()) {
         violations->Add("candidates.ids.ids", "is empty; give at least one");
       }

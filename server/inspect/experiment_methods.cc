@@ -239,7 +239,7 @@ absl::StatusOr<std::unique_ptr<ExperimentBench>> ExperimentBench::Create(
   bench->base_ = run.run->trace;
   HEED_ASSIGN_OR_RETURN(MetricReader reader,
                         MetricReader::Create(metrics, run.run->trace->tokens(), config, field));
-  if (run.extra_bytes == 0) {
+  if (run.cost.held_bytes == 0) {
     HEED_ASSIGN_OR_RETURN(bench->memory_,
                           run.traces->Reserve(run.client, CacheBytes(config, n_tokens)));
   }
@@ -408,7 +408,7 @@ absl::Status CompareCall::Submit(const grpc::ByteBuffer& request_bytes) {
   HEED_RETURN_IF_ERROR(Prepare(request_.a(), "a.", &a_));
   HEED_RETURN_IF_ERROR(Prepare(request_.b(), "b.", &b_));
   if (a_.plan.has_value() && b_.plan.has_value()) {
-    a_.plan->extra_bytes = b_.plan->held_bytes();
+    a_.plan->cost.held_bytes = b_.plan->held_bytes();
     b_.plan->is_reserved = true;
   }
   return GoOn(/*continues_call=*/false);

@@ -82,13 +82,13 @@ absl::Status ExploreCall::Open(const v1::ExploreRequest& request) {
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
     return ExploreSession::CheckLength(request, config, n_tokens);
   };
-  const auto extra_bytes = [](const LanguageModel& model, int64_t n_tokens) {
-    return ExploreSession::EditedBytes(model.config(), n_tokens);
+  const auto cost = [](const LanguageModel& model, int64_t n_tokens) {
+    return CallCost{.held_bytes = ExploreSession::EditedBytes(model.config(), n_tokens)};
   };
   RunInput input = RunInputOf(request.open());
   input.prefix = "open.";
   return StartRun(
-      context_, input, {fields, length, extra_bytes}, client_, stop_,
+      context_, input, {fields, length, cost}, client_, stop_,
       [self = Self()](absl::StatusOr<ReadableRun> run) { self->OnRun(std::move(run)); });
 }
 

@@ -258,7 +258,7 @@ absl::StatusOr<std::unique_ptr<ExploreSession>> ExploreSession::Create(ReadableR
   const int64_t own_bytes = base.trace_id.empty() ? 0 : base.run->held_bytes;
   HEED_ASSIGN_OR_RETURN(session->memory_, base.traces->Reserve(base.client, own_bytes));
   HEED_ASSIGN_OR_RETURN(session->bench_, ExperimentBench::Create(base, {}, "watch.metrics", stop));
-  session->held_bytes_ = base.run->held_bytes + base.extra_bytes;
+  session->held_bytes_ = base.run->held_bytes + base.cost.held_bytes;
   session->state_.trace = base.run->trace;
   HEED_RETURN_IF_ERROR(session->SetEdits({}, &session->state_));
   return session;

@@ -43,7 +43,7 @@ class ReadCall final : public UnaryCall {
     auto shared = std::make_shared<ReadableRun>(*std::move(run));
     const absl::Status status = context().workers->Post(
         [this, self = shared_from_this(), shared] { Reply(Answer(*shared)); },
-        KindOfRead(request_, *shared, client()));
+        KindOf(shared->cost, client()));
     if (!status.ok()) Reply(status);
   }
 

@@ -63,7 +63,7 @@ class ReadStreamCall final : public StreamCall {
   void OnRun(absl::StatusOr<ReadableRun> run) {
     if (!run.ok()) return End(run.status());
     run_ = *std::move(run);
-    kind_ = KindOfRead(request_, run_, client_);
+    kind_ = KindOf(run_.cost, client_);
     const absl::Status status =
         context_.workers->Post([self = Self()] { self->MakeNext(); }, kind_);
     if (!status.ok()) End(status);

@@ -81,12 +81,12 @@ absl::Status StartRun(const ServiceContext& context, const RunInput& input, cons
   if (!input.trace_id.empty()) {
     HEED_ASSIGN_OR_RETURN(ReadableRun run, FindRun(context, input, checks));
     run.client = client;
-    if (checks.extra_bytes != nullptr) {
-      run.extra_bytes = checks.extra_bytes(*run.model->model, run.run->prompt.size());
+    if (checks.cost != nullptr) {
+      run.cost = checks.cost(*run.model->model, run.run->prompt.size());
     }
-    if (run.extra_bytes > 0) {
+    if (run.cost.held_bytes > 0) {
       HEED_ASSIGN_OR_RETURN(TraceStore::Reservation memory,
-                            context.traces->Reserve(client, run.extra_bytes));
+                            context.traces->Reserve(client, run.cost.held_bytes));
       run.memory = std::make_shared<TraceStore::Reservation>(std::move(memory));
     }
     done(std::move(run));
@@ -115,14 +115,12 @@ absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput
       plan.edits, MakeInterventionSet(input.prefix + "interventions", plan.interventions, config,
                                       {.prompt_tokens = plan.prompt.size()}));
   plan.source_bytes = PatchSourceBytes(*input.interventions, context.traces);
-  if (checks.extra_bytes != nullptr) {
-    plan.extra_bytes = checks.extra_bytes(*plan.model->model, plan.prompt.size());
-  }
+  if (checks.cost != nullptr) plan.cost = checks.cost(*plan.model->model, plan.prompt.size());
   return plan;
 }
 
 int64_t PlannedRun::held_bytes() const {
-  return TraceBytes(model->model->config(), sites, prompt.size()) + source_bytes + extra_bytes;
+  return TraceBytes(model->model->config(), sites, prompt.size()) + source_bytes + cost.held_bytes;
 }
 
 absl::Status SubmitRun(const ServiceContext& context, PlannedRun plan, const std::string& client,
@@ -134,7 +132,7 @@ absl::Status SubmitRun(const ServiceContext& context, PlannedRun plan, const std
   run.traces = context.traces;
   run.client = client;
   run.tokenize_time = plan.prompt.tokenize_time;
-  run.extra_bytes = plan.extra_bytes;
+  run.cost = plan.cost;
   HEED_ASSIGN_OR_RETURN(TraceStore::Reservation memory,
                         context.traces->Reserve(client, plan.is_reserved ? 0 : plan.held_bytes()));
   run.memory = std::make_shared<TraceStore::Reservation>(std::move(memory));

@@ -18,6 +18,7 @@
 #include "server/convert/traced_run.h"
 #include "server/convert/violations.h"
 #include "server/engine/trace_store.h"
+#include "server/inspect/call_cost.h"
 
 namespace heed {
 
@@ -38,8 +39,8 @@ struct RunChecks {
   absl::FunctionRef<SiteSet(const ServedModel&, Violations*)> fields;
   // Errors that the number of tokens leads to.
   absl::FunctionRef<absl::Status(const ModelConfig&, int64_t n_tokens)> length;
-  // Memory that the call needs besides the run, which is reserved with it. Null: none.
-  std::function<int64_t(const LanguageModel&, int64_t n_tokens)> extra_bytes = nullptr;
+  // What the call takes besides the run; the memory is reserved with it. Null: nothing.
+  std::function<CallCost(const LanguageModel&, int64_t n_tokens)> cost = nullptr;
 };
 
 template <typename Request>
@@ -60,9 +61,9 @@ struct ReadableRun {
   std::string trace_id;  // empty: the run is this call's own
   TraceStore* traces = nullptr;
   std::string client;
-  // The memory of this call's own run, and extra_bytes besides.
+  // The memory of this call's own run, and the cost's besides.
   std::shared_ptr<TraceStore::Reservation> memory;
-  int64_t extra_bytes = 0;
+  CallCost cost;  // RunChecks::cost
   absl::Duration tokenize_time;
   EngineTimings timings;
 };
@@ -87,7 +88,7 @@ struct PlannedRun {
   std::shared_ptr<InterventionSet> edits;  // null: none
   SiteSet sites;
   int64_t source_bytes = 0;  // held by the traces that patches come from
-  int64_t extra_bytes = 0;   // RunChecks::extra_bytes
+  CallCost cost;             // RunChecks::cost
   bool is_reserved = false;  // another run of the call takes the memory for this one
 
   int64_t held_bytes() const;

@@ -20,7 +20,7 @@ namespace heed {
 //   static SiteSet Check(const Request&, const ServedModel&, Violations*);
 //   // Errors that the number of tokens leads to.
 //   static absl::Status CheckLength(const Request&, const ModelConfig&, int64_t n_tokens);
-// The memory that CostOf says is reserved with the run.
+// What CostOf says comes with the run.
 template <typename Method>
 absl::Status StartRead(const ServiceContext& context, const typename Method::Request& request,
                        const std::string& client, const std::shared_ptr<StopSignal>& stop,
@@ -31,22 +31,16 @@ absl::Status StartRead(const ServiceContext& context, const typename Method::Req
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
     return Method::CheckLength(request, config, n_tokens);
   };
-  const auto extra_bytes = [&](const LanguageModel& model, int64_t n_tokens) {
-    return CostOf(request, model, n_tokens).held_bytes;
+  const auto cost = [&](const LanguageModel& model, int64_t n_tokens) {
+    return CostOf(request, model, n_tokens);
   };
-  return StartRun(context, RunInputOf(request), {fields, length, extra_bytes}, client, stop,
+  return StartRun(context, RunInputOf(request), {fields, length, cost}, client, stop,
                   std::move(done));
 }
 
 // Of a client's work that takes so much.
 inline WorkKind KindOf(const CallCost& cost, const std::string& client) {
   return {client, cost.flops > kLongFlops};
-}
-
-// Of the work that answering such a request is.
-template <typename Request>
-WorkKind KindOfRead(const Request& request, const ReadableRun& run, const std::string& client) {
-  return KindOf(CostOf(request, *run.model->model, run.run->prompt.size()), client);
 }
 
 }  // namespace heed

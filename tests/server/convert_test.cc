@@ -13,6 +13,7 @@
 #include "model/base/error.h"
 #include "server/convert/attention.h"
 #include "server/convert/generate.h"
+#include "server/convert/indices.h"
 #include "server/convert/model.h"
 #include "server/convert/predict.h"
 #include "server/engine/registry.h"
@@ -49,6 +50,21 @@ void Check(const absl::Status& status, const Limit& limit) {
   } else {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << shown << ": " << status;
     EXPECT_THAT(WrongFields(status), ElementsAre(limit.wrong_field)) << shown;
+  }
+}
+
+TEST(ConvertTest, ListsOfLayersHeadsAndPositionsHaveAnEnd) {
+  for (const bool one_more : {false, true}) {
+    WireIndices indices;
+    indices.Resize(one_more ? 65537 : 65536, 1);
+    Violations violations;
+    CheckIndices("heads", indices, 2, &violations);
+    Check(violations.ToStatus(), {"1, 1, ..", one_more ? "heads" : ""});
+    const WirePositions positions(indices.begin(), indices.end());
+    Check(ResolvePositions("queries", positions, 2, {}).status(),
+          {"1, 1, ..", one_more ? "queries" : ""});
+    // A longer prompt has as many that differ.
+    EXPECT_TRUE(ResolvePositions("queries", positions, 65537, {}).ok());
   }
 }
 
