@@ -63,7 +63,12 @@ absl::Status ExploreCall::OnRequest() {
     absl::MutexLock lock(&mutex_);
     last_news_ = absl::Now();
     is_first = !std::exchange(opened_, true);
-    HEED_RETURN_IF_ERROR(queue_.Push(is_first ? request : std::move(request), last_news_));
+  }
+  ExploreQueue::Entry entry =
+      ExploreQueue::EntryOf(is_first ? request : std::move(request), is_first);
+  {
+    absl::MutexLock lock(&mutex_);
+    HEED_RETURN_IF_ERROR(queue_.Push(std::move(entry), last_news_));
   }
   if (is_first) return Open(request);
   GoOn();
@@ -123,24 +128,20 @@ void ExploreCall::OnHalfClose() {
 
 // ---- Answers ------------------------------------------------------------------------------------
 
-bool ExploreCall::TakeTurn() {
-  if (working_ || ended_ || !has_run_ || queue_.empty() || !ready_.empty()) return false;
+std::optional<WorkKind> ExploreCall::TakeTurn() {
+  if (working_ || ended_ || !has_run_ || queue_.empty() || !ready_.empty()) return std::nullopt;
+  const WorkKind kind = KindOf(CostOf(queue_.Waiting(), *model_->model, n_tokens_), client_);
   working_ = true;
-  return true;
+  return kind;
 }
 
 void ExploreCall::GoOn() {
-  WorkKind kind;
+  std::optional<WorkKind> turn;
   {
     absl::MutexLock lock(&mutex_);
-    if (!TakeTurn()) return;
-    kind = KindOfWork();
+    turn = TakeTurn();
   }
-  context_.workers->Continue([self = Self()] { self->Work(); }, kind);
-}
-
-WorkKind ExploreCall::KindOfWork() const {
-  return KindOf(CostOf(queue_.Waiting(), *model_->model, n_tokens_), client_);
+  if (turn.has_value()) context_.workers->Continue([self = Self()] { self->Work(); }, *turn);
 }
 
 void ExploreCall::Work() {
@@ -158,8 +159,7 @@ void ExploreCall::Work() {
     return Answer(std::move(batch));
   });
   bool end = false;
-  bool goes_on = false;
-  WorkKind kind;
+  std::optional<WorkKind> turn;
   {
     absl::MutexLock lock(&mutex_);
     last_news_ = absl::Now();
@@ -167,12 +167,11 @@ void ExploreCall::Work() {
     if (status.ok() && abandoned_) status = absl::CancelledError("the caller went away");
     end = !ended_ && (!status.ok() || (half_closed_ && queue_.empty()));
     ended_ |= end;
-    goes_on = TakeTurn();
-    if (goes_on) kind = KindOfWork();
+    turn = TakeTurn();
   }
   if (end) return End(status);
   Notify();
-  if (goes_on) context_.workers->Continue([self = Self()] { self->Work(); }, kind);
+  if (turn.has_value()) context_.workers->Continue([self = Self()] { self->Work(); }, *turn);
 }
 
 absl::Status ExploreCall::Answer(ExploreQueue::Batch batch) {
@@ -180,14 +179,15 @@ absl::Status ExploreCall::Answer(ExploreQueue::Batch batch) {
   skipped_.insert(skipped_.end(), batch.skipped.begin(), batch.skipped.end());
   if (session_ == nullptr) {
     HEED_ASSIGN_OR_RETURN(session_, ExploreSession::Create(*std::move(run_), stop_.get()));
-    HEED_RETURN_IF_ERROR(session_->Take(batch.requests.front()));
-    const int64_t sequence = batch.requests.front().sequence();
+    const v1::ExploreRequest& first = batch.requests.front().request;
+    HEED_RETURN_IF_ERROR(session_->Take(first));
+    const int64_t sequence = first.sequence();
     batch.requests.erase(batch.requests.begin());
     HEED_RETURN_IF_ERROR(Respond(sequence, absl::OkStatus()));
   }
   int64_t taken = 0;  // the newest request that was taken and not reported
-  for (const v1::ExploreRequest& request : batch.requests) {
-    const absl::Status status = session_->Take(request);
+  for (const auto& [request, error] : batch.requests) {
+    const absl::Status status = error.ok() ? session_->Take(request) : error;
     if (status.ok()) {
       taken = request.sequence();
       continue;

@@ -46,9 +46,8 @@ class ExploreCall final : public BidiStreamCall {
 
   // Lets a worker go on if there is something to do for one and none is at it.
   void GoOn() ABSL_LOCKS_EXCLUDED(mutex_);
-  bool TakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Of answering what waits.
-  WorkKind KindOfWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of answering what waits, when that is the caller's to have done now.
+  std::optional<WorkKind> TakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // On a worker, which has the turn.
   void Work();
   absl::Status Answer(ExploreQueue::Batch batch);

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/convert/violations.h"
+#include "server/inspect/explore_session.h"
 
 namespace heed {
 namespace {
@@ -31,7 +32,25 @@ bool Replace(const v1::ExploreRequest& newer, v1::ExploreRequest* older) {
 
 }  // namespace
 
-absl::Status ExploreQueue::Push(v1::ExploreRequest request, absl::Time now) {
+ExploreQueue::Entry ExploreQueue::EntryOf(v1::ExploreRequest request, bool is_first) {
+  Entry entry{std::move(request), {}};
+  entry.request.DiscardUnknownFields();
+  if (entry.request.hover().off()) {
+    v1::ExploreHover off;  // the other fields are not looked at
+    off.set_off(true);
+    *entry.request.mutable_hover() = std::move(off);
+  }
+  if (!is_first) entry.error = ExploreSession::CheckForm(entry.request);
+  if (!entry.error.ok()) {
+    v1::ExploreRequest number;
+    number.set_sequence(entry.request.sequence());
+    entry.request = std::move(number);
+  }
+  return entry;
+}
+
+absl::Status ExploreQueue::Push(Entry entry, absl::Time now) {
+  v1::ExploreRequest& request = entry.request;
   if (request.sequence() == 0 && last_sequence_ < std::numeric_limits<int64_t>::max()) {
     request.set_sequence(last_sequence_ + 1);
   }
@@ -45,25 +64,26 @@ absl::Status ExploreQueue::Push(v1::ExploreRequest request, absl::Time now) {
   if (request.has_watch()) *newest_.mutable_watch() = request.watch();
   if (request.has_hover()) *newest_.mutable_hover() = request.hover();
   if (empty()) waiting_.arrived = now;
-  std::vector<v1::ExploreRequest>& older = waiting_.requests;
-  for (v1::ExploreRequest& one : older) {
-    if (Replace(request, &one)) waiting_.skipped.push_back(one.sequence());
+  std::vector<Entry>& older = waiting_.requests;
+  for (Entry& one : older) {
+    if (Replace(request, &one.request)) waiting_.skipped.push_back(one.request.sequence());
   }
   std::sort(waiting_.skipped.begin(), waiting_.skipped.end());
   older.erase(std::remove_if(older.begin(), older.end(),
-                             [&](const v1::ExploreRequest& one) {
+                             [&](const Entry& one) {
                                return std::binary_search(waiting_.skipped.begin(),
-                                                         waiting_.skipped.end(), one.sequence());
+                                                         waiting_.skipped.end(),
+                                                         one.request.sequence());
                              }),
               older.end());
-  older.push_back(std::move(request));
+  older.push_back(std::move(entry));
   return absl::OkStatus();
 }
 
 v1::ExploreRequest ExploreQueue::Waiting() const {
   const auto any = [&](bool (v1::ExploreRequest::*has)() const) {
     return std::any_of(waiting_.requests.begin(), waiting_.requests.end(),
-                       [&](const v1::ExploreRequest& request) { return (request.*has)(); });
+                       [&](const Entry& one) { return (one.request.*has)(); });
   };
   v1::ExploreRequest work;
   const bool edits = any(&v1::ExploreRequest::has_edits);

@@ -1,4 +1,4 @@
-// Requests of an Explore session that came while another one was computed.
+// Requests of an Explore session that wait while another one is computed.
 #ifndef HEED_SERVER_INSPECT_EXPLORE_QUEUE_H_
 #define HEED_SERVER_INSPECT_EXPLORE_QUEUE_H_
 
@@ -11,22 +11,31 @@
 
 namespace heed {
 
-// Not thread-safe.
+// Not thread-safe. Each part of a request is there once at most, that of the newest which has it:
+// what a client can make it hold is no more than a few messages, however many it sends.
 class ExploreQueue {
  public:
   // When there are so many, skipped ones included, no more should be read until they are taken.
   static constexpr size_t kMaxWaiting = 1024;
 
+  struct Entry {
+    v1::ExploreRequest request;
+    // What is wrong with it, and is to be answered: then nothing is left of it but its number.
+    absl::Status error = absl::OkStatus();
+  };
+
   struct Batch {
-    std::vector<v1::ExploreRequest>
-        requests;                  // by sequence; without the parts that newer ones have
+    std::vector<Entry> requests;   // by sequence; without the parts that newer ones have
     std::vector<int64_t> skipped;  // sequences of requests of which nothing was left, ascending
     absl::Time arrived;            // of the oldest
   };
 
+  // What is to wait of a request that came: fields that say nothing do not.
+  static Entry EntryOf(v1::ExploreRequest request, bool is_first);
+
   // Numbers a request that came without a number. INVALID_ARGUMENT when its number is not more than
   // the one before.
-  absl::Status Push(v1::ExploreRequest request, absl::Time now);
+  absl::Status Push(Entry entry, absl::Time now);
 
   bool empty() const { return waiting_.requests.empty(); }
   bool full() const { return waiting_.requests.size() + waiting_.skipped.size() >= kMaxWaiting; }

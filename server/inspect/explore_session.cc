@@ -32,18 +32,37 @@ constexpr size_t kMaxVectors = size_t{256} << 10;  // bytes of a row's keys or v
 // Positions whose logits are in memory at once.
 constexpr int64_t kLogitRows = 32;
 
+// True when all may be read.
+bool CheckWatchCounts(const v1::ExploreWatch& watch, Violations* violations) {
+  bool ok = true;
+  const auto check = [&](absl::string_view field, int64_t count, int64_t limit) {
+    ok &= CheckCount(field, count, limit, violations);
+    return ok;
+  };
+  check("watch.positions", watch.positions_size(), kMaxPositions);
+  check("watch.tokens", watch.tokens_size(), kMaxTokensToFollow);
+  check("watch.metrics", watch.metrics_size(), kMaxMetrics);
+  if (!check("watch.rows", watch.rows_size(), kMaxRowChoices)) return false;
+  int64_t listed = 0;
+  for (const v1::ExploreRowChoice& rows : watch.rows()) {
+    listed += rows.layers_size() + rows.heads_size() + rows.queries_size();
+  }
+  if (listed <= kMaxListed) return true;
+  violations->Add(
+      "watch.rows",
+      absl::StrCat("name ", listed, " layers, heads and queries in all; at most ", kMaxListed));
+  return false;
+}
+
 void CheckWatch(const v1::ExploreWatch& watch, const ServedModel& model, Violations* violations) {
+  if (!CheckWatchCounts(watch, violations)) return;
   const ModelConfig& config = ConfigOf(model);
-  CheckCount("watch.positions", watch.positions_size(), kMaxPositions, violations);
   CheckInRange<int64_t>("watch.top_k", watch.top_k(), 0, std::min(kMaxTopK, config.vocab_size),
                         violations);
   ResolveTokens("watch.tokens", watch.tokens(), model, violations);
-  if (CheckCount("watch.metrics", watch.metrics_size(), kMaxMetrics, violations)) {
-    for (int i = 0; i < watch.metrics_size(); ++i) {
-      ReadMetric(Element("watch.metrics", i), watch.metrics(i), model, violations);
-    }
+  for (int i = 0; i < watch.metrics_size(); ++i) {
+    ReadMetric(Element("watch.metrics", i), watch.metrics(i), model, violations);
   }
-  if (!CheckCount("watch.rows", watch.rows_size(), kMaxRowChoices, violations)) return;
   for (int i = 0; i < watch.rows_size(); ++i) {
     const std::string field = Element("watch.rows", i);
     CheckIndices(absl::StrCat(field, ".layers"), watch.rows(i).layers(), config.n_layers,
@@ -244,6 +263,18 @@ absl::Status ExploreSession::CheckLength(const v1::ExploreRequest& request,
   return absl::OkStatus();
 }
 
+absl::Status ExploreSession::CheckForm(const v1::ExploreRequest& request) {
+  Violations violations;
+  if (request.has_open()) {
+    violations.Add("open", "is for the first request; end this call and begin another");
+  } else if (!request.has_edits() && !request.has_watch() && !request.has_hover()) {
+    violations.Add("edits", "is missing, and so are watch and hover; set one of them at least");
+  }
+  CheckWatchCounts(request.watch(), &violations);
+  CheckCount("hover.tokens", request.hover().tokens_size(), kMaxTokensToFollow, &violations);
+  return violations.ToStatus();
+}
+
 ExploreSession::~ExploreSession() = default;
 
 int64_t ExploreSession::EditedBytes(const ModelConfig& config, int64_t n_tokens) {
@@ -266,12 +297,6 @@ absl::StatusOr<std::unique_ptr<ExploreSession>> ExploreSession::Create(ReadableR
 
 absl::Status ExploreSession::Take(const v1::ExploreRequest& request) {
   Violations violations;
-  if (reports_ > 0 && request.has_open()) {
-    violations.Add("open", "is for the first request; end this call and begin another");
-  }
-  if (!request.has_open() && !request.has_edits() && !request.has_watch() && !request.has_hover()) {
-    violations.Add("edits", "is missing, and so are watch and hover; set one of them at least");
-  }
   Check(request, *run_.model, &violations);
   HEED_RETURN_IF_ERROR(violations.ToStatus());
   HEED_RETURN_IF_ERROR(CheckLength(request, config(), base().size()));

@@ -39,12 +39,18 @@ class ExploreSession {
   static absl::Status CheckLength(const v1::ExploreRequest& request, const ModelConfig& config,
                                   int64_t n_tokens);
 
+  // What is wrong with a request that is not the first, as far as it shows without the model and
+  // the run: a list that is too long, no part, or one that only the first has. Costs nothing,
+  // however much the request holds. INVALID_ARGUMENT.
+  static absl::Status CheckForm(const v1::ExploreRequest& request);
+
   // The run came with EditedBytes. `stop` outlives this. RESOURCE_EXHAUSTED (TRACE_QUOTA).
   static absl::StatusOr<std::unique_ptr<ExploreSession>> Create(ReadableRun run,
                                                                 const StopSignal* stop);
   ~ExploreSession();
 
-  // Makes the parts of a request the session's, running what they need. An error changes nothing.
+  // Makes the parts of a request, the first or one that passed CheckForm, the session's, running
+  // what they need. An error changes nothing.
   absl::Status Take(const v1::ExploreRequest& request);
 
   // Fills in what changed since the last report; the first one has `opened`. An error puts the

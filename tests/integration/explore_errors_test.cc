@@ -46,6 +46,9 @@ TEST_F(ExploreRpcTest, AWrongRequestChangesNothingAndTheSessionGoesOn) {
   wrong(watch, grpc::INVALID_ARGUMENT, "watch.top_k");
   wrong(watch, grpc::INVALID_ARGUMENT, "watch.metrics[0]");
   wrong(watch, grpc::INVALID_ARGUMENT, "watch.rows[0].heads[0]");
+  v1::ExploreRequest long_list;
+  long_list.mutable_watch()->add_rows()->mutable_queries()->Resize(65537, 0);
+  wrong(long_list, grpc::INVALID_ARGUMENT, "watch.rows");
   v1::ExploreRequest far;
   far.mutable_watch()->add_positions(kTokens);
   wrong(far, grpc::OUT_OF_RANGE, "watch.positions[0]");
@@ -66,7 +69,7 @@ TEST_F(ExploreRpcTest, AWrongRequestChangesNothingAndTheSessionGoesOn) {
   const v1::ExploreResponse again = session.Ask(Dial(5));
   EXPECT_FALSE(again.has_error());
   EXPECT_THAT(again.predictions(), IsEmpty());
-  EXPECT_EQ(again.sequence(), 15);
+  EXPECT_EQ(again.sequence(), 16);
 }
 
 TEST_F(ExploreRpcTest, AWrongBeginningEndsTheCall) {
