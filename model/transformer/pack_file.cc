@@ -1,6 +1,7 @@
 #include "model/transformer/pack_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -242,12 +243,54 @@ absl::Status PackReader::Finish() {
   return absl::OkStatus();
 }
 
+namespace {
+
+namespace fs = std::filesystem;
+
+// What mkstemp makes a name of. A copy has such a name, and is locked, while it is written.
+constexpr absl::string_view kUnfinished = ".XXXXXX";
+
+// Removes copies that were begun beside `path` by processes that ended before they had finished.
+void RemoveAbandoned(const fs::path& path) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path.parent_path(), error)) {
+    const fs::path name = entry.path().filename();
+    if (name.extension().native().size() != kUnfinished.size() ||
+        name.stem().extension() != path.extension()) {
+      continue;
+    }
+    const int descriptor = open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
+    if (descriptor < 0) continue;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) unlink(entry.path().c_str());
+    close(descriptor);
+  }
+}
+
+// Opens and locks a new file beside `path`, and returns its name in `name`; -1, with errno.
+int OpenUnfinished(const std::string& path, std::string* name) {
+  constexpr int kAttempts = 10;
+  for (int i = 0; i < kAttempts; ++i) {
+    *name = absl::StrCat(path, kUnfinished);
+    const int descriptor = mkstemp(name->data());
+    if (descriptor < 0) return -1;
+    const bool is_taken = flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    struct stat facts;
+    if (!is_taken && fstat(descriptor, &facts) == 0 && facts.st_nlink > 0) return descriptor;
+    close(descriptor);  // another process took it for an abandoned one before it was locked
+  }
+  errno = EBUSY;
+  return -1;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<PackWriter>> PackWriter::Create(const std::string& path,
                                                                const PackIdentity& identity) {
   std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  std::string temporary = absl::StrCat(path, ".XXXXXX");
-  const int descriptor = mkstemp(temporary.data());
+  fs::create_directories(fs::path(path).parent_path(), error);
+  RemoveAbandoned(path);
+  std::string temporary;
+  const int descriptor = OpenUnfinished(path, &temporary);
   if (descriptor < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
   fchmod(descriptor, 0644);
   std::FILE* const file = fdopen(descriptor, "wb");

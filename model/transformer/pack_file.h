@@ -72,7 +72,8 @@ class PackReader {
 // Writes a file, which has its name only once it is complete. What is not finished is removed.
 class PackWriter {
  public:
-  // Makes the folders that `path` names. Errors of the system, with the path.
+  // Makes the folders that `path` names, and removes from the last one what processes that were
+  // ended left of copies with the same extension. Errors of the system, with the path.
   static absl::StatusOr<std::unique_ptr<PackWriter>> Create(const std::string& path,
                                                             const PackIdentity& identity);
   ~PackWriter();

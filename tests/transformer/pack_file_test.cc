@@ -2,7 +2,10 @@
 // damaged or of something else is believed.
 #include "model/transformer/pack_file.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -98,6 +101,23 @@ TEST_F(PackFileTest, StoredBlocksToo) {
     EXPECT_EQ(second.logits, first.logits);
     EXPECT_EQ(second.model->compute_dtype(), first.model->compute_dtype());
   }
+}
+
+// As processes leave them that are ended while they write one.
+TEST_F(PackFileTest, CopiesThatNobodyFinishesAreRemovedByTheNext) {
+  fs::create_directories(folder_.File("copies"));
+  const std::string abandoned = folder_.File("copies/other.heedpack.aB3dEf");
+  const std::string busy = folder_.File("copies/m.heedpack.XyZ123");
+  const std::string foreign = folder_.File("copies/notes.txt.backup");
+  for (const std::string& name : {abandoned, busy, foreign}) std::ofstream(name) << "half";
+  const int writer = open(busy.c_str(), O_RDWR);
+  ASSERT_EQ(flock(writer, LOCK_EX | LOCK_NB), 0);
+  const Loaded first = Load(GoldenFolder("gpt2-f32"), WeightFormat::kF32);
+  EXPECT_TRUE(first.report.made_packed_copy);
+  EXPECT_FALSE(fs::exists(abandoned));
+  EXPECT_TRUE(fs::exists(busy));
+  EXPECT_TRUE(fs::exists(foreign));
+  close(writer);
 }
 
 // A checkpoint of which one tensor is another.
