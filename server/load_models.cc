@@ -1,9 +1,11 @@
 #include "server/load_models.h"
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -72,6 +74,11 @@ absl::Status CannotLoad(const ModelSource& source, const absl::Status& status) {
                       absl::StrCat("cannot load ", source.folder, ": ", status.message()));
 }
 
+bool IsAbsent(const ModelSource& source) {
+  std::error_code error;
+  return !std::filesystem::exists(source.folder, error);
+}
+
 constexpr char kStartsWithout[] = "; starting without it";
 
 absl::Status NoneLeft(const std::vector<std::string>& warnings) {
@@ -89,6 +96,9 @@ void AddNotes(const ServedModel& model, const ModelSource& source,
     notes->push_back(absl::StrCat(source.name, " keeps keys and values in ",
                                   KvTypeName(pool.layout().type), ": room for ",
                                   pool.total_pages() * kPageTokens, " tokens"));
+  }
+  if (model.tokenizer == nullptr) {
+    notes->push_back(absl::StrCat(source.name, " has no tokenizer: prompts are token ids"));
   }
   const std::vector<std::string> unused = UnusedTensors(source.folder, model.model->config());
   if (unused.empty()) return;
@@ -141,11 +151,13 @@ absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config,
                                         const std::function<void(absl::string_view)>& log) {
   static const LoadLog::Clock& clock = *new LoadLog::Clock(absl::Now);
   LoadedModels loaded;
-  HEED_ASSIGN_OR_RETURN(const std::vector<ModelSource> sources,
-                        ChooseModels(config, &loaded.warnings));
+  HEED_ASSIGN_OR_RETURN(std::vector<ModelSource> sources, ChooseModels(config, &loaded.warnings));
   HEED_RETURN_IF_ERROR(CheckNamed("--weights", config.weights_by_model, sources));
   HEED_RETURN_IF_ERROR(CheckNamed("--kv-cache-type", config.kv_type_by_model, sources));
   LoadOptions options = LoadOptionsOf(config);
+  // One that is not there ends it all, before the others have taken their time.
+  const auto absent = absl::c_find_if(sources, IsAbsent);
+  if (absent != sources.end() && !config.allow_missing) sources = {*absent};
   for (const ModelSource& source : sources) {
     options.weights = config.weights_of(source.name);
     options.kv_type = config.kv_type_of(source.name);

@@ -29,6 +29,7 @@
 #include "server/config.h"
 #include "server/describe_model.h"
 #include "server/engine/registry.h"
+#include "server/listen_address.h"
 #include "server/load_models.h"
 #include "server/log.h"
 #include "server/port_file.h"
@@ -70,12 +71,12 @@ std::string ReadyLine(const ServerConfig& config, const Registry& registry, int 
 }
 
 // SIGTERM and SIGINT, which a thread of its own waits for: every thread started after this one
-// leaves them to it. The first one is for Wait, a second one ends the process at once. (The default
-// action would not, when this is the first process of a container.)
+// leaves them to it. Until HasStarted is called the first one ends the process at once; then the
+// first one is for Wait, and a second one ends the process. (The default action would not, when
+// this is the first process of a container.)
 class StopSignals {
  public:
-  // `ends_start`: already the first one ends the process, until HasStarted is called.
-  explicit StopSignals(bool ends_start) : ends_at_once_(ends_start) {
+  StopSignals() {
     sigemptyset(&signals_);
     sigaddset(&signals_, SIGTERM);
     sigaddset(&signals_, SIGINT);
@@ -107,7 +108,7 @@ class StopSignals {
   }
 
   sigset_t signals_;
-  std::atomic<bool> ends_at_once_;
+  std::atomic<bool> ends_at_once_ = true;
   int first_ = 0;
   absl::Notification received_;
 };
@@ -116,10 +117,12 @@ int Serve(ServerConfig config) {
   const absl::Time start = absl::Now();
   SetUpLog(config);
   std::signal(SIGPIPE, SIG_IGN);
-  // Half a packed copy, which nobody would remove, is not left behind.
-  static auto& stop = *new StopSignals(/*ends_start=*/config.pack_cache.empty());
-  const absl::Status writable = CheckPortFile(config.port_file);
-  if (!writable.ok()) return Fail(kExitFailed, writable.message());
+  static auto& stop = *new StopSignals;
+  // Loading takes long: what can be known to fail does so before.
+  for (const absl::Status& status :
+       {CheckPortFile(config.port_file), CheckListenAddress(config.listen)}) {
+    if (!status.ok()) return Fail(kExitFailed, status.message());
+  }
   const absl::StatusOr<ComputePlan> plan = PlanCompute(config, DetectCpu());
   if (!plan.ok()) return Fail(kExitFailed, absl::StrCat("--isa: ", plan.status().message()));
   const absl::Status held = BackendNamed(config.isa).status();
@@ -145,10 +148,15 @@ int Serve(ServerConfig config) {
   stop.HasStarted();
 
   const int signal = stop.Wait();
-  LogInfo(absl::StrCat("stopping on signal ", signal, "; calls have ",
-                       absl::FormatDuration(config.drain_timeout), " to end"));
+  LogInfo(absl::StrCat(
+      "stopping on signal ", signal, "; calls ",
+      config.drain_timeout > absl::ZeroDuration()
+          ? absl::StrCat("have ", absl::FormatDuration(config.drain_timeout), " to end")
+          : "end now"));
   const int64_t ended = (*server)->Shutdown(config.drain_timeout);
-  if (ended > 0) LogWarning(absl::StrCat(ended, " calls were ended early"));
+  if (ended > 0) {
+    LogWarning(absl::StrCat(ended, ended == 1 ? " call was" : " calls were", " ended early"));
+  }
   const SchedulerStats stats = (*server)->stats();
   LogInfo(absl::StrCat("stopped; ", stats.prompt_tokens, " tokens of prompts were computed, ",
                        stats.cached_tokens, " came from the prefix cache, ", stats.generated_tokens,
