@@ -120,6 +120,7 @@ absl::Status HuggingFaceCheckpoint::ReadTokenizer() {
   HEED_ASSIGN_OR_RETURN(std::optional<std::string> json,
                         ReadOptional(kTokenizerFile, kMaxTokenizerBytes));
   if (json) {
+    if (json->empty()) return JsonDocument::Parse(kTokenizerFile, *json).status();
     tokenizer_json_ = *std::move(json);
     return absl::OkStatus();
   }

@@ -160,6 +160,9 @@ TEST(HfFolderTest, TokenizerAndGenerationConfigAreOptional) {
   ASSERT_THAT(older, IsOk());
   EXPECT_THAT((*older)->tokenizer_files(),
               ElementsAre(Pair("tokenizer_config.json", "{}"), Pair("vocab.txt", "a\xff")));
+  folder.Write("tokenizer.json", "");  // as a download that failed leaves it
+  EXPECT_THAT(OpenHuggingFaceFolder(folder.path()),
+              IsError(kInvalid, "tokenizer.json: not valid JSON: the file is empty"));
   folder.Write("tokenizer.json", "any bytes: \xff");
   folder.Write("generation_config.json", R"({"eos_token_id": [3, 4]})");
   const auto with = OpenHuggingFaceFolder(folder.path());
