@@ -113,6 +113,11 @@ absl::Status SetListen(absl::string_view text, ServerConfig* config) {
     return absl::InvalidArgumentError(absl::StrCat(
         "\"", text, "\" is not host:port, such as 127.0.0.1:50051, 0.0.0.0:50051 or [::]:0"));
   }
+  const absl::string_view host = text.substr(0, colon);
+  if (absl::StrContains(host, ':') && (host.front() != '[' || host.back() != ']')) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" has colons in its host; write [",
+                                                   host, "]:", text.substr(colon + 1)));
+  }
   config->listen = std::string(text);
   return absl::OkStatus();
 }
@@ -179,7 +184,9 @@ absl::Status SetKvType(absl::string_view text, ServerConfig* config) {
 
 absl::Status SetThreads(absl::string_view text, ServerConfig* config) {
   if (text == "auto") text = "0";
-  return Integer(&ServerConfig::threads, 0, 1024)(text, config);
+  if (Integer(&ServerConfig::threads, 0, 1024)(text, config).ok()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is neither auto nor a whole number in [0, 1024]"));
 }
 
 // Whether this machine has them is looked at when it starts.
@@ -338,6 +345,10 @@ struct Argument {
 absl::StatusOr<Argument> ParseArgument(absl::string_view text) {
   Argument argument;
   argument.name = text;
+  if (text.size() > 1 && text[0] == '-' && text[1] != '-') {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unexpected argument \"", text, "\"; flags have two dashes, as --help"));
+  }
   if (!absl::ConsumePrefix(&argument.name, "--") || argument.name.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "unexpected argument \"", text, "\"; a model's folder is given as --model=", text));
@@ -400,15 +411,17 @@ bool IsGiven(absl::Span<const std::string> args, const Flag& flag) {
   });
 }
 
-// HEED_MODEL is a list with commas; flags given on the command line are not looked up.
+// What may be repeated is a list with commas; flags given on the command line are not looked up.
 absl::Status ApplyEnvironment(absl::Span<const std::string> args, const Environment& environment,
                               ServerConfig* config) {
   for (const Flag& flag : Flags()) {
     const std::optional<std::string> value = environment(EnvironmentName(flag));
     if (!value.has_value() || value->empty() || IsGiven(args, flag)) continue;
+    const bool repeats =
+        flag.name == "model" || flag.name == "weights" || flag.name == "kv-cache-type";
     const std::vector<std::string> items =
-        flag.name == "model" ? std::vector<std::string>(absl::StrSplit(*value, ','))
-                             : std::vector<std::string>{*value};
+        repeats ? std::vector<std::string>(absl::StrSplit(*value, ','))
+                : std::vector<std::string>{*value};
     for (const std::string& item : items) {
       HEED_RETURN_IF_ERROR(Prefixed(EnvironmentName(flag), flag.set(item, config)));
     }
@@ -446,7 +459,8 @@ std::string HelpText(size_t width) {
       "\n  heed-server --listen=0.0.0.0:50051 --model=mine=/models/mine\n\n",
       line(0,
            "Each flag can also be set in the environment, for example "
-           "HEED_LISTEN=0.0.0.0:50051; HEED_MODEL takes a list with commas."),
+           "HEED_LISTEN=0.0.0.0:50051; what may be repeated is a list with commas there, as "
+           "HEED_MODEL=a=/models/a,b=/models/b."),
       "\n");
   for (const Flag& flag : Flags()) {
     absl::StrAppend(&text, "  --", flag.name, flag.placeholder.empty() ? "" : "=", flag.placeholder,

@@ -152,6 +152,12 @@ TEST(ConfigTest, WeightsAreHeldAsSaidForAllModelsAndForOne) {
   EXPECT_EQ(config.weights_of("b"), WeightFormat::kAsStored);
   EXPECT_EQ(config.weights_of("c"), WeightFormat::kInt4);
   EXPECT_EQ(ParseOk({}).weights_of("a"), WeightFormat::kAsStored);
+  const ServerConfig set =
+      ParseOk({}, {{"HEED_WEIGHTS", "int4,a=f16,b=int8"}, {"HEED_KV_CACHE_TYPE", "a=int8,f16"}});
+  EXPECT_EQ(set.weights_of("b"), WeightFormat::kInt8);
+  EXPECT_EQ(set.weights_of("c"), WeightFormat::kInt4);
+  EXPECT_EQ(set.kv_type_of("a"), KvType::kInt8);
+  EXPECT_EQ(set.kv_type_of("b"), KvType::kF16);
 }
 
 // Also those that this machine lacks: that is looked at later.
@@ -171,13 +177,14 @@ TEST(ConfigTest, WrongValuesSayWhatIsRight) {
       {"--listen=localhost:65536", "is not host:port"},
       {"--listen=localhost:-1", "is not host:port"},
       {"--listen=localhost:", "is not host:port"},
+      {"--listen=::1:80", "write [::1]:80"},
       {"--model=a=", "names no folder"},
       {"--model=A b=/x", "is no name for a model"},
       {"--model=/x/...", "--model=name=/x/..."},
       {"--model=", "names no folder"},
       {"--threads=-1", "in [0, 1024]"},
       {"--threads=1025", "in [0, 1024]"},
-      {"--threads=two", "in [0, 1024]"},
+      {"--threads=two", "is neither auto nor a whole number in [0, 1024]"},
       {"--isa=sse9", "no kernels named 'sse9'; say auto, amx, avx512, avxvnni, avx2 or portable"},
       {"--kv-cache-mib=0", "in [1, "},
       {"--max-prompt-bytes=0", "is not a size"},
@@ -200,6 +207,7 @@ TEST(ConfigTest, WrongValuesSayWhatIsRight) {
       {"--log-format=xml", "auto, text, json"},
       {"model", "--model=model"},
       {"--", "unexpected argument"},
+      {"-h", "flags have two dashes, as --help"},
   };
   for (const auto& c : cases) EXPECT_THAT(ParseError({c.flag}), HasSubstr(c.says)) << c.flag;
   EXPECT_THAT(ParseError({"--model=a=/x", "--model=a=/y"}), HasSubstr("two models"));
