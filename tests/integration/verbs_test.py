@@ -99,6 +99,12 @@ class Attention(unittest.TestCase):
         self.close([[s / sum(row) for s in row] for row in stage["value_norm"]], stage["contribution"], 1e-5)
         self.assertNotEqual(stage["contribution"], self.weights)
 
+    def test_a_stage_says_what_its_numbers_and_its_mark_are(self) -> None:
+        shown = heed("attention", PROMPT, *HEAD, "--stage=scaled").stdout
+        self.assertIn("times the model's scale, 1 / sqrt(head_dim) in most", shown)
+        self.assertIn("* furthest from 0 of all", shown)
+        self.assertIn("* largest of all", heed("attention", PROMPT, *HEAD, "--stage=contribution").stdout)
+
     def test_a_packed_answer_is_the_same(self) -> None:
         self.assertEqual(rows(ask("attention", PROMPT, *HEAD, "--packed")), self.weights)
 

@@ -34,7 +34,8 @@ struct Stage {
 };
 constexpr Stage kStages[] = {
     {"raw", v1::ATTENTION_STAGE_RAW, "scores, q · k"},
-    {"scaled", v1::ATTENTION_STAGE_SCALED, "scores, q · k / sqrt(head_dim)"},
+    {"scaled", v1::ATTENTION_STAGE_SCALED,
+     "scores times the model's scale, 1 / sqrt(head_dim) in most"},
     {"capped", v1::ATTENTION_STAGE_CAPPED, "scaled scores after the cap, where the model has one"},
     {"masked", v1::ATTENTION_STAGE_MASKED, "what softmax gets; · where the row may not look"},
     {"softmax", v1::ATTENTION_STAGE_SOFTMAX, "weights after softmax"},
@@ -353,7 +354,10 @@ std::string MatrixPicture(const AttentionAnswer& answer, Matrix matrix,
               .values = matrix.values,
               .is_signed = stage <= v1::ATTENTION_STAGE_MASKED};
     if (!selection.has_pooled() && !selection.has_span_sums()) BlankUnseen(answer, matrix, &grid);
-    text = RenderGrid(grid, terminal);
+    text = absl::StrCat(RenderGrid(grid, terminal),
+                        Paragraph(terminal, Styled(terminal, Emphasis::kDim,
+                                                   grid.is_signed ? "* furthest from 0 of all"
+                                                                  : "* largest of all")));
   }
   if (skipped > 0) {
     text += Paragraph(terminal,
