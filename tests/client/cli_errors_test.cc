@@ -109,6 +109,22 @@ TEST_F(CliErrorsTest, WrongFieldsAreNamedByTheirOptions) {
             "      new_field is odd\n");
 }
 
+TEST_F(CliErrorsTest, AQuotaIsInUnitsOfPeople) {
+  const auto quota = [](const char* used) {
+    return HeedError(
+        grpc::RESOURCE_EXHAUSTED, "this would hold 3145728 bytes", "TRACE_QUOTA",
+        {{"requested_bytes", "3145728"}, {"used_bytes", used}, {"limit_bytes", "2097152"}});
+  };
+  server_.FailNext(1, quota("1048576"));
+  EXPECT_EQ(RunToFail(kExitServerError, {"predict", "x"}),
+            "heed: this would hold 3.0 MiB, and your traces hold 1.0 MiB of 2.0 MiB.\n"
+            "      Close traces, wait until some expire, or shorten the prompt.\n");
+  server_.FailNext(1, quota("0"));  // nothing to close
+  EXPECT_EQ(RunToFail(kExitServerError, {"predict", "x"}),
+            "heed: this would hold 3.0 MiB, and at most 2.0 MiB may be held.\n"
+            "      Shorten the prompt.\n");
+}
+
 TEST_F(CliErrorsTest, AttentionBudgetSaysHowToAskForLess) {
   server_.FailNext(
       1, HeedError(grpc::RESOURCE_EXHAUSTED, "this much attention is 9 bytes", "ATTENTION_BUDGET"));

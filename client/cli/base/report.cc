@@ -1,6 +1,8 @@
 #include "client/cli/base/report.h"
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/base/arguments.h"
+#include "client/cli/base/format.h"
 #include "client/cli/base/terminal.h"
 #include "client/cli/base/token_text.h"
 #include "client/error.h"
@@ -217,10 +220,33 @@ std::string WrongFields(const ServerError& error, const FieldNames& names) {
   return absl::StrJoin(lines, "\n");
 }
 
+// A quota of traces, its bytes as people read them; nothing can be closed where nothing is held.
+std::string QuotaMessage(const absl::Status& status, const ServerError& error) {
+  int64_t bytes[3] = {};
+  const char* const keys[] = {"requested_bytes", "used_bytes", "limit_bytes"};
+  for (size_t i = 0; i < std::size(keys); ++i) {
+    const auto it = error.metadata.find(keys[i]);
+    if (it == error.metadata.end() || !absl::SimpleAtoi(it->second, &bytes[i])) {
+      return std::string(status.message());
+    }
+  }
+  const auto [requested, used, limit] = bytes;
+  if (used == 0) {
+    return absl::StrCat("this would hold ", FormatBytes(requested), ", and at most ",
+                        FormatBytes(limit), " may be held.\nShorten the prompt.");
+  }
+  const bool of_all = absl::StrContains(status.message(), "all clients' traces");
+  return absl::StrCat("this would hold ", FormatBytes(requested), ", and ",
+                      of_all ? "all clients' traces" : "your traces", " hold ", FormatBytes(used),
+                      " of ", FormatBytes(limit),
+                      ".\nClose traces, wait until some expire, or shorten the prompt.");
+}
+
 std::string Message(const absl::Status& status, const ServerError& error,
                     const FieldNames& names = {}) {
   if (!error.wrong_fields.empty()) return WrongFields(error, names);
   if (absl::IsDeadlineExceeded(status) && error.reason.empty()) return "no answer in time.";
+  if (error.reason == "TRACE_QUOTA") return QuotaMessage(status, error);
   if (status.message().empty()) {
     return absl::StrCat("the call failed: ", absl::StatusCodeToString(status.code()));
   }

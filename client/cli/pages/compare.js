@@ -100,7 +100,7 @@ const changesTitle = element('h2');
 const changes = element('table', {class: 'facts-table changes'});
 function drawChanges() {
   const pair = pairs[state.pair];
-  changesTitle.textContent = `What changed most after ${data.tokens[1][pair.b]} (position ${pair.b})` + (state.pinned ? ', pinned' : '');
+  changesTitle.textContent = `What changed most ${data.at_or_after} ${data.tokens[1][pair.b]} (position ${pair.b})` + (state.pinned ? ', pinned' : '');
   changes.textContent = '';
   const head = changes.insertRow();
   for (const text of ['', 'A', 'B', '']) head.append(element('th', {}, text));
@@ -143,9 +143,9 @@ const strip = legend(() => headScale);
 // ---- Putting it together ------------------------------------------------------------------------
 byId('main').append(
     section('text', element('h2', {}, 'The texts: a wavy line marks what the other one has not'), ...texts.map(({line}) => line),
-        element('p', {class: 'note'}, hasKl ? 'Colours: how far apart the two predictions are after this token.' : '')),
+        element('p', {class: 'note'}, hasKl ? `Colours: how far apart the two predictions are ${data.at_or_after} this token.` : '')),
     element('div', {class: 'columns', style: 'margin-top: 14px'},
-        section('narrow', element('h2', {}, 'After each pair'), element('div', {class: 'scroller'}, table)),
+        section('narrow', element('h2', {}, `${data.at_or_after === 'at' ? 'At' : 'After'} each pair`), element('div', {class: 'scroller'}, table)),
         section('side', changesTitle, changes),
         section(grid ? 'narrow' : 'side', element('h2', {}, 'How differently the heads look'),
             ...grid ? [element('div', {class: 'scroll'}, grid), readout, strip]

@@ -239,11 +239,13 @@ Export AttributeExport(const v1::AttributeLogitsResponse& answer,
   return file;
 }
 
-std::string ComparePage(const v1::CompareResponse& answer, const std::vector<std::string>& edits) {
+std::string ComparePage(const v1::CompareResponse& answer, const std::vector<std::string>& edits,
+                        const std::string& at_or_after) {
   PageSource source = SourceOf(answer.b(), edits);
   source.definition = answer.a().definition();  // that of both sides
   Page page(source);
   JsonWriter& json = page.json();
+  json.Key("at_or_after").String(at_or_after);
   json.Key("source_a").BeginObject().Key("model");
   WriteIdentity(json, {answer.a().model().name(), answer.a().model().digest()});
   json.Key("edits").BeginArray();

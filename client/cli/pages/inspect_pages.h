@@ -45,8 +45,9 @@ Export AttributeExport(const v1::AttributeLogitsResponse& answer,
                        const std::vector<std::string>& part_names,
                        const std::vector<std::string>& edits);
 
-// `edits` are those of the second side.
-std::string ComparePage(const v1::CompareResponse& answer, const std::vector<std::string>& edits);
+// `edits` are those of the second side, and so is where it predicts: at a word, or after it.
+std::string ComparePage(const v1::CompareResponse& answer, const std::vector<std::string>& edits,
+                        const std::string& at_or_after = "after");
 Export CompareExport(const v1::CompareResponse& answer, const std::vector<std::string>& edits);
 
 // Every stage of one row by key; in safetensors the vectors too.

@@ -208,8 +208,10 @@ absl::Status RunCompare(const Arguments& arguments, Session& session) {
   const auto answer = Ask(&Inspector::Compare, request, session);
   if (!answer.ok()) return answer.status();
   const std::vector<std::string> names = EditNames(arguments, *b, "layer", "head");
+  const auto at_or_after = AtOrAfter(answer->b(), session);
+  if (!at_or_after.ok()) return at_or_after.status();
   const auto wrote = WroteFiles(
-      arguments, session, [&] { return ComparePage(*answer, names); },
+      arguments, session, [&] { return ComparePage(*answer, names, *at_or_after); },
       [&] { return CompareExport(*answer, names); });
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
