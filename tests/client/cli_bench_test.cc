@@ -104,6 +104,20 @@ TEST(BenchReportTest, FailedCallsAreCountedByCodeAndCutOnesNotAtAll) {
   EXPECT_DOUBLE_EQ(report.generated_tokens_per_second, 0.75);
 }
 
+TEST(BenchReportTest, GoodputIsOfWhatCameInTheWindowToo) {
+  const std::vector<BenchCall> calls = {CallOf(9, {10.5}), CallOf(11, {12}), CallOf(18, {20}),
+                                        CallOf(19, {20.5})};
+  const BenchWindow window{Second(10), Second(20)};
+  const BenchReport report = Summarize(calls, window, {.first_token = absl::Seconds(2)});
+  EXPECT_EQ(report.calls, 3);
+  EXPECT_EQ(report.good, 3);
+  EXPECT_DOUBLE_EQ(report.calls_per_second, 0.2);
+  EXPECT_DOUBLE_EQ(report.good_calls_per_second, 0.2);
+  const BenchReport strict = Summarize(calls, window, {.first_token = absl::Seconds(1)});
+  EXPECT_EQ(strict.good, 1);
+  EXPECT_DOUBLE_EQ(strict.good_calls_per_second, 0.1);
+}
+
 TEST(PoissonArrivalsTest, AreSoManyASecondAtRandomAndTheSameForASeed) {
   PoissonArrivals arrivals(50, 7), again(50, 7), other(50, 8);
   absl::Duration sum, squares;
@@ -195,6 +209,21 @@ TEST_F(BenchTest, TheWarmUpIsNotCounted) {
   EXPECT_LT(At(json, "call_count").number_value(), server_.call_count() - 1);
   const auto counted = RunJson({"bench", "--calls=2", "--streams=1", "--warm-up=100ms"});
   EXPECT_EQ(At(counted, "call_count").number_value(), 2);
+}
+
+// Calls of the warm-up, which end after it, are no part of what so many calls achieved.
+TEST_F(BenchTest, SoManyCallsAreThoseOfTheThroughput) {
+  server_.script.edit_generate = [](v1::GenerateResponse& message) {
+    if (message.has_start()) absl::SleepFor(absl::Milliseconds(10));
+    return true;
+  };
+  const auto json = RunJson({"bench", "--calls=4", "--streams=8", "--warm-up=1ms",
+                             "--prompt-tokens=5", "--first-token-limit=1h"});
+  const double seconds = At(json, "window_s").number_value();
+  EXPECT_NEAR(At(json, "calls_per_s").number_value() * seconds, 4, 1e-6);
+  EXPECT_NEAR(At(json, "good_calls_per_s").number_value() * seconds, 4, 1e-6);
+  EXPECT_NEAR(At(json, "prompt_tokens_per_s").number_value() * seconds, 4 * 5, 1e-6);
+  EXPECT_NEAR(At(json, "generated_tokens_per_s").number_value() * seconds, 4 * 4, 1e-6);
 }
 
 TEST_F(BenchTest, ErrorsAreReportedBesideTheAnswers) {

@@ -50,7 +50,8 @@ class LoadGenerator {
     LoadResult result{.interrupted = interrupted()};
     absl::MutexLock lock(&mutex_);
     result.calls = std::move(calls_);
-    result.window = {begin_, WindowEnd(result.calls)};
+    if (plan_.calls) LeaveOutWarmUp(result.calls);
+    result.window = {WindowBegin(result.calls), WindowEnd(result.calls)};
     return result;
   }
 
@@ -61,6 +62,22 @@ class LoadGenerator {
   };
 
   bool interrupted() const { return options_.cancel != nullptr && options_.cancel->cancelled(); }
+
+  // So many calls are what is measured: those of the warm-up, which end after it, are not of them.
+  void LeaveOutWarmUp(std::vector<BenchCall>& calls) const {
+    calls.erase(std::remove_if(calls.begin(), calls.end(),
+                               [&](const BenchCall& call) { return call.due < begin_; }),
+                calls.end());
+  }
+
+  // Of so many calls, the window begins when the first is due: until then streams may wait for
+  // answers of the warm-up.
+  absl::Time WindowBegin(absl::Span<const BenchCall> calls) const {
+    if (!plan_.calls || calls.empty()) return begin_;
+    absl::Time first = calls.front().due;
+    for (const BenchCall& call : calls) first = std::min(first, call.due);
+    return first;
+  }
 
   // Where that was not known before, the window ends with the last answer.
   absl::Time WindowEnd(absl::Span<const BenchCall> calls) const {

@@ -53,7 +53,7 @@ class PoissonArrivals {
 };
 
 struct LoadResult {
-  std::vector<BenchCall> calls;
+  std::vector<BenchCall> calls;  // of the warm-up too, but not where the plan says how many calls
   BenchWindow window;
   bool interrupted = false;
 };

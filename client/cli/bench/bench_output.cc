@@ -57,8 +57,8 @@ std::string GoodputText(const BenchResult& result) {
   }
   const double share =
       report.calls > 0 ? static_cast<double>(report.good) / static_cast<double>(report.calls) : 0;
-  return absl::StrFormat("%.2f calls/s, %.1f %% of them, with the %s", report.good_calls_per_second,
-                         100 * share, absl::StrJoin(limits, ", "));
+  return absl::StrFormat("%.2f calls/s, %.1f %% of all calls, with the %s",
+                         report.good_calls_per_second, 100 * share, absl::StrJoin(limits, ", "));
 }
 
 void ShowTable(const BenchResult& result, Session& session) {

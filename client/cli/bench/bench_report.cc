@@ -14,10 +14,14 @@ bool IsGood(const BenchCall& call, const BenchLimits& limits) {
   return !limits.mean_gap || call.mean_gap() <= *limits.mean_gap;
 }
 
-// What a call adds to the throughput of a window.
-void AddThroughput(const BenchCall& call, const BenchWindow& window, BenchReport& report) {
+// What a call adds to the throughput and goodput of a window.
+void AddThroughput(const BenchCall& call, const BenchWindow& window, const BenchLimits& limits,
+                   BenchReport& report) {
   const auto inside = [&](absl::Time time) { return time >= window.begin && time < window.end; };
-  if (call.status.ok() && !call.cut && inside(call.end)) ++report.calls_per_second;
+  if (call.status.ok() && !call.cut && inside(call.end)) {
+    ++report.calls_per_second;
+    if (IsGood(call, limits)) ++report.good_calls_per_second;
+  }
   if (!call.tokens.empty() && inside(call.tokens.front())) {
     report.prompt_tokens_per_second += static_cast<double>(call.prompt_tokens);
     report.cached_tokens_per_second += static_cast<double>(call.cached_tokens);
@@ -50,7 +54,7 @@ BenchReport Summarize(absl::Span<const BenchCall> calls, const BenchWindow& wind
   report.length = window.end - window.begin;
   std::vector<absl::Duration> first, gaps, whole;
   for (const BenchCall& call : calls) {
-    AddThroughput(call, window, report);
+    AddThroughput(call, window, limits, report);
     if (call.due < window.begin || call.due >= window.end) continue;
     if (!call.tokens.empty()) first.push_back(call.time_to_first_token());
     for (size_t i = 1; i < call.tokens.size(); ++i) {
@@ -71,7 +75,6 @@ BenchReport Summarize(absl::Span<const BenchCall> calls, const BenchWindow& wind
   report.gaps = QuantilesOf(std::move(gaps));
   report.whole_call = QuantilesOf(std::move(whole));
   const double seconds = absl::ToDoubleSeconds(report.length);
-  report.good_calls_per_second = static_cast<double>(report.good);
   for (double* rate :
        {&report.calls_per_second, &report.good_calls_per_second, &report.prompt_tokens_per_second,
         &report.cached_tokens_per_second, &report.generated_tokens_per_second}) {

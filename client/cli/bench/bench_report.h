@@ -29,8 +29,9 @@ struct BenchCall {
   absl::Duration mean_gap() const;
 };
 
-// What is counted: latencies, errors and goodput of the calls that were due in [begin, end),
-// whenever they ended; throughput of what came in that time, whenever it was due.
+// What is counted: latencies, errors and the share of good calls of those that were due in
+// [begin, end), whenever they ended; throughput and goodput of what came in that time, whenever it
+// was due.
 struct BenchWindow {
   absl::Time begin;
   absl::Time end;
@@ -53,11 +54,11 @@ struct BenchReport {
   int64_t calls = 0;      // due in the window
   int64_t failed = 0;
   int64_t good = 0;
-  Quantiles first_token;        // of the calls that got one
-  Quantiles gaps;               // between all tokens of all calls
-  Quantiles whole_call;         // of the calls that succeeded
-  double calls_per_second = 0;  // that ended well
-  double good_calls_per_second = 0;
+  Quantiles first_token;             // of the calls that got one
+  Quantiles gaps;                    // between all tokens of all calls
+  Quantiles whole_call;              // of the calls that succeeded
+  double calls_per_second = 0;       // that ended well
+  double good_calls_per_second = 0;  // of those
   double prompt_tokens_per_second = 0;
   double cached_tokens_per_second = 0;  // of those
   double generated_tokens_per_second = 0;
