@@ -1,6 +1,7 @@
 // heed bench: its statistics on times made up by hand, and whole commands against the server of
 // canned answers.
 #include <algorithm>
+#include <atomic>
 #include <set>
 #include <string>
 #include <thread>
@@ -224,6 +225,23 @@ TEST_F(BenchTest, SoManyCallsAreThoseOfTheThroughput) {
   EXPECT_NEAR(At(json, "good_calls_per_s").number_value() * seconds, 4, 1e-6);
   EXPECT_NEAR(At(json, "prompt_tokens_per_s").number_value() * seconds, 4 * 5, 1e-6);
   EXPECT_NEAR(At(json, "generated_tokens_per_s").number_value() * seconds, 4 * 4, 1e-6);
+}
+
+// The server answers none before all have come, for as long as a test may wait.
+TEST_F(BenchTest, MoreStreamsThanAConnectionTakesAreAllInFlight) {
+  const absl::Time give_up = absl::Now() + absl::Seconds(20);
+  std::atomic<bool> waited_in_vain = false;
+  server_.script.edit_generate = [&](v1::GenerateResponse&) {
+    while (server_.call_count() < 230 + 1 && !waited_in_vain) {
+      absl::SleepFor(absl::Milliseconds(1));
+      if (absl::Now() > give_up) waited_in_vain = true;
+    }
+    return true;
+  };
+  const auto json = RunJson({"bench", "--calls=230", "--streams=230", "--warm-up=0"});
+  EXPECT_FALSE(waited_in_vain);
+  EXPECT_EQ(At(json, "call_count").number_value(), 230);
+  EXPECT_EQ(At(json, "failed_count").number_value(), 0);
 }
 
 TEST_F(BenchTest, ErrorsAreReportedBesideTheAnswers) {

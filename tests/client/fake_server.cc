@@ -35,6 +35,7 @@ FakeServer::FakeServer() {
     Shutdown();
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);  // as heed-server's
     for (const auto& service : services_) builder.RegisterService(service.get());
     server_ = builder.BuildAndStart();
   } while (!IsFirstUseOfPort(port));

@@ -31,9 +31,9 @@ int64_t Draw(const LengthRange& range, std::mt19937_64& random) {
 // The threads that make the calls, and what they have seen.
 class LoadGenerator {
  public:
-  LoadGenerator(Client* client, const CallOptions& options, const LoadPlan& plan,
+  LoadGenerator(absl::Span<Client* const> clients, const CallOptions& options, const LoadPlan& plan,
                 const std::function<void(double)>& progress)
-      : client_(*client),
+      : clients_(clients),
         options_(options),
         plan_(plan),
         progress_(progress),
@@ -62,6 +62,9 @@ class LoadGenerator {
   };
 
   bool interrupted() const { return options_.cancel != nullptr && options_.cancel->cancelled(); }
+
+  // The client of a thread, by the thread's number.
+  Client& ClientOf(int thread) const { return *clients_[thread / kCallsPerConnection]; }
 
   // So many calls are what is measured: those of the warm-up, which end after it, are not of them.
   void LeaveOutWarmUp(std::vector<BenchCall>& calls) const {
@@ -96,10 +99,10 @@ class LoadGenerator {
 
   void RunClosedLoop() {
     for (int i = 0; i < plan_.streams; ++i) {
-      threads_.emplace_back([this] {
+      threads_.emplace_back([this, &client = ClientOf(i)] {
         while (const std::optional<Ticket> ticket = NextTicket(absl::Now())) {
           // Where nobody listens calls fail at once, and would be no load but on this machine.
-          if (!Make(*ticket)) SleepUntil(absl::Now() + kPauseWithoutServer);
+          if (!Make(client, *ticket)) SleepUntil(absl::Now() + kPauseWithoutServer);
         }
       });
     }
@@ -131,7 +134,8 @@ class LoadGenerator {
     absl::MutexLock lock(&mutex_);
     if (queue_.size() >= idle_threads_) {
       if (threads_.size() >= kMaxCallsInFlight) return Refuse(ticket);
-      threads_.emplace_back([this] { Serve(); });
+      threads_.emplace_back(
+          [this, &client = ClientOf(static_cast<int>(threads_.size()))] { Serve(client); });
       ++idle_threads_;
     }
     queue_.push_back(ticket);
@@ -145,7 +149,7 @@ class LoadGenerator {
   }
 
   // A thread of the open loop; counted as idle when it starts.
-  void Serve() {
+  void Serve(Client& client) {
     while (true) {
       Ticket ticket;
       {
@@ -160,18 +164,18 @@ class LoadGenerator {
         queue_.pop_front();
         --idle_threads_;
       }
-      Make(ticket);
+      Make(client, ticket);
       absl::MutexLock lock(&mutex_);
       ++idle_threads_;
     }
   }
 
   // False when there was no server.
-  bool Make(const Ticket& ticket) {
+  bool Make(Client& client, const Ticket& ticket) {
     const GenerateRequest request = MakeBenchRequest(plan_, ticket.index);
     BenchCall call{.due = ticket.due,
                    .prompt_tokens = static_cast<int64_t>(request.token_ids.size())};
-    const auto result = client_.Generate(
+    const auto result = client.Generate(
         request,
         [&](const GenerateEvent& event) {
           if (std::holds_alternative<GeneratedToken>(event)) call.tokens.push_back(absl::Now());
@@ -199,7 +203,7 @@ class LoadGenerator {
     progress_(std::clamp(done, 0.0, 1.0));
   }
 
-  Client& client_;
+  const absl::Span<Client* const> clients_;
   const CallOptions options_;
   const LoadPlan& plan_;
   const std::function<void(double)>& progress_;
@@ -217,6 +221,11 @@ class LoadGenerator {
 };
 
 }  // namespace
+
+int ConnectionCount(const LoadPlan& plan) {
+  const int calls = plan.rate ? kMaxCallsInFlight : plan.streams;
+  return (calls + kCallsPerConnection - 1) / kCallsPerConnection;
+}
 
 GenerateRequest MakeBenchRequest(const LoadPlan& plan, int64_t index) {
   std::mt19937_64 shared(static_cast<uint64_t>(plan.seed));
@@ -237,9 +246,9 @@ absl::Duration PoissonArrivals::NextGap() {
   return absl::Seconds(-std::log1p(-Uniform(random_)) / rate_);
 }
 
-LoadResult RunLoad(Client* client, const CallOptions& options, const LoadPlan& plan,
-                   const std::function<void(double)>& progress) {
-  return LoadGenerator(client, options, plan, progress).Run();
+LoadResult RunLoad(absl::Span<Client* const> clients, const CallOptions& options,
+                   const LoadPlan& plan, const std::function<void(double)>& progress) {
+  return LoadGenerator(clients, options, plan, progress).Run();
 }
 
 }  // namespace heed::cli

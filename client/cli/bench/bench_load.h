@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "client/cli/bench/bench_report.h"
 #include "client/client.h"
 
@@ -37,6 +38,12 @@ struct LoadPlan {
 
 // A call that is to be sent while so many wait for their answers fails at once.
 inline constexpr int kMaxCallsInFlight = 1024;
+// Of these, so many at most go over one connection: heed-server takes no more of one, and they
+// would wait here.
+inline constexpr int kCallsPerConnection = 100;
+
+// How many connections a plan may need.
+int ConnectionCount(const LoadPlan& plan);
 
 // Call number `index` of a plan; the same each time.
 GenerateRequest MakeBenchRequest(const LoadPlan& plan, int64_t index);
@@ -58,10 +65,11 @@ struct LoadResult {
   bool interrupted = false;
 };
 
-// Runs the plan to its end, or until options.cancel is cancelled; blocks. `progress` is told how
-// much of it is done, in [0, 1], from several threads.
-LoadResult RunLoad(Client* client, const CallOptions& options, const LoadPlan& plan,
-                   const std::function<void(double)>& progress);
+// Runs the plan to its end, or until options.cancel is cancelled; blocks. `clients` are as many as
+// ConnectionCount says, each with a connection of its own. `progress` is told how much of it is
+// done, in [0, 1], from several threads.
+LoadResult RunLoad(absl::Span<Client* const> clients, const CallOptions& options,
+                   const LoadPlan& plan, const std::function<void(double)>& progress);
 
 }  // namespace heed::cli
 

@@ -1,5 +1,6 @@
 // heed bench: how a server fares under load.
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -119,14 +120,34 @@ absl::StatusOr<BenchLimits> ReadLimits(const Arguments& arguments) {
   return limits;
 }
 
+// Further clients, each with a connection of its own, which its first call makes.
+absl::StatusOr<std::vector<std::unique_ptr<Client>>> MoreClients(int count,
+                                                                 const std::string& server) {
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < count; ++i) {
+    ClientOptions options;
+    options.connect_timeout = absl::ZeroDuration();
+    // Channels that are alike in everything share one connection.
+    options.user_agent = absl::StrCat("heed-cli-", i + 2);
+    auto client = Client::Connect(server, options);
+    if (!client.ok()) return client.status();
+    clients.push_back(*std::move(client));
+  }
+  return clients;
+}
+
 absl::Status RunBench(const Arguments& arguments, Session& session) {
   const auto limits = ReadLimits(arguments);
   if (!limits.ok()) return limits.status();
   const auto plan = ReadPlan(arguments, session);
   if (!plan.ok()) return plan.status();
+  const auto more = MoreClients(ConnectionCount(*plan) - 1, session.server());
+  if (!more.ok()) return more.status();
+  std::vector<Client*> clients = {*session.client()};
+  for (const auto& client : *more) clients.push_back(client.get());
   Progress progress(session, "heed bench: calls are running");
-  const LoadResult load = RunLoad(*session.client(), session.call_options(), *plan,
-                                  [&](double done) { progress.Update(done); });
+  const LoadResult load =
+      RunLoad(clients, session.call_options(), *plan, [&](double done) { progress.Update(done); });
   progress.Stop();
   const BenchReport report = Summarize(load.calls, load.window, *limits);
   // People are not shown a table of nothing.
