@@ -165,6 +165,31 @@ TEST_F(CliTest, GeneratedControlCharactersReachPipesOnly) {
   EXPECT_THAT(Run({"generate", "the"}, {.terminal = kTerminal}), HasSubstr("<1B>[2J\n"));
 }
 
+// As a model without a tokenizer answers.
+TEST_F(CliTest, GenerateWritesTheIdsOfTokensWithoutText) {
+  const auto leave_the_id = [](v1::Token& token) {
+    const int32_t id = token.id();
+    token.Clear();
+    token.set_id(id);
+  };
+  server_.script.edit_generate = [&](v1::GenerateResponse& message) {
+    if (message.has_start()) {
+      for (v1::Token& token : *message.mutable_start()->mutable_prompt()->mutable_tokens()) {
+        leave_the_id(token);
+      }
+    }
+    if (message.has_token()) {
+      leave_the_id(*message.mutable_token()->mutable_token());
+      message.mutable_token()->clear_text_delta();
+    }
+    return true;
+  };
+  server_.script.answer = {" were", " on"};
+  EXPECT_EQ(Run({"generate", "--ids=5,6,7"}), "#105 #109\n");
+  EXPECT_EQ(Run({"generate", "--ids=5,6,7"}, {.terminal = kTerminal}),
+            "\033[2m#5 #6 #7\033[0m #105 #109\n");
+}
+
 TEST_F(CliTest, GenerateSendsEveryOption) {
   Run({"generate", "the", "--max-tokens=9", "--temperature=0.5", "--top-k=3", "--top-p=0.9",
        "--min-p=0.1", "--repetition-penalty=1.1", "--presence-penalty=0.2",

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/base/format.h"
 #include "client/cli/base/json_parts.h"
 #include "client/cli/base/token_text.h"
@@ -148,11 +149,14 @@ void GenerateOutput::ShowTrace(const v1::TraceInfo& trace) {
 void GenerateOutput::ShowStart(const GenerateStart& start) {
   model_ = start.model;
   tokens_ = VisibleTokens(start.prompt.tokens);
+  has_text_ =
+      std::any_of(start.prompt.tokens.begin(), start.prompt.tokens.end(),
+                  [](const Token& token) { return !token.piece.empty() || !token.bytes.empty(); });
   const std::string dropped = FormatDropped(start.prompt);
   if (!dropped.empty()) session_.err() << "heed: " << dropped << " from the prompt\n";
   if (start.seed) session_.err() << "heed: seed " << *start.seed << "\n";
   if (per_token() || !session_.terminal().is_terminal) return;
-  std::string text;
+  std::string text = has_text_ ? "" : absl::StrJoin(tokens_, " ");
   for (const Token& token : start.prompt.tokens) {
     if (!token.special) text += token.bytes;
   }
@@ -164,7 +168,8 @@ void GenerateOutput::ShowToken(const GeneratedToken& token) {
   if (per_token()) {
     ShowTokenLine(token);
   } else {
-    ShowText(token.text_delta);
+    ShowText(has_text_ ? token.text_delta
+                       : absl::StrCat(line_open_ ? " " : "", VisibleToken(token.token)));
   }
   tokens_.push_back(VisibleToken(token.token));
 }

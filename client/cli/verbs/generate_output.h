@@ -41,6 +41,7 @@ class GenerateOutput {
   const GenerateFormat format_;
   std::vector<std::string> tokens_;  // those so far, the prompt's first, as people read them
   ModelIdentity model_;
+  bool has_text_ = true;  // false where the model has no tokenizer: ids stand for its tokens
   bool line_open_ = false;
 };
 
