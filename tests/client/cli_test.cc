@@ -147,6 +147,15 @@ TEST_F(CliTest, PredictSaysWhatTruncationDropped) {
   EXPECT_THAT(Run({"predict", kText}), HasSubstr("· the first 1,055 tokens were dropped\n"));
 }
 
+TEST_F(CliTest, PredictSaysWhatNeededNoComputing) {
+  server_.script.edit_predict = [](v1::PredictResponse& response) {
+    response.mutable_timings()->set_cached_token_count(3);
+  };
+  EXPECT_THAT(Run({"predict", kText}), HasSubstr("3.4 ms (3 tokens cached)"));
+  const auto json = RunJson({"predict", kText});
+  EXPECT_EQ(At(json, "timings_ms.cached_token_count").number_value(), 3);
+}
+
 TEST_F(CliTest, GenerateWritesOnlyTheAnswerToAPipe) {
   EXPECT_EQ(Run({"generate", kText, "--seed=5"}), " were on the table\n");
   EXPECT_THAT(result_.err, HasSubstr("heed: seed 5\n"));

@@ -1,9 +1,11 @@
 #include "client/cli/base/format.h"
 
 #include <cmath>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 
 namespace heed::cli {
 
@@ -64,14 +66,16 @@ absl::Duration Total(const Timings& timings) {
 }
 
 std::string FormatTimings(const Timings& timings) {
-  std::string text = FormatMillis(Total(timings));
-  if (Total(timings) < absl::Milliseconds(10)) return text;
-  absl::StrAppend(&text, " (", FormatMillis(timings.queue), " waiting, ",
-                  FormatMillis(timings.compute), " computing");
-  if (timings.cached_token_count > 0) {
-    absl::StrAppend(&text, ", ", Plural(timings.cached_token_count, "token"), " cached");
+  std::vector<std::string> parts;
+  if (Total(timings) >= absl::Milliseconds(10)) {
+    parts = {FormatMillis(timings.queue) + " waiting",
+             FormatMillis(timings.compute) + " computing"};
   }
-  return absl::StrCat(text, ")");
+  if (timings.cached_token_count > 0) {
+    parts.push_back(Plural(timings.cached_token_count, "token") + " cached");
+  }
+  const std::string text = FormatMillis(Total(timings));
+  return parts.empty() ? text : absl::StrCat(text, " (", absl::StrJoin(parts, ", "), ")");
 }
 
 std::string FormatDropped(const PromptInfo& prompt) {

@@ -61,6 +61,7 @@ void WriteTimings(JsonWriter& json, const Timings& timings) {
   json.Key("tokenize").Number(absl::ToDoubleMilliseconds(timings.tokenize));
   json.Key("queue").Number(absl::ToDoubleMilliseconds(timings.queue));
   json.Key("compute").Number(absl::ToDoubleMilliseconds(timings.compute));
+  json.Key("cached_token_count").Int(timings.cached_token_count);
   json.EndObject();
 }
 
