@@ -317,14 +317,26 @@ TEST_F(BenchTest, CtrlCBeforeACallWasMeasuredShowsNoTable) {
   EXPECT_EQ(result_.err, "heed: cancelled; the server was told to stop.\n");
 }
 
+TEST_F(BenchTest, AModelThatCannotGenerateIsNotAsked) {
+  server_.script.capabilities = {v1::CAPABILITY_PREDICT, v1::CAPABILITY_EMBED};
+  EXPECT_THAT(RunToFail(kExitServerError, {"bench", "--calls=1", "--warm-up=0"}),
+              HasSubstr("decoder cannot generate; it can predict, embed"));
+  EXPECT_EQ(server_.call_count(), 1);
+}
+
 TEST_F(BenchTest, WrongUsageIsSaid) {
   const std::pair<std::vector<std::string>, const char*> cases[] = {
       {{"bench", "--rate=2", "--streams=3"}, "two loops"},
-      {{"bench", "--rate=0"}, "above 0"},
+      {{"bench", "--rate=0"}, "--rate is \"0\"; expected a number of calls a second, above 0"},
+      {{"bench", "--rate=x"}, "--rate is \"x\"; expected a number"},
       {{"bench", "--streams=0"}, "--streams is 0"},
       {{"bench", "--calls=2", "--duration=2s"}, "both say when to end"},
       {{"bench", "--prompt-tokens=9-3"}, "\"9-3\"; expected a number of tokens"},
       {{"bench", "--max-tokens=x"}, "\"x\"; expected a number of tokens"},
+      {{"bench", "--max-tokens=0"}, "\"0\"; expected a number of tokens, 1 or more"},
+      {{"bench", "--shared-prefix=100", "--prompt-tokens=5"},
+       "--shared-prefix is 100, but a prompt may have only 5 tokens"},
+      {{"bench", "--shared-prefix=6", "--prompt-tokens=5-9"}, "a prompt may have only 5 tokens"},
       {{"bench", "--prompt-tokens=1000000"}, "the model's context window has"}};
   for (const auto& [words, message] : cases) {
     EXPECT_THAT(RunToFail(kExitUsage, words), HasSubstr(message));

@@ -24,6 +24,8 @@ struct FakeScript {
   int heads = 2;
   bool causal = true;  // a bidirectional model has a mask token
   v1::MixingPattern mixing = v1::MIXING_PATTERN_ATTENTION;
+  std::vector<v1::Capability> capabilities = {v1::CAPABILITY_PREDICT, v1::CAPABILITY_GENERATE,
+                                              v1::CAPABILITY_ATTENTION, v1::CAPABILITY_EMBED};
   std::vector<std::string> answer = {" were", " on", " the", " table"};  // of Generate
   bool endless = false;  // Generate goes on until the call is cancelled
   // Called with each attention message before it is sent, to damage it; false leaves it out.

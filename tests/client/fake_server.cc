@@ -120,10 +120,7 @@ v1::Model FakeServer::Model(const std::string& name) const {
     model.mutable_tokenizer()->set_mask_text(kFakeMask);
   }
   model.set_mixing(script.mixing);
-  for (auto capability : {v1::CAPABILITY_PREDICT, v1::CAPABILITY_GENERATE, v1::CAPABILITY_ATTENTION,
-                          v1::CAPABILITY_EMBED}) {
-    model.add_capabilities(capability);
-  }
+  for (v1::Capability capability : script.capabilities) model.add_capabilities(capability);
   return model;
 }
 

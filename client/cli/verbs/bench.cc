@@ -7,8 +7,10 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "client/cli/base/format.h"
 #include "client/cli/base/progress.h"
 #include "client/cli/bench/bench_load.h"
 #include "client/cli/bench/bench_output.h"
@@ -31,7 +33,8 @@ absl::StatusOr<std::optional<LengthRange>> ReadRange(const Arguments& arguments,
       !absl::SimpleAtoi(parts.back(), &range.most) || range.least < 1 || range.most < range.least ||
       range.most > (int64_t{1} << 30)) {
     return UsageError(absl::StrCat("--", name, " is \"", text,
-                                   "\"; expected a number of tokens, as 128, or two, as 64-256."));
+                                   "\"; expected a number of tokens, 1 or more, as 128, or two, "
+                                   "as 64-256."));
   }
   return range;
 }
@@ -40,14 +43,16 @@ absl::Status ReadLoop(const Arguments& arguments, LoadPlan& plan) {
   const auto streams = arguments.Int("streams", 1, kMaxCallsInFlight);
   if (!streams.ok()) return streams.status();
   plan.streams = static_cast<int>(streams->value_or(plan.streams));
-  const auto rate = arguments.Float("rate");
-  if (!rate.ok()) return rate.status();
-  if (!rate->has_value()) return absl::OkStatus();
+  if (!arguments.Has("rate")) return absl::OkStatus();
   if (streams->has_value()) return UsageError("--rate and --streams are two loops; give one.");
-  if (!(**rate > 0 && **rate <= 1e5)) {
-    return UsageError("--rate is a number of calls a second, above 0 and at most 100000.");
+  const std::string text = arguments.String("rate");
+  double rate = 0;
+  if (!absl::SimpleAtod(text, &rate) || !(rate > 0 && rate <= 1e5)) {
+    return UsageError(absl::StrCat("--rate is \"", text,
+                                   "\"; expected a number of calls a second, above 0 and at most "
+                                   "100000."));
   }
-  plan.rate = **rate;
+  plan.rate = rate;
   return absl::OkStatus();
 }
 
@@ -83,11 +88,26 @@ absl::Status ReadTokens(const Arguments& arguments, const ModelInfo& model, Load
   plan.prompt_tokens = prompt->value_or(at_most_half(kDefaultPrompt));
   plan.new_tokens = answer->value_or(at_most_half(kDefaultAnswer));
   plan.shared_tokens = shared->value_or(0);
+  if (plan.shared_tokens > plan.prompt_tokens.least) {
+    return UsageError(absl::StrCat("--shared-prefix is ", plan.shared_tokens,
+                                   ", but a prompt may have only ", plan.prompt_tokens.least,
+                                   " tokens.\nMake it smaller, or --prompt-tokens larger."));
+  }
   const int64_t needed = plan.prompt_tokens.most + plan.new_tokens.most;
   if (needed <= model.context_window) return absl::OkStatus();
   return UsageError(absl::StrCat(
       "a prompt and its answer may take ", needed, " tokens, but the model's context window has ",
       model.context_window, ".\nMake --prompt-tokens or --max-tokens smaller."));
+}
+
+absl::Status CheckCanGenerate(const ModelInfo& model) {
+  const std::vector<Capability>& can = model.capabilities;
+  if (std::find(can.begin(), can.end(), Capability::kGenerate) != can.end()) {
+    return absl::OkStatus();
+  }
+  const auto name = [](std::string* out, Capability one) { absl::StrAppend(out, Name(one)); };
+  return absl::FailedPreconditionError(absl::StrCat(
+      model.identity.name, " cannot generate; it can ", absl::StrJoin(can, ", ", name)));
 }
 
 absl::StatusOr<LoadPlan> ReadPlan(const Arguments& arguments, Session& session) {
@@ -103,6 +123,7 @@ absl::StatusOr<LoadPlan> ReadPlan(const Arguments& arguments, Session& session) 
   if (!client.ok()) return client.status();
   const auto model = (*client)->GetModel(session.model(), session.call_options());
   if (!model.ok()) return model.status();
+  if (absl::Status status = CheckCanGenerate(*model); !status.ok()) return status;
   plan.model = model->identity.name;
   plan.vocabulary_size = model->vocabulary_size;
   if (absl::Status status = ReadTokens(arguments, *model, plan); !status.ok()) return status;
