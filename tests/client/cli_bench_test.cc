@@ -18,6 +18,7 @@ namespace heed::cli {
 namespace {
 
 using testing::At;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 absl::Time Second(double seconds) {
@@ -36,16 +37,16 @@ BenchCall CallOf(double due, const std::vector<double>& tokens) {
 TEST(QuantilesTest, AreTheSmallestValuesThatSoManyDoNotExceed) {
   std::vector<absl::Duration> values;
   for (int i = 200; i > 0; --i) values.push_back(absl::Milliseconds(i));
-  const Quantiles all = QuantilesOf(values);
+  const Quantiles all = *QuantilesOf(values);
   EXPECT_EQ(all.p50, absl::Milliseconds(100));
   EXPECT_EQ(all.p90, absl::Milliseconds(180));
   EXPECT_EQ(all.p99, absl::Milliseconds(198));
   EXPECT_EQ(all.mean, absl::Microseconds(100500));
   EXPECT_EQ(all.max, absl::Milliseconds(200));
-  const Quantiles one = QuantilesOf({absl::Seconds(3)});
+  const Quantiles one = *QuantilesOf({absl::Seconds(3)});
   EXPECT_EQ(one.p50, absl::Seconds(3));
   EXPECT_EQ(one.p99, absl::Seconds(3));
-  EXPECT_EQ(QuantilesOf({}).p99, absl::ZeroDuration());
+  EXPECT_FALSE(QuantilesOf({}).has_value());
 }
 
 TEST(BenchReportTest, LatenciesAreOfTheCallsDueInTheWindow) {
@@ -54,11 +55,11 @@ TEST(BenchReportTest, LatenciesAreOfTheCallsDueInTheWindow) {
                                        {Second(10), Second(20)}, {});
   EXPECT_EQ(report.calls, 2);
   EXPECT_EQ(report.failed, 0);
-  EXPECT_EQ(report.first_token.p50, absl::Milliseconds(250));
-  EXPECT_EQ(report.first_token.max, absl::Seconds(1));
-  EXPECT_EQ(report.gaps.p50, absl::Milliseconds(250));
-  EXPECT_EQ(report.gaps.max, absl::Milliseconds(500));
-  EXPECT_EQ(report.whole_call.max, absl::Milliseconds(1250));
+  EXPECT_EQ(report.first_token->p50, absl::Milliseconds(250));
+  EXPECT_EQ(report.first_token->max, absl::Seconds(1));
+  EXPECT_EQ(report.gaps->p50, absl::Milliseconds(250));
+  EXPECT_EQ(report.gaps->max, absl::Milliseconds(500));
+  EXPECT_EQ(report.whole_call->max, absl::Milliseconds(1250));
 }
 
 TEST(BenchReportTest, ThroughputIsOfWhatCameInTheWindow) {
@@ -262,6 +263,31 @@ TEST_F(BenchTest, FailsWhenNoCallIsAnswered) {
   };
   RunToFail(kExitServerError, {"bench", "--calls=1", "--streams=1", "--warm-up=0"});
   EXPECT_THAT(result_.out, HasSubstr("throughput  0.00 calls/s"));
+  EXPECT_THAT(result_.out, ContainsRegex("first token +- +- +- +- +-\n"));
+  EXPECT_THAT(result_.out, ContainsRegex("whole call +- +- +- +- +-\n"));
+}
+
+TEST_F(BenchTest, WhatWasNotMeasuredHasNoNumbers) {
+  server_.script.answer = {" were"};
+  const std::vector<std::string> words = {"bench", "--calls=2", "--warm-up=0", "--max-tokens=1"};
+  EXPECT_THAT(Run(words), ContainsRegex("between tokens +- +- +- +- +-\n"));
+  EXPECT_THAT(result_.out, ContainsRegex("first token +[0-9.]+ ms"));
+  const auto json = RunJson(words);
+  const auto gaps = At(json, "between_tokens_ms");
+  EXPECT_TRUE(gaps.struct_value().fields().at("p50").has_null_value());
+}
+
+TEST_F(BenchTest, AWindowWithoutACallShowsNoTable) {
+  std::vector<std::string> words = {"bench", "--rate=0.0001", "--duration=5ms", "--warm-up=0"};
+  EXPECT_THAT(RunToFail(kExitServerError, words), HasSubstr("no call was measured"));
+  EXPECT_EQ(result_.out, "");
+  words.push_back("--json");
+  RunToFail(kExitServerError, words);
+  const auto json = ParseJson(result_.out);
+  EXPECT_EQ(At(json, "call_count").number_value(), 0);
+  const auto times = At(json, "first_token_ms");
+  EXPECT_TRUE(times.struct_value().fields().at("p50").has_null_value());
+  EXPECT_EQ(At(json, "plan.rate_per_s").number_value(), 0.0001);
 }
 
 TEST_F(BenchTest, CtrlCEndsItWithTheReportSoFar) {

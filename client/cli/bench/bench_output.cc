@@ -61,6 +61,13 @@ std::string GoodputText(const BenchResult& result) {
                          report.good_calls_per_second, 100 * share, absl::StrJoin(limits, ", "));
 }
 
+constexpr std::pair<const char*, absl::Duration Quantiles::*> kQuantiles[] = {
+    {"p50", &Quantiles::p50},
+    {"p90", &Quantiles::p90},
+    {"p99", &Quantiles::p99},
+    {"mean", &Quantiles::mean},
+    {"max", &Quantiles::max}};
+
 void ShowTable(const BenchResult& result, Session& session) {
   const BenchReport& report = result.report;
   session.out() << Paragraph(session.terminal(), PlanText(result)) << "\n";
@@ -74,9 +81,8 @@ void ShowTable(const BenchResult& result, Session& session) {
        {std::pair{"first token", &report.first_token}, std::pair{"between tokens", &report.gaps},
         std::pair{"whole call", &report.whole_call}}) {
     std::vector<std::string> cells = {name};
-    for (absl::Duration time :
-         {times_of->p50, times_of->p90, times_of->p99, times_of->mean, times_of->max}) {
-      cells.push_back(FormatMillis(time));
+    for (const auto& [column, time] : kQuantiles) {
+      cells.push_back(times_of->has_value() ? FormatMillis((**times_of).*time) : "-");
     }
     times.AddRow(std::move(cells));
   }
@@ -94,12 +100,12 @@ void ShowTable(const BenchResult& result, Session& session) {
   session.out() << facts.Render(session.terminal());
 }
 
-void WriteQuantiles(JsonWriter& json, absl::string_view key, const Quantiles& times) {
+void WriteQuantiles(JsonWriter& json, absl::string_view key,
+                    const std::optional<Quantiles>& times) {
   json.Key(key).BeginObject();
-  for (const auto& [name, time] :
-       {std::pair{"p50", times.p50}, std::pair{"p90", times.p90}, std::pair{"p99", times.p99},
-        std::pair{"mean", times.mean}, std::pair{"max", times.max}}) {
-    json.Key(name).Number(absl::ToDoubleMilliseconds(time));
+  for (const auto& [name, time] : kQuantiles) {
+    json.Key(name);
+    times ? json.Number(absl::ToDoubleMilliseconds((*times).*time)) : json.Null();
   }
   json.EndObject();
 }

@@ -37,15 +37,16 @@ absl::Duration BenchCall::mean_gap() const {
   return (tokens.back() - tokens.front()) / static_cast<double>(tokens.size() - 1);
 }
 
-Quantiles QuantilesOf(std::vector<absl::Duration> values) {
-  if (values.empty()) return {};
+std::optional<Quantiles> QuantilesOf(std::vector<absl::Duration> values) {
+  if (values.empty()) return std::nullopt;
   std::sort(values.begin(), values.end());
   const auto at = [&](double share) {
     const double rank = std::ceil(share * static_cast<double>(values.size()));
     return values[static_cast<size_t>(std::max(rank, 1.0)) - 1];
   };
   const absl::Duration sum = std::accumulate(values.begin(), values.end(), absl::ZeroDuration());
-  return {at(0.5), at(0.9), at(0.99), sum / static_cast<double>(values.size()), values.back()};
+  return Quantiles{at(0.5), at(0.9), at(0.99), sum / static_cast<double>(values.size()),
+                   values.back()};
 }
 
 BenchReport Summarize(absl::Span<const BenchCall> calls, const BenchWindow& window,

@@ -43,22 +43,23 @@ struct BenchLimits {
   std::optional<absl::Duration> mean_gap;
 };
 
-// Each the smallest of the values that so many of them do not exceed. All zero without values.
+// Each the smallest of the values that so many of them do not exceed.
 struct Quantiles {
   absl::Duration p50, p90, p99, mean, max;
 };
-Quantiles QuantilesOf(std::vector<absl::Duration> values);
+// Nothing without values.
+std::optional<Quantiles> QuantilesOf(std::vector<absl::Duration> values);
 
 struct BenchReport {
   absl::Duration length;  // of the window
   int64_t calls = 0;      // due in the window
   int64_t failed = 0;
   int64_t good = 0;
-  Quantiles first_token;             // of the calls that got one
-  Quantiles gaps;                    // between all tokens of all calls
-  Quantiles whole_call;              // of the calls that succeeded
-  double calls_per_second = 0;       // that ended well
-  double good_calls_per_second = 0;  // of those
+  std::optional<Quantiles> first_token;  // of the calls that got one
+  std::optional<Quantiles> gaps;         // between all tokens of all calls
+  std::optional<Quantiles> whole_call;   // of the calls that succeeded
+  double calls_per_second = 0;           // that ended well
+  double good_calls_per_second = 0;      // of those
   double prompt_tokens_per_second = 0;
   double cached_tokens_per_second = 0;  // of those
   double generated_tokens_per_second = 0;

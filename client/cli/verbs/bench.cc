@@ -171,12 +171,16 @@ absl::Status RunBench(const Arguments& arguments, Session& session) {
       RunLoad(clients, session.call_options(), *plan, [&](double done) { progress.Update(done); });
   progress.Stop();
   const BenchReport report = Summarize(load.calls, load.window, *limits);
+  const bool nothing = report.calls == 0;
   // People are not shown a table of nothing.
-  if (load.interrupted && report.calls == 0 && !session.json()) {
-    return absl::CancelledError("no call was measured");
+  if (!nothing || session.json()) ShowBench({*plan, *limits, report, load.interrupted}, session);
+  if (nothing && !load.interrupted) {
+    return absl::FailedPreconditionError(
+        "no call was measured: none began in that time.\n"
+        "Make --duration longer, or --rate higher.");
   }
-  ShowBench({*plan, *limits, report, load.interrupted}, session);
-  if (report.calls == 0 || report.failed < report.calls) return absl::OkStatus();
+  if (nothing && !session.json()) return absl::CancelledError("no call was measured");
+  if (nothing || report.failed < report.calls) return absl::OkStatus();
   // Not one call was answered: that is what is to be known, before any number.
   const auto failed = std::find_if(load.calls.begin(), load.calls.end(),
                                    [](const BenchCall& call) { return !call.status.ok(); });
