@@ -205,6 +205,13 @@ TEST_F(CliErrorsTest, InterruptCancelsTheCallOnTheServerAndSaysSo) {
   server_.cancelled().WaitForNotification();
 }
 
+TEST_F(CliErrorsTest, ATooLargeMessageIsSaidInWords) {
+  server_.FailNext(1, grpc::Status(grpc::RESOURCE_EXHAUSTED,
+                                   "Received message larger than max (5000012 vs. 4194304)"));
+  EXPECT_EQ(RunToFail(kExitServerError, {"predict", "the"}),
+            "heed: the message has 5000012 bytes; its receiver takes at most 4194304.\n");
+}
+
 TEST(CliErrorsDeathTest, InterruptWithoutACallEndsTheProcess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
