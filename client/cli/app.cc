@@ -75,7 +75,11 @@ absl::Status CheckOperands(const Verb& verb, const std::vector<std::string>& ope
 int Fail(const absl::Status& status, const Environment& environment, const std::string& server,
          bool json, const FieldNames& names = {}) {
   const bool interrupted = environment.cancel != nullptr && environment.cancel->cancelled();
-  *environment.err << (json ? FormatErrorJson(status)
+  // gRPC's own word for it is the code, once more.
+  const absl::Status said = interrupted && absl::IsCancelled(status)
+                                ? absl::CancelledError("cancelled; the server was told to stop")
+                                : status;
+  *environment.err << (json ? FormatErrorJson(said)
                             : FormatError(status, server, interrupted, environment.err_terminal,
                                           names))
                    << std::flush;

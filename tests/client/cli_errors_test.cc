@@ -212,6 +212,21 @@ TEST_F(CliErrorsTest, ATooLargeMessageIsSaidInWords) {
             "heed: the message has 5000012 bytes; its receiver takes at most 4194304.\n");
 }
 
+TEST_F(CliErrorsTest, AnInterruptedCallSaysSoInJsonToo) {
+  server_.script.endless = true;
+  CancelToken cancel;
+  server_.script.edit_generate = [&](v1::GenerateResponse& message) {
+    if (message.has_token()) cancel.Cancel();
+    return true;
+  };
+  RunToFail(kExitInterrupted, {"generate", "the", "--json"}, {.cancel = &cancel});
+  server_.cancelled().WaitForNotification();
+  const auto json = ParseJson(result_.err);
+  EXPECT_EQ(testing::At(json, "error.code").string_value(), "CANCELLED");
+  EXPECT_EQ(testing::At(json, "error.message").string_value(),
+            "cancelled; the server was told to stop");
+}
+
 TEST(CliErrorsDeathTest, InterruptWithoutACallEndsTheProcess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
