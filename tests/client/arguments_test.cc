@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -117,7 +118,10 @@ TEST(ArgumentsTest, IntsTakesCommasSpacesAndRepeats) {
   const auto ints = [](std::vector<std::string> words) { return Parse(words)->Ints("stop"); };
   EXPECT_THAT(*ints({"--stop=1,2", "--stop=-3 4"}), ElementsAre(1, 2, -3, 4));
   EXPECT_TRUE(IsUsageError(ints({"--stop=1,x"}).status()));
-  EXPECT_TRUE(IsUsageError(ints({"--stop=,"}).status()));
+  EXPECT_THAT(*ints({"--stop= 1 , 2  3"}), ElementsAre(1, 2, 3));
+  for (const char* bad : {",", "5,", ",5", "5,,6", "5, ,6"}) {
+    EXPECT_TRUE(IsUsageError(ints({absl::StrCat("--stop=", bad)}).status())) << bad;
+  }
   EXPECT_TRUE(IsUsageError(ints({"--stop=3000000000"}).status()));
 }
 

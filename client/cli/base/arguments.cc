@@ -188,23 +188,27 @@ absl::StatusOr<std::vector<int32_t>> Arguments::Ints(const std::string& name) co
 }
 
 absl::StatusOr<std::vector<int32_t>> ParseInts(absl::string_view text, absl::string_view what) {
+  constexpr char kExpected[] = "; expected numbers such as 1,2,3.";
   std::vector<int32_t> result;
-  for (absl::string_view part :
-       absl::StrSplit(text, absl::ByAnyChar(", \t\n"), absl::SkipWhitespace())) {
-    int32_t value = 0;
-    if (!absl::SimpleAtoi(part, &value)) {
-      if (int64_t large = 0; absl::SimpleAtoi(part, &large)) {
-        return UsageError(absl::StrCat(what, ": ", part, " is out of range; expected ",
-                                       std::numeric_limits<int32_t>::min(), " to ",
-                                       std::numeric_limits<int32_t>::max(), "."));
+  for (absl::string_view list : absl::StrSplit(text, ',')) {
+    const size_t before = result.size();
+    for (absl::string_view part :
+         absl::StrSplit(list, absl::ByAnyChar(" \t\n"), absl::SkipWhitespace())) {
+      int32_t value = 0;
+      if (!absl::SimpleAtoi(part, &value)) {
+        if (int64_t large = 0; absl::SimpleAtoi(part, &large)) {
+          return UsageError(absl::StrCat(what, ": ", part, " is out of range; expected ",
+                                         std::numeric_limits<int32_t>::min(), " to ",
+                                         std::numeric_limits<int32_t>::max(), "."));
+        }
+        return UsageError(absl::StrCat(what, ": \"", part, "\" is not a whole number", kExpected));
       }
-      return UsageError(absl::StrCat(what, ": \"", part,
-                                     "\" is not a whole number; expected numbers such as 1,2,3."));
+      result.push_back(value);
     }
-    result.push_back(value);
-  }
-  if (result.empty()) {
-    return UsageError(absl::StrCat(what, " is empty; expected numbers such as 1,2,3."));
+    if (result.size() > before) continue;
+    const bool has_comma = list.size() < text.size();
+    return UsageError(
+        absl::StrCat(what, has_comma ? " has a comma without a number" : " is empty", kExpected));
   }
   return result;
 }
