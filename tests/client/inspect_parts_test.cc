@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "client/cli/base/wire_json.h"
 #include "client/cli/pictures/head_grid.h"
 #include "client/cli/pictures/scatter.h"
+#include "client/cli/request/traces.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heed/v1/inspection.pb.h"
@@ -15,6 +17,7 @@
 namespace heed::cli {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -109,6 +112,18 @@ TEST(WireJsonTest, TensorsAreNumbersAndBytesAreLeftOut) {
   EXPECT_THAT(out.str(), HasSubstr(R"("timings_ms":{)"));
   EXPECT_THAT(out.str(), HasSubstr(R"("compute":2.5)"));
   EXPECT_THAT(out.str(), Not(HasSubstr("bytes\":")));
+}
+
+TEST(TraceTest, ShortTimesAreNotRoundedToSeconds) {
+  const auto describe = [](absl::Duration left) {
+    const int64_t nanos = absl::ToUnixNanos(absl::Now() + left);
+    v1::TraceInfo trace;
+    trace.mutable_expire_time()->set_seconds(nanos / 1'000'000'000);
+    trace.mutable_expire_time()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+    return DescribeTrace(trace);
+  };
+  EXPECT_THAT(describe(absl::Milliseconds(900)), ContainsRegex("\\([0-9]{3}ms\\)"));
+  EXPECT_THAT(describe(absl::Hours(1)), HasSubstr("(1h)"));
 }
 
 }  // namespace

@@ -46,12 +46,15 @@ void KeepSite(v1::Site site, v1::KeepTrace* keep) {
 }
 
 std::string DescribeTrace(const v1::TraceInfo& trace) {
-  const absl::Time expires = absl::FromUnixSeconds(trace.expire_time().seconds());
-  return absl::StrCat(
-      "trace ", SafeText(trace.trace_id()), ": ", Plural(trace.token_count(), "token"), ", ",
-      FormatBytes(trace.held_bytes()), trace.keeps_residual() ? ", with the residual stream" : "",
-      ", until ", absl::FormatTime("%H:%M:%S", expires, absl::LocalTimeZone()), " (",
-      absl::FormatDuration(absl::Ceil(expires - absl::Now(), absl::Seconds(1))), ")");
+  const absl::Time expires = absl::FromUnixSeconds(trace.expire_time().seconds()) +
+                             absl::Nanoseconds(trace.expire_time().nanos());
+  const absl::Duration left = expires - absl::Now();
+  const absl::Duration unit = left > absl::Seconds(1) ? absl::Seconds(1) : absl::Milliseconds(1);
+  return absl::StrCat("trace ", SafeText(trace.trace_id()), ": ",
+                      Plural(trace.token_count(), "token"), ", ", FormatBytes(trace.held_bytes()),
+                      trace.keeps_residual() ? ", with the residual stream" : "", ", until ",
+                      absl::FormatTime("%H:%M:%S", expires, absl::LocalTimeZone()), " (",
+                      absl::FormatDuration(absl::Ceil(left, unit)), ")");
 }
 
 TraceCloser::~TraceCloser() {
