@@ -164,6 +164,9 @@ class Heads(unittest.TestCase):
             rows_of_head = by_row["values"][head * TOKENS:(head + 1) * TOKENS]
             self.assertAlmostEqual(sum(rows_of_head) / TOKENS, mean, delta=1e-5)
 
+    def test_a_grid_says_what_its_mark_is(self) -> None:
+        self.assertIn("Columns are heads; * the largest.", heed("stats", PROMPT).stdout)
+
     def test_a_lens_says_nats_as_predict_does(self) -> None:
         cell = ask("lens", PROMPT)["cells"][-1]
         entropy = ask("predict", PROMPT)["predictions"][0]["entropy_nats"]

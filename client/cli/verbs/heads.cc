@@ -159,11 +159,11 @@ absl::Status RunStats(const Arguments& arguments, Session& session) {
     return absl::OkStatus();
   }
   const Terminal& terminal = session.terminal();
-  session.out() << Paragraph(
-                       terminal,
-                       absl::StrCat(Styled(terminal, Emphasis::kBold, (*stat)->name), ": ",
-                                    (*stat)->meaning, "; the mean over ",
-                                    Plural(stats->queries_size(), "row"), ". Columns are heads."))
+  session.out() << Paragraph(terminal,
+                             absl::StrCat(Styled(terminal, Emphasis::kBold, (*stat)->name), ": ",
+                                          (*stat)->meaning, "; the mean over ",
+                                          Plural(stats->queries_size(), "row"),
+                                          ". Columns are heads; * the largest."))
                 << RenderGrid(HeadGrid(*stats, (*stats.*(*stat)->tensor)()), terminal);
   PrintProvenance(stats->provenance(), stats->prompt(), stats->timings(), session);
   return absl::OkStatus();
