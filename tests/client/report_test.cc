@@ -64,6 +64,8 @@ TEST(ReportTest, FieldsBecomeOptions) {
   EXPECT_EQ(OptionForField("prompts[11].tokens.ids[3]"), "text 12");
   EXPECT_EQ(OptionForField("prompts[x"), "the texts");
   EXPECT_EQ(OptionForField("promptness"), "");
+  EXPECT_EQ(OptionForField("rollout.queries"), "--query");
+  EXPECT_EQ(OptionForField("sweep.head_ablation.heads[2]"), "--head");
   EXPECT_EQ(OptionForField(""), "");
 }
 

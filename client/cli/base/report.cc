@@ -270,6 +270,13 @@ std::string OptionForField(absl::string_view field, const FieldNames& names) {
   if (absl::StartsWith(field, "metrics[") && end != field.npos) {
     return OptionForField(absl::StrCat("metric", field.substr(end + 1)));
   }
+  // An estimate has the call as a field.
+  for (absl::string_view call :
+       {"open_trace.", "get_attention.", "logit_lens.", "intervene.", "sweep.", "explain_row.",
+        "get_head_stats.", "detect_heads.", "get_activations.", "attribute_logits.", "rollout.",
+        "decompose_attention.", "compare.", "predict.", "generate.", "explore."}) {
+    if (absl::ConsumePrefix(&field, call)) return OptionForField(field, names);
+  }
   return "";
 }
 
