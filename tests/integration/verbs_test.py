@@ -521,6 +521,9 @@ class Blanks(unittest.TestCase):
         self.assertIn("would say at [MASK] (position 1):", heed("lens", self.PROMPT, "--model=encoder").stdout)
         self.assertIn("would say at each word:", heed("lens", self.PROMPT, "--model=encoder", "--all").stdout)
         self.assertIn("would say after ·cabinet", heed("lens", PROMPT).stdout)
+        for verb in (["intervene", "--ablate=1.1"], ["sweep"]):
+            self.assertIn("Read at [MASK] (position 1).", heed(*verb, self.PROMPT, "--model=encoder").stdout)
+            self.assertNotIn("Read at", heed(*verb, PROMPT).stdout)
         for model, words in (("encoder", "at"), ("decoder", "after")):
             heed("compare", PROMPT, "the key", f"--model={model}", "--html=pair.html")
             self.assertIn(f'"at_or_after":"{words}"', (Path(server.folder) / "pair.html").read_text())

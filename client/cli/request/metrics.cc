@@ -172,6 +172,14 @@ std::string FormatMetric(const v1::Metric& metric, double value) {
   return absl::StrFormat("%.4f", value);
 }
 
+std::string PlaceText(const v1::Metric& metric, const v1::PromptInfo& prompt) {
+  const int64_t count = prompt.tokens_size();
+  const int64_t position = metric.position() < 0 ? metric.position() + count : metric.position();
+  if (!metric.has_position() || position < 0 || position >= count - 1) return "";
+  return absl::StrCat("Read at ", VisibleWireToken(prompt.tokens(static_cast<int>(position))),
+                      " (position ", position, ").");
+}
+
 absl::StatusOr<std::vector<v1::Intervention>> ReadUnder(const Arguments& arguments,
                                                         RunSource& source) {
   std::vector<v1::Intervention> interventions;

@@ -31,6 +31,9 @@ absl::StatusOr<NamedMetrics> ReadMetric(const Arguments& arguments, RunSource& s
 
 std::string FormatMetric(const v1::Metric& metric, double value);
 
+// "Read at [MASK] (position 1)." where that is not the last word; empty where it is.
+std::string PlaceText(const v1::Metric& metric, const v1::PromptInfo& prompt);
+
 // --under: edits of the base, each as the option that makes it, "ablate=2.3".
 absl::StatusOr<std::vector<v1::Intervention>> ReadUnder(const Arguments& arguments,
                                                         RunSource& source);

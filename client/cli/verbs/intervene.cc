@@ -70,6 +70,10 @@ void PrintIntervene(const v1::InterveneResponse& answer, const NamedMetrics& met
     table.AddRow(ResultRow(metrics, answer.base(), result));
   }
   session.out() << table.Render(session.terminal());
+  if (const std::string place = PlaceText(metrics.metrics.front(), answer.prompt());
+      !place.empty()) {
+    session.out() << Paragraph(session.terminal(), place);
+  }
   for (const v1::InterveneResult& result : answer.results()) {
     if (result.problem().empty()) continue;
     session.out() << Paragraph(session.terminal(), absl::StrCat(SafeText(result.name()), ": ",

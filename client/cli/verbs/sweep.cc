@@ -252,6 +252,9 @@ void PrintSweep(const Swept& swept, const v1::Metric& metric, const std::string&
       "Base: ", name, " ",
       metric.has_rank() ? FormatMetric(metric, value) : absl::StrFormat("%.4f", value), ". ");
   session.out() << SweepPicture(swept, base, session.terminal());
+  if (const std::string place = PlaceText(metric, swept.header.prompt()); !place.empty()) {
+    session.out() << Paragraph(session.terminal(), place);
+  }
   for (const std::string& problem : swept.problems) {
     session.out() << Paragraph(session.terminal(), absl::StrCat("?: ", SafeText(problem)));
   }
