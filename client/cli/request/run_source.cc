@@ -193,7 +193,7 @@ absl::StatusOr<int64_t> RunSource::PredictedPosition() {
   if (!client.ok()) return client.status();
   const auto model = (*client)->GetModel(model_, session_->call_options());
   if (!model.ok()) return model.status();
-  if (MaskText(*model).empty()) return -1;
+  if (MaskText(*model).empty() || !model->tokenizer.mask_id) return -1;
   if (absl::Status status = LoadIds(); !status.ok()) return status;
   const auto mask = std::find(ids_.begin(), ids_.end(), *model->tokenizer.mask_id);
   if (mask == ids_.end()) return -1;
