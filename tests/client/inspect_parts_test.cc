@@ -87,7 +87,8 @@ TEST(CurveTest, BarsAreInProportion) {
   EXPECT_THAT(parts, HasSubstr("c           0\n"));
   EXPECT_THAT(parts, HasSubstr("d     4.0e-07  ▏"));
   const Terminal colors{.width = 40, .color = ColorDepth::k256};
-  EXPECT_THAT(RenderCurve({{"a", -1.0}}, colors), HasSubstr("████"));  // red says that it is below 0
+  EXPECT_THAT(RenderCurve({{"a", -1.0}}, colors),
+              HasSubstr("████"));  // red says that it is below 0
   const std::string shares = RenderCurve({{"a", 0.25}}, Terminal{.width = 23}, 1);
   EXPECT_THAT(shares, HasSubstr("a      0.2500  ██\n"));  // of eight
 }
