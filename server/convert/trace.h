@@ -18,8 +18,8 @@ namespace heed {
 SiteSet SitesToKeep(absl::string_view field, const v1::KeepTrace& keep, const ModelConfig& config,
                     Violations* violations);
 
-// The lifetime asked for; the longest one when it was not set. Adds a violation for one that is not
-// positive.
+// The lifetime asked for; the longest one when it was not set. Adds a violation for one outside
+// (0, max_ttl].
 absl::Duration ReadTtl(absl::string_view field, bool has_ttl, const google::protobuf::Duration& ttl,
                        const TraceStoreOptions& options, Violations* violations);
 
