@@ -35,6 +35,11 @@ class StopSignal {
   const absl::Time deadline_;
 };
 
+// Of a call that may have none to look at.
+inline absl::Status CheckStop(const StopSignal* stop) {
+  return stop == nullptr ? absl::OkStatus() : stop->Check();
+}
+
 }  // namespace heed
 
 #endif  // HEED_MODEL_BASE_STOP_SIGNAL_H_

@@ -62,10 +62,6 @@ class MiddleAlignment {
   std::vector<Step> steps_;  // [a.size() + 1, columns]
 };
 
-absl::Status CheckStop(const StopSignal* stop) {
-  return stop == nullptr ? absl::OkStatus() : stop->Check();
-}
-
 // ---- predictions
 
 std::vector<ProbabilityChange> LargestChanges(const Prediction& a, const Prediction& b, int64_t k) {

@@ -68,9 +68,16 @@ class Parts {
         n_(attention.trace().size()),
         heads_(attention.shape().n_heads),
         width_(model.config().width),
-        transformed_(n_ * heads_ * width_) {
-    for (int64_t head = 0; head < heads_; ++head) Transform(static_cast<int>(head));
+        transformed_(n_ * heads_ * width_) {}
+
+  // Once, before all else.
+  absl::Status Read(const StopSignal* stop) {
+    for (int64_t head = 0; head < heads_; ++head) {
+      HEED_RETURN_IF_ERROR(CheckStop(stop));
+      Transform(static_cast<int>(head));
+    }
     ReadWeights();
+    return absl::OkStatus();
   }
 
   double weight(int64_t head, int64_t query, int64_t key) const {
@@ -148,12 +155,15 @@ class Parts {
 
 // Calls fn(query) for all, on the team.
 template <typename Fn>
-void ForEachQuery(const Parts& parts, const Fn& fn) {
-  ParallelFor(parts.size(), true, fn);
+absl::Status ForEachQuery(const Parts& parts, const StopSignal* stop, const Fn& fn) {
+  ParallelFor(parts.size(), true, [&](int64_t query) {
+    if (CheckStop(stop).ok()) fn(query);
+  });
+  return CheckStop(stop);
 }
 
-void FillNorms(const Parts& parts, AttentionDecomposition& result) {
-  ForEachQuery(parts, [&](int64_t query) {
+absl::Status FillNorms(const Parts& parts, const StopSignal* stop, AttentionDecomposition& result) {
+  return ForEachQuery(parts, stop, [&](int64_t query) {
     std::vector<double> part(parts.width()), others(parts.width());
     double own = 0;
     for (int64_t key = 0; key < parts.size(); ++key) {
@@ -178,8 +188,9 @@ double L1(absl::Span<const float> x) {
   return sum;
 }
 
-void FillAlti(const Parts& parts, ConstMatrixRef whole, AttentionDecomposition& result) {
-  ForEachQuery(parts, [&](int64_t query) {
+absl::Status FillAlti(const Parts& parts, ConstMatrixRef whole, const StopSignal* stop,
+                      AttentionDecomposition& result) {
+  return ForEachQuery(parts, stop, [&](int64_t query) {
     const absl::Span<const float> y = whole.Row(query);
     const double length = L1(y);
     std::vector<double> part(parts.width()), row(parts.size());
@@ -226,7 +237,8 @@ AlignedBuffer Products(const LanguageModel& model, const LayerAttention& attenti
 
 absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& model,
                                                           const Trace& trace, int layer,
-                                                          Decomposition method) {
+                                                          Decomposition method,
+                                                          const StopSignal* stop) {
   const LayerAttention attention(model, trace, layer);
   const HalfParts& half = attention.half();
   HEED_RETURN_IF_ERROR(CheckMethod(model, half, method));
@@ -239,8 +251,9 @@ absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& m
   FrozenNorm inner(half.inside, {products.data(), n, width});
   AttentionDecomposition result{std::vector<float>(n * n), std::vector<float>(n)};
   if (method == Decomposition::kAttentionNorm) {
-    const Parts parts(model, attention, std::move(inner), FrozenNorm({}, {nullptr, n, width}), {});
-    FillNorms(parts, result);
+    Parts parts(model, attention, std::move(inner), FrozenNorm({}, {nullptr, n, width}), {});
+    HEED_RETURN_IF_ERROR(parts.Read(stop));
+    HEED_RETURN_IF_ERROR(FillNorms(parts, stop, result));
     return result;
   }
   HEED_ASSIGN_OR_RETURN(const SiteValues residual, ReadSite(model, trace, Site::kResidual, layer));
@@ -249,14 +262,15 @@ absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& m
   model.parts().backend->Add(residual.view(), sums);
   const bool has_norm = method != Decomposition::kResidualNorm && half.after.present();
   FrozenNorm outer(has_norm ? half.after : NormPart(), sums);
-  const Parts parts(model, attention, std::move(inner), std::move(outer), residual.view());
+  Parts parts(model, attention, std::move(inner), std::move(outer), residual.view());
+  HEED_RETURN_IF_ERROR(parts.Read(stop));
   if (method != Decomposition::kAlti) {
-    FillNorms(parts, result);
+    HEED_RETURN_IF_ERROR(FillNorms(parts, stop, result));
     return result;
   }
   if (has_norm)
     model.parts().backend->Normalize(half.after.kind, half.after.parameters, sums, sums);
-  FillAlti(parts, sums, result);
+  HEED_RETURN_IF_ERROR(FillAlti(parts, sums, stop, result));
   return result;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/base/stop_signal.h"
 #include "model/inspect/trace.h"
 #include "model/transformer/language_model.h"
 
@@ -32,10 +33,12 @@ struct AttentionDecomposition {
 // An inner norm (Gemma 2's, behind W_O) is part of p, at the scale it had. All but kAttentionNorm
 // need the stream: SITE_NOT_KEPT. kResidualNormNorm is FAILED_PRECONDITION (reason NO_NORM_BEHIND)
 // for other models, and so is all but kAttentionNorm for a mixing model, which has no stream to add
-// to (SITE_NOT_IN_MODEL).
+// to (SITE_NOT_IN_MODEL). `stop`, which may be null, is looked at between heads and between
+// queries.
 absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& model,
                                                           const Trace& trace, int layer,
-                                                          Decomposition method);
+                                                          Decomposition method,
+                                                          const StopSignal* stop = nullptr);
 
 }  // namespace heed
 

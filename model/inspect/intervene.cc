@@ -97,10 +97,6 @@ EditedRuns::EditedRuns(const LanguageModel* model, KvPool* pool, std::shared_ptr
       stop_(stop),
       options_(options) {}
 
-absl::Status EditedRuns::CheckStop() const {
-  return stop_ == nullptr ? absl::OkStatus() : stop_->Check();
-}
-
 absl::Status EditedRuns::ReadBase(CellSink* sink) {
   absl::Status status;
   std::vector<FinalRow> rows;
@@ -196,7 +192,7 @@ absl::Status EditedRuns::Forward(absl::Span<const EditedCell> cells,
         base_->SiteRows(Site::kResidual, start.layer).Rows(start.position, size() - start.position);
   }
   HEED_RETURN_IF_ERROR(model_.Forward(absl::MakeSpan(slices), MatrixRef(), workspace));
-  return CheckStop();
+  return CheckStop(stop_);
 }
 
 void EditedRuns::AppendFinalRows(int64_t cell, const FinalRows* own,
@@ -256,7 +252,7 @@ void EditedRuns::ReadCells(absl::Span<const EditedCell> cells, int64_t first_cel
 
 absl::StatusOr<int64_t> EditedRuns::RunNext(absl::Span<const EditedCell> cells, int64_t first_cell,
                                             Workspace* workspace, CellSink& sink) {
-  HEED_RETURN_IF_ERROR(CheckStop());
+  HEED_RETURN_IF_ERROR(CheckStop(stop_));
   std::vector<FinalRow> rows;
   if (!cells.front()->differs()) {
     AppendFinalRows(0, nullptr, &rows);
@@ -283,7 +279,7 @@ absl::StatusOr<int64_t> EditedRuns::RunNext(absl::Span<const EditedCell> cells, 
 
 absl::StatusOr<std::shared_ptr<const Trace>> EditedRuns::RunTraced(const EditedCell& cell,
                                                                    Workspace* workspace) {
-  HEED_RETURN_IF_ERROR(CheckStop());
+  HEED_RETURN_IF_ERROR(CheckStop(stop_));
   if (!cell->differs()) return base_;
   const Start start = StartOf(cell);
   HEED_ASSIGN_OR_RETURN(const std::unique_ptr<TraceRecorder> recorder,

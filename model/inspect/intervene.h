@@ -125,7 +125,6 @@ class EditedRuns {
                   absl::FunctionRef<void(const FinalRow&, absl::Span<const float>)> fn);
   void ReadCells(absl::Span<const EditedCell> cells, int64_t first_cell,
                  absl::Span<const FinalRow> rows, CellSink& sink);
-  absl::Status CheckStop() const;
 
   const LanguageModel& model_;
   KvPool* const pool_;

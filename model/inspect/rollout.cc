@@ -41,13 +41,14 @@ class LayerMatrix {
   std::vector<int> heads_;
 };
 
-FlowNetwork MakeNetwork(const LanguageModel& model, const Trace& trace,
-                        const RolloutOptions& options) {
+absl::StatusOr<FlowNetwork> MakeNetwork(const LanguageModel& model, const Trace& trace,
+                                        const RolloutOptions& options, const StopSignal* stop) {
   std::vector<int64_t> all(trace.size());
   std::iota(all.begin(), all.end(), int64_t{0});
   const int depth = options.layer_end - options.layer_begin;
   FlowNetwork network(depth, trace.size());
   for (int l = 0; l < depth; ++l) {
+    HEED_RETURN_IF_ERROR(CheckStop(stop));
     LayerMatrix(model, trace, options.layer_begin + l, options)
         .ForEachRow(all, [&](int64_t query, absl::Span<const double> row) {
           network.SetRow(l, query, row);
@@ -58,12 +59,13 @@ FlowNetwork MakeNetwork(const LanguageModel& model, const Trace& trace,
 
 }  // namespace
 
-std::vector<float> Rollout(const LanguageModel& model, const Trace& trace,
-                           const RolloutOptions& options) {
+absl::StatusOr<std::vector<float>> Rollout(const LanguageModel& model, const Trace& trace,
+                                           const RolloutOptions& options, const StopSignal* stop) {
   const int64_t n = trace.size(), n_rows = static_cast<int64_t>(options.queries.size());
   std::vector<double> rows(n_rows * n);
   for (int64_t r = 0; r < n_rows; ++r) rows[r * n + options.queries[r]] = 1;
   for (int layer = options.layer_end - 1; layer >= options.layer_begin; --layer) {
+    HEED_RETURN_IF_ERROR(CheckStop(stop));
     std::vector<int64_t> reached;  // positions that some row has weight on
     for (int64_t p = 0; p < n; ++p) {
       bool is_reached = false;
@@ -83,18 +85,18 @@ std::vector<float> Rollout(const LanguageModel& model, const Trace& trace,
         });
     rows = std::move(below);
   }
-  return {rows.begin(), rows.end()};
+  return std::vector<float>(rows.begin(), rows.end());
 }
 
 absl::StatusOr<std::vector<float>> Flow(const LanguageModel& model, const Trace& trace,
                                         const RolloutOptions& options, const StopSignal* stop) {
   const int64_t n = trace.size(), n_rows = static_cast<int64_t>(options.queries.size());
-  FlowNetwork network = MakeNetwork(model, trace, options);
+  HEED_ASSIGN_OR_RETURN(FlowNetwork network, MakeNetwork(model, trace, options, stop));
   std::vector<float> flows(n_rows * n);
   for (int64_t r = 0; r < n_rows; ++r) {
     std::vector<double> row(n);
     for (int64_t key = 0; key < n; ++key) {
-      if (stop != nullptr) HEED_RETURN_IF_ERROR(stop->Check());
+      HEED_RETURN_IF_ERROR(CheckStop(stop));
       row[key] = network.MaxFlow(options.queries[r], key);
     }
     const double sum = std::accumulate(row.begin(), row.end(), 0.0);

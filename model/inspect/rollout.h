@@ -23,12 +23,15 @@ struct RolloutOptions {
   std::vector<int64_t> queries;
 };
 
-// The queries' rows of the layers' product, last layer first, [queries, size].
-std::vector<float> Rollout(const LanguageModel& model, const Trace& trace,
-                           const RolloutOptions& options);
+// The queries' rows of the layers' product, last layer first, [queries, size]. `stop`, which may be
+// null, is looked at between layers.
+absl::StatusOr<std::vector<float>> Rollout(const LanguageModel& model, const Trace& trace,
+                                           const RolloutOptions& options,
+                                           const StopSignal* stop = nullptr);
 
 // For each query the largest flow to each input token through the layers' matrices as capacities,
-// divided by their sum; [queries, size]. `stop`, which may be null, is looked at between tokens.
+// divided by their sum; [queries, size]. `stop`, which may be null, is looked at between layers
+// and between tokens.
 absl::StatusOr<std::vector<float>> Flow(const LanguageModel& model, const Trace& trace,
                                         const RolloutOptions& options,
                                         const StopSignal* stop = nullptr);

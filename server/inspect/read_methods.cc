@@ -348,7 +348,7 @@ absl::Status RolloutMethod::Answer(const Request& request, const ReadableRun& ru
   if (flow) {
     HEED_ASSIGN_OR_RETURN(weights, Flow(*run.model->model, *run.run->trace, options, &stop));
   } else {
-    weights = Rollout(*run.model->model, *run.run->trace, options);
+    HEED_ASSIGN_OR_RETURN(weights, Rollout(*run.model->model, *run.run->trace, options, &stop));
   }
   response->mutable_queries()->Assign(options.queries.begin(), options.queries.end());
   FillTensor(weights, {static_cast<int64_t>(options.queries.size()), n_tokens},
@@ -374,15 +374,15 @@ absl::Status DecomposeAttentionMethod::CheckLength(const Request&, const ModelCo
 }
 
 absl::Status DecomposeAttentionMethod::Answer(const Request& request, const ReadableRun& run,
-                                              const StopSignal&, Response* response) {
+                                              const StopSignal& stop, Response* response) {
   constexpr const char* kDefinitions[] = {"KOBAYASHI_2020_NORM", "KOBAYASHI_2020_NORM",
                                           "KOBAYASHI_2021_ATTN_RES", "KOBAYASHI_2021_ATTN_RES_LN",
                                           "ALTI"};
   const int64_t n_tokens = run.run->prompt.size();
   const int layer = ResolveIndex(request.layer(), ConfigOf(run).n_layers);
-  HEED_ASSIGN_OR_RETURN(
-      const AttentionDecomposition decomposition,
-      DecomposeAttention(*run.model->model, *run.run->trace, layer, MethodOf(request.method())));
+  HEED_ASSIGN_OR_RETURN(const AttentionDecomposition decomposition,
+                        DecomposeAttention(*run.model->model, *run.run->trace, layer,
+                                           MethodOf(request.method()), &stop));
   response->set_layer(layer);
   FillTensor(decomposition.shares, {n_tokens, n_tokens}, response->mutable_norms());
   FillVector(decomposition.mixing_ratios, response->mutable_mixing_ratios());

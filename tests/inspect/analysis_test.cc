@@ -123,7 +123,7 @@ TEST(AnalysisTest, RolloutRowsSumToOneAndTheIdentityRollsOutToItself) {
     options.queries = {0, 11, 20};
     const auto flow = Flow(model, *trace, options);
     ASSERT_TRUE(flow.ok());
-    for (const auto& rows : {Rollout(model, *trace, options), *flow}) {
+    for (const auto& rows : {*Rollout(model, *trace, options), *flow}) {
       for (int row = 0; row < 3; ++row) {
         EXPECT_NEAR(std::accumulate(rows.begin() + row * 21, rows.begin() + (row + 1) * 21, 0.0), 1,
                     1e-5);
@@ -134,7 +134,7 @@ TEST(AnalysisTest, RolloutRowsSumToOneAndTheIdentityRollsOutToItself) {
       }
     }
     options.residual_weight = 1;
-    for (const auto& rows : {Rollout(model, *trace, options), *Flow(model, *trace, options)}) {
+    for (const auto& rows : {*Rollout(model, *trace, options), *Flow(model, *trace, options)}) {
       for (int row = 0; row < 3; ++row) {
         for (int64_t key = 0; key < 21; ++key) {
           EXPECT_EQ(rows[row * 21 + key], key == options.queries[row] ? 1 : 0);
@@ -156,6 +156,21 @@ TEST(AnalysisTest, FlowThroughALongPromptStopsWhenNobodyWaits) {
   StopSignal stop;
   stop.Cancel();
   EXPECT_EQ(Flow(*model, *trace, options, &stop).status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST(AnalysisTest, RolloutAndDecompositionsStopWhenNobodyWaits) {
+  const auto model = LoadGolden("gpt2-f32", DefaultBackend());
+  const auto trace = TraceOf(*model, SomeTokens(model->config(), 9), {Site::kResidual});
+  const RolloutOptions options{.layer_end = model->config().n_layers, .queries = {8}};
+  StopSignal stop;
+  EXPECT_TRUE(Rollout(*model, *trace, options, &stop).ok());
+  stop.Cancel();
+  EXPECT_EQ(Rollout(*model, *trace, options, &stop).status().code(), absl::StatusCode::kCancelled);
+  for (Decomposition method :
+       {Decomposition::kAttentionNorm, Decomposition::kResidualNorm, Decomposition::kAlti}) {
+    const auto parts = DecomposeAttention(*model, *trace, 0, method, &stop);
+    EXPECT_EQ(parts.status().code(), absl::StatusCode::kCancelled);
+  }
 }
 
 // Paths of any length, whichever comes first (Ford and Fulkerson 1956), on a matrix of capacities.

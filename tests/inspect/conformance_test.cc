@@ -242,10 +242,10 @@ TEST_P(ConformanceTest, ExplainRow) {
 TEST_P(ConformanceTest, RolloutAndFlow) {
   RolloutOptions options{.layer_begin = 0, .layer_end = config().n_layers, .queries = {}};
   options.queries = choice_.queries;
-  ExpectGolden("rollout", Rollout(*model_, *trace_, options), kWeightBound);
+  ExpectGolden("rollout", *Rollout(*model_, *trace_, options), kWeightBound);
   options.fusion = LayerAttention::Fusion::kMax;
   options.residual_weight = 0.25;
-  ExpectGolden("rollout_max", Rollout(*model_, *trace_, options), kWeightBound);
+  ExpectGolden("rollout_max", *Rollout(*model_, *trace_, options), kWeightBound);
   const auto flow = Flow(
       *model_, *trace_, {.layer_begin = 0, .layer_end = config().n_layers, .queries = {kPosition}});
   ASSERT_TRUE(flow.ok()) << flow.status();
