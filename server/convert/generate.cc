@@ -242,9 +242,11 @@ absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& requ
                                  request.keep_trace().ttl(), traces->options(), &violations);
   }
   resolved.sites = SitesToKeep("keep_trace", request.keep_trace(), config, &violations);
+  resolved.keep_trace = request.has_keep_trace();
   HEED_ASSIGN_OR_RETURN(
       const std::vector<Intervention> interventions,
-      ReadInterventions("interventions", request.interventions(), config, traces, &violations));
+      ReadInterventions("interventions", request.interventions(), config, traces, &violations,
+                        resolved.keep_trace ? &resolved.source_bytes : nullptr));
   HEED_RETURN_IF_ERROR(violations.ToStatus());
   if (!request.stopping().stop_texts().empty()) {
     HEED_RETURN_IF_ERROR(RequireTokenizer(model).status());
@@ -263,10 +265,6 @@ absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& requ
                         MakeInterventionSet("interventions", interventions, config,
                                             {.prompt_tokens = prompt_length,
                                              .appended_tokens = resolved.job.max_tokens - 1}));
-  resolved.keep_trace = request.has_keep_trace();
-  if (resolved.keep_trace) {
-    resolved.source_bytes = PatchSourceBytes(request.interventions(), traces);
-  }
   return resolved;
 }
 

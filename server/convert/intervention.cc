@@ -51,8 +51,12 @@ std::optional<ReplaceMask> ReadMask(absl::string_view field, v1::ReplaceMask::Ki
 class EditReader {
  public:
   EditReader(std::string field, const ModelConfig& config, TraceStore* traces,
-             Violations* violations)
-      : field_(std::move(field)), config_(config), traces_(traces), violations_(violations) {}
+             Violations* violations, int64_t* source_bytes)
+      : field_(std::move(field)),
+        config_(config),
+        traces_(traces),
+        violations_(violations),
+        source_bytes_(source_bytes) {}
 
   absl::Status Read(const v1::Intervention& wire, Intervention* out) {
     switch (wire.edit_case()) {
@@ -136,7 +140,10 @@ class EditReader {
     if (!site.has_value() || wire.trace_id().empty()) return absl::OkStatus();
     if (traces_ == nullptr) return absl::OkStatus();
     HEED_ASSIGN_OR_RETURN(const TraceStore::Found found, traces_->Find(wire.trace_id()));
-    out->edit = PatchSite{*site, found.run->trace, ReadSpans(wire.source_positions())};
+    const bool counts = source_bytes_ == nullptr;
+    if (!counts) *source_bytes_ += found.run->held_bytes;
+    out->edit = PatchSite{*site, counts ? SharedTrace(found.run) : found.run->trace,
+                          ReadSpans(wire.source_positions())};
     return absl::OkStatus();
   }
 
@@ -144,6 +151,7 @@ class EditReader {
   const ModelConfig& config_;
   TraceStore* const traces_;
   Violations* const violations_;
+  int64_t* const source_bytes_;
 };
 
 }  // namespace
@@ -222,11 +230,9 @@ std::vector<PositionSpan> ReadSpans(const google::protobuf::RepeatedPtrField<v1:
   return read;
 }
 
-absl::StatusOr<std::vector<Intervention>> ReadInterventions(absl::string_view field,
-                                                            const WireInterventions& wire,
-                                                            const ModelConfig& config,
-                                                            TraceStore* traces,
-                                                            Violations* violations) {
+absl::StatusOr<std::vector<Intervention>> ReadInterventions(
+    absl::string_view field, const WireInterventions& wire, const ModelConfig& config,
+    TraceStore* traces, Violations* violations, int64_t* source_bytes) {
   std::vector<Intervention> read;
   if (!CheckCount(field, wire.size(), kMaxInterventions, violations)) return read;
   for (int i = 0; i < wire.size(); ++i) {
@@ -238,7 +244,8 @@ absl::StatusOr<std::vector<Intervention>> ReadInterventions(absl::string_view fi
     out.heads.assign(wire[i].heads().begin(), wire[i].heads().end());
     out.positions = ReadSpans(wire[i].positions());
     out.keys = ReadSpans(wire[i].keys());
-    HEED_RETURN_IF_ERROR(EditReader(path, config, traces, violations).Read(wire[i], &out));
+    HEED_RETURN_IF_ERROR(
+        EditReader(path, config, traces, violations, source_bytes).Read(wire[i], &out));
   }
   return read;
 }

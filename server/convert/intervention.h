@@ -37,11 +37,13 @@ std::vector<PositionSpan> ReadSpans(const google::protobuf::RepeatedPtrField<v1:
 // a trace that a patch names, unless `traces` is null: then no traces are looked up, and the result
 // is only for its violations. Everything else goes to `violations`, and InterventionSet::Create
 // checks the rest.
-absl::StatusOr<std::vector<Intervention>> ReadInterventions(absl::string_view field,
-                                                            const WireInterventions& wire,
-                                                            const ModelConfig& config,
-                                                            TraceStore* traces,
-                                                            Violations* violations);
+//
+// Patches keep the traces that they take rows from, which count as read as long as the result
+// lives. Whoever may keep it for longer than a call takes memory for them instead: with
+// `source_bytes`, to which what each patch keeps is added, they count as read no more.
+absl::StatusOr<std::vector<Intervention>> ReadInterventions(
+    absl::string_view field, const WireInterventions& wire, const ModelConfig& config,
+    TraceStore* traces, Violations* violations, int64_t* source_bytes = nullptr);
 
 // Null when nothing is to be edited. Errors as InterventionSet::Create.
 absl::StatusOr<std::shared_ptr<InterventionSet>> MakeInterventionSet(

@@ -36,16 +36,6 @@ absl::Duration ReadTtl(absl::string_view field, bool has_ttl, const google::prot
   return asked;
 }
 
-int64_t PatchSourceBytes(const WireInterventions& interventions, TraceStore* traces) {
-  int64_t bytes = 0;
-  for (const v1::Intervention& intervention : interventions) {
-    if (!intervention.has_patch_site()) continue;
-    const auto found = traces->Find(intervention.patch_site().trace_id());
-    if (found.ok()) bytes += found->run->held_bytes;
-  }
-  return bytes;
-}
-
 void FillTraceInfo(const TraceFacts& facts, const TracedRun& run, v1::TraceInfo* out) {
   out->set_trace_id(facts.id);
   const int64_t nanoseconds = absl::ToUnixNanos(facts.expires);

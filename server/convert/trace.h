@@ -23,9 +23,6 @@ SiteSet SitesToKeep(absl::string_view field, const v1::KeepTrace& keep, const Mo
 absl::Duration ReadTtl(absl::string_view field, bool has_ttl, const google::protobuf::Duration& ttl,
                        const TraceStoreOptions& options, Violations* violations);
 
-// Bytes of the traces that patches among the interventions take their rows from, and keep alive.
-int64_t PatchSourceBytes(const WireInterventions& interventions, TraceStore* traces);
-
 void FillTraceInfo(const TraceFacts& facts, const TracedRun& run, v1::TraceInfo* out);
 
 }  // namespace heed

@@ -22,6 +22,11 @@ struct TracedRun {
   int64_t held_bytes = 0;
 };
 
+// Its trace, whose holder holds the whole run: a run that is kept counts as memory until then.
+inline std::shared_ptr<const Trace> SharedTrace(const std::shared_ptr<const TracedRun>& run) {
+  return {run, run->trace.get()};
+}
+
 }  // namespace heed
 
 #endif  // HEED_SERVER_CONVERT_TRACED_RUN_H_

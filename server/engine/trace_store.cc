@@ -35,7 +35,8 @@ absl::Status OverQuota(int64_t bytes, int64_t used, int64_t limit, absl::string_
   return MakeError(
       absl::StatusCode::kResourceExhausted, "TRACE_QUOTA",
       absl::StrCat("this would hold ", bytes, " bytes, and ", whose, " hold ", used, " of ", limit,
-                   "; close traces, wait until some expire, or shorten the prompt"),
+                   "; close traces and end the calls that read them, wait until some expire, or "
+                   "shorten the prompt"),
       {{"requested_bytes", absl::StrCat(bytes)},
        {"used_bytes", absl::StrCat(used)},
        {"limit_bytes", absl::StrCat(limit)}});
@@ -82,26 +83,29 @@ TraceFacts TraceStore::Keep(Reservation reservation, std::shared_ptr<const Trace
                             absl::Duration ttl) {
   Entry entry;
   entry.id = NewId();
-  entry.client = reservation.client_;
-  entry.run = std::move(run);
+  entry.held = std::make_shared<Held>();
+  entry.held->run = std::move(run);
   entry.model = std::move(model);
-  entry.bytes = std::min(bytes, reservation.bytes_);
   absl::MutexLock lock(&mutex_);
   entry.used = options_.now();
   entry.expires = entry.used + std::min(ttl, options_.max_ttl);
-  Give(entry.client, reservation.bytes_ - entry.bytes);
-  reservation.store_ = nullptr;
+  if (bytes < reservation.bytes_) {
+    Give(reservation.client_, reservation.bytes_ - bytes);
+    reservation.bytes_ = bytes;
+  }
+  entry.held->memory = std::move(reservation);
   entries_.push_back(std::move(entry));
   const auto kept = std::prev(entries_.end());
   by_id_[kept->id] = kept;
-  return {kept->id, kept->expires, kept->bytes};
+  return {kept->id, kept->expires, kept->bytes()};
 }
 
 absl::StatusOr<TraceStore::Found> TraceStore::Find(absl::string_view id) {
   Entries dropped;
   absl::MutexLock lock(&mutex_);
   HEED_ASSIGN_OR_RETURN(const Entries::iterator entry, Look(id, &dropped));
-  Found found{entry->run, entry->model.lock()};
+  // Its own pointer to the run, with a share of all that is held.
+  Found found{{entry->held, entry->held->run.get()}, entry->model.lock()};
   if (found.model == nullptr) return NotFound(id);
   return found;
 }
@@ -111,14 +115,14 @@ absl::StatusOr<TraceFacts> TraceStore::Renew(absl::string_view id, absl::Duratio
   absl::MutexLock lock(&mutex_);
   HEED_ASSIGN_OR_RETURN(const Entries::iterator entry, Look(id, &dropped));
   entry->expires = options_.now() + std::min(ttl, options_.max_ttl);
-  return TraceFacts{entry->id, entry->expires, entry->bytes};
+  return TraceFacts{entry->id, entry->expires, entry->bytes()};
 }
 
 absl::StatusOr<int64_t> TraceStore::Close(absl::string_view id) {
   Entries dropped;
   absl::MutexLock lock(&mutex_);
   HEED_ASSIGN_OR_RETURN(const Entries::iterator entry, Look(id, &dropped));
-  const int64_t bytes = entry->bytes;
+  const int64_t bytes = entry->bytes();
   Drop(entry, &dropped);
   return bytes;
 }
@@ -148,7 +152,11 @@ bool TraceStore::Fits(const std::string& client, int64_t bytes) const {
 }
 
 void TraceStore::Drop(Entries::iterator entry, Entries* dropped) {
-  Give(entry->client, entry->bytes);
+  Reservation& memory = entry->held->memory;
+  if (!entry->is_read() && memory.store_ != nullptr) {
+    Give(memory.client_, memory.bytes_);
+    memory.store_ = nullptr;
+  }
   by_id_.erase(entry->id);
   dropped->splice(dropped->end(), entries_, entry);
 }
@@ -165,20 +173,22 @@ void TraceStore::DropDead(absl::Time now, Entries* dropped) {
 // its quota is full, then anybody's.
 void TraceStore::MakeRoom(const std::string& client, int64_t bytes, absl::Time now,
                           Entries* dropped) {
-  const auto is_idle = [&](const Entry& entry) { return now - entry.used >= options_.idle_time; };
+  const auto is_idle = [&](const Entry& entry) {
+    return !entry.is_read() && now - entry.used >= options_.idle_time;
+  };
   const auto own = client_bytes_.find(client);
   int64_t left = used_bytes_;  // once all idle traces are gone
   int64_t own_left = own == client_bytes_.end() ? 0 : own->second;
   for (const Entry& entry : entries_) {
     if (!is_idle(entry)) continue;
-    left -= entry.bytes;
-    if (entry.client == client) own_left -= entry.bytes;
+    left -= entry.bytes();
+    if (entry.client() == client) own_left -= entry.bytes();
   }
   if (bytes > options_.max_client_bytes - own_left || bytes > options_.max_bytes - left) return;
   for (const bool only_own : {true, false}) {
     for (auto entry = entries_.begin(); entry != entries_.end() && !Fits(client, bytes);) {
       const auto next = std::next(entry);
-      if (is_idle(*entry) && (!only_own || entry->client == client)) Drop(entry, dropped);
+      if (is_idle(*entry) && (!only_own || entry->client() == client)) Drop(entry, dropped);
       entry = next;
     }
   }

@@ -27,8 +27,8 @@ struct TraceStoreOptions {
   int64_t max_bytes = int64_t{1} << 30;           // of all traces together
   int64_t max_client_bytes = int64_t{512} << 20;  // of one client's
   absl::Duration max_ttl = absl::Minutes(10);
-  // A trace that was neither opened, renewed nor read for this long gives way, least recently used
-  // first, when another needs its memory.
+  // A trace that nobody reads, and that was neither opened, renewed nor read for this long, gives
+  // way, least recently used first, when another needs its memory.
   absl::Duration idle_time = absl::Seconds(30);
   std::function<absl::Time()> now = absl::Now;
 };
@@ -39,12 +39,13 @@ struct TraceFacts {
   int64_t bytes = 0;
 };
 
-// Thread-safe. Must outlive its reservations.
+// Thread-safe. Must outlive its reservations and the runs that it hands out: a run's memory counts,
+// closed or expired, until the last who reads it lets go.
 //
 // A trace does not keep its model alive: it is gone when the model is.
 class TraceStore {
  public:
-  // Memory taken for a run that is being traced; given back on destruction unless it was kept.
+  // Memory taken for a run that is being traced, or was and is kept; given back on destruction.
   class Reservation {
    public:
     Reservation() = default;
@@ -88,13 +89,14 @@ class TraceStore {
     std::shared_ptr<const ServedModel> model;
   };
 
-  // The run of a trace, which counts as used now; whoever holds it may go on reading when the trace
-  // is closed or expires. NOT_FOUND (TRACE_NOT_FOUND).
+  // The run of a trace, which counts as used now and as long as it is held; its holder may go on
+  // reading when the trace is closed or expires. NOT_FOUND (TRACE_NOT_FOUND).
   absl::StatusOr<Found> Find(absl::string_view id);
 
   // NOT_FOUND (TRACE_NOT_FOUND).
   absl::StatusOr<TraceFacts> Renew(absl::string_view id, absl::Duration ttl);
-  // Returns the bytes it held. NOT_FOUND (TRACE_NOT_FOUND).
+  // Returns the bytes it held, of which nothing is given back before its last reader lets go.
+  // NOT_FOUND (TRACE_NOT_FOUND).
   absl::StatusOr<int64_t> Close(absl::string_view id);
 
   int64_t used_bytes() const;
@@ -102,20 +104,29 @@ class TraceStore {
   const TraceStoreOptions& options() const { return options_; }
 
  private:
+  // A run and its memory, which is given back behind it. Shared by its entry and its readers.
+  struct Held {
+    Reservation memory;
+    std::shared_ptr<const TracedRun> run;
+  };
   struct Entry {
     std::string id;
-    std::string client;
-    std::shared_ptr<const TracedRun> run;
+    std::shared_ptr<Held> held;
     std::weak_ptr<const ServedModel> model;
-    int64_t bytes = 0;
     absl::Time expires;
     absl::Time used;
+
+    const std::string& client() const { return held->memory.client_; }
+    int64_t bytes() const { return held->memory.bytes_; }
+    // Readers come with the lock held and go when they like.
+    bool is_read() const { return held.use_count() > 1; }
   };
   using Entries = std::list<Entry>;  // least recently used first
 
   void Give(const std::string& client, int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Fits(const std::string& client, int64_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Dropped runs go to `dropped`: they are destroyed without the lock.
+  // Dropped runs go to `dropped`: they are destroyed without the lock. The memory of one that is
+  // read is not given back yet.
   void Drop(Entries::iterator entry, Entries* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropDead(absl::Time now, Entries* dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MakeRoom(const std::string& client, int64_t bytes, absl::Time now, Entries* dropped)
@@ -125,10 +136,10 @@ class TraceStore {
 
   const TraceStoreOptions options_;
   mutable absl::Mutex mutex_;
-  Entries entries_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Entries::iterator, std::less<>> by_id_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, int64_t> client_bytes_ ABSL_GUARDED_BY(mutex_);
   int64_t used_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  Entries entries_ ABSL_GUARDED_BY(mutex_);  // last: they give their memory back as they go
 };
 
 }  // namespace heed

@@ -32,7 +32,6 @@ struct Plan {
   int64_t n_tokens = 0;
   bool is_traced = false;     // the run is there already
   int64_t run_bytes = 0;      // that it would reserve
-  int64_t traced_bytes = 0;   // of the run that is there
   absl::Status size_problem;  // RESOURCE_EXHAUSTED: the call would be refused for its size
 
   const LanguageModel& language_model() const { return *model->model; }
@@ -54,7 +53,6 @@ absl::StatusOr<Plan> PlanOf(const ServiceContext& context, const RunInput& input
     plan.model = found.model;
     plan.n_tokens = found.run->prompt.size();
     plan.is_traced = true;
-    plan.traced_bytes = found.run->held_bytes;
     return plan;
   }
   HEED_ASSIGN_OR_RETURN(const PlannedRun run, PlanRun(context, input, {check, length}));
@@ -140,7 +138,6 @@ absl::Status EstimateCompare(const ServiceContext& context, const v1::CompareReq
   return context.traces->CheckBytes(out->held_bytes());
 }
 
-// A session holds a trace as long as it lives, whoever closes it.
 absl::Status EstimateExplore(const ServiceContext& context, const v1::ExploreRequest& request,
                              v1::EstimateCostResponse* out) {
   if (!request.has_open()) {
@@ -157,8 +154,6 @@ absl::Status EstimateExplore(const ServiceContext& context, const v1::ExploreReq
   HEED_ASSIGN_OR_RETURN(const Plan plan, PlanOf(context, input, check, length));
   AddRun(plan, out);
   AddCost(CostOf(request, plan.language_model(), plan.n_tokens), out);
-  out->set_held_bytes(out->held_bytes() + plan.traced_bytes +
-                      PatchSourceBytes(request.edits().interventions(), context.traces));
   v1::ExploreRequest edit = request;
   edit.mutable_edits();
   out->set_edit_flops(CostOf(edit, plan.language_model(), plan.n_tokens).flops);

@@ -148,7 +148,7 @@ absl::StatusOr<SweepGrid> ReadGrid(const v1::SweepRequest& request, TraceStore* 
     HEED_ASSIGN_OR_RETURN(const TraceStore::Found clean, traces->Find(wire.clean_trace_id()));
     Violations none;
     ActivationPatching grid;
-    grid.clean = clean.run->trace;
+    grid.clean = SharedTrace(clean.run);
     grid.site = ReadSite("site", wire.site(), Site::kResidual, &none).value_or(Site::kResidual);
     grid.layers = Ints(wire.layers());
     grid.positions = ReadSpans(wire.positions());
@@ -452,6 +452,7 @@ absl::Status CompareCall::GoOn(bool continues_call) {
           return absl::OkStatus();
         });
         if (!status.ok()) reply = status;
+        a_.run = b_.run = ReadableRun();  // given back before the client may ask for more
         PostReply([reply = std::move(reply)] { return reply; });
       },
       {client(), flops > kLongFlops});

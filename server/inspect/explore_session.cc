@@ -16,7 +16,6 @@
 #include "server/convert/attention.h"
 #include "server/convert/metric.h"
 #include "server/convert/model.h"
-#include "server/convert/trace.h"
 #include "server/inspect/call_cost.h"
 #include "server/inspect/read_methods.h"
 #include "server/inspect/read_parts.h"
@@ -285,11 +284,9 @@ absl::StatusOr<std::unique_ptr<ExploreSession>> ExploreSession::Create(ReadableR
                                                                        const StopSignal* stop) {
   std::unique_ptr<ExploreSession> session(new ExploreSession(std::move(run)));
   const ReadableRun& base = session->run_;
-  // A trace that somebody else opened may be closed meanwhile.
-  const int64_t own_bytes = base.trace_id.empty() ? 0 : base.run->held_bytes;
-  HEED_ASSIGN_OR_RETURN(session->memory_, base.traces->Reserve(base.client, own_bytes));
   HEED_ASSIGN_OR_RETURN(session->bench_, ExperimentBench::Create(base, {}, "watch.metrics", stop));
-  session->held_bytes_ = base.run->held_bytes + base.cost.held_bytes;
+  session->held_bytes_ = base.cost.held_bytes;
+  if (base.trace_id.empty()) session->held_bytes_ += base.run->held_bytes;
   session->state_.trace = base.run->trace;
   HEED_RETURN_IF_ERROR(session->SetEdits({}, &session->state_));
   return session;
@@ -318,13 +315,6 @@ absl::Status ExploreSession::SetEdits(const v1::InterventionSet& wire, State* ne
       ReadInterventions("edits.interventions", wire.interventions(), config(), run_.traces, &none));
   HEED_ASSIGN_OR_RETURN(const EditedCell cell,
                         MakeCell(base(), interventions, config(), "edits.interventions"));
-  const int64_t patch_bytes = PatchSourceBytes(wire.interventions(), run_.traces);
-  next->patch_memory.reset();
-  if (patch_bytes > 0) {
-    HEED_ASSIGN_OR_RETURN(TraceStore::Reservation memory,
-                          run_.traces->Reserve(run_.client, patch_bytes));
-    next->patch_memory = std::make_shared<TraceStore::Reservation>(std::move(memory));
-  }
   HEED_ASSIGN_OR_RETURN(next->trace, bench_->runs().RunTraced(cell, bench_->workspace()));
   const EditedRuns::Start start = bench_->runs().StartOf(cell);
   next->edits.set_name(wire.name());

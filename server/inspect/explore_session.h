@@ -44,7 +44,7 @@ class ExploreSession {
   // however much the request holds. INVALID_ARGUMENT.
   static absl::Status CheckForm(const v1::ExploreRequest& request);
 
-  // The run came with EditedBytes. `stop` outlives this. RESOURCE_EXHAUSTED (TRACE_QUOTA).
+  // The run came with EditedBytes. `stop` outlives this.
   static absl::StatusOr<std::unique_ptr<ExploreSession>> Create(ReadableRun run,
                                                                 const StopSignal* stop);
   ~ExploreSession();
@@ -71,7 +71,6 @@ class ExploreSession {
   struct State {
     std::shared_ptr<const Trace> trace;
     v1::ExploreEdits edits;
-    std::shared_ptr<TraceStore::Reservation> patch_memory;  // of what the edits keep alive
     std::shared_ptr<const Watch> watch;
     std::shared_ptr<const Hover> hover;  // null: none
   };
@@ -97,7 +96,6 @@ class ExploreSession {
   void FillOpened(v1::ExploreOpened* out) const;
 
   const ReadableRun run_;
-  TraceStore::Reservation memory_;
   int64_t held_bytes_ = 0;
   std::unique_ptr<ExperimentBench> bench_;
   State state_, reported_;

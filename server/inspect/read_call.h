@@ -42,7 +42,11 @@ class ReadCall final : public UnaryCall {
     if (!run.ok()) return Reply(run.status());
     auto shared = std::make_shared<ReadableRun>(*std::move(run));
     const absl::Status status = context().workers->Post(
-        [this, self = shared_from_this(), shared] { Reply(Answer(*shared)); },
+        [this, self = shared_from_this(), shared] {
+          absl::StatusOr<grpc::ByteBuffer> reply = Answer(*shared);
+          *shared = ReadableRun();  // given back before the client may ask for more
+          Reply(std::move(reply));
+        },
         KindOf(shared->cost, client()));
     if (!status.ok()) Reply(status);
   }

@@ -89,7 +89,12 @@ class ReadStreamCall final : public StreamCall {
       done_ = last;
       if (!last && abandoned_) status = absl::CancelledError("the caller went away");
     }
-    if (last || !status.ok()) return End(status);
+    if (last || !status.ok()) {
+      // Given back before the client may ask for more.
+      method_ = nullptr;
+      run_ = ReadableRun();
+      return End(status);
+    }
     Notify();
     if (goes_on) context_.workers->Continue([self = Self()] { self->MakeNext(); }, kind_);
   }

@@ -6,7 +6,6 @@
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
 #include "server/convert/model.h"
-#include "server/convert/trace.h"
 
 namespace heed {
 namespace {
@@ -106,7 +105,7 @@ absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput
   plan.sites = checks.fields(*plan.model, &violations);
   HEED_ASSIGN_OR_RETURN(plan.interventions,
                         ReadInterventions(input.prefix + "interventions", *input.interventions,
-                                          config, context.traces, &violations));
+                                          config, context.traces, &violations, &plan.source_bytes));
   HEED_RETURN_IF_ERROR(violations.ToStatus());
   HEED_ASSIGN_OR_RETURN(
       plan.prompt, ResolvePrompt(*input.prompt, *plan.model, /*room=*/0, input.prefix + "prompt"));
@@ -114,7 +113,6 @@ absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput
   HEED_ASSIGN_OR_RETURN(
       plan.edits, MakeInterventionSet(input.prefix + "interventions", plan.interventions, config,
                                       {.prompt_tokens = plan.prompt.size()}));
-  plan.source_bytes = PatchSourceBytes(*input.interventions, context.traces);
   if (checks.cost != nullptr) plan.cost = checks.cost(*plan.model->model, plan.prompt.size());
   return plan;
 }

@@ -360,6 +360,59 @@ TEST(CallLifetimeTest, TwoHundredMixedCallsAllEndRight) {
   EXPECT_TRUE(Eventually([&] { return server.Idle() && server.server().attention_bytes() == 0; }));
 }
 
+TEST(TraceQuotaTest, ATraceThatIsReadCountsThoughItIsClosed) {
+  ServerConfig config;
+  config.trace_client_mib = 1;
+  RawServer server(config);
+  auto request = OnPrompt<v1::OpenTraceRequest>();
+  request.mutable_prompt()->mutable_tokens()->clear_ids();
+  for (int i = 0; i < 120; ++i) request.mutable_prompt()->mutable_tokens()->add_ids(i);
+  request.mutable_keep()->set_keep_residual(true);
+  const auto close = [&](const std::string& id) {
+    v1::CloseTraceRequest trace;
+    trace.set_trace_id(id);
+    v1::CloseTraceResponse closed;
+    const auto status = Ask(server.inspection.get(), &InspectionStub::CloseTrace, trace, &closed);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  };
+  // How many more there is room for.
+  const auto room = [&] {
+    std::vector<std::string> ids;
+    v1::OpenTraceResponse opened;
+    while (ids.size() < 100 &&
+           Ask(server.inspection.get(), &InspectionStub::OpenTrace, request, &opened).ok()) {
+      ids.push_back(opened.trace().trace_id());
+    }
+    for (const std::string& id : ids) close(id);
+    return ids.size();
+  };
+  const size_t all = room();
+  ASSERT_GT(all, 1u);
+  v1::OpenTraceResponse opened;
+  ASSERT_TRUE(Ask(server.inspection.get(), &InspectionStub::OpenTrace, request, &opened).ok());
+  v1::GetAttentionRequest attention;
+  attention.set_trace_id(opened.trace().trace_id());
+  auto stream = Open<v1::GetAttentionResponse>([&](grpc::ClientContext* context) {
+    return server.inspection->GetAttention(context, attention);
+  });
+  v1::GenerateRequest patched = BulkyGeneration();
+  v1::Intervention& patch = *patched.add_interventions();
+  patch.add_layers(1);
+  patch.add_positions()->set_end(1);
+  patch.mutable_patch_site()->set_trace_id(opened.trace().trace_id());
+  auto generation = Open<v1::GenerateResponse>(
+      [&](grpc::ClientContext* context) { return server.prediction->Generate(context, patched); });
+  close(opened.trace().trace_id());
+  EXPECT_EQ(room(), all - 1);
+  stream.context->TryCancel();
+  EXPECT_FALSE(stream.reader->Finish().ok());
+  EXPECT_TRUE(Eventually([&] { return server.server().calls() == 1; }));
+  EXPECT_EQ(room(), all - 1);
+  generation.context->TryCancel();
+  EXPECT_FALSE(generation.reader->Finish().ok());
+  EXPECT_TRUE(Eventually([&] { return room() == all; }));
+}
+
 TEST(TraceQuotaTest, TwoHundredClientsAtOnceStayWithinIt) {
   ServerConfig config;
   config.trace_client_mib = 1;

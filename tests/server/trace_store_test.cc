@@ -74,10 +74,66 @@ TEST_F(TraceStoreTest, FindsWhatWasKeptUntilItIsClosed) {
   EXPECT_EQ(found->model, model_);
   EXPECT_EQ(store_->used_bytes(), 40);
   EXPECT_EQ(store_->Close(id).value_or(-1), 40);
-  EXPECT_EQ(store_->used_bytes(), 0);
   EXPECT_FALSE(Has(id));
   EXPECT_EQ(store_->Close(id).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(alive_, 1);  // still read by its holder
+}
+
+TEST_F(TraceStoreTest, WhatIsReadCountsUntilItsLastReaderLetsGo) {
+  const std::string closed = MustOpen("a", 30);
+  const std::string expired = *Open("a", 20, absl::Seconds(10));
+  auto reader = store_->Find(closed);
+  auto other = reader;
+  auto late = store_->Find(expired);
+  EXPECT_EQ(store_->Close(closed).value_or(-1), 30);
+  now_ += absl::Seconds(60);
+  EXPECT_FALSE(Has(expired));
+  EXPECT_EQ(store_->size(), 0);
+  EXPECT_EQ(store_->used_bytes(), 50);
+  EXPECT_EQ(alive_, 2);
+  EXPECT_THAT(std::string(Open("a", 20).status().message()),
+              HasSubstr("your traces hold 50 of 60"));
+  reader = absl::CancelledError("");
+  EXPECT_EQ(store_->used_bytes(), 50);
+  other->run.reset();
+  EXPECT_EQ(store_->used_bytes(), 20);
+  EXPECT_EQ(alive_, 1);
+  late->run.reset();
+  EXPECT_EQ(store_->used_bytes(), 0);
+  EXPECT_EQ(alive_, 0);
+  EXPECT_TRUE(Open("a", 60).ok());
+}
+
+TEST_F(TraceStoreTest, WhatIsReadDoesNotGiveWay) {
+  const std::string read = MustOpen("a", 30);
+  const std::string idle = MustOpen("a", 30);
+  auto reader = store_->Find(read);
+  now_ += absl::Seconds(60);
+  EXPECT_FALSE(Open("a", 40).ok());
+  EXPECT_TRUE(Open("a", 20).ok());
+  EXPECT_FALSE(Has(idle));
+  reader->run.reset();
+  EXPECT_TRUE(Open("a", 40).ok());
+  EXPECT_FALSE(Has(read));
+}
+
+TEST_F(TraceStoreTest, ReadersOfClosedTracesMayBeAnywhere) {
+  constexpr int kTraces = 200;
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 4; ++i) {
+    readers.emplace_back([&, i] {
+      for (int trace = 0; trace < kTraces; ++trace) {
+        const auto id = Open("client " + std::to_string(i), 25);
+        ASSERT_TRUE(id.ok()) << id.status();
+        auto found = store_->Find(*id);
+        std::thread reader([run = std::move(found->run)]() mutable { run.reset(); });
+        EXPECT_TRUE(store_->Close(*id).ok());
+        reader.join();
+      }
+    });
+  }
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(store_->used_bytes(), 0);
+  EXPECT_EQ(alive_, 0);
 }
 
 TEST_F(TraceStoreTest, IdsAreAllDifferent) {
