@@ -6,10 +6,15 @@
 #include <numeric>
 #include <utility>
 
+#include "model/base/status_macros.h"
 #include "model/kernels/parallel.h"
 
 namespace heed {
 namespace {
+
+// Directions beside those that are wanted, which come to rest the sooner.
+constexpr int64_t kSpare = 8;
+constexpr int kMaxRounds = 300;
 
 // Dense symmetric eigenproblem by Jacobi's rotations, for the few directions that are wanted.
 // `matrix` [n, n] becomes diagonal; the columns of `vectors` are the eigenvectors.
@@ -158,15 +163,14 @@ std::vector<double> StartingBasis(int64_t k, int64_t n) {
 }  // namespace
 
 // Subspace iteration with a few directions to spare; stops when the variances stand still.
-PrincipalComponents Pca(ConstMatrixRef x, int dimensions) {
-  constexpr int64_t kSpare = 8;
-  constexpr int kMaxRounds = 300;
+absl::StatusOr<PrincipalComponents> Pca(ConstMatrixRef x, int dimensions, const StopSignal* stop) {
   const Centred table = Centre(x);
   const double total =
       std::inner_product(table.values.begin(), table.values.end(), table.values.begin(), 0.0);
   const int64_t k = std::min<int64_t>(dimensions + kSpare, x.cols);
   std::vector<double> basis = StartingBasis(k, x.cols), projected, variances;
   for (int round = 0; round < kMaxRounds; ++round) {
+    HEED_RETURN_IF_ERROR(CheckStop(stop));
     Orthonormalize(basis, k, x.cols);
     Project(table, basis, k, projected);
     const std::vector<double> before = std::exchange(variances, TurnToAxes(projected, basis, k));
@@ -192,6 +196,13 @@ PrincipalComponents Pca(ConstMatrixRef x, int dimensions) {
     }
   }
   return components;
+}
+
+// Of a round: there and back through the rows, and what is done to the basis and its image.
+double PcaFlops(int64_t rows, int64_t width, int dimensions) {
+  const double n = static_cast<double>(rows), d = static_cast<double>(width);
+  const double k = static_cast<double>(std::min<int64_t>(dimensions + kSpare, width));
+  return kMaxRounds * (4 * n * d * k + 6 * k * k * (n + d));
 }
 
 }  // namespace heed

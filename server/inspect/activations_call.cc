@@ -73,10 +73,10 @@ absl::Status ActivationsStream::CheckLength(const Request& request, const ModelC
   return CheckAttentionBytes(4 * width, kMaxTileBytes);
 }
 
-absl::StatusOr<std::unique_ptr<ActivationsStream>> ActivationsStream::Create(const Request& request,
-                                                                             ReadableRun* run) {
+absl::StatusOr<std::unique_ptr<ActivationsStream>> ActivationsStream::Create(
+    const Request& request, ReadableRun* run, const StopSignal* stop) {
   const ModelConfig& config = run->model->model->config();
-  std::unique_ptr<ActivationsStream> stream(new ActivationsStream(request, run));
+  std::unique_ptr<ActivationsStream> stream(new ActivationsStream(request, run, stop));
   stream->site_ = *SiteOf(request.site());
   if (!HasSite(config, stream->site_)) return SiteNotInModel(*run->model, stream->site_);
   stream->layers_ = ResolveIndices(request.layers(), SiteLayers(config, stream->site_));
@@ -204,8 +204,9 @@ absl::Status ActivationsStream::Compute(int layer) {
     case Form::kPca: {
       const int64_t asked =
           request_.pca().has_dimensions() ? request_.pca().dimensions() : kDefaultDimensions;
-      PrincipalComponents components =
-          Pca(rows, static_cast<int>(std::min<int64_t>(asked, ChosenWidth())));
+      HEED_ASSIGN_OR_RETURN(
+          PrincipalComponents components,
+          Pca(rows, static_cast<int>(std::min<int64_t>(asked, ChosenWidth())), stop_));
       values_ = std::move(components.coordinates);
       explained_ = std::move(components.explained);
       break;

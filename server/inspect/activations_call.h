@@ -26,11 +26,13 @@ class ActivationsStream {
   static absl::Status CheckLength(const Request& request, const ModelConfig& config,
                                   int64_t n_tokens);
   static absl::StatusOr<std::unique_ptr<ActivationsStream>> Create(const Request& request,
-                                                                   ReadableRun* run);
+                                                                   ReadableRun* run,
+                                                                   const StopSignal* stop);
   absl::StatusOr<bool> Next(Response* out);
 
  private:
-  ActivationsStream(const Request& request, ReadableRun* run) : request_(request), run_(run) {}
+  ActivationsStream(const Request& request, ReadableRun* run, const StopSignal* stop)
+      : request_(request), run_(run), stop_(stop) {}
 
   void FillHeader(v1::ActivationsHeader* out) const;
   // The chosen rows and columns of a layer.
@@ -40,6 +42,7 @@ class ActivationsStream {
 
   const Request request_;
   ReadableRun* const run_;
+  const StopSignal* const stop_;
   Site site_ = Site::kResidual;
   std::vector<int> layers_;
   std::vector<int> heads_;  // {0}, as wide as the site, for a site without heads

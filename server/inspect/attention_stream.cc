@@ -249,14 +249,17 @@ int64_t AttentionStream::TotalBytes(const v1::AttentionSelection& wire, const Se
 }
 
 absl::StatusOr<std::unique_ptr<AttentionStream>> AttentionStream::Create(const Request& request,
-                                                                         ReadableRun* run) {
+                                                                         ReadableRun* run,
+                                                                         const StopSignal* stop) {
   HEED_ASSIGN_OR_RETURN(Selection selection,
                         Resolve(request, run->model->model->config(), run->run->prompt.size()));
-  return std::unique_ptr<AttentionStream>(new AttentionStream(request, run, std::move(selection)));
+  return std::unique_ptr<AttentionStream>(
+      new AttentionStream(request, run, stop, std::move(selection)));
 }
 
-AttentionStream::AttentionStream(const Request& request, ReadableRun* run, Selection selection)
-    : wire_(request.selection()), run_(run), selection_(std::move(selection)) {}
+AttentionStream::AttentionStream(const Request& request, ReadableRun* run, const StopSignal* stop,
+                                 Selection selection)
+    : wire_(request.selection()), run_(run), stop_(stop), selection_(std::move(selection)) {}
 
 absl::StatusOr<bool> AttentionStream::Next(Response* out) {
   if (!header_sent_) {

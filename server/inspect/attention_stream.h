@@ -30,7 +30,8 @@ class AttentionStream {
   static absl::Status CheckLength(const Request& request, const ModelConfig& config,
                                   int64_t n_tokens);
   static absl::StatusOr<std::unique_ptr<AttentionStream>> Create(const Request& request,
-                                                                 ReadableRun* run);
+                                                                 ReadableRun* run,
+                                                                 const StopSignal* stop);
   absl::StatusOr<bool> Next(Response* out);
 
   // Of the tiles of a request that passed the checks; an upper bound with a threshold.
@@ -54,7 +55,8 @@ class AttentionStream {
   // Rows of the queries [begin, end) of the selection.
   using RowFn = absl::FunctionRef<void(int64_t index, absl::Span<const float> row)>;
 
-  AttentionStream(const Request& request, ReadableRun* run, Selection selection);
+  AttentionStream(const Request& request, ReadableRun* run, const StopSignal* stop,
+                  Selection selection);
 
   static absl::StatusOr<Selection> Resolve(const Request& request, const ModelConfig& config,
                                            int64_t n_tokens);
@@ -80,6 +82,7 @@ class AttentionStream {
 
   const v1::AttentionSelection wire_;
   ReadableRun* const run_;
+  const StopSignal* const stop_;
   const Selection selection_;
   std::optional<LayerAttention> layer_attention_;
   bool header_sent_ = false;

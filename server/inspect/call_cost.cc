@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "model/inspect/pca.h"
 #include "model/inspect/rollout.h"
 #include "model/transformer/site.h"
 #include "server/convert/indices.h"
@@ -188,6 +189,8 @@ CallCost CostOf(const v1::GetActivationsRequest& request, const LanguageModel& m
   if (request.form_case() == Form::kPca) {
     const int64_t asked = request.pca().has_dimensions() ? request.pca().dimensions() : 2;
     columns = std::min(asked, chosen_width);
+    cost.flops =
+        static_cast<double>(layers) * PcaFlops(rows, chosen_width, static_cast<int>(columns));
   }
   if (*site == Site::kMixed || *site == Site::kAttentionOut) {
     cost.flops += static_cast<double>(layers) * BlendFlops(config, config.n_heads, n_tokens);

@@ -349,11 +349,12 @@ absl::Status SweepStream::CheckLength(const Request& request, const ModelConfig&
 }
 
 absl::StatusOr<std::unique_ptr<SweepStream>> SweepStream::Create(const Request& request,
-                                                                 ReadableRun* run) {
+                                                                 ReadableRun* run,
+                                                                 const StopSignal* stop) {
   Violations none;
   const Metric metric = ReadMetric("metric", request.metric(), *run->model, &none);
   std::unique_ptr<SweepStream> stream(new SweepStream(run));
-  HEED_ASSIGN_OR_RETURN(stream->bench_, ExperimentBench::Create(*run, {metric}, "metric", nullptr));
+  HEED_ASSIGN_OR_RETURN(stream->bench_, ExperimentBench::Create(*run, {metric}, "metric", stop));
   HEED_ASSIGN_OR_RETURN(SweepGrid grid, ReadGrid(request, run->traces));
   HEED_ASSIGN_OR_RETURN(stream->sweep_,
                         Sweep::Create(std::move(grid), stream->bench_->base(),

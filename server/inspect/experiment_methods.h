@@ -66,7 +66,8 @@ class SweepStream {
   static absl::Status CheckLength(const Request& request, const ModelConfig& config,
                                   int64_t n_tokens);
   static absl::StatusOr<std::unique_ptr<SweepStream>> Create(const Request& request,
-                                                             ReadableRun* run);
+                                                             ReadableRun* run,
+                                                             const StopSignal* stop);
   absl::StatusOr<bool> Next(Response* out);
 
  private:

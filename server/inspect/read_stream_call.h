@@ -24,8 +24,9 @@ namespace heed {
 
 // What sets one streamed read apart from another. `Method` is as StartRead's, and has
 //   using Response;
-//   // Made and used on worker threads, one at a time. `run` outlives it.
-//   static absl::StatusOr<std::unique_ptr<Method>> Create(const Request&, ReadableRun* run);
+//   // Made and used on worker threads, one at a time. `run` and `stop` outlive it.
+//   static absl::StatusOr<std::unique_ptr<Method>> Create(const Request&, ReadableRun* run,
+//                                                         const StopSignal* stop);
 //   // The next message; false after the last one.
 //   absl::StatusOr<bool> Next(Response*);
 //
@@ -101,7 +102,7 @@ class ReadStreamCall final : public StreamCall {
 
   absl::StatusOr<std::optional<grpc::ByteBuffer>> Make() {
     if (method_ == nullptr) {
-      HEED_ASSIGN_OR_RETURN(method_, Method::Create(request_, &run_));
+      HEED_ASSIGN_OR_RETURN(method_, Method::Create(request_, &run_, stop_.get()));
     }
     typename Method::Response response;
     HEED_ASSIGN_OR_RETURN(const bool any, method_->Next(&response));

@@ -109,7 +109,7 @@ TEST_P(ConformanceTest, LengthsAnglesAndComponents) {
   const ConstMatrixRef x = trace_->SiteRows(Site::kResidual, 1);
   ExpectGolden("norms", Norms(x, x.cols), kBound);
   ExpectGolden("cosines", Cosines(x, x), kBound);
-  const PrincipalComponents pca = Pca(x, 3);
+  const PrincipalComponents pca = *Pca(x, 3);
   ExpectGolden("pca", pca.coordinates, kBound);
   ExpectGolden("pca_explained", pca.explained, kBound);
 }

@@ -49,14 +49,17 @@ TEST(ReduceTest, PooledBlocksCoverAllAndOnce) {
 
 TEST(ShapesTest, ComponentsOfALineAndOfAPoint) {
   const std::vector<float> line = {1, 2, 0, 2, 4, 0, 3, 6, 0};
-  const PrincipalComponents pca = Pca({line.data(), 3, 3}, 2);
+  const PrincipalComponents pca = *Pca({line.data(), 3, 3}, 2);
   EXPECT_NEAR(pca.explained[0], 1, 1e-12);
   EXPECT_NEAR(pca.explained[1], 0, 1e-12);
   EXPECT_NEAR(pca.coordinates[0], -std::sqrt(5.0), 1e-5);
   EXPECT_NEAR(pca.coordinates[4], std::sqrt(5.0), 1e-5);
-  const PrincipalComponents point = Pca({line.data(), 1, 3}, 2);
+  const PrincipalComponents point = *Pca({line.data(), 1, 3}, 2);
   EXPECT_THAT(point.explained, ElementsAre(0, 0));
   EXPECT_THAT(point.coordinates, ElementsAre(0, 0));
+  StopSignal stop;
+  stop.Cancel();
+  EXPECT_EQ(Pca({line.data(), 3, 3}, 2, &stop).status().code(), absl::StatusCode::kCancelled);
   const std::vector<float> zero = {0, 0, 0};
   EXPECT_THAT(Cosines({zero.data(), 1, 3}, {line.data(), 1, 3}), ElementsAre(0));
 }

@@ -397,6 +397,22 @@ TEST_F(ExperimentRpcTest, EstimatesAreWhatTheCallsTake) {
   ASSERT_TRUE(estimate().ok());
   const auto stream = GetAttention(*shared_, request.get_attention());
   EXPECT_EQ(cost.sent_bytes(), stream.messages[0].header().total_bytes());
+  // Of a trace, what is there already takes nothing, and its components do.
+  v1::GetActivationsRequest& activations = *request.mutable_get_activations();
+  activations.set_trace_id(Open());
+  activations.set_site(v1::SITE_RESIDUAL);
+  ASSERT_TRUE(estimate().ok());
+  EXPECT_EQ(cost.flops(), 0);
+  activations.mutable_pca()->set_dimensions(2);
+  ASSERT_TRUE(estimate().ok());
+  const double two = cost.flops();
+  EXPECT_GT(two, 2 * 4 * kTokens * 40 * 2);  // there and back, in four layers
+  activations.add_layers(0);
+  ASSERT_TRUE(estimate().ok());
+  EXPECT_EQ(cost.flops(), two / 4);
+  activations.mutable_pca()->set_dimensions(16);
+  ASSERT_TRUE(estimate().ok());
+  EXPECT_GT(cost.flops(), two / 4);
   *request.mutable_sweep() = OnPrompt<v1::SweepRequest>();
   request.mutable_sweep()->mutable_head_ablation();
   EXPECT_THAT(WrongFields(estimate()), ElementsAre("sweep.metric"));
