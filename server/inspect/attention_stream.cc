@@ -187,6 +187,10 @@ absl::Status AttentionStream::CheckLength(const Request& request, const ModelCon
             PooledColumns(pooled),
         kMaxTileBytes));
   }
+  if (request.selection().span_sums().average_queries()) {
+    const int64_t n_spans = static_cast<int64_t>(selection.spans.size());
+    HEED_RETURN_IF_ERROR(CheckAttentionBytes(4 * n_spans * n_spans, kMaxTileBytes));
+  }
   return absl::OkStatus();
 }
 
@@ -273,7 +277,7 @@ absl::StatusOr<bool> AttentionStream::Next(Response* out) {
     }
     const int64_t n_queries = static_cast<int64_t>(selection_.queries.size());
     const int64_t end = std::min(query_ + RowsAtOnce(), n_queries);
-    FillTile(query_, end, out->mutable_tile());
+    HEED_RETURN_IF_ERROR(FillTile(query_, end, out->mutable_tile()));
     ++tile_count_;
     query_ = end;
     if (query_ < n_queries) return true;
@@ -315,7 +319,7 @@ int64_t AttentionStream::RowsAtOnce() const {
   return std::max<int64_t>(1, kMaxTileBytes / RowBytes(wire_, selection_));
 }
 
-void AttentionStream::FillTile(int64_t begin, int64_t end, v1::AttentionTile* out) {
+absl::Status AttentionStream::FillTile(int64_t begin, int64_t end, v1::AttentionTile* out) {
   out->set_layer(selection_.layers[layer_]);
   out->set_head(selection_.fusion.has_value() ? -1 : selection_.heads[head_]);
   if (wire_.has_pooled()) return FillPooled(out);
@@ -323,6 +327,7 @@ void AttentionStream::FillTile(int64_t begin, int64_t end, v1::AttentionTile* ou
   out->mutable_queries()->Assign(selection_.queries.begin() + begin,
                                  selection_.queries.begin() + end);
   FillRows(begin, end, out);
+  return absl::OkStatus();
 }
 
 void AttentionStream::ReadRows(int64_t begin, int64_t end, RowFn fn) {
@@ -340,6 +345,17 @@ void AttentionStream::ReadRows(int64_t begin, int64_t end, RowFn fn) {
   layer_attention_->Read(
       selection_.stage, {selection_.heads[head_]}, queries,
       [&](int, int64_t query, absl::Span<const float> row) { fn(index_of(query), row); });
+}
+
+// So that a long prompt's map is never whole in memory.
+absl::Status AttentionStream::ReadAllRows(RowFn fn) {
+  constexpr int64_t kRowsAtOnce = 256;
+  const int64_t n_queries = static_cast<int64_t>(selection_.queries.size());
+  for (int64_t begin = 0; begin < n_queries; begin += kRowsAtOnce) {
+    HEED_RETURN_IF_ERROR(stop_->Check());
+    ReadRows(begin, std::min(begin + kRowsAtOnce, n_queries), fn);
+  }
+  return absl::OkStatus();
 }
 
 absl::Span<const float> AttentionStream::Visible(int64_t index, absl::Span<const float> row) const {
@@ -424,45 +440,44 @@ void AttentionStream::FillDense(int64_t begin, int64_t end, v1::AttentionTile* o
   FillTensor(values, {end - begin, keys}, out->mutable_weights());
 }
 
-// Rows come a few at a time, so that a long prompt's map is never whole in memory.
-void AttentionStream::FillPooled(v1::AttentionTile* out) {
-  constexpr int64_t kRowsAtOnce = 256;
+absl::Status AttentionStream::FillPooled(v1::AttentionTile* out) {
   const int64_t n_queries = static_cast<int64_t>(selection_.queries.size());
   const bool mean = wire_.pooled().reduction() == v1::PooledEncoding::REDUCTION_MEAN;
   PooledMap map(n_queries, selection_.key_count(), PooledRows(wire_.pooled()),
                 PooledColumns(wire_.pooled()),
                 mean ? PooledMap::Reduction::kMean : PooledMap::Reduction::kMax);
-  for (int64_t begin = 0; begin < n_queries; begin += kRowsAtOnce) {
-    ReadRows(begin, std::min(begin + kRowsAtOnce, n_queries),
-             [&](int64_t index, absl::Span<const float> row) {
-               map.AddRow(index, row.subspan(selection_.key_begin, selection_.key_count()));
-             });
-  }
+  HEED_RETURN_IF_ERROR(ReadAllRows([&](int64_t index, absl::Span<const float> row) {
+    map.AddRow(index, row.subspan(selection_.key_begin, selection_.key_count()));
+  }));
   for (int64_t row = 0; row < map.rows(); ++row) {
     out->add_queries(selection_.queries[map.FirstQuery(row)]);
   }
   FillTensor(map.Grid(), {map.rows(), map.columns()}, out->mutable_grid());
+  return absl::OkStatus();
 }
 
-void AttentionStream::FillSpanMeans(v1::AttentionTile* out) {
+// The means of a span's rows are added up side by side, each in the rows' order.
+absl::Status AttentionStream::FillSpanMeans(v1::AttentionTile* out) {
   const int64_t n_spans = static_cast<int64_t>(selection_.spans.size());
   const int64_t n_queries = static_cast<int64_t>(selection_.queries.size());
   std::vector<float> by_query(n_queries * n_spans);
-  ReadRows(0, n_queries, [&](int64_t index, absl::Span<const float> row) {
+  HEED_RETURN_IF_ERROR(ReadAllRows([&](int64_t index, absl::Span<const float> row) {
     SumSpans(row, selection_.spans, absl::MakeSpan(by_query).subspan(index * n_spans, n_spans));
-  });
+  }));
   std::vector<float> means;
   for (const KeySpan& rows : selection_.spans) {
+    HEED_RETURN_IF_ERROR(stop_->Check());
     out->add_queries(rows.begin);
-    for (int64_t s = 0; s < n_spans; ++s) {
-      double sum = 0;
-      for (int64_t query = rows.begin; query < rows.end; ++query) {
-        sum += by_query[query * n_spans + s];
-      }
-      means.push_back(static_cast<float>(sum / static_cast<double>(rows.end - rows.begin)));
+    std::vector<double> sums(n_spans);
+    for (int64_t query = rows.begin; query < rows.end; ++query) {
+      const float* const row = by_query.data() + query * n_spans;
+      for (int64_t s = 0; s < n_spans; ++s) sums[s] += row[s];
     }
+    const double count = static_cast<double>(rows.end - rows.begin);
+    for (double sum : sums) means.push_back(static_cast<float>(sum / count));
   }
   FillTensor(means, {n_spans, n_spans}, out->mutable_grid());
+  return absl::OkStatus();
 }
 
 }  // namespace heed

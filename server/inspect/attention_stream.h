@@ -65,7 +65,7 @@ class AttentionStream {
                             const ModelConfig& config);
 
   void FillHeader(v1::AttentionHeader* out) const;
-  void FillTile(int64_t begin, int64_t end, v1::AttentionTile* out);
+  absl::Status FillTile(int64_t begin, int64_t end, v1::AttentionTile* out);
   // In the encoding that was asked for.
   void FillRows(int64_t begin, int64_t end, v1::AttentionTile* out);
   void FillTopK(int64_t begin, int64_t end, v1::AttentionTile* out);
@@ -73,9 +73,11 @@ class AttentionStream {
   void FillAboveThreshold(int64_t begin, int64_t end, v1::AttentionTile* out);
   void FillSpanSums(int64_t begin, int64_t end, v1::AttentionTile* out);
   void FillDense(int64_t begin, int64_t end, v1::AttentionTile* out);
-  void FillPooled(v1::AttentionTile* out);
-  void FillSpanMeans(v1::AttentionTile* out);
+  absl::Status FillPooled(v1::AttentionTile* out);
+  absl::Status FillSpanMeans(v1::AttentionTile* out);
   void ReadRows(int64_t begin, int64_t end, RowFn fn);
+  // Those of all queries, a few at a time; the stop signal is looked at between.
+  absl::Status ReadAllRows(RowFn fn);
   // The part of a row that its query can see, of the chosen keys.
   absl::Span<const float> Visible(int64_t index, absl::Span<const float> row) const;
   int64_t RowsAtOnce() const;

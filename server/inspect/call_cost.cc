@@ -61,8 +61,8 @@ CallCost CellsCost(const LanguageModel& model, int64_t cells, int64_t n_tokens) 
   return cost;
 }
 
-int64_t SpanTokens(const google::protobuf::RepeatedPtrField<v1::Span>& spans, int64_t n_tokens) {
-  if (spans.empty()) return n_tokens;
+// The spans' lengths, added up.
+int64_t CoveredTokens(const google::protobuf::RepeatedPtrField<v1::Span>& spans, int64_t n_tokens) {
   const auto at = [&](int64_t value) {
     return std::clamp<int64_t>(value < 0 ? value + n_tokens : value, 0, n_tokens);
   };
@@ -71,7 +71,17 @@ int64_t SpanTokens(const google::protobuf::RepeatedPtrField<v1::Span>& spans, in
     const int64_t end = span.has_end() ? at(span.end()) : n_tokens;
     tokens += std::max<int64_t>(0, end - at(span.begin()));
   }
-  return std::min(tokens, n_tokens);
+  return tokens;
+}
+
+int64_t SpanTokens(const google::protobuf::RepeatedPtrField<v1::Span>& spans, int64_t n_tokens) {
+  return spans.empty() ? n_tokens : std::min(CoveredTokens(spans, n_tokens), n_tokens);
+}
+
+// Of the rows of one map, added up over spans of keys, and of queries where those are averaged.
+double SpanSumFlops(const v1::SpanSumEncoding& sums, double rows, int64_t n_tokens) {
+  const double averaged = sums.average_queries() ? sums.spans_size() : 0;
+  return (rows + averaged) * static_cast<double>(CoveredTokens(sums.spans(), n_tokens));
 }
 
 int64_t CellsOf(const v1::SweepRequest& request, const ModelConfig& config, int64_t n_tokens) {
@@ -121,11 +131,14 @@ CallCost CostOf(const v1::GetAttentionRequest& request, const LanguageModel& mod
     return cost;
   }
   const v1::AttentionSelection& selection = request.selection();
-  const double part =
-      static_cast<double>(CountOf(selection.queries(), n_tokens)) / static_cast<double>(n_tokens);
-  const int64_t maps = DistinctOf(selection.layers(), config.n_layers) *
-                       DistinctOf(selection.heads(), config.n_heads);
-  cost.flops = ScoreFlops(config, maps, n_tokens) * std::min(part, 1.0);
+  const double rows =
+      static_cast<double>(std::min<int64_t>(CountOf(selection.queries(), n_tokens), n_tokens));
+  const int64_t layers = DistinctOf(selection.layers(), config.n_layers);
+  const int64_t heads = DistinctOf(selection.heads(), config.n_heads);
+  cost.flops = ScoreFlops(config, layers * heads, n_tokens) * rows / static_cast<double>(n_tokens);
+  const bool is_fused = selection.head_fusion() != v1::HEAD_FUSION_UNSPECIFIED;
+  cost.flops += static_cast<double>(layers * (is_fused ? 1 : heads)) *
+                SpanSumFlops(selection.span_sums(), rows, n_tokens);
   return cost;
 }
 

@@ -158,6 +158,15 @@ TEST_F(InspectionRpcTest, EveryEncodingSaysWhatTheDenseMapSays) {
   const auto means = Floats(Tiles(request)[0].grid());
   ASSERT_THAT(means, SizeIs(4));
   EXPECT_NEAR(means[2], (sums[12] + sums[14] + sums[16]) / 3, 1e-6);
+  // A grid is one message.
+  while (selection.span_sums().spans_size() < 512) selection.mutable_span_sums()->add_spans();
+  EXPECT_THAT(Floats(Tiles(request)[0].grid()), SizeIs(512 * 512));
+  selection.mutable_span_sums()->add_spans();
+  const auto refused = GetAttention(*shared_, request);
+  EXPECT_THAT(refused.messages, SizeIs(0));
+  EXPECT_EQ(ReasonOf(refused.status), "ATTENTION_BUDGET");
+  selection.mutable_span_sums()->set_average_queries(false);
+  EXPECT_TRUE(GetAttention(*shared_, request).status.ok());
 
   selection.mutable_dense();
   selection.mutable_keys()->set_begin(2);

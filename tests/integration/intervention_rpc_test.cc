@@ -397,6 +397,16 @@ TEST_F(ExperimentRpcTest, EstimatesAreWhatTheCallsTake) {
   ASSERT_TRUE(estimate().ok());
   const auto stream = GetAttention(*shared_, request.get_attention());
   EXPECT_EQ(cost.sent_bytes(), stream.messages[0].header().total_bytes());
+  // Sums over groups of words: of the rows, then of the groups' rows.
+  const double triangle = cost.flops();
+  v1::AttentionSelection& sums = *request.mutable_get_attention()->mutable_selection();
+  sums.mutable_span_sums()->add_spans();
+  sums.mutable_span_sums()->add_spans()->set_end(2);
+  ASSERT_TRUE(estimate().ok());
+  EXPECT_EQ(cost.flops(), triangle + 3 * 4 * kTokens * (kTokens + 2));
+  sums.mutable_span_sums()->set_average_queries(true);
+  ASSERT_TRUE(estimate().ok());
+  EXPECT_EQ(cost.flops(), triangle + 3 * 4 * (kTokens + 2) * (kTokens + 2));
   // Of a trace, what is there already takes nothing, and its components do.
   v1::GetActivationsRequest& activations = *request.mutable_get_activations();
   activations.set_trace_id(Open());
