@@ -1,32 +1,31 @@
 // heed-bench: how fast a checkpoint runs on this machine, and how near that is to what the machine
 // can do.
 //
-//   heed-bench PATH [--weights=auto] [--kv_cache_type=f32] [--isa=auto] [--json]
+//   heed-bench PATH [--weights=auto] [--kv-cache-type=f32] [--isa=auto] [--json]
 //              [--repetitions=5] [--threads=N]
-//              [--server=HOST:PORT | --engine_only | --brief] [--quick]
+//              [--server=HOST:PORT | --engine-only | --brief] [--quick]
 #include <omp.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
-#include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/base/arguments.h"
 #include "model/base/cpu.h"
 #include "model/base/layer_names.h"
 #include "model/base/status_macros.h"
 #include "model/checkpoint/checkpoint.h"
 #include "model/kernels/backend.h"
 #include "model/transformer/language_model.h"
+#include "server/compute_plan.h"
 #include "server/config.h"
 #include "tests/bench/capture_bench.h"
 #include "tests/bench/engine_bench.h"
@@ -36,22 +35,34 @@
 #include "tests/bench/measure.h"
 #include "tests/bench/rpc_bench.h"
 
-ABSL_FLAG(bool, json, false, "print JSON instead of a table");
-ABSL_FLAG(int, repetitions, 5, "how often each thing is measured, at least 1");
-ABSL_FLAG(int, threads, 0, "threads of the engine; 0: what quota and affinity allow");
-ABSL_FLAG(std::string, server, "",
-          "measure the calls to the server at host:port; empty: to one in this process");
-ABSL_FLAG(std::string, weights, "auto", "how weights are held: auto, f32, f16, int8 or int4");
-ABSL_FLAG(std::string, kv_cache_type, "f32", "how keys and values are kept: f32, f16 or int8");
-ABSL_FLAG(std::string, isa, "auto",
-          "the best instructions that are used: auto, amx, avx512, avxvnni, avx2 or portable");
-ABSL_FLAG(bool, engine_only, false, "measure no calls; for models without a tokenizer");
-ABSL_FLAG(bool, brief, false,
-          "measure only the machine, prefill of 512 tokens and decoding of one sequence");
-ABSL_FLAG(bool, quick, false, "only show that everything runs: the numbers mean little");
-
 namespace heed::bench {
 namespace {
+
+using cli::Arguments;
+using cli::OptionSpec;
+
+constexpr int kExitFailed = 1;
+constexpr int kExitWrongUsage = 2;
+constexpr int kMostThreads = 1024;
+
+const std::vector<OptionSpec>& Options() {
+  static const auto* const options = new std::vector<OptionSpec>{
+      {"weights", "FORMAT", "How weights are held: auto (default), f32, f16, int8 or int4."},
+      {"kv-cache-type", "TYPE", "How keys and values are kept: f32 (default), f16 or int8."},
+      {"isa", "ISA",
+       "Best instructions to use: auto (default), amx, avx512, avxvnni, avx2 or "
+       "portable."},
+      {"threads", "N", "Threads of the engine; default: what quota and affinity allow."},
+      {"repetitions", "N", "How often each thing is measured; default 5."},
+      {"server", "HOST:PORT", "Measure the calls to this server; default: to one in this process."},
+      {"engine-only", "", "Measure no calls; for models without a tokenizer."},
+      {"brief", "", "Measure the machine, prefill of 512 tokens and decoding of one sequence."},
+      {"quick", "", "Only show that everything runs: the numbers mean little."},
+      {"json", "", "Print JSON instead of a table."},
+      {"version", "", "Show the version."},
+      {"help", "", "Show this help."}};
+  return *options;
+}
 
 struct Settings {
   std::string folder;
@@ -61,6 +72,8 @@ struct Settings {
   const Backend* backend = nullptr;
   bool engine_only = false;
   bool brief = false;
+  bool json = false;
+  int threads = 0;  // 0: what may run
   int repetitions = 5;
   double seconds = 0.3;  // of each look at the machine
   int64_t memory_bytes = int64_t{1} << 30;
@@ -165,39 +178,40 @@ absl::Status BenchCalls(const Settings& settings, Report* report) {
   return absl::OkStatus();
 }
 
-absl::Status CheckFlags() {
-  if (absl::GetFlag(FLAGS_repetitions) < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--repetitions=", absl::GetFlag(FLAGS_repetitions), ": measure at least once"));
-  }
-  if (absl::GetFlag(FLAGS_threads) < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("--threads=", absl::GetFlag(FLAGS_threads),
-                                                   ": say 1 or more, or 0 for what may run"));
-  }
-  if (!absl::GetFlag(FLAGS_server).empty() &&
-      (absl::GetFlag(FLAGS_brief) || absl::GetFlag(FLAGS_engine_only))) {
-    return absl::InvalidArgumentError(
-        "--server=HOST:PORT names a server to call, and --brief and --engine_only call none");
-  }
+absl::Status ReadCounts(const Arguments& arguments, Settings& settings) {
+  HEED_ASSIGN_OR_RETURN(const std::optional<int64_t> threads,
+                        arguments.Int("threads", 0, kMostThreads));
+  HEED_ASSIGN_OR_RETURN(const std::optional<int64_t> repetitions,
+                        arguments.Int("repetitions", 1, 1'000'000));
+  settings.threads = static_cast<int>(threads.value_or(0));
+  settings.repetitions = static_cast<int>(repetitions.value_or(settings.repetitions));
   return absl::OkStatus();
 }
 
-absl::StatusOr<Settings> ReadSettings(const std::string& folder) {
+absl::StatusOr<Settings> ReadSettings(const Arguments& arguments) {
+  if (arguments.positionals().size() != 1) {
+    return absl::InvalidArgumentError(
+        "give one folder or GGUF file, for example: heed-bench model/zoo/decoder");
+  }
   Settings settings;
-  HEED_RETURN_IF_ERROR(CheckFlags());
-  HEED_ASSIGN_OR_RETURN(settings.weights, ParseWeightFormat(absl::GetFlag(FLAGS_weights)));
-  HEED_ASSIGN_OR_RETURN(settings.kv_type, ParseKvType(absl::GetFlag(FLAGS_kv_cache_type)));
-  HEED_ASSIGN_OR_RETURN(settings.backend, BackendNamed(absl::GetFlag(FLAGS_isa)));
-  settings.brief = absl::GetFlag(FLAGS_brief);
-  settings.engine_only = settings.brief || absl::GetFlag(FLAGS_engine_only);
+  HEED_RETURN_IF_ERROR(ReadCounts(arguments, settings));
+  HEED_ASSIGN_OR_RETURN(settings.weights, ParseWeightFormat(arguments.String("weights", "auto")));
+  HEED_ASSIGN_OR_RETURN(settings.kv_type, ParseKvType(arguments.String("kv-cache-type", "f32")));
+  HEED_ASSIGN_OR_RETURN(settings.backend, BackendNamed(arguments.String("isa", "auto")));
+  settings.json = arguments.Has("json");
+  settings.brief = arguments.Has("brief");
+  settings.engine_only = settings.brief || arguments.Has("engine-only");
+  if (arguments.Has("server") && settings.engine_only) {
+    return absl::InvalidArgumentError(
+        "--server=HOST:PORT names a server to call, and --brief and --engine-only call none");
+  }
   if (settings.brief) {
     settings.engine.prefill_tokens = {512};
     settings.engine.sequences = {1};
   }
-  settings.folder = folder;
-  settings.server = absl::GetFlag(FLAGS_server);
-  settings.repetitions = absl::GetFlag(FLAGS_repetitions);
-  if (absl::GetFlag(FLAGS_quick)) {
+  settings.folder = arguments.positionals().front();
+  settings.server = arguments.String("server");
+  if (arguments.Has("quick")) {
     settings.repetitions = 1;
     settings.seconds = 0.001;
     settings.memory_bytes = int64_t{1} << 22;
@@ -209,8 +223,8 @@ absl::StatusOr<Settings> ReadSettings(const std::string& folder) {
   return settings;
 }
 
-void Print(const Report& report) {
-  if (absl::GetFlag(FLAGS_json)) {
+void Print(const Report& report, bool json) {
+  if (json) {
     absl::PrintF("{\"machine\": \"%s\",\n\"model\": \"%s\",\n\"measurements\": %s}\n",
                  report.machine, report.model, FormatJson(report.measurements));
   } else {
@@ -218,43 +232,84 @@ void Print(const Report& report) {
   }
 }
 
-int Main(const std::vector<char*>& arguments) {
-  if (arguments.size() != 2) {
-    std::cerr
-        << "heed-bench: give one folder or GGUF file, for example: heed-bench model/zoo/decoder\n";
-    return 2;
+void PrintHelp() {
+  absl::PrintF(
+      "heed-bench measures a checkpoint, a folder or a GGUF file, on this machine.\n\n"
+      "Usage: heed-bench PATH [OPTIONS]\n\nOptions:\n");
+  for (const OptionSpec& option : Options()) {
+    const std::string name =
+        absl::StrCat("--", option.name, option.value.empty() ? "" : "=", option.value);
+    absl::PrintF("  %-20s  %s\n", name, option.help);
   }
+}
+
+int Fail(int code, absl::string_view message) {
+  std::cerr << "heed-bench: " << message << "\n";
+  return code;
+}
+
+// As heed-server does.
+void WarnOfTooManyThreads(int threads, const CpuFacts& machine) {
+  ServerConfig config;
+  config.threads = threads;
+  const absl::StatusOr<ComputePlan> plan = PlanCompute(config, machine);
+  if (plan.ok() && !plan->warning.empty()) {
+    std::cerr << "heed-bench: " << plan->warning << "\n";
+  }
+}
+
+// An option with its words joined by hyphens, where they were joined by underscores.
+std::string WithHyphens(std::string word) {
+  if (!absl::StartsWith(word, "--")) return word;
+  const auto end =
+      word.begin() + static_cast<std::ptrdiff_t>(std::min(word.find('='), word.size()));
+  std::replace(word.begin(), end, '_', '-');
+  return word;
+}
+
+int Run(const Settings& settings) {
   CpuFacts cpu = DetectCpu();
-  if (absl::GetFlag(FLAGS_threads) > 0) cpu.threads = absl::GetFlag(FLAGS_threads);
+  WarnOfTooManyThreads(settings.threads, cpu);
+  if (settings.threads > 0) cpu.threads = settings.threads;
   omp_set_num_threads(cpu.threads);
-  const absl::StatusOr<Settings> settings = ReadSettings(arguments[1]);
-  if (!settings.ok()) {
-    std::cerr << "heed-bench: " << settings.status().message() << "\n";
-    return 2;
+  if (!settings.server.empty()) {  // before all that takes long
+    const absl::Status answers = CheckServer(settings.server);
+    if (!answers.ok()) {
+      return Fail(absl::IsInvalidArgument(answers) ? kExitWrongUsage : kExitFailed,
+                  absl::StrCat("--server: ", answers.message()));
+    }
   }
   Report report;
   report.machine = absl::StrCat(cpu.ToString(), "; ", DetectCpu().Instructions(), ", ",
-                                settings->backend->name());
-  absl::Status status = BenchModel(*settings, &report);
-  if (status.ok() && !settings->engine_only) status = BenchCalls(*settings, &report);
-  if (!status.ok()) {
-    std::cerr << "heed-bench: " << settings->folder << ": " << status.message() << "\n";
-    return 1;
+                                settings.backend->name());
+  absl::Status status = BenchModel(settings, &report);
+  const bool measured = status.ok();
+  if (measured && !settings.engine_only) status = BenchCalls(settings, &report);
+  if (measured) Print(report, settings.json);
+  if (status.ok()) return 0;
+  return Fail(kExitFailed, absl::StrCat(settings.folder, ": ", status.message()));
+}
+
+int Main(std::vector<std::string> words) {
+  for (std::string& word : words) word = WithHyphens(word);
+  const absl::StatusOr<Arguments> arguments = Arguments::Parse(words, Options(), "heed-bench");
+  if (!arguments.ok()) return Fail(kExitWrongUsage, arguments.status().message());
+  if (arguments->Has("help")) {
+    PrintHelp();
+    return 0;
   }
-  Print(report);
-  return 0;
+  if (arguments->Has("version")) {
+    absl::PrintF("heed-bench %s\n", HEED_VERSION);
+    return 0;
+  }
+  const absl::StatusOr<Settings> settings = ReadSettings(*arguments);
+  if (!settings.ok()) return Fail(kExitWrongUsage, settings.status().message());
+  return Run(*settings);
 }
 
 }  // namespace
 }  // namespace heed::bench
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
-      "heed-bench PATH measures a checkpoint, a folder or a GGUF file, on this machine.");
-  absl::FlagsUsageConfig usage;  // --help shows the flags of this file, whatever its name
-  usage.contains_help_flags = [](absl::string_view file) {
-    return absl::EndsWith(file, "bench/main.cc");
-  };
-  absl::SetFlagsUsageConfig(usage);
-  return heed::bench::Main(absl::ParseCommandLine(argc, argv));
+  return heed::bench::Main({argv + 1, argv + argc});
 }

@@ -97,6 +97,11 @@ bool CanGenerate(const ModelInfo& model) {
 
 }  // namespace
 
+absl::Status CheckServer(const std::string& address) {
+  HEED_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client, Client::Connect(address));
+  return client->GetModel("").status();
+}
+
 absl::StatusOr<std::vector<Measurement>> BenchRpc(const std::string& address,
                                                   const RpcBenchOptions& options) {
   HEED_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client, Client::Connect(address));

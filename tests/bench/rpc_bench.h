@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tests/bench/measure.h"
 
@@ -15,6 +16,9 @@ struct RpcBenchOptions {
   int generated_tokens = 64;
   int repetitions = 5;
 };
+
+// That a heed server with a model answers at `address`. INVALID_ARGUMENT where that is no address.
+absl::Status CheckServer(const std::string& address);
 
 // Predict of five tokens from 1 and from 8 callers at once (calls per second, median and 99th
 // percentile of the latency), and a streamed Generate, with the default model of the server at
