@@ -46,6 +46,11 @@ ModelIdentity FromWire(const v1::ModelIdentity& identity) {
   return {identity.name(), identity.digest()};
 }
 
+Provenance FromWire(const v1::Provenance& provenance) {
+  return {provenance.compute_dtype(), provenance.definition(), provenance.intervention_count(),
+          provenance.counterfactual_mask(), provenance.trace_id()};
+}
+
 Token FromWire(const v1::Token& token) {
   return {token.id(),         token.text(),     token.bytes(),  token.piece(),
           token.byte_begin(), token.byte_end(), token.special()};
@@ -240,6 +245,7 @@ AttentionHeader FromWire(const v1::AttentionHeader& wire) {
   header.key_count = wire.key_count();
   header.causal = wire.causal();
   header.total_bytes = wire.total_bytes();
+  header.provenance = FromWire(wire.provenance());
   return header;
 }
 
@@ -268,7 +274,8 @@ absl::StatusOr<GeneratedToken> FromWire(const v1::GeneratedToken& wire) {
 }
 
 GenerateStart FromWire(const v1::GenerateStart& wire) {
-  GenerateStart start{FromWire(wire.model()), FromWire(wire.prompt()), std::nullopt};
+  GenerateStart start{FromWire(wire.model()), FromWire(wire.prompt()), std::nullopt,
+                      FromWire(wire.provenance())};
   if (wire.has_seed()) start.seed = wire.seed();
   return start;
 }
@@ -323,6 +330,7 @@ DetokenizeResult FromWire(const v1::DetokenizeResponse& response) {
 absl::StatusOr<PredictResult> FromWire(const v1::PredictResponse& response) {
   PredictResult result;
   result.model = FromWire(response.model());
+  result.provenance = FromWire(response.provenance());
   result.prompt = FromWire(response.prompt());
   for (const auto& wire : response.predictions()) {
     auto prediction = FromWire(wire);

@@ -26,6 +26,15 @@ struct ModelIdentity {
       digest;  // "sha256:..." over the checkpoint; equal digests mean equal weights and tokenizer
 };
 
+// How an answer came about, beside the model that gave it.
+struct Provenance {
+  std::string compute_dtype;         // as ModelInfo has it
+  std::string definition;            // that each number follows; empty for plain ones
+  int32_t intervention_count = 0;    // edits that changed the forward pass
+  bool counterfactual_mask = false;  // rows saw what the model never shows them
+  std::string trace_id;              // of the trace that was read; empty: none
+};
+
 // Where the server spent the time of a call.
 struct Timings {
   absl::Duration tokenize;
@@ -165,6 +174,7 @@ struct PositionPrediction {
 
 struct PredictResult {
   ModelIdentity model;
+  Provenance provenance;
   PromptInfo prompt;
   std::vector<PositionPrediction> predictions;
   Timings timings;
@@ -245,6 +255,7 @@ struct AttentionHeader {
   int64_t key_count = 0;
   bool causal = false;  // query i sees only keys 0..i
   int64_t total_bytes = 0;
+  Provenance provenance;
 };
 
 // Some rows of one head: dense, or the largest weights of each row.
@@ -320,6 +331,7 @@ struct GenerateStart {
   ModelIdentity model;
   PromptInfo prompt;
   std::optional<int64_t> seed;  // absent when greedy
+  Provenance provenance;
 };
 
 struct GeneratedToken {

@@ -66,6 +66,17 @@ def without_time(answer: dict) -> dict:
             if key not in ("timings_ms", "provenance")}
 
 
+def page(name: str) -> dict:
+    """The data that a page draws."""
+    text = (Path(server.folder) / name).read_text()
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+
+
+def safetensors_metadata(name: str) -> dict:
+    data = (Path(server.folder) / name).read_bytes()
+    return json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+
+
 def cosine(a: list[float], b: list[float]) -> float:
     return sum(x * y for x, y in zip(a, b)) / math.hypot(*a) / math.hypot(*b)
 
@@ -150,6 +161,45 @@ class Attention(unittest.TestCase):
         self.close(own[0], self.weights[0])
         elsewhere = rows(ask("attention", PROMPT, *HEAD, "--focus=0", "--edit-layer=3", "--edit-head=5"))
         self.assertEqual(elsewhere, self.weights)
+
+
+class Provenance(unittest.TestCase):
+    """What an answer was computed with is told wherever it is shown."""
+
+    READS = (["attention"], ["attention", "--top-k=2"], ["attention", "--stage=raw"], ["predict"], ["lens"])
+
+    def provenance(self, answer: dict) -> dict:
+        return answer.get("header", answer)["provenance"]
+
+    def test_edits_and_what_holds_the_weights(self) -> None:
+        for verb, *more in self.READS + (["generate", "--max-tokens=1"],):
+            with self.subTest(verb=verb, more=more):
+                told = self.provenance(ask(verb, PROMPT, "--focus=0", *more))
+                self.assertEqual((told["model"]["name"], told["compute_dtype"]), ("decoder", "F32"))
+                self.assertEqual((told["intervention_count"], told["counterfactual_mask"]), (1, False))
+                self.assertEqual(told.keys(), self.provenance(ask("lens", PROMPT)).keys())
+                shown = heed(verb, PROMPT, "--focus=0", *more)
+                self.assertIn("1 edit", shown.stdout + shown.stderr)
+                plain = heed(verb, PROMPT, *more)
+                self.assertNotIn("edit", plain.stdout + plain.stderr)
+
+    def test_a_mask_that_is_not_the_models_own(self) -> None:
+        for verb, *more in self.READS:
+            with self.subTest(verb=verb, more=more):
+                self.assertTrue(self.provenance(ask(verb, PROMPT, "--bidirectional", *more))["counterfactual_mask"])
+                self.assertIn("a counterfactual.", heed(verb, PROMPT, "--bidirectional", *more).stdout)
+                self.assertNotIn("counterfactual", heed(verb, PROMPT, *more).stdout)
+
+    def test_a_trace_has_the_edits_that_it_was_opened_with(self) -> None:
+        trace = ask("traces", "open", PROMPT, "--focus=0", "--bidirectional")["trace"]["trace_id"]
+        self.assertEqual(self.provenance(ask("attention", f"--trace={trace}"))["trace_id"], trace)
+        heed("attention", f"--trace={trace}", "--html=t.html", "--output=t.safetensors")
+        source = page("t.html")["source"]
+        self.assertEqual((source["edits"], source["edit_count"], source["counterfactual"]), ([], 2, True))
+        self.assertEqual(source["compute_dtype"], "F32")
+        told = safetensors_metadata("t.safetensors")
+        self.assertEqual((told["edit_count"], told["counterfactual"]), ("2", "true"))
+        self.assertEqual(told["compute_dtype"], "F32")
 
 
 class Heads(unittest.TestCase):
@@ -383,8 +433,7 @@ class Files(unittest.TestCase):
 
     def page(self, *words: str) -> dict:
         heed(*words, "--html=page.html")
-        text = (Path(server.folder) / "page.html").read_text()
-        return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+        return page("page.html")
 
     def table(self, *words: str) -> list[dict]:
         heed(*words, "--output=table.csv")

@@ -79,7 +79,7 @@ Export AttentionExport(const AttentionMaps& maps, const std::vector<std::string>
     file.axes[2].texts.push_back(texts[static_cast<size_t>(query)]);
   }
   file.tensors = {{"weight", maps.weights, {}}};
-  AddSource({.model = header.model, .edits = edits}, texts, &file);
+  AddSource(SourceOf(header.model, header.provenance, edits), texts, &file);
   return file;
 }
 

@@ -12,6 +12,7 @@
 #include "client/cli/base/table.h"
 #include "client/cli/base/token_text.h"
 #include "client/cli/pictures/heatmap.h"
+#include "client/cli/request/inspect_calls.h"
 
 namespace heed::cli {
 namespace {
@@ -139,11 +140,14 @@ void PrintHead(const AttentionMaps& maps, const HeadChoice& choice, Session& ses
 
 void PrintFooter(const AttentionMaps& maps, Session& session) {
   std::vector<std::string> facts = {ModelText(maps.header.model),
-                                    Plural(maps.header.key_count, "token"),
-                                    FormatTimings(maps.timings)};
+                                    Plural(maps.header.key_count, "token")};
+  const std::string edits = FormatEdits(maps.header.provenance);
+  if (!edits.empty()) facts.push_back(edits);
+  facts.push_back(FormatTimings(maps.timings));
   const std::string dropped = FormatDropped(maps.header.prompt);
   if (!dropped.empty()) facts.push_back(dropped);
   session.out() << JoinItems(session.terminal(), facts, " · ") << "\n";
+  if (maps.header.provenance.counterfactual_mask) PrintCounterfactual(session);
 }
 
 bool IsEmpty(const AttentionMaps& maps) {
@@ -201,6 +205,8 @@ void WriteAttentionJson(const AttentionMaps& maps, Session& session) {
   JsonWriter json(session.out());
   json.BeginObject().Key("model");
   WriteIdentity(json, header.model);
+  json.Key("provenance");
+  WriteProvenance(json, header.model, header.provenance);
   json.Key("prompt");
   WritePrompt(json, header.prompt);
   json.Key("layers");

@@ -58,7 +58,7 @@ std::string PackWeights(const AttentionMaps& maps, WeightEncoding encoding) {
 std::string AttentionPage(const AttentionMaps& maps, const PageView& view,
                           const std::vector<std::string>& edits) {
   const AttentionHeader& header = maps.header;
-  Page page({.model = header.model, .edits = edits});
+  Page page(SourceOf(header.model, header.provenance, edits));
   JsonWriter& json = page.json();
   const std::vector<std::string> tokens = VisibleTokens(header.prompt.tokens);
   json.Key("tokens");

@@ -86,6 +86,11 @@ std::string FormatDropped(const PromptInfo& prompt) {
                       " tokens were dropped");
 }
 
+std::string FormatEdits(const Provenance& provenance) {
+  if (provenance.intervention_count <= 0) return "";
+  return Plural(provenance.intervention_count, "edit");
+}
+
 const char* Name(AttentionDirection direction) {
   switch (direction) {
     case AttentionDirection::kCausal:

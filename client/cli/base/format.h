@@ -33,6 +33,9 @@ std::string FormatTimings(
 // "the first 1055 tokens were dropped"; empty when none were.
 std::string FormatDropped(const PromptInfo& prompt);
 
+// "1 edit"; empty for none.
+std::string FormatEdits(const Provenance& provenance);
+
 const char* Name(AttentionDirection direction);
 const char* Name(Capability capability);
 const char* Name(Mixing mixing);

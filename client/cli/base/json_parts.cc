@@ -13,6 +13,17 @@ void WriteIdentity(JsonWriter& json, const ModelIdentity& identity) {
   json.EndObject();
 }
 
+void WriteProvenance(JsonWriter& json, const ModelIdentity& model, const Provenance& provenance) {
+  json.BeginObject().Key("model");
+  WriteIdentity(json, model);
+  json.Key("compute_dtype").String(provenance.compute_dtype);
+  json.Key("definition").String(provenance.definition);
+  json.Key("intervention_count").Int(provenance.intervention_count);
+  json.Key("counterfactual_mask").Bool(provenance.counterfactual_mask);
+  json.Key("trace_id").String(provenance.trace_id);
+  json.EndObject();
+}
+
 void WriteToken(JsonWriter& json, const Token& token) {
   json.BeginObject();
   json.Key("id").Int(token.id);

@@ -15,6 +15,8 @@ namespace heed::cli {
 
 // Each writes one value.
 void WriteIdentity(JsonWriter& json, const ModelIdentity& identity);
+// As the wire has it, the model with it.
+void WriteProvenance(JsonWriter& json, const ModelIdentity& model, const Provenance& provenance);
 void WriteToken(JsonWriter& json, const Token& token);
 void WriteTokens(JsonWriter& json, const std::vector<Token>& tokens);
 void WritePrompt(JsonWriter& json, const PromptInfo& prompt);

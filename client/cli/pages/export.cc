@@ -110,7 +110,10 @@ void AddSource(const PageSource& source, const std::vector<std::string>& texts, 
   data->metadata["digest"] = source.model.digest;
   data->metadata["heed_version"] = HEED_VERSION;
   if (!source.definition.empty()) data->metadata["definition"] = source.definition;
+  if (!source.compute_dtype.empty()) data->metadata["compute_dtype"] = source.compute_dtype;
   if (!source.edits.empty()) data->metadata["edits"] = JsonTexts(source.edits);
+  data->metadata["edit_count"] = absl::StrCat(source.edit_count);
+  data->metadata["counterfactual"] = source.counterfactual ? "true" : "false";
   data->metadata["tokens"] = JsonTexts(texts);
   std::vector<std::string> names;
   for (const ExportAxis& axis : data->axes) {

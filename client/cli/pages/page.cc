@@ -78,6 +78,16 @@ PageSource SourceOf(const v1::Provenance& provenance, std::vector<std::string> e
           .counterfactual = provenance.counterfactual_mask()};
 }
 
+PageSource SourceOf(const ModelIdentity& model, const Provenance& provenance,
+                    std::vector<std::string> edits) {
+  return {.model = model,
+          .compute_dtype = provenance.compute_dtype,
+          .definition = provenance.definition,
+          .edits = std::move(edits),
+          .edit_count = provenance.intervention_count,
+          .counterfactual = provenance.counterfactual_mask};
+}
+
 Page::Page(const PageSource& source) : json_(out_) {
   json_.BeginObject();
   json_.Key("version").String(HEED_VERSION);

@@ -45,6 +45,8 @@ struct PageSource {
   bool counterfactual = false;
 };
 PageSource SourceOf(const v1::Provenance& provenance, std::vector<std::string> edits = {});
+PageSource SourceOf(const ModelIdentity& model, const Provenance& provenance,
+                    std::vector<std::string> edits = {});
 
 // A page's data while it is written: an open object with `version`, `source` and the colours of
 // weights in it.

@@ -43,6 +43,8 @@ void WriteEvent(JsonWriter& json, const GenerateStart& start) {
   WritePrompt(json, start.prompt);
   json.Key("seed");
   start.seed ? json.Int(*start.seed) : json.Null();
+  json.Key("provenance");
+  WriteProvenance(json, start.model, start.provenance);
 }
 
 void WriteEvent(JsonWriter& json, const GeneratedToken& token) {
@@ -148,6 +150,7 @@ void GenerateOutput::ShowTrace(const v1::TraceInfo& trace) {
 
 void GenerateOutput::ShowStart(const GenerateStart& start) {
   model_ = start.model;
+  provenance_ = start.provenance;
   tokens_ = VisibleTokens(start.prompt.tokens);
   has_text_ =
       std::any_of(start.prompt.tokens.begin(), start.prompt.tokens.end(),
@@ -216,9 +219,12 @@ void GenerateOutput::ShowEnd(const GenerateEnd& end) {
                             static_cast<double>(end.generated_token_count) / seconds);
   }
   const Terminal& terminal = session_.err_terminal();
-  const std::string summary =
+  std::string summary =
       absl::StrCat("heed: ", Plural(end.generated_token_count, "token"), ", ", FinishText(end),
                    speed, ", ", FormatTimings(end.timings), ", ", ModelText(model_));
+  const std::string edits = FormatEdits(provenance_);
+  if (!edits.empty()) absl::StrAppend(&summary, ", ", edits);
+  if (provenance_.counterfactual_mask) absl::StrAppend(&summary, ", counterfactual");
   session_.err() << Paragraph(terminal, Styled(terminal, Emphasis::kDim, summary));
 }
 

@@ -42,6 +42,7 @@ class GenerateOutput {
   std::vector<std::string> tokens_;  // those so far, the prompt's first, as people read them
   ModelIdentity model_;
   bool has_text_ = true;  // false where the model has no tokenizer: ids stand for its tokens
+  Provenance provenance_;
   bool line_open_ = false;
 };
 

@@ -94,6 +94,8 @@ void WriteResult(const PredictResult& result, Session& session) {
   JsonWriter json(session.out());
   json.BeginObject().Key("model");
   WriteIdentity(json, result.model);
+  json.Key("provenance");
+  WriteProvenance(json, result.model, result.provenance);
   json.Key("prompt");
   WritePrompt(json, result.prompt);
   json.Key("predictions").BeginArray();
@@ -255,10 +257,13 @@ void PrintFooter(const PredictResult& result, bool with_entropy, Session& sessio
     facts.push_back(absl::StrCat("entropy ", FormatNats(result.predictions.front().entropy)));
   }
   facts.push_back(ModelText(result.model));
+  const std::string edits = FormatEdits(result.provenance);
+  if (!edits.empty()) facts.push_back(edits);
   facts.push_back(FormatTimings(result.timings));
   const std::string dropped = FormatDropped(result.prompt);
   if (!dropped.empty()) facts.push_back(dropped);
   session.out() << JoinItems(session.terminal(), facts, " · ") << "\n";
+  if (result.provenance.counterfactual_mask) PrintCounterfactual(session);
 }
 
 absl::Status WriteFull(const PredictResult& result, const std::string& path, Session& session) {
