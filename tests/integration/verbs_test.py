@@ -615,7 +615,7 @@ class Changing(unittest.TestCase):
     def test_presets_are_rows_of_weights(self) -> None:
         answer = ask("intervene", PROMPT, "--model=attention", "--preset=last-word@cabinet",
                      "--weights=cabinet=0,0,0,0,1", "--preset=uniform@cabinet", "--weights=cabinet=.2,.2,.2,.2,.2")
-        last, uniform, one_hot, alike = answer["results"]
+        last, one_hot, uniform, alike = answer["results"]
         self.assertEqual(last["values"], one_hot["values"])
         for one, other in zip(uniform["values"], alike["values"]):
             self.assertAlmostEqual(one, other, delta=1e-6)
@@ -630,6 +630,18 @@ class Changing(unittest.TestCase):
         edited = ask("predict", PROMPT, "--ablate=2.1", "--candidates=were")
         probability = edited["predictions"][0]["candidates"][0]["probability"]
         self.assertAlmostEqual(probability, alone["results"][0]["values"][0], delta=1e-6)
+
+    def test_edits_of_one_place_apply_in_the_order_typed(self) -> None:
+        width = ask("describe")["hidden_size"]
+        (Path(server.folder) / "ones.txt").write_text(" ".join(["1"] * width))
+        edits = ["--scale=residual:2=0", "--add=residual:2=ones.txt"]
+        added_last = ask("intervene", PROMPT, *edits, "--together", "--token=were")["results"][0]
+        scaled_last = ask("intervene", PROMPT, *reversed(edits), "--together", "--token=were")["results"][0]
+        nothing_added = ask("intervene", PROMPT, edits[0], "--token=were")["results"][0]
+        self.assertEqual(scaled_last["values"], nothing_added["values"])
+        self.assertNotEqual(added_last["values"], nothing_added["values"])
+        self.assertEqual(added_last["name"], "scale residual:2=0 + add residual:2=ones.txt")
+        self.assertEqual(scaled_last["name"], "add residual:2=ones.txt + scale residual:2=0")
 
     def test_errors_name_what_was_typed(self) -> None:
         wrong = ["--focus=1", "--ablate=9.1"]

@@ -120,6 +120,7 @@ absl::StatusOr<Arguments> Arguments::Parse(const std::vector<std::string>& words
     } else {
       values.push_back(words[++i]);
     }
+    result.given_.emplace_back(name, values.back());
   }
   return result;
 }

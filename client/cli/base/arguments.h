@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,6 +42,8 @@ class Arguments {
   // Takes the first positional argument away, which there is.
   void DropFirst() { positionals_.erase(positionals_.begin()); }
   bool Has(const std::string& name) const { return values_.count(name) > 0; }
+  // Each option with its value, in the order typed.
+  const std::vector<std::pair<std::string, std::string>>& given() const { return given_; }
 
   // The last value given, or `fallback`.
   std::string String(const std::string& name, const std::string& fallback = "") const;
@@ -60,6 +63,7 @@ class Arguments {
  private:
   std::vector<std::string> positionals_;
   std::map<std::string, std::vector<std::string>> values_;
+  std::vector<std::pair<std::string, std::string>> given_;
 };
 
 // Whole numbers separated by commas or spaces; `what` names the source in the error.

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -218,7 +219,7 @@ Edit ReadScale(const std::string& text, RunSource& source) {
 }
 
 // The trace's own words are found in it, not in the run that is edited.
-Edit ReadPatch(const std::string& text, RunSource& source, Session& session) {
+Edit ReadPatch(const std::string& text, RunSource& source) {
   const auto halves = PlaceAndValue("patch", text, "TRACE");
   if (!halves.ok()) return halves.status();
   v1::Intervention edit;
@@ -229,7 +230,7 @@ Edit ReadPatch(const std::string& text, RunSource& source, Session& session) {
       std::pair<std::string, std::string>(absl::StrSplit(halves->second, absl::MaxSplits('@', 1)));
   edit.mutable_patch_site()->set_trace_id(trace);
   if (word.empty()) return edit;
-  RunSource from = RunSource::OfTrace(trace, session);
+  RunSource from = RunSource::OfTrace(trace, source.session());
   const auto spans = from.Find(word);
   if (!spans.ok()) return spans.status();
   AddSpans(*spans, edit.mutable_patch_site()->mutable_source_positions());
@@ -287,7 +288,7 @@ Edit ReadFocus(const std::string& text, RunSource& source) {
 }
 
 // "WORD=.1,.2,.7".
-Edit ReadWeights(const std::string& text, RunSource& source, bool renormalize) {
+Edit ReadWeights(const std::string& text, RunSource& source) {
   const auto [word, list] = SplitLast(text, '=');
   v1::Intervention edit;
   for (absl::string_view part : absl::StrSplit(list, ',', absl::SkipEmpty())) {
@@ -305,7 +306,6 @@ Edit ReadWeights(const std::string& text, RunSource& source, bool renormalize) {
   const auto spans = source.Find(word);
   if (!spans.ok()) return spans.status();
   AddSpans(*spans, edit.mutable_positions());
-  edit.mutable_set_weights()->set_renormalize(renormalize);
   return edit;
 }
 
@@ -327,11 +327,32 @@ Edit ReadPreset(const std::string& text, RunSource& source) {
       absl::StrCat("--preset=", text, " is not one of last-word, uniform, identity, first-word."));
 }
 
-Edit MaskEdit(v1::ReplaceMask::Kind kind) {
+template <v1::ReplaceMask::Kind kKind>
+Edit ReadMask(const std::string&, RunSource&) {
   v1::Intervention edit;
-  edit.mutable_replace_mask()->set_kind(kind);
+  edit.mutable_replace_mask()->set_kind(kKind);
   return edit;
 }
+
+struct EditKind {
+  const char* option;
+  bool has_place;  // its text says where it applies
+  Edit (*read)(const std::string& text, RunSource& source);
+};
+constexpr EditKind kEdits[] = {
+    {"cut", false, ReadCut},
+    {"ablate", true, ReadAblate},
+    {"mean-ablate", true, ReadMeanAblate},
+    {"scale", true, ReadScale},
+    {"focus", false, ReadFocus},
+    {"bias", false, ReadBias},
+    {"preset", false, ReadPreset},
+    {"weights", false, ReadWeights},
+    {"patch", true, ReadPatch},
+    {"add", true, ReadAdd},
+    {"project-out", true, ReadProjectOut},
+    {"bidirectional", false, ReadMask<v1::ReplaceMask::KIND_BIDIRECTIONAL>},
+    {"causal", false, ReadMask<v1::ReplaceMask::KIND_CAUSAL>}};
 
 }  // namespace
 
@@ -390,49 +411,28 @@ std::vector<OptionSpec> EditScopeOptions() {
 absl::StatusOr<std::vector<NamedEdit>> ReadEdits(const Arguments& arguments, RunSource& source,
                                                  const std::string& layer_option,
                                                  const std::string& head_option) {
-  std::vector<NamedEdit> edits;
-  absl::Status failed;
-  // A place in the text is the edit's own; other edits go where the scope options say.
-  const auto add = [&](const std::string& name, Edit edit, bool has_place) {
-    if (!failed.ok()) return;
-    failed = edit.status();
-    if (failed.ok() && !has_place) {
-      failed = ReadIndices(arguments, layer_option, edit->mutable_layers());
-      if (failed.ok()) failed = ReadIndices(arguments, head_option, edit->mutable_heads());
-    }
-    if (!failed.ok()) return;
-    edits.push_back({.name = name, .edit = *std::move(edit)});
-    if (has_place) return;
-    edits.back().layer_option = layer_option;
-    edits.back().head_option = head_option;
-  };
-  const auto each = [&](const std::string& option, bool has_place, auto read) {
-    for (const std::string& text : arguments.Strings(option)) {
-      if (failed.ok()) add(absl::StrCat(option, " ", text), read(text), has_place);
-    }
-  };
-  const auto with_source = [&](auto* read) {
-    return [&source, read](const std::string& text) { return read(text, source); };
-  };
   const bool renormalize = arguments.Has("renormalize");
-  each("cut", false, with_source(ReadCut));
-  each("ablate", true, with_source(ReadAblate));
-  each("mean-ablate", true, with_source(ReadMeanAblate));
-  each("scale", true, with_source(ReadScale));
-  each("focus", false, with_source(ReadFocus));
-  each("bias", false, with_source(ReadBias));
-  each("preset", false, with_source(ReadPreset));
-  each("weights", false,
-       [&](const std::string& text) { return ReadWeights(text, source, renormalize); });
-  each("patch", true,
-       [&](const std::string& text) { return ReadPatch(text, source, source.session()); });
-  each("add", true, with_source(ReadAdd));
-  each("project-out", true, with_source(ReadProjectOut));
-  if (arguments.Has("bidirectional")) {
-    add("bidirectional", MaskEdit(v1::ReplaceMask::KIND_BIDIRECTIONAL), false);
+  std::vector<NamedEdit> edits;
+  for (const auto& [option, text] : arguments.given()) {
+    const auto is_named = [&](const EditKind& kind) { return option == kind.option; };
+    const auto kind = absl::c_find_if(kEdits, is_named);
+    if (kind == std::end(kEdits)) continue;
+    Edit edit = kind->read(text, source);
+    if (!edit.ok()) return edit.status();
+    if (edit->has_set_weights()) edit->mutable_set_weights()->set_renormalize(renormalize);
+    const bool has_value = !text.empty();
+    edits.push_back({.name = absl::StrCat(option, has_value ? " " : "", text),
+                     .typed = absl::StrCat("--", option, has_value ? "=" : "", text),
+                     .edit = *std::move(edit)});
+    // A place in the text is the edit's own; other edits go where the scope options say.
+    if (kind->has_place) continue;
+    NamedEdit& named = edits.back();
+    absl::Status status = ReadIndices(arguments, layer_option, named.edit.mutable_layers());
+    if (status.ok()) status = ReadIndices(arguments, head_option, named.edit.mutable_heads());
+    if (!status.ok()) return status;
+    named.layer_option = layer_option;
+    named.head_option = head_option;
   }
-  if (arguments.Has("causal")) add("causal", MaskEdit(v1::ReplaceMask::KIND_CAUSAL), false);
-  if (!failed.ok()) return failed;
   if (renormalize && arguments.Strings("weights").empty()) {
     return UsageError("--renormalize needs --weights.");
   }
@@ -443,8 +443,7 @@ void AddEdits(const std::vector<NamedEdit>& edits, absl::string_view path, Sessi
               google::protobuf::RepeatedPtrField<v1::Intervention>* list) {
   for (const NamedEdit& edit : edits) {
     const std::string field = absl::StrCat(path, "[", list->size(), "]");
-    const std::vector<std::string> typed = absl::StrSplit(edit.name, absl::MaxSplits(' ', 1));
-    session.NameField(field, absl::StrCat("--", absl::StrJoin(typed, "=")));
+    session.NameField(field, edit.typed);
     if (!edit.layer_option.empty()) {
       session.NameField(absl::StrCat(field, ".layers"), absl::StrCat("--", edit.layer_option));
       session.NameField(absl::StrCat(field, ".heads"), absl::StrCat("--", edit.head_option));

@@ -24,15 +24,16 @@ std::vector<OptionSpec> EditScopeOptions();
 
 // An edit and how it reads.
 struct NamedEdit {
-  std::string name;
+  std::string name;   // "focus 0"
+  std::string typed;  // "--focus=0"
   v1::Intervention edit;
   // The options that said where an edit without a place of its own applies.
   std::string layer_option;
   std::string head_option;
 };
 
-// One for each time that an option was given, in the order of EditOptions. Edits without a place of
-// their own are for the heads of `layer_option` and `head_option`, where given.
+// One for each time that an option was given, in the order typed. Edits without a place of their
+// own are for the heads of `layer_option` and `head_option`, where given.
 absl::StatusOr<std::vector<NamedEdit>> ReadEdits(const Arguments& arguments, RunSource& source,
                                                  const std::string& layer_option = "edit-layer",
                                                  const std::string& head_option = "edit-head");
