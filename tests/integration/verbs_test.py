@@ -643,6 +643,17 @@ class Changing(unittest.TestCase):
         self.assertEqual(added_last["name"], "scale residual:2=0 + add residual:2=ones.txt")
         self.assertEqual(scaled_last["name"], "add residual:2=ones.txt + scale residual:2=0")
 
+    def test_an_edits_name_says_where_it_applies(self) -> None:
+        for scope, named in ((["--layer=3", "--head=4"], "focus 0 in 3.4"), (["--layer=3"], "focus 0 in layer 3"),
+                             (["--head=1,2"], "focus 0 in heads 1,2"), ([], "focus 0"),
+                             (["--layer=0", "--layer=2", "--head=1"], "focus 0 in head 1 of layers 0,2")):
+            with self.subTest(scope=scope):
+                result = ask("intervene", PROMPT, "--focus=0", "--ablate=1.1", *scope)["results"]
+                self.assertEqual([edit["name"] for edit in result], [named, "ablate 1.1"])
+        heed("stats", PROMPT, "--focus=0", "--edit-layer=3", "--edit-head=4", "--html=stats.html")
+        self.assertEqual(page("stats.html")["source"]["edits"], ["focus 0 in 3.4"])
+        self.assertIn("--focus=x: ", heed("intervene", PROMPT, "--focus=x", "--layer=3", code=2).stderr)
+
     def test_errors_name_what_was_typed(self) -> None:
         wrong = ["--focus=1", "--ablate=9.1"]
         for words, named in (

@@ -354,6 +354,27 @@ constexpr EditKind kEdits[] = {
     {"bidirectional", false, ReadMask<v1::ReplaceMask::KIND_BIDIRECTIONAL>},
     {"causal", false, ReadMask<v1::ReplaceMask::KIND_CAUSAL>}};
 
+// "layer 3", "layers 0,2"; empty for none.
+std::string ChosenOf(const Arguments& arguments, const std::string& option, const char* noun) {
+  const std::string numbers = absl::StrJoin(arguments.Strings(option), ",");
+  if (numbers.empty()) return "";
+  return absl::StrCat(noun, absl::StrContains(numbers, ',') ? "s " : " ", numbers);
+}
+
+// Where an edit without a place of its own applies, as its name ends: " in 3.4", as places are
+// written; " in heads 1,2 of layers 0,3" where several are chosen; empty for all of them.
+std::string ScopeText(const Arguments& arguments, const std::string& layer_option,
+                      const std::string& head_option) {
+  const std::string layers = ChosenOf(arguments, layer_option, "layer");
+  const std::string heads = ChosenOf(arguments, head_option, "head");
+  if (layers.empty() && heads.empty()) return "";
+  if (layers.empty() || heads.empty()) return absl::StrCat(" in ", heads, layers);
+  if (absl::StrContains(layers, ',') || absl::StrContains(heads, ',')) {
+    return absl::StrCat(" in ", heads, " of ", layers);
+  }
+  return absl::StrCat(" in ", arguments.String(layer_option), ".", arguments.String(head_option));
+}
+
 }  // namespace
 
 absl::StatusOr<v1::Site> ParseSite(const std::string& name) {
@@ -430,6 +451,7 @@ absl::StatusOr<std::vector<NamedEdit>> ReadEdits(const Arguments& arguments, Run
     absl::Status status = ReadIndices(arguments, layer_option, named.edit.mutable_layers());
     if (status.ok()) status = ReadIndices(arguments, head_option, named.edit.mutable_heads());
     if (!status.ok()) return status;
+    named.name += ScopeText(arguments, layer_option, head_option);
     named.layer_option = layer_option;
     named.head_option = head_option;
   }

@@ -24,7 +24,7 @@ std::vector<OptionSpec> EditScopeOptions();
 
 // An edit and how it reads.
 struct NamedEdit {
-  std::string name;   // "focus 0"
+  std::string name;   // "focus 0 in 3.4"
   std::string typed;  // "--focus=0"
   v1::Intervention edit;
   // The options that said where an edit without a place of its own applies.
