@@ -109,7 +109,7 @@ TEST(WireJsonTest, TensorsAreNumbersAndBytesAreLeftOut) {
   WriteWireMessage(json, message);
   EXPECT_THAT(out.str(), HasSubstr(R"("layers":[2])"));
   EXPECT_THAT(out.str(), HasSubstr(R"("entropy_nats":{"shape":[2],"values":[0.5,null]})"));
-  EXPECT_THAT(out.str(), HasSubstr(R"("truncation":"TRUNCATION_LEFT")"));
+  EXPECT_THAT(out.str(), HasSubstr(R"("truncation":"left")"));
   EXPECT_THAT(out.str(), HasSubstr(R"("timings_ms":{)"));
   EXPECT_THAT(out.str(), HasSubstr(R"("compute":2.5)"));
   EXPECT_THAT(out.str(), Not(HasSubstr("bytes\":")));

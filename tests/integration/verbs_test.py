@@ -453,8 +453,7 @@ class Files(unittest.TestCase):
 
     def metadata(self, *words: str) -> dict:
         heed(*words, "--output=all.safetensors")
-        data = (Path(server.folder) / "all.safetensors").read_bytes()
-        return json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
+        return safetensors_metadata("all.safetensors")
 
     def test_a_rollout_says_what_it_followed(self) -> None:
         asked = ["rollout", PROMPT, "--layers=1:3", "--fuse=max", "--identity=0"]
@@ -467,6 +466,11 @@ class Files(unittest.TestCase):
         metadata = self.metadata(*asked)
         self.assertEqual([metadata[name] for name in ("layers", "head_fusion", "identity")], ["1:3", "max", "0"])
         self.assertIn("through all heads of layer 3:", heed("rollout", PROMPT, "--flow", "--layers=-1:").stdout)
+
+    def test_every_answer_says_alike_what_was_cut_off(self) -> None:
+        for words in (["predict"], ["attention"], ["attention", "--stage=raw"], ["lens"], ["stats"]):
+            answer = ask(words[0], PROMPT, *words[1:])
+            self.assertEqual(answer.get("header", answer)["prompt"]["truncation"], "none")
 
     def test_a_decomposition_has_shares_amounts_and_mixing_ratios(self) -> None:
         answer = ask("decompose", PROMPT, "--layer=2")

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "client/cli/base/format.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
@@ -54,6 +55,14 @@ bool WriteKnown(JsonWriter& json, const Message& message) {
   return true;
 }
 
+// The value of an enum: as json_parts.h writes it where that has the same field.
+std::string ValueOf(const google::protobuf::EnumValueDescriptor* value) {
+  if (value->type() != v1::Truncation_descriptor()) return value->name();
+  return value->number() == v1::TRUNCATION_LEFT    ? Name(Truncation::kLeft)
+         : value->number() == v1::TRUNCATION_RIGHT ? Name(Truncation::kRight)
+                                                   : Name(Truncation::kRefuse);
+}
+
 // `index` -1: the field is not repeated.
 void WriteValue(JsonWriter& json, const Message& message, const FieldDescriptor* field, int index) {
   const auto* r = message.GetReflection();
@@ -76,7 +85,7 @@ void WriteValue(JsonWriter& json, const Message& message, const FieldDescriptor*
       break;
     case FieldDescriptor::CPPTYPE_ENUM:
       json.String(
-          (one ? r->GetEnum(message, field) : r->GetRepeatedEnum(message, field, index))->name());
+          ValueOf(one ? r->GetEnum(message, field) : r->GetRepeatedEnum(message, field, index)));
       break;
     case FieldDescriptor::CPPTYPE_MESSAGE:
       WriteWireMessage(

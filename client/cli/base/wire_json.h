@@ -1,6 +1,7 @@
 // Any message of the wire as JSON that people and programs read: field names as on the wire with
-// the unit added where the name does not tell it (entropy_nats, timings_ms), enums by name, tensors
-// as numbers with their shape, durations in milliseconds.
+// the unit added where the name does not tell it (entropy_nats, timings_ms), enums by name (what
+// was cut off a prompt as json_parts.h has it: none, left, right), tensors as numbers with their
+// shape, durations in milliseconds.
 #ifndef HEED_CLIENT_CLI_BASE_WIRE_JSON_H_
 #define HEED_CLIENT_CLI_BASE_WIRE_JSON_H_
 
