@@ -449,7 +449,20 @@ class Files(unittest.TestCase):
             table = self.table("rollout", PROMPT, "--query=to,-1", *how)
             self.assertEqual([float(line["flow" if how else "rollout"]) for line in table], weights)
             self.assertEqual([table[6][name] for name in ("query", "query_token", "key", "key_token")],
-                             ["4", "·cabinet", "1", "·keys"])
+                             ["4", " cabinet", "1", " keys"])
+
+    def test_tokens_in_files_are_their_texts(self) -> None:
+        tokens = ["the", " keys", " to", " the", " cabinet"]
+        for words, token in ((["attention", *HEAD], "key_token"), (["lens", "--all"], "position_token"),
+                             (["activations"], "position_token"), (["compare", PROMPT], "pair_token"),
+                             (["explain", *HEAD], "key_token"), (["stats", "--per-row"], "query_token"),
+                             (["attribute", "--by=source"], "source_token"),
+                             (["sweep", "--grid=edges", "--token=were", *HEAD], "key_token")):
+            with self.subTest(verb=words[0]):
+                verb, *more = words
+                self.assertEqual(list(dict.fromkeys(line[token] for line in self.table(verb, PROMPT, *more))), tokens)
+                heed(verb, PROMPT, *more, "--output=t.safetensors")
+                self.assertEqual(json.loads(safetensors_metadata("t.safetensors")["tokens"]), tokens)
 
     def metadata(self, *words: str) -> dict:
         heed(*words, "--output=all.safetensors")

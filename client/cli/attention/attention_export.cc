@@ -15,13 +15,6 @@
 namespace heed::cli {
 namespace {
 
-// The texts that a viewer shows: as they are, the vocabulary's spelling for tokens without any.
-std::vector<std::string> PlainTexts(const std::vector<Token>& tokens) {
-  std::vector<std::string> texts;
-  for (const Token& token : tokens) texts.push_back(token.text.empty() ? token.piece : token.text);
-  return texts;
-}
-
 // [queries, keys] of one head as an array of rows.
 void WriteHead(JsonWriter& json, const AttentionMaps& maps, int64_t layer, int64_t head) {
   json.BeginArray();
@@ -74,10 +67,7 @@ Export AttentionExport(const AttentionMaps& maps, const std::vector<std::string>
   const std::vector<std::string> texts = PlainTexts(header.prompt.tokens);
   Export file;
   file.axes = {NumberAxis("layer", header.layers), NumberAxis("head", header.heads),
-               NumberAxis("query", header.queries), TokenAxis("key", texts)};
-  for (int64_t query : header.queries) {
-    file.axes[2].texts.push_back(texts[static_cast<size_t>(query)]);
-  }
+               TokenAxis("query", header.queries, texts), TokenAxis("key", texts)};
   file.tensors = {{"weight", maps.weights, {}}};
   AddSource(SourceOf(header.model, header.provenance, edits), texts, &file);
   return file;

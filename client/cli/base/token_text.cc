@@ -99,6 +99,13 @@ std::vector<std::string> VisibleTokens(const std::vector<Token>& tokens) {
   return result;
 }
 
+std::vector<std::string> PlainTexts(const std::vector<Token>& tokens) {
+  std::vector<std::string> texts;
+  texts.reserve(tokens.size());
+  for (const Token& token : tokens) texts.push_back(token.text.empty() ? token.piece : token.text);
+  return texts;
+}
+
 std::string SafeText(absl::string_view text) {
   return MakeVisible(text, true);
 }

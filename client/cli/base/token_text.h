@@ -17,6 +17,9 @@ namespace heed::cli {
 std::string VisibleToken(const Token& token);
 std::vector<std::string> VisibleTokens(const std::vector<Token>& tokens);
 
+// Tokens for programs: their text as it is, the vocabulary's spelling of those without any.
+std::vector<std::string> PlainTexts(const std::vector<Token>& tokens);
+
 // Running text: spaces, tabs and line ends stay; everything else as above.
 std::string SafeText(absl::string_view text);
 

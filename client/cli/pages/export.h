@@ -46,7 +46,7 @@ struct Export {
   std::map<std::string, std::string> metadata;  // in safetensors only
 };
 
-// An axis of numbers, and one of all tokens of a prompt.
+// An axis of numbers; one of all tokens of a prompt; one of some of them, by their positions.
 template <typename Numbers>
 ExportAxis NumberAxis(std::string name, const Numbers& numbers) {
   ExportAxis axis{std::move(name), {}, {}};
@@ -54,11 +54,20 @@ ExportAxis NumberAxis(std::string name, const Numbers& numbers) {
   return axis;
 }
 ExportAxis TokenAxis(std::string name, const std::vector<std::string>& texts);
+template <typename Positions>
+ExportAxis TokenAxis(std::string name, const Positions& positions,
+                     const std::vector<std::string>& texts) {
+  ExportAxis axis = NumberAxis(std::move(name), positions);
+  for (const int64_t position : positions) {
+    axis.texts.push_back(texts[static_cast<size_t>(position)]);
+  }
+  return axis;
+}
 
 // A list of texts as a value of metadata: JSON.
 std::string JsonTexts(const std::vector<std::string>& texts);
 
-// Adds where the numbers come from to the metadata.
+// Adds where the numbers come from to the metadata; `texts` are the prompt's tokens as they are.
 void AddSource(const PageSource& source, const std::vector<std::string>& texts, Export* data);
 
 // Each writes a whole file. DATA_LOSS when the stream does not take it all.

@@ -68,14 +68,18 @@ std::string GridPage(const GridPageData& data) {
 Export GridExport(const GridPageData& data) {
   Export file;
   file.axes.push_back({data.row_name, data.rows, {}});
-  if (!data.column_name.empty()) file.axes.push_back({data.column_name, data.columns, {}});
+  if (!data.column_positions.empty()) {
+    file.axes.push_back(TokenAxis(data.column_name, data.column_positions, data.plain_texts));
+  } else if (!data.column_name.empty()) {
+    file.axes.push_back({data.column_name, data.columns, {}});
+  }
   // The one that was asked for comes first.
   for (size_t i = 0; i < data.grids.size(); ++i) {
     const PageGrid& grid = data.grids[(data.first + i) % data.grids.size()];
     const std::string name = absl::AsciiStrToLower(absl::StrReplaceAll(grid.title, {{" ", "_"}}));
     file.tensors.push_back({name, grid.values, {}});
   }
-  AddSource(data.source, data.tokens, &file);
+  AddSource(data.source, data.plain_texts, &file);
   return file;
 }
 

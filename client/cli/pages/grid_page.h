@@ -36,6 +36,7 @@ struct GridPageData {
   std::string verb;     // for the title: "stats"
   std::string heading;  // "Every head at a glance"
   std::vector<std::string> tokens;
+  std::vector<std::string> plain_texts;  // the same for files
   std::string dropped;
   std::string row_name;  // "layer"
   std::string column_name;
@@ -43,7 +44,8 @@ struct GridPageData {
   // One column: a curve along the rows.
   std::vector<std::string> columns;
   bool columns_are_tokens = false;  // long names, perhaps many: a heat map that can be enlarged
-  bool rank_by_row = false;         // the largest cells beside the grid are those of one row
+  std::vector<int64_t> column_positions;  // of columns that are all tokens
+  bool rank_by_row = false;               // the largest cells beside the grid are those of one row
   std::vector<PageGrid> grids;
   size_t first = 0;  // the one to show first
   std::optional<PageBars> bars;

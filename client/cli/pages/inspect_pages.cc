@@ -137,12 +137,9 @@ std::string LensPage(const v1::LogitLensResponse& lens, const LensPageFacts& fac
 }
 
 Export LensExport(const v1::LogitLensResponse& lens, const std::vector<std::string>& edits) {
-  const std::vector<std::string> tokens = VisibleWireTokens(lens.prompt());
+  const std::vector<std::string> texts = PlainWireTexts(lens.prompt());
   Export file;
-  file.axes = {NumberAxis("layer", lens.layers()), NumberAxis("position", lens.positions())};
-  for (int64_t position : lens.positions()) {
-    file.axes[1].texts.push_back(tokens[static_cast<size_t>(position)]);
-  }
+  file.axes = {NumberAxis("layer", lens.layers()), TokenAxis("position", lens.positions(), texts)};
   ExportTensor probability{"top_probability", {}, {}};
   ExportTensor token{"top_token_id", {}, {}};
   ExportTensor entropy{"entropy_nats", {}, {}};
@@ -168,7 +165,7 @@ Export LensExport(const v1::LogitLensResponse& lens, const std::vector<std::stri
   }
   file.tensors = {std::move(probability), std::move(token), std::move(entropy), std::move(kl)};
   for (ExportTensor& tensor : followed) file.tensors.push_back(std::move(tensor));
-  AddSource(SourceOf(lens.provenance(), edits), tokens, &file);
+  AddSource(SourceOf(lens.provenance(), edits), texts, &file);
   return file;
 }
 
@@ -207,7 +204,7 @@ std::string AttributePage(const v1::AttributeLogitsResponse& answer,
 Export AttributeExport(const v1::AttributeLogitsResponse& answer,
                        const std::vector<std::string>& part_names,
                        const std::vector<std::string>& edits) {
-  const std::vector<std::string> tokens = VisibleWireTokens(answer.prompt());
+  const std::vector<std::string> texts = PlainWireTexts(answer.prompt());
   Export file;
   ExportTensor values{"value", {}, {}};
   ExportTensor by_source{"by_source", {}, {}};
@@ -225,15 +222,15 @@ Export AttributeExport(const v1::AttributeLogitsResponse& answer,
     file.tensors = {std::move(values)};
   } else {
     // What was split by source is the table; the parts with all that has no source stand beside it.
-    file.axes = {{"part", heads, {}}, TokenAxis("source", tokens)};
+    file.axes = {{"part", heads, {}}, TokenAxis("source", texts)};
     file.tensors = {std::move(by_source)};
     values.shape = {answer.parts_size()};
     file.others = {std::move(values)};
     file.metadata["value_labels"] = JsonTexts(part_names);
   }
-  AddSource(SourceOf(answer.provenance(), edits), tokens, &file);
-  file.metadata["token"] = VisibleWireToken(answer.token());
-  if (answer.has_against()) file.metadata["against"] = VisibleWireToken(answer.against());
+  AddSource(SourceOf(answer.provenance(), edits), texts, &file);
+  file.metadata["token"] = PlainWireText(answer.token());
+  if (answer.has_against()) file.metadata["against"] = PlainWireText(answer.against());
   file.metadata["logit"] = absl::StrCat(answer.logit());
   file.metadata["residual_error"] = absl::StrCat(answer.residual_error());
   return file;
@@ -273,8 +270,8 @@ std::string ComparePage(const v1::CompareResponse& answer, const std::vector<std
 }
 
 Export CompareExport(const v1::CompareResponse& answer, const std::vector<std::string>& edits) {
-  const std::vector<std::string> tokens_a = VisibleWireTokens(answer.prompt_a());
-  const std::vector<std::string> tokens_b = VisibleWireTokens(answer.prompt_b());
+  const std::vector<std::string> texts_a = PlainWireTexts(answer.prompt_a());
+  const std::vector<std::string> texts_b = PlainWireTexts(answer.prompt_b());
   const size_t count = static_cast<size_t>(answer.pairs_size());
   Export file;
   file.axes = {{"pair", {}, {}}};
@@ -286,8 +283,8 @@ Export CompareExport(const v1::CompareResponse& answer, const std::vector<std::s
   for (size_t i = 0; i < count; ++i) {
     const v1::AlignedPair& pair = answer.pairs(static_cast<int>(i));
     file.axes[0].labels.push_back(absl::StrCat(i));
-    file.texts[0].texts.push_back(tokens_a[static_cast<size_t>(pair.position_a())]);
-    file.texts[1].texts.push_back(tokens_b[static_cast<size_t>(pair.position_b())]);
+    file.texts[0].texts.push_back(texts_a[static_cast<size_t>(pair.position_a())]);
+    file.texts[1].texts.push_back(texts_b[static_cast<size_t>(pair.position_b())]);
     columns[0].values[i] = pair.has_kl() ? static_cast<float>(pair.kl()) : NAN;
     columns[1].values[i] = static_cast<float>(pair.position_a());
     columns[2].values[i] = static_cast<float>(pair.position_b());
@@ -303,31 +300,31 @@ Export CompareExport(const v1::CompareResponse& answer, const std::vector<std::s
                     {heads.shape().begin(), heads.shape().end()}}};
     file.metadata["head_divergence_nats_axes"] = JsonTexts({"layer", "head"});
   }
-  AddSource(SourceOf(answer.b(), edits), tokens_b, &file);
+  AddSource(SourceOf(answer.b(), edits), texts_b, &file);
   file.metadata["definition"] = answer.a().definition();  // that of both sides
   file.metadata["model_a"] = answer.a().model().name();
   file.metadata["digest_a"] = answer.a().model().digest();
-  file.metadata["tokens_a"] = JsonTexts(tokens_a);
+  file.metadata["tokens_a"] = JsonTexts(texts_a);
   return file;
 }
 
 Export ExplainExport(const v1::ExplainRowResponse& row, const std::vector<std::string>& edits) {
-  std::vector<std::string> tokens = VisibleWireTokens(row.prompt());
+  std::vector<std::string> texts = PlainWireTexts(row.prompt());
   Export file;
   file.metadata["layer"] = absl::StrCat(row.layer());
   file.metadata["head"] = absl::StrCat(row.head());
   file.metadata["query"] = absl::StrCat(row.query());
-  const std::vector<std::string> all_tokens = tokens;
-  tokens.resize(static_cast<size_t>(row.key_count()));
-  file.axes = {TokenAxis("key", tokens)};
-  AddSource(SourceOf(row.provenance(), edits), all_tokens, &file);
+  const std::vector<std::string> all_texts = texts;
+  texts.resize(static_cast<size_t>(row.key_count()));
+  file.axes = {TokenAxis("key", texts)};
+  AddSource(SourceOf(row.provenance(), edits), all_texts, &file);
   using Field = std::pair<const char*, const v1::Tensor*>;
   for (const auto& [name, tensor] :
        {Field{"weight", &row.weights()}, Field{"raw", &row.raw()}, Field{"scaled", &row.scaled()},
         Field{"capped", &row.capped()}, Field{"masked", &row.masked()},
         Field{"value_norm", &row.value_norms()}, Field{"weighted_norm", &row.weighted_norms()}}) {
     std::vector<float> values = TensorFloats(*tensor);
-    if (values.size() == tokens.size()) file.tensors.push_back({name, std::move(values), {}});
+    if (values.size() == texts.size()) file.tensors.push_back({name, std::move(values), {}});
   }
   for (const v1::LogitShare& share : row.logit_shares()) {
     file.tensors.push_back({absl::StrCat("share of ", VisibleWireToken(share.token())),

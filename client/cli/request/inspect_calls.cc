@@ -87,6 +87,16 @@ std::vector<std::string> VisibleWireTokens(const v1::PromptInfo& prompt) {
   return tokens;
 }
 
+std::string PlainWireText(const v1::Token& token) {
+  return token.text().empty() ? token.piece() : token.text();
+}
+
+std::vector<std::string> PlainWireTexts(const v1::PromptInfo& prompt) {
+  std::vector<std::string> texts;
+  for (const v1::Token& token : prompt.tokens()) texts.push_back(PlainWireText(token));
+  return texts;
+}
+
 std::vector<float> TensorFloats(const v1::Tensor& tensor) {
   std::vector<float> values(tensor.data().size() / sizeof(float));
   if (!values.empty()) {

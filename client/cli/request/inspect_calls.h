@@ -45,7 +45,10 @@ absl::StatusOr<Response> Ask(absl::StatusOr<Response> (Inspector::*method)(const
 // With --json, prints an answer as it came on a line; false without.
 bool PrintedAsJson(const google::protobuf::Message& answer, Session& session);
 
-// Tokens of the wire as people read them.
+// Tokens of the wire as programs read them.
+std::string PlainWireText(const v1::Token& token);
+std::vector<std::string> PlainWireTexts(const v1::PromptInfo& prompt);
+// The same as people read them.
 std::string VisibleWireToken(const v1::Token& token);
 std::vector<std::string> VisibleWireTokens(const v1::PromptInfo& prompt);
 

@@ -463,9 +463,9 @@ std::string ActivationsPage(const Activations& answer, const OtherSide& other,
 Export ActivationsExport(const Activations& answer, const OtherSide& other,
                          const std::vector<std::string>& edits) {
   Export file;
+  const std::vector<std::string> texts = PlainWireTexts(answer.header.prompt());
   file.axes = {NumberAxis("layer", answer.header.layers()),
-               NumberAxis("position", answer.header.positions())};
-  file.axes[1].texts = RowTokens(answer);
+               TokenAxis("position", answer.header.positions(), texts)};
   const int64_t width = answer.widths.front();
   ExportTensor tensor{"value", {}, {}};
   for (const std::vector<float>& layer : answer.layers) {
@@ -481,8 +481,8 @@ Export ActivationsExport(const Activations& answer, const OtherSide& other,
     case Request::kCosines:
       tensor.name = "cosine";
       tensor.values = Cosines(answer, other, AllLayers(answer), AllRows(answer));
-      file.axes.push_back(NumberAxis("other", other.positions));
-      file.axes.back().texts = other.tokens;
+      file.axes.push_back(TokenAxis("other", other.positions,
+                                    other.same_run ? texts : PlainWireTexts(answer.other)));
       break;
     case Request::kPca: {
       tensor.name = "coordinate";
@@ -501,10 +501,9 @@ Export ActivationsExport(const Activations& answer, const OtherSide& other,
       break;
   }
   file.tensors.push_back(std::move(tensor));
-  AddSource(SourceOf(answer.header.provenance(), edits), VisibleWireTokens(answer.header.prompt()),
-            &file);
+  AddSource(SourceOf(answer.header.provenance(), edits), texts, &file);
   file.metadata["site"] = SiteName(answer.header.site());
-  if (!other.same_run) file.metadata["other_tokens"] = JsonTexts(VisibleWireTokens(answer.other));
+  if (!other.same_run) file.metadata["other_tokens"] = JsonTexts(PlainWireTexts(answer.other));
   return file;
 }
 

@@ -95,6 +95,7 @@ template <typename Response>
 GridPageData HeadPageData(const Response& response, const Arguments& arguments, RunSource& source) {
   GridPageData data{.source = SourceOf(response.provenance(), EditNames(arguments, source)),
                     .tokens = VisibleWireTokens(response.prompt()),
+                    .plain_texts = PlainWireTexts(response.prompt()),
                     .row_name = "layer",
                     .column_name = "head",
                     .rows = Numbered(response.layers()),
@@ -112,6 +113,7 @@ GridPageData StatsPageData(const v1::GetHeadStatsResponse& stats, const HeadStat
     data.row_name = "head";
     data.column_name = "query";
     data.columns_are_tokens = true;
+    data.column_positions = {stats.queries().begin(), stats.queries().end()};
     data.rows.clear();
     data.columns.clear();
     for (int layer : stats.layers()) {

@@ -34,6 +34,7 @@ GridPageData TokenMapData(const std::string& verb, const v1::PromptInfo& prompt,
   GridPageData data{.source = SourceOf(provenance, edits),
                     .verb = verb,
                     .tokens = VisibleWireTokens(prompt),
+                    .plain_texts = PlainWireTexts(prompt),
                     .row_name = "",
                     .column_name = "from",
                     .columns_are_tokens = true,
@@ -47,12 +48,9 @@ GridPageData TokenMapData(const std::string& verb, const v1::PromptInfo& prompt,
 // The same as numbers, with the grids' as the columns of a table.
 Export TokenMapExport(const GridPageData& data, const std::vector<int64_t>& queries) {
   Export file;
-  file.axes = {NumberAxis("query", queries), TokenAxis("key", data.tokens)};
-  for (int64_t query : queries) {
-    file.axes[0].texts.push_back(data.tokens[static_cast<size_t>(query)]);
-  }
+  file.axes = {TokenAxis("query", queries, data.plain_texts), TokenAxis("key", data.plain_texts)};
   for (const PageGrid& grid : data.grids) file.tensors.push_back({grid.title, grid.values, {}});
-  AddSource(data.source, data.tokens, &file);
+  AddSource(data.source, data.plain_texts, &file);
   return file;
 }
 

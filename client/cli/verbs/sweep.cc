@@ -292,6 +292,7 @@ GridPageData SweepPageData(const Swept& swept, const std::string& metric,
                     .verb = "sweep",
                     .heading = absl::StrCat("What moves the ", metric),
                     .tokens = VisibleWireTokens(header.prompt()),
+                    .plain_texts = PlainWireTexts(header.prompt()),
                     .row_name = header.row_name(),
                     .column_name = header.column_name(),
                     .base = header.base(),
@@ -303,6 +304,7 @@ GridPageData SweepPageData(const Swept& swept, const std::string& metric,
     std::string name = absl::StrFormat("%g", column);
     if (data.columns_are_tokens) {
       name = absl::StrCat(data.tokens[static_cast<size_t>(column)], " ", name);
+      data.column_positions.push_back(static_cast<int64_t>(column));
     }
     data.columns.push_back(std::move(name));
   }
