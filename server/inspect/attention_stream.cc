@@ -26,6 +26,17 @@ v1::AttentionStage WireStage(const v1::AttentionSelection& selection) {
   return stage == v1::ATTENTION_STAGE_UNSPECIFIED ? v1::ATTENTION_STAGE_SOFTMAX : stage;
 }
 
+const char* DefinitionOf(v1::AttentionStage stage) {
+  switch (stage) {
+    case v1::ATTENTION_STAGE_VALUE_WEIGHTED:
+      return "KOBAYASHI_2020_HEAD_NORM";
+    case v1::ATTENTION_STAGE_CONTRIBUTION:
+      return "KOBAYASHI_2020_HEAD_SHARE";
+    default:
+      return "";
+  }
+}
+
 AttentionStage StageOf(v1::AttentionStage stage) {
   switch (stage) {
     case v1::ATTENTION_STAGE_RAW:
@@ -309,6 +320,7 @@ void AttentionStream::FillHeader(v1::AttentionHeader* out) const {
   out->set_total_bytes(TotalBytes(wire_, selection_, config));
   out->set_stage(WireStage(wire_));
   FillProvenance(*run_, out->mutable_provenance());
+  out->mutable_provenance()->set_definition(DefinitionOf(WireStage(wire_)));
 }
 
 int64_t AttentionStream::RowsAtOnce() const {

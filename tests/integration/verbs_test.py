@@ -153,6 +153,12 @@ class Attention(unittest.TestCase):
         chosen = tile(ask("attention", PROMPT, *HEAD, "--keys=1:3", "--query=cabinet"))
         self.close(chosen, [self.weights[-1][1:3]])
 
+    def test_what_has_a_definition_names_it(self) -> None:
+        for stage, definition in (("raw", ""), ("value_norm", "KOBAYASHI_2020_HEAD_NORM"),
+                                  ("contribution", "KOBAYASHI_2020_HEAD_SHARE")):
+            answer = ask("attention", PROMPT, *HEAD, f"--stage={stage}")
+            self.assertEqual(answer["header"]["provenance"]["definition"], definition)
+
     def test_edits_are_made(self) -> None:
         flat = rows(ask("attention", PROMPT, *HEAD, "--focus=0"))
         self.close(flat[-1], [1 / TOKENS] * TOKENS)
