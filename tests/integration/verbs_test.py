@@ -457,6 +457,57 @@ class Files(unittest.TestCase):
             self.assertEqual([table[6][name] for name in ("query", "query_token", "key", "key_token")],
                              ["4", " cabinet", "1", " keys"])
 
+    def test_every_stage_and_form_of_attention_is_written_as_it_is_shown(self) -> None:
+        whole = ["query", "query_token", "key", "key_token"]
+        forms = ([["--stage=raw"], "raw", whole], [["--stage=masked"], "masked", whole],
+                 [["--stage=contribution"], "contribution", whole], [["--keys=1:3"], "weight", whole],
+                 [["--fuse=max"], "weight", whole], [["--stage=value_norm", "--packed"], "value_norm", whole],
+                 [["--pool=2x3"], "weight", ["query", "key"]],
+                 [["--spans=0:2,2:5"], "weight", ["query", "query_token", "key"]],
+                 [["--spans=0:2,2:5", "--average"], "weight", ["query", "key"]])
+        for form, name, axes in forms:
+            with self.subTest(form=form):
+                answer = ask("attention", PROMPT, *HEAD, *form)
+                part = next(key for key in ("grid", "weights", "packed") if key in answer["tiles"][0])
+                values = [-math.inf if value is None else value for value in answer["tiles"][0][part]["values"]]
+                table = self.table("attention", PROMPT, *HEAD, *form)
+                written = [float(line[name]) for line in table]
+                if part == "packed":
+                    written = [value for i, value in enumerate(written) if i % TOKENS <= i // TOKENS]
+                self.assertEqual(written, values)
+                head = [] if form == ["--fuse=max"] else ["head"]
+                self.assertEqual(list(table[0]), ["layer", *head, *axes, name])
+                heed("attention", PROMPT, *form, "--npy=form.npy")
+                array = (Path(server.folder) / "form.npy").read_bytes()
+                shape = [int(size) for size in re.findall(rb"\d+", re.search(rb"'shape': \(([^)]*)\)", array)[1])]
+                self.assertEqual(shape[:-2], [4, 6][:1 + len(head)])
+                self.assertEqual(math.prod(shape[-2:]), len(table))
+                self.assertEqual(len(array) - 10 - int.from_bytes(array[8:10], "little"), 4 * math.prod(shape))
+        first = self.table("attention", PROMPT, *HEAD, "--pool=2x3")
+        self.assertEqual([line["key"] for line in first[:3]], ["0", "1-2", "3-4"])
+        self.assertEqual([first[0]["query"], first[3]["query"]], ["0-1", "2-4"])
+        heed("attention", PROMPT, "--fuse=mean", "--stage=value_norm", "--output=form.safetensors")
+        told = safetensors_metadata("form.safetensors")
+        self.assertEqual((told["stage"], told["head_fusion"]), ("value_norm", "mean"))
+        self.assertEqual(told["definition"], "KOBAYASHI_2020_HEAD_NORM")
+
+    def test_a_form_of_attention_is_a_page_of_maps(self) -> None:
+        shown = self.page("attention", PROMPT, *HEAD, "--stage=raw")
+        self.assertEqual((shown["rows"][1], shown["columns"][4]), ("·keys 1", "·cabinet 4"))
+        values = tile(ask("attention", PROMPT, *HEAD, "--stage=raw"))
+        for query, row in enumerate(shown["grids"][0]["values"]):
+            self.assertEqual(row, values[query][:query + 1] + [None] * (TOKENS - 1 - query))
+        shown = self.page("attention", PROMPT, "--pool=2", "--layer=1")
+        self.assertEqual([grid["title"] for grid in shown["grids"]], [f"1.{head}" for head in range(6)])
+        self.assertEqual(shown["rows"], ["0-1", "2-4"])
+
+    def test_what_leaves_weights_out_is_no_file(self) -> None:
+        for form in ("--top-k=1", "--threshold=.5"):
+            self.assertIn("leaves weights out", heed("attention", PROMPT, form, "--npy=x.npy", code=2).stderr)
+        for name in ("bertviz", "circuitsvis"):
+            refused = heed("attention", PROMPT, "--stage=raw", f"--format={name}", "--output=x.json", code=2).stderr
+            self.assertIn(f"--format={name} takes the heads' own weights", refused)
+
     def test_tokens_in_files_are_their_texts(self) -> None:
         tokens = ["the", " keys", " to", " the", " cabinet"]
         for words, token in ((["attention", *HEAD], "key_token"), (["lens", "--all"], "position_token"),

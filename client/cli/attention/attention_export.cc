@@ -138,9 +138,9 @@ absl::Status WriteCircuitsVis(std::ostream& out, const AttentionMaps& maps) {
 
 std::vector<OptionSpec> AttentionFileOptions() {
   return {HtmlOption(),
-          {"npy", "FILE", "Write the weights as float32 [layers, heads, queries, keys]."},
+          {"npy", "FILE", "Write the numbers as float32 [layers, heads, queries, keys]."},
           {"output", "FILE",
-           "Write the weights: FILE.npy, FILE.safetensors, FILE.csv, or as --format says."},
+           "Write the numbers: FILE.npy, FILE.safetensors, FILE.csv, or as --format says."},
           {"format", "NAME",
            "The format of --output: npy, safetensors, csv, or the JSON that BertViz or CircuitsVis "
            "shows: bertviz, circuitsvis."}};
@@ -170,7 +170,8 @@ absl::StatusOr<bool> WriteAttentionFiles(const AttentionMaps& maps,
     absl::Status s = WriteViewerFile(maps, *format, arguments.String("output"), session);
     if (!s.ok()) return s;
   } else if (!format->empty()) {
-    absl::Status s = WriteExport(arguments, session, *format, AttentionExport(maps, edits));
+    absl::Status s =
+        WriteExport(arguments.String("output"), session, *format, AttentionExport(maps, edits));
     if (!s.ok()) return s;
   }
   if (arguments.Has("html")) {

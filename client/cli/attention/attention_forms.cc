@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -27,12 +28,7 @@ constexpr size_t kMostHeads = 4;  // shown one below the other; of more, the fir
 constexpr int kMostRows = 24;     // of a picture; of more, the last ones
 constexpr int kTokenColumns = 12;
 
-struct Stage {
-  const char* name;
-  v1::AttentionStage stage;
-  const char* meaning;
-};
-constexpr Stage kStages[] = {
+constexpr StageText kStages[] = {
     {"raw", v1::ATTENTION_STAGE_RAW, "scores, q · k"},
     {"scaled", v1::ATTENTION_STAGE_SCALED,
      "scores times the model's scale, 1 / sqrt(head_dim) in most"},
@@ -47,7 +43,7 @@ constexpr Stage kStages[] = {
 absl::Status ReadStage(const Arguments& arguments, v1::AttentionSelection* selection) {
   if (!arguments.Has("stage")) return absl::OkStatus();
   std::string names;
-  for (const Stage& stage : kStages) {
+  for (const StageText& stage : kStages) {
     if (arguments.String("stage") == stage.name) {
       selection->set_stage(stage.stage);
       return absl::OkStatus();
@@ -187,16 +183,6 @@ absl::Status Stream(const v1::GetAttentionRequest& request, Session& session,
 
 // ---- Pictures -----------------------------------------------------------------------------------
 
-// One head's numbers as a table.
-struct Matrix {
-  int layer = 0;
-  int head = 0;
-  std::vector<int64_t> queries;  // of the rows
-  int64_t columns = 0;
-  std::vector<float> values;       // [queries, columns]
-  std::vector<std::string> lines;  // in place of values: a row's strongest keys as text
-};
-
 std::string TokenName(const AttentionAnswer& answer, int64_t position) {
   if (position < 0 || position >= answer.header.prompt().tokens_size()) return "?";
   return Fit(VisibleWireToken(answer.header.prompt().tokens(static_cast<int>(position))),
@@ -225,7 +211,7 @@ std::string TopLine(const AttentionAnswer& answer, const v1::TopKWeights& top, i
   return absl::StrJoin(parts, "  ");
 }
 
-void AddTile(const AttentionAnswer& answer, const v1::AttentionTile& tile, Matrix* matrix) {
+void AddTile(const AttentionAnswer& answer, const v1::AttentionTile& tile, HeadMatrix* matrix) {
   matrix->queries.insert(matrix->queries.end(), tile.queries().begin(), tile.queries().end());
   if (tile.has_sparse() || tile.has_top_k()) {
     const std::vector<float> weights =
@@ -246,75 +232,48 @@ void AddTile(const AttentionAnswer& answer, const v1::AttentionTile& tile, Matri
   matrix->values.insert(matrix->values.end(), values.begin(), values.end());
 }
 
-std::vector<Matrix> Matrices(const AttentionAnswer& answer) {
-  std::vector<Matrix> matrices;
-  for (const v1::AttentionTile& tile : answer.tiles) {
-    if (matrices.empty() || matrices.back().layer != tile.layer() ||
-        matrices.back().head != tile.head()) {
-      matrices.push_back({.layer = tile.layer(), .head = tile.head()});
-    }
-    if (tile.has_packed()) {
-      v1::AttentionTile unpacked = tile;
-      Unpack(answer.header, &unpacked);
-      AddTile(answer, unpacked, &matrices.back());
-    } else {
-      AddTile(answer, tile, &matrices.back());
-    }
+// The first `size` groups of --spans.
+std::vector<KeyRange> SpanRanges(const AttentionAnswer& answer,
+                                 const v1::AttentionSelection& selection, size_t size) {
+  const int64_t count = answer.header.prompt().tokens_size();
+  const auto resolve = [&](int64_t position) { return position < 0 ? position + count : position; };
+  std::vector<KeyRange> ranges;
+  for (const v1::Span& span : selection.span_sums().spans()) {
+    ranges.push_back({span.has_begin() ? resolve(span.begin()) : 0,
+                      span.has_end() ? resolve(span.end()) : count});
   }
-  return matrices;
+  ranges.resize(size);
+  return ranges;
 }
 
 // "2-5", or the token of a single position.
-std::string RangeName(const AttentionAnswer& answer, int64_t begin, int64_t end) {
-  if (end - begin == 1) return TokenName(answer, begin);
-  return absl::StrCat(begin, "-", end - 1);
+std::string RangeName(const AttentionAnswer& answer, const KeyRange& range) {
+  if (range.end - range.begin == 1) return TokenName(answer, range.begin);
+  return RangeText(range);
 }
 
-std::string SpanName(const AttentionAnswer& answer, const v1::Span& span) {
-  const int64_t count = answer.header.prompt().tokens_size();
-  const auto resolve = [&](int64_t position) { return position < 0 ? position + count : position; };
-  return RangeName(answer, span.has_begin() ? resolve(span.begin()) : 0,
-                   span.has_end() ? resolve(span.end()) : count);
-}
-
-std::vector<std::string> ColumnNames(const AttentionAnswer& answer, const Matrix& matrix,
+std::vector<std::string> ColumnNames(const AttentionAnswer& answer, const HeadMatrix& matrix,
                                      const v1::AttentionSelection& selection) {
   std::vector<std::string> names;
-  for (int64_t i = 0; i < matrix.columns; ++i) {
-    if (selection.has_span_sums()) {
-      names.push_back(SpanName(answer, selection.span_sums().spans(static_cast<int>(i))));
-      continue;
-    }
-    const int64_t keys = answer.header.key_count();
-    const int64_t begin = answer.header.key_begin();
-    names.push_back(selection.has_pooled() ? RangeName(answer, begin + i * keys / matrix.columns,
-                                                       begin + (i + 1) * keys / matrix.columns)
-                                           : TokenName(answer, begin + i));
+  for (const KeyRange& range : ColumnRanges(answer, matrix, selection)) {
+    names.push_back(RangeName(answer, range));
   }
   return names;
 }
 
-std::vector<std::string> RowNames(const AttentionAnswer& answer, const Matrix& matrix,
+std::vector<std::string> RowNames(const AttentionAnswer& answer, const HeadMatrix& matrix,
                                   const v1::AttentionSelection& selection) {
+  const bool are_ranges = selection.has_pooled() || selection.span_sums().average_queries();
   std::vector<std::string> names;
-  for (size_t i = 0; i < matrix.queries.size(); ++i) {
-    if (selection.span_sums().average_queries()) {
-      names.push_back(SpanName(answer, selection.span_sums().spans(static_cast<int>(i))));
-    } else if (selection.has_pooled()) {
-      const int64_t end = i + 1 < matrix.queries.size() ? matrix.queries[i + 1]
-                          : answer.header.queries().empty()
-                              ? matrix.queries[i] + 1
-                              : answer.header.queries(answer.header.queries_size() - 1) + 1;
-      names.push_back(RangeName(answer, matrix.queries[i], end));
-    } else {
-      names.push_back(absl::StrCat(matrix.queries[i], " ", TokenName(answer, matrix.queries[i])));
-    }
+  for (const KeyRange& range : RowRanges(answer, matrix, selection)) {
+    names.push_back(are_ranges ? RangeName(answer, range)
+                               : absl::StrCat(range.begin, " ", TokenName(answer, range.begin)));
   }
   return names;
 }
 
 // Cells that a row may not see: they have no number.
-void BlankUnseen(const AttentionAnswer& answer, const Matrix& matrix, Grid* grid) {
+void BlankUnseen(const AttentionAnswer& answer, const HeadMatrix& matrix, Grid* grid) {
   if (!answer.header.causal()) return;
   for (size_t row = 0; row < matrix.queries.size(); ++row) {
     for (int64_t column = 0; column < matrix.columns; ++column) {
@@ -326,7 +285,7 @@ void BlankUnseen(const AttentionAnswer& answer, const Matrix& matrix, Grid* grid
   }
 }
 
-std::string MatrixPicture(const AttentionAnswer& answer, Matrix matrix,
+std::string MatrixPicture(const AttentionAnswer& answer, HeadMatrix matrix,
                           const v1::AttentionSelection& selection, const Terminal& terminal) {
   std::vector<std::string> rows = RowNames(answer, matrix, selection);
   const size_t skipped = rows.size() > kMostRows ? rows.size() - kMostRows : 0;
@@ -464,6 +423,76 @@ absl::StatusOr<AttentionAnswer> FetchAttention(const v1::GetAttentionRequest& re
   return answer;
 }
 
+std::string CellText(const v1::AttentionSelection& selection) {
+  if (selection.has_span_sums()) return "; added up over groups of words";
+  if (!selection.has_pooled()) return "";
+  return selection.pooled().reduction() == v1::PooledEncoding::REDUCTION_MEAN
+             ? "; the mean of each block"
+             : "; the largest of each block";
+}
+
+std::string HeadText(const HeadMatrix& matrix, const v1::AttentionSelection& selection) {
+  if (matrix.head >= 0) return absl::StrCat(" head ", matrix.head);
+  return selection.head_fusion() == v1::HEAD_FUSION_MAX ? ", the largest over heads"
+                                                        : ", the mean over heads";
+}
+
+std::vector<HeadMatrix> Matrices(const AttentionAnswer& answer) {
+  std::vector<HeadMatrix> matrices;
+  for (const v1::AttentionTile& tile : answer.tiles) {
+    if (matrices.empty() || matrices.back().layer != tile.layer() ||
+        matrices.back().head != tile.head()) {
+      matrices.push_back({.layer = tile.layer(), .head = tile.head()});
+    }
+    if (tile.has_packed()) {
+      v1::AttentionTile unpacked = tile;
+      Unpack(answer.header, &unpacked);
+      AddTile(answer, unpacked, &matrices.back());
+    } else {
+      AddTile(answer, tile, &matrices.back());
+    }
+  }
+  return matrices;
+}
+
+std::vector<KeyRange> ColumnRanges(const AttentionAnswer& answer, const HeadMatrix& matrix,
+                                   const v1::AttentionSelection& selection) {
+  if (selection.has_span_sums()) {
+    return SpanRanges(answer, selection, static_cast<size_t>(matrix.columns));
+  }
+  std::vector<KeyRange> ranges;
+  const int64_t first = answer.header.key_begin();
+  const int64_t keys = selection.has_pooled() ? answer.header.key_count() : matrix.columns;
+  for (int64_t i = 0; i < matrix.columns; ++i) {
+    ranges.push_back({first + i * keys / matrix.columns, first + (i + 1) * keys / matrix.columns});
+  }
+  return ranges;
+}
+
+std::vector<KeyRange> RowRanges(const AttentionAnswer& answer, const HeadMatrix& matrix,
+                                const v1::AttentionSelection& selection) {
+  if (selection.span_sums().average_queries()) {
+    return SpanRanges(answer, selection, matrix.queries.size());
+  }
+  std::vector<KeyRange> ranges;
+  for (int64_t query : matrix.queries) ranges.push_back({query, query + 1});
+  if (!selection.has_pooled() || answer.header.queries().empty()) return ranges;
+  for (size_t i = 0; i + 1 < ranges.size(); ++i) ranges[i].end = ranges[i + 1].begin;
+  if (!ranges.empty()) ranges.back().end = *answer.header.queries().rbegin() + 1;
+  return ranges;
+}
+
+std::string RangeText(const KeyRange& range) {
+  if (range.end - range.begin == 1) return absl::StrCat(range.begin);
+  return absl::StrCat(range.begin, "-", range.end - 1);
+}
+
+const StageText* FindStage(v1::AttentionStage stage) {
+  const auto found =
+      absl::c_find_if(kStages, [&](const StageText& known) { return known.stage == stage; });
+  return found == std::end(kStages) ? nullptr : found;
+}
+
 void PrintAttentionForm(const AttentionAnswer& answer, const v1::AttentionSelection& selection,
                         Session& session) {
   if (session.json()) {
@@ -471,26 +500,15 @@ void PrintAttentionForm(const AttentionAnswer& answer, const v1::AttentionSelect
     return;
   }
   const Terminal& terminal = session.terminal();
-  for (const Stage& stage : kStages) {
-    if (stage.stage != answer.header.stage()) continue;
-    const char* const cells = selection.has_span_sums() ? "; added up over groups of words"
-                              : !selection.has_pooled() ? ""
-                              : selection.pooled().reduction() == v1::PooledEncoding::REDUCTION_MEAN
-                                  ? "; the mean of each block"
-                                  : "; the largest of each block";
+  if (const StageText* const stage = FindStage(answer.header.stage()); stage != nullptr) {
     session.out() << Paragraph(
-        terminal, absl::StrCat(Styled(terminal, Emphasis::kBold, stage.name), ": ", stage.meaning,
-                               cells, ". Rows look at columns."));
+        terminal, absl::StrCat(Styled(terminal, Emphasis::kBold, stage->name), ": ", stage->meaning,
+                               CellText(selection), ". Rows look at columns."));
   }
-  const std::vector<Matrix> matrices = Matrices(answer);
+  const std::vector<HeadMatrix> matrices = Matrices(answer);
   for (size_t i = 0; i < matrices.size() && i < kMostHeads; ++i) {
-    const Matrix& matrix = matrices[i];
-    session.out() << "Layer " << matrix.layer
-                  << (matrix.head >= 0 ? absl::StrCat(" head ", matrix.head)
-                      : selection.head_fusion() == v1::HEAD_FUSION_MAX
-                          ? std::string(", the largest over heads")
-                          : std::string(", the mean over heads"))
-                  << ":\n"
+    const HeadMatrix& matrix = matrices[i];
+    session.out() << "Layer " << matrix.layer << HeadText(matrix, selection) << ":\n"
                   << MatrixPicture(answer, matrix, selection, terminal);
   }
   if (matrices.size() > kMostHeads) {

@@ -201,14 +201,13 @@ absl::Status CheckFileOptions(const Arguments& arguments) {
   return ReadFormat(arguments).status();
 }
 
-absl::Status WriteExport(const Arguments& arguments, Session& session, const std::string& format,
+absl::Status WriteExport(const std::string& path, Session& session, const std::string& format,
                          const Export& data) {
-  return WriteOutputFile(session, arguments.String("output"), Describe(data, format),
-                         [&](std::ostream& file) {
-                           if (format == "csv") return WriteCsv(file, data);
-                           if (format == "safetensors") return WriteSafetensors(file, data);
-                           return WriteNpy(file, ShapeOf(data), data.tensors.front().values);
-                         });
+  return WriteOutputFile(session, path, Describe(data, format), [&](std::ostream& file) {
+    if (format == "csv") return WriteCsv(file, data);
+    if (format == "safetensors") return WriteSafetensors(file, data);
+    return WriteNpy(file, ShapeOf(data), data.tensors.front().values);
+  });
 }
 
 absl::StatusOr<bool> WroteFiles(const Arguments& arguments, Session& session,
@@ -220,7 +219,8 @@ absl::StatusOr<bool> WroteFiles(const Arguments& arguments, Session& session,
   const auto format = ReadFormat(arguments);
   if (!format.ok()) return format.status();
   if (!format->empty()) {
-    if (absl::Status s = WriteExport(arguments, session, *format, data()); !s.ok()) return s;
+    absl::Status s = WriteExport(arguments.String("output"), session, *format, data());
+    if (!s.ok()) return s;
   }
   return !session.json() && (arguments.Has("html") || arguments.Has("output"));
 }

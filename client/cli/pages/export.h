@@ -90,8 +90,8 @@ absl::StatusOr<bool> WroteFiles(const Arguments& arguments, Session& session,
                                 absl::FunctionRef<Export()> data);
 // A usage error when --output has no format that is known; so that it is told before the call.
 absl::Status CheckFileOptions(const Arguments& arguments);
-// Writes --output in one of the common formats.
-absl::Status WriteExport(const Arguments& arguments, Session& session, const std::string& format,
+// Writes a file in one of the common formats.
+absl::Status WriteExport(const std::string& path, Session& session, const std::string& format,
                          const Export& data);
 
 }  // namespace heed::cli

@@ -2,8 +2,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "client/cli/attention/attention_export.h"
+#include "client/cli/attention/attention_form_files.h"
 #include "client/cli/attention/attention_forms.h"
 #include "client/cli/attention/attention_output.h"
 #include "client/cli/pages/inspect_pages.h"
@@ -24,19 +24,7 @@ absl::StatusOr<v1::GetAttentionRequest> ReadRequest(const Arguments& arguments, 
   v1::AttentionSelection& selection = *request.mutable_selection();
   if (absl::Status s = ReadAttentionForm(arguments, *source, &selection); !s.ok()) return s;
   *edits = EditNames(arguments, *source);
-  for (const char* name : {"html", "npy", "output"}) {
-    if (!arguments.Has(name)) continue;
-    if (selection.has_top_k()) {
-      return UsageError(absl::StrCat("--top-k leaves weights out, and --", name,
-                                     " needs them all; give one of the two."));
-    }
-    if (!IsPlain(selection)) {
-      return UsageError(absl::StrCat("--", name,
-                                     " takes the heads' own weights after softmax, all keys of "
-                                     "each row; leave --stage, --keys, --fuse and other forms out, "
-                                     "or take the numbers from --json."));
-    }
-  }
+  if (absl::Status s = CheckFormFiles(arguments, selection); !s.ok()) return s;
   return request;
 }
 
@@ -49,7 +37,9 @@ absl::Status RunAttention(const Arguments& arguments, Session& session) {
   if (!IsPlain(request->selection())) {
     const auto answer = FetchAttention(*request, session);
     if (!answer.ok()) return answer.status();
-    PrintAttentionForm(*answer, request->selection(), session);
+    const auto wrote = WriteFormFiles(*answer, request->selection(), edits, arguments, session);
+    if (!wrote.ok()) return wrote.status();
+    if (session.json() || !*wrote) PrintAttentionForm(*answer, request->selection(), session);
     return absl::OkStatus();
   }
   const auto maps = FetchAttentionMaps(*request, session);
