@@ -23,6 +23,19 @@ using Form = v1::GetActivationsRequest::FormCase;
 constexpr int kDefaultDimensions = 2;
 constexpr int kMaxDimensions = 16;
 
+const char* DefinitionOf(Form form) {
+  switch (form) {
+    case Form::kNorms:
+      return "EUCLIDEAN_LENGTH";
+    case Form::kCosines:
+      return "COSINE";
+    case Form::kPca:
+      return "PCA";
+    default:
+      return "";
+  }
+}
+
 std::optional<Site> SiteOf(v1::Site site) {
   Violations none;
   return ReadSite("site", site, std::nullopt, &none);
@@ -130,6 +143,7 @@ absl::StatusOr<bool> ActivationsStream::Next(Response* out) {
 
 void ActivationsStream::FillHeader(v1::ActivationsHeader* out) const {
   FillProvenance(*run_, out->mutable_provenance());
+  out->mutable_provenance()->set_definition(DefinitionOf(request_.form_case()));
   FillPromptInfo(run_->run->prompt, *run_->model, out->mutable_prompt());
   out->set_site(request_.site());
   out->mutable_layers()->Assign(layers_.begin(), layers_.end());

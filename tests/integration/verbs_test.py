@@ -290,6 +290,12 @@ class Activations(unittest.TestCase):
         words = ["activations", PROMPT, "--site=mlp", "--form=cosines", "--position=1"]
         self.assertIn("Cosine of 1 ·keys (mlp) with the words", heed(*words).stdout)
 
+    def test_a_form_names_its_definition(self) -> None:
+        for form, definition in (("vectors", ""), ("norms", "EUCLIDEAN_LENGTH"), ("cosines", "COSINE"), ("pca", "PCA")):
+            answer = ask("activations", PROMPT, f"--form={form}")
+            self.assertEqual(answer["header"]["provenance"]["definition"], definition)
+            self.assertIn(definition, heed("activations", PROMPT, f"--form={form}").stdout)
+
     def test_another_run_is_the_other_side(self) -> None:
         other = "the money in the bank"
         a = self.vectors("the boat near the bank", "--position=bank")
@@ -511,7 +517,7 @@ class Files(unittest.TestCase):
     def test_tokens_in_files_are_their_texts(self) -> None:
         tokens = ["the", " keys", " to", " the", " cabinet"]
         for words, token in ((["attention", *HEAD], "key_token"), (["lens", "--all"], "position_token"),
-                             (["activations"], "position_token"), (["compare", PROMPT], "pair_token"),
+                             (["activations"], "position_token"), (["compare", PROMPT], "token_b"),
                              (["explain", *HEAD], "key_token"), (["stats", "--per-row"], "query_token"),
                              (["attribute", "--by=source"], "source_token"),
                              (["sweep", "--grid=edges", "--token=were", *HEAD], "key_token")):
