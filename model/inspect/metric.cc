@@ -121,6 +121,11 @@ absl::StatusOr<MetricReader> MetricReader::Create(absl::Span<const Metric> metri
   return reader;
 }
 
+void MetricReader::AddPosition(int64_t position) {
+  const auto at = std::lower_bound(positions_.begin(), positions_.end(), position);
+  if (at == positions_.end() || *at != position) positions_.insert(at, position);
+}
+
 void MetricReader::SetBase(int64_t position, absl::Span<const float> logits) {
   const auto base = base_.find(position);
   if (base != base_.end()) base->second.assign(logits.begin(), logits.end());

@@ -52,6 +52,8 @@ class MetricReader {
   int64_t size() const { return static_cast<int64_t>(metrics_.size()); }
   // Whose logits are needed, ascending; without metrics the last one, if the model has a head.
   const std::vector<int64_t>& positions() const { return positions_; }
+  // One more of them, counted from the start: for who looks at the logits themselves.
+  void AddPosition(int64_t position);
 
   // Tells what the base predicts at one of the positions, before anything is read there.
   void SetBase(int64_t position, absl::Span<const float> logits);

@@ -56,6 +56,12 @@ void FillCandidates(const Prediction& prediction, int64_t count, const ServedMod
   }
 }
 
+// Where InterveneRequest.top_k is read, from the first metric: a loss has no position of its own.
+int64_t CandidatesPosition(const Metric& metric, int64_t n_tokens) {
+  if (metric.kind == Metric::Kind::kLoss) return n_tokens - 1;
+  return metric.position < 0 ? metric.position + n_tokens : metric.position;
+}
+
 // Puts the cells' results where the response has them.
 class InterveneSink final : public CellSink {
  public:
@@ -229,23 +235,21 @@ int64_t ExperimentBench::CacheBytes(const ModelConfig& config, int64_t n_tokens)
   return CachePages(n_tokens) * KvLayout::For(config).page_bytes();
 }
 
-absl::StatusOr<std::unique_ptr<ExperimentBench>> ExperimentBench::Create(
-    const ReadableRun& run, absl::Span<const Metric> metrics, absl::string_view field,
-    const StopSignal* stop) {
+absl::StatusOr<std::unique_ptr<ExperimentBench>> ExperimentBench::Create(const ReadableRun& run,
+                                                                         MetricReader metrics,
+                                                                         const StopSignal* stop) {
   const LanguageModel& model = *run.model->model;
   const ModelConfig& config = model.config();
   const int64_t n_tokens = run.run->trace->size();
   std::unique_ptr<ExperimentBench> bench(new ExperimentBench);
   bench->base_ = run.run->trace;
-  HEED_ASSIGN_OR_RETURN(MetricReader reader,
-                        MetricReader::Create(metrics, run.run->trace->tokens(), config, field));
   if (run.cost.held_bytes == 0) {
     HEED_ASSIGN_OR_RETURN(bench->memory_,
                           run.traces->Reserve(run.client, CacheBytes(config, n_tokens)));
   }
   bench->pool_ = std::make_unique<KvPool>(KvLayout::For(config), CachePages(n_tokens));
   bench->workspace_ = model.NewWorkspace();
-  bench->runs_.emplace(&model, bench->pool_.get(), bench->base_, std::move(reader), stop,
+  bench->runs_.emplace(&model, bench->pool_.get(), bench->base_, std::move(metrics), stop,
                        EditedRunsOptions{.max_batch_tokens = kBatchTokens});
   return bench;
 }
@@ -291,8 +295,12 @@ absl::Status InterveneMethod::Answer(const Request& request, const ReadableRun& 
   for (const v1::Metric& wire : request.metrics()) {
     metrics.push_back(ReadMetric("", wire, *run.model, &none));
   }
+  HEED_ASSIGN_OR_RETURN(MetricReader reader,
+                        MetricReader::Create(metrics, run.run->trace->tokens(), config, "metrics"));
+  const int64_t position = CandidatesPosition(metrics[0], run.run->trace->size());
+  if (request.top_k() > 0) reader.AddPosition(position);
   HEED_ASSIGN_OR_RETURN(const std::unique_ptr<ExperimentBench> bench,
-                        ExperimentBench::Create(run, metrics, "metrics", &stop));
+                        ExperimentBench::Create(run, std::move(reader), &stop));
   std::vector<EditedCell> cells;
   for (int i = 0; i < request.sets_size(); ++i) {
     HEED_ASSIGN_OR_RETURN(
@@ -303,9 +311,6 @@ absl::Status InterveneMethod::Answer(const Request& request, const ReadableRun& 
     cells.push_back(std::move(cell));
     response->add_results()->set_name(request.sets(i).name());
   }
-  const int64_t n_tokens = run.run->trace->size();
-  const int64_t position =
-      metrics[0].position < 0 ? metrics[0].position + n_tokens : metrics[0].position;
   InterveneSink sink(request, *run.model, position, response);
   HEED_RETURN_IF_ERROR(bench->runs().ReadBase(&sink));
   const std::vector<double>& base = bench->runs().base_values();
@@ -354,7 +359,10 @@ absl::StatusOr<std::unique_ptr<SweepStream>> SweepStream::Create(const Request& 
   Violations none;
   const Metric metric = ReadMetric("metric", request.metric(), *run->model, &none);
   std::unique_ptr<SweepStream> stream(new SweepStream(run));
-  HEED_ASSIGN_OR_RETURN(stream->bench_, ExperimentBench::Create(*run, {metric}, "metric", stop));
+  HEED_ASSIGN_OR_RETURN(MetricReader reader,
+                        MetricReader::Create({metric}, run->run->trace->tokens(),
+                                             run->model->model->config(), "metric"));
+  HEED_ASSIGN_OR_RETURN(stream->bench_, ExperimentBench::Create(*run, std::move(reader), stop));
   HEED_ASSIGN_OR_RETURN(SweepGrid grid, ReadGrid(request, run->traces));
   HEED_ASSIGN_OR_RETURN(stream->sweep_,
                         Sweep::Create(std::move(grid), stream->bench_->base(),

@@ -12,6 +12,7 @@
 #include "heed/v1/experiment.pb.h"
 #include "model/base/stop_signal.h"
 #include "model/inspect/intervene.h"
+#include "model/inspect/metric.h"
 #include "model/inspect/sweep.h"
 #include "model/transformer/kv_cache.h"
 #include "server/calls/unary_call.h"
@@ -34,11 +35,10 @@ struct InterveneMethod {
 // the engine serves. Their memory counts as the client's traces do.
 class ExperimentBench {
  public:
-  // `run` and `stop`, which may be null, outlive this. `field` is the metrics' own path. Takes
+  // `run` and `stop`, which may be null, outlive this. `metrics` are of the run's prompt. Takes
   // memory for the caches, RESOURCE_EXHAUSTED (TRACE_QUOTA), unless the run came with it.
   static absl::StatusOr<std::unique_ptr<ExperimentBench>> Create(const ReadableRun& run,
-                                                                 absl::Span<const Metric> metrics,
-                                                                 absl::string_view field,
+                                                                 MetricReader metrics,
                                                                  const StopSignal* stop);
   // Of the caches, for a prompt of that many tokens.
   static int64_t CacheBytes(const ModelConfig& config, int64_t n_tokens);

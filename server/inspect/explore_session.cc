@@ -284,7 +284,10 @@ absl::StatusOr<std::unique_ptr<ExploreSession>> ExploreSession::Create(ReadableR
                                                                        const StopSignal* stop) {
   std::unique_ptr<ExploreSession> session(new ExploreSession(std::move(run)));
   const ReadableRun& base = session->run_;
-  HEED_ASSIGN_OR_RETURN(session->bench_, ExperimentBench::Create(base, {}, "watch.metrics", stop));
+  HEED_ASSIGN_OR_RETURN(MetricReader no_metrics,
+                        MetricReader::Create({}, base.run->trace->tokens(), session->config()));
+  HEED_ASSIGN_OR_RETURN(session->bench_,
+                        ExperimentBench::Create(base, std::move(no_metrics), stop));
   session->held_bytes_ = base.cost.held_bytes;
   if (base.trace_id.empty()) session->held_bytes_ += base.run->held_bytes;
   session->state_.trace = base.run->trace;

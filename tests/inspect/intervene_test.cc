@@ -452,6 +452,21 @@ TEST(MetricTest, AreWhatTheirNamesSay) {
   for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(values[i], want[i], 1e-6) << i;
 }
 
+TEST(MetricTest, APositionMoreIsReadOnceAndChangesNoMetric) {
+  const auto model = LoadGolden("gpt2-f32", DefaultBackend());
+  const std::vector<TokenId> tokens = {0, 2, 1};
+  auto reader = MetricReader::Create({{.kind = Metric::Kind::kLoss}}, tokens, model->config());
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_THAT(reader->positions(), testing::ElementsAre(0, 1));
+  reader->AddPosition(2);
+  reader->AddPosition(0);
+  EXPECT_THAT(reader->positions(), testing::ElementsAre(0, 1, 2));
+  const std::vector<float> row(model->config().vocab_size);
+  double value = 0;
+  reader->Read(2, row, absl::MakeSpan(&value, 1));
+  EXPECT_EQ(value, 0);
+}
+
 TEST(MetricTest, ErrorsNameTheFieldAndWhatIsRight) {
   const auto gpt2 = LoadGolden("gpt2-f32", DefaultBackend());
   const auto bert = LoadGolden("bert-f32", DefaultBackend());

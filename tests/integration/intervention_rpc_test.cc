@@ -281,6 +281,27 @@ TEST_F(ExperimentRpcTest, InterveneSaysWhatEachSetDoes) {
   }
 }
 
+TEST_F(ExperimentRpcTest, CandidatesOfALossAreThoseOfTheLastPosition) {
+  auto request = OnPrompt<v1::InterveneRequest>();
+  *request.add_sets()->add_interventions() = CutEdge(1, 8, 2);
+  request.add_metrics()->mutable_loss();
+  request.set_top_k(3);
+  const auto loss = Intervene(request);
+  request.clear_metrics();
+  request.add_metrics()->mutable_kl_from_base();
+  const auto last = Intervene(request);
+  ASSERT_EQ(loss.results_size(), 1);
+  for (const auto& [one, other] :
+       {std::pair{&loss.base(), &last.base()}, std::pair{&loss.results(0), &last.results(0)}}) {
+    ASSERT_EQ(one->candidates_size(), 3);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(one->candidates(i).token().id(), other->candidates(i).token().id());
+      EXPECT_EQ(one->candidates(i).probability(), other->candidates(i).probability());
+    }
+  }
+  EXPECT_NE(loss.base().values(0), 0);
+}
+
 TEST_F(ExperimentRpcTest, SetsAreOnTopOfTheBasesEdits) {
   auto request = OnPrompt<v1::InterveneRequest>();
   *request.add_interventions() = CutEdge(0, 8, 3);

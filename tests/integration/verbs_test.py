@@ -772,6 +772,15 @@ class Changing(unittest.TestCase):
         self.assertAlmostEqual(difference, was[0]["log_probability"] - was[1]["log_probability"], delta=1e-4)
         self.assertEqual(kl, 0)
 
+    def test_a_loss_comes_with_the_words_at_the_end(self) -> None:
+        likely = ask("predict", PROMPT, "--top=1")["predictions"][0]["candidates"][0]["token"]["text"]
+        for edit, moves in (("--cut=cabinet->keys", False), ("--ablate=2.1", True)):  # no word follows the last
+            answer = ask("intervene", PROMPT, edit, "--metric=loss")
+            self.assertEqual(answer["base"]["candidates"][0]["token"]["text"], likely)
+            self.assertEqual(answer["results"][0]["deltas"] != [0], moves)
+            self.assertEqual(len(answer["results"][0]["candidates"]), 1)
+        self.assertIn(f"·{likely.strip()}", heed("intervene", PROMPT, "--cut=cabinet->keys", "--metric=loss").stdout)
+
     def test_an_estimate_is_what_the_answer_holds(self) -> None:
         estimate = ask("attention", PROMPT, "--layer=3", "--estimate")
         self.assertTrue(estimate["allowed"])
