@@ -63,6 +63,15 @@ AlignedBuffer AddAttention(const LanguageModel& model, const LayerAttention& att
 
 }  // namespace
 
+absl::string_view WhyNotInModel(const ModelConfig& config, Site site) {
+  if (!HasSite(config, site)) return "it has no feed-forward halves";
+  const bool is_score = site == Site::kQuery || site == Site::kKey;
+  if (is_score && config.mixing != MixingPattern::kAttention) {
+    return "its weights are not made of queries and keys";
+  }
+  return "";
+}
+
 SiteSet SitesNeeded(const ModelConfig& config, Site site) {
   switch (site) {
     case Site::kQuery:
@@ -83,9 +92,9 @@ SiteSet SitesNeeded(const ModelConfig& config, Site site) {
 
 absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& trace, Site site,
                                     int layer) {
-  if (!HasSite(model.config(), site)) {
+  if (const auto why = WhyNotInModel(model.config(), site); !why.empty()) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                     absl::StrCat("this model has no ", SiteName(site)));
+                     absl::StrCat("this model has no ", SiteName(site), ": ", why));
   }
   if (trace.Has(site, layer)) return SiteValues(trace.SiteRows(site, layer));
   if (site == Site::kResidual) return NotKept(site, layer);

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "model/base/aligned_buffer.h"
 #include "model/base/matrix.h"
+#include "model/checkpoint/model_config.h"
 #include "model/inspect/trace.h"
 #include "model/transformer/language_model.h"
 
@@ -26,6 +28,11 @@ class SiteValues {
   AlignedBuffer own_;
   ConstMatrixRef view_;
 };
+
+// Why a model has nothing to show at a site: no feed-forward halves; or weights that are not made
+// of queries and keys, so that what its forward pass has in their place is no vector of a word's.
+// Empty where there is something.
+absl::string_view WhyNotInModel(const ModelConfig& config, Site site);
 
 // The rows of a site at one layer, [size, SiteWidth]: kept by the trace, or computed again with the
 // bits of the forward pass. Site::kMlpOut is, where it is not kept, the difference of the stream

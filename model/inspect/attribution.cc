@@ -332,10 +332,13 @@ absl::StatusOr<RowExplanation> ExplainRow(const LanguageModel& model, const Trac
                        &row.weighted_norms, &row.value_norms}) {
     values->resize(row.key_count);
   }
-  row.query.assign(attention.Query(head, query).begin(), attention.Query(head, query).end());
+  const bool has_keys = WhyNotInModel(model.config(), Site::kKey).empty();
+  if (has_keys) {
+    row.query.assign(attention.Query(head, query).begin(), attention.Query(head, query).end());
+  }
   for (int64_t key = 0; key < row.key_count; ++key) {
     const auto k = attention.Key(head, key), v = attention.Value(head, key);
-    row.keys.insert(row.keys.end(), k.begin(), k.end());
+    if (has_keys) row.keys.insert(row.keys.end(), k.begin(), k.end());
     row.values.insert(row.values.end(), v.begin(), v.end());
   }
   const AlignedBuffer mixed = attention.Mixed(queries);

@@ -59,7 +59,8 @@ SiteSet SitesForAttribution(const ModelConfig& config);
 // One attention row from query to logit.
 struct RowExplanation {
   std::vector<float> query;                // [head_dim]
-  std::vector<float> keys, values;         // [key_count, head_dim]
+  std::vector<float> keys, values;         // [key_count, head_dim]; query and keys are empty where
+                                           // WhyNotInModel says that there are none
   std::vector<float> raw, scaled, capped;  // [key_count]
   std::vector<float> masked, weights;      // [key_count]
   std::vector<float> value_norms;          // [key_count], |v W_O|

@@ -41,11 +41,13 @@ std::optional<Site> SiteOf(v1::Site site) {
   return ReadSite("site", site, std::nullopt, &none);
 }
 
-absl::Status SiteNotInModel(const ServedModel& model, Site site) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                   absl::StrCat("model \"", model.name, "\" has no site ", SiteName(site),
-                                ": it has no feed-forward halves"),
-                   {{"site", std::string(SiteName(site))}});
+absl::Status CheckSite(const ServedModel& model, Site site) {
+  const absl::string_view why = WhyNotInModel(model.model->config(), site);
+  if (why.empty()) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+      absl::StrCat("model \"", model.name, "\" has no site ", SiteName(site), ": ", why),
+      {{"site", std::string(SiteName(site))}});
 }
 
 }  // namespace
@@ -67,7 +69,7 @@ SiteSet ActivationsStream::Check(const Request& request, const ServedModel& mode
     CheckInRange<int64_t>("pca.dimensions", request.pca().dimensions(), 1, kMaxDimensions,
                           violations);
   }
-  return HasSite(config, *site) ? SitesNeeded(config, *site) : SiteSet{};
+  return WhyNotInModel(config, *site).empty() ? SitesNeeded(config, *site) : SiteSet{};
 }
 
 absl::Status ActivationsStream::CheckLength(const Request& request, const ModelConfig& config,
@@ -91,7 +93,7 @@ absl::StatusOr<std::unique_ptr<ActivationsStream>> ActivationsStream::Create(
   const ModelConfig& config = run->model->model->config();
   std::unique_ptr<ActivationsStream> stream(new ActivationsStream(request, run, stop));
   stream->site_ = *SiteOf(request.site());
-  if (!HasSite(config, stream->site_)) return SiteNotInModel(*run->model, stream->site_);
+  HEED_RETURN_IF_ERROR(CheckSite(*run->model, stream->site_));
   stream->layers_ = ResolveIndices(request.layers(), SiteLayers(config, stream->site_));
   const int heads = SiteHeads(config, stream->site_);
   stream->heads_ = heads == 0 ? std::vector<int>{0} : ResolveIndices(request.heads(), heads);
@@ -101,6 +103,7 @@ absl::StatusOr<std::unique_ptr<ActivationsStream>> ActivationsStream::Create(
                                                              n_tokens, AllPositions(n_tokens)));
   if (!request.cosines().other_trace_id().empty()) {
     HEED_ASSIGN_OR_RETURN(stream->other_, run->traces->Find(request.cosines().other_trace_id()));
+    HEED_RETURN_IF_ERROR(CheckSite(*stream->other_->model, stream->site_));
     const ModelConfig& other = stream->other_->model->model->config();
     if (SiteWidth(other, stream->site_) != SiteWidth(config, stream->site_) ||
         other.n_layers != config.n_layers) {

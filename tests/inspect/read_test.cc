@@ -292,6 +292,25 @@ TEST(ReadTest, SitesThatAreNotKeptAreComputedAgain) {
   });
 }
 
+TEST(ReadTest, BelowAttentionThereAreNoQueriesAndKeys) {
+  ForEachModel([](const LanguageModel& model, const std::vector<TokenId>& ids) {
+    const auto trace = TraceOf(model, ids, {});
+    const bool has_keys = model.config().mixing == MixingPattern::kAttention;
+    for (Site site : {Site::kQuery, Site::kKey}) {
+      const auto read = ReadSite(model, *trace, site, 0);
+      EXPECT_EQ(read.ok(), has_keys) << SiteName(site);
+      if (has_keys) continue;
+      EXPECT_EQ(GetErrorDetails(read.status()).reason, "SITE_NOT_IN_MODEL");
+    }
+    EXPECT_TRUE(ReadSite(model, *trace, Site::kValue, 0).ok());
+    const auto row = ExplainRow(model, *trace, 0, 0, 17, {});
+    ASSERT_TRUE(row.ok()) << row.status();
+    EXPECT_EQ(row->query.empty(), !has_keys);
+    EXPECT_EQ(row->keys.empty(), !has_keys);
+    EXPECT_FALSE(row->values.empty());
+  });
+}
+
 TEST(ReadTest, TheHeadsResultsAndTheBiasSumToTheHalfs) {
   ForEachModel([](const LanguageModel& model, const std::vector<TokenId>& ids) {
     const auto trace = TraceOf(model, ids, {});

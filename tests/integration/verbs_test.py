@@ -334,6 +334,25 @@ class Activations(unittest.TestCase):
         self.assertLess(math.hypot(*without), 1e-3 * math.hypot(*base))
 
 
+class Ladder(unittest.TestCase):
+    """What the models below attention, and below the transformer, do not have is not made up for them."""
+
+    def test_below_attention_there_are_no_queries_and_keys(self) -> None:
+        for model in ("last-word", "average", "weighted"):
+            with self.subTest(model=model):
+                for words in (["--site=key"], ["--site=query"], ["--site=key", "--form=cosines"]):
+                    refused = heed("activations", PROMPT, f"--model={model}", *words, code=1).stderr
+                    self.assertIn("its weights are not made of queries and keys", refused.replace("\n      ", " "))
+                row = ask("explain", PROMPT, f"--model={model}")
+                self.assertNotIn("query_vector", row)
+                self.assertNotIn("key_vectors", row)
+                self.assertEqual(row["value_vectors"]["shape"], [row["key_count"], len(row["context"]["values"])])
+        self.assertIn("query_vector", ask("explain", PROMPT, "--model=attention"))
+        other = heed("traces", "open", PROMPT, "--model=average").stdout.strip()
+        self.assertIn('"average" has no site key', heed("activations", PROMPT, "--model=attention", "--site=key",
+                                                        "--form=cosines", f"--other-trace={other}", code=1).stderr)
+
+
 class Terminals(unittest.TestCase):
     def shown(self, width: int, *words: str) -> list[str]:
         """The lines that a terminal of this width shows."""
