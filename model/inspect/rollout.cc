@@ -6,6 +6,7 @@
 #include "model/base/status_macros.h"
 #include "model/inspect/flow_network.h"
 #include "model/kernels/parallel.h"
+#include "model/transformer/site.h"
 
 namespace heed {
 namespace {
@@ -58,6 +59,10 @@ absl::StatusOr<FlowNetwork> MakeNetwork(const LanguageModel& model, const Trace&
 }
 
 }  // namespace
+
+double DefaultResidualWeight(const ModelConfig& config) {
+  return HasSite(config, Site::kResidualMid) ? 0.5 : 0;
+}
 
 absl::StatusOr<std::vector<float>> Rollout(const LanguageModel& model, const Trace& trace,
                                            const RolloutOptions& options, const StopSignal* stop) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "model/base/stop_signal.h"
+#include "model/checkpoint/model_config.h"
 #include "model/inspect/attention_read.h"
 #include "model/inspect/trace.h"
 #include "model/transformer/language_model.h"
@@ -22,6 +23,10 @@ struct RolloutOptions {
   double residual_weight = 0.5;  // w, in [0, 1]
   std::vector<int64_t> queries;
 };
+
+// The share w where none is asked for: 0.5, or 0 for a mixing model, which adds its blend to no
+// stream.
+double DefaultResidualWeight(const ModelConfig& config);
 
 // The queries' rows of the layers' product, last layer first, [queries, size]. `stop`, which may be
 // null, is looked at between layers.

@@ -314,7 +314,13 @@ SiteSet RolloutMethod::Check(const Request& request, const ServedModel& model,
                                               "; give at least one layer"));
   }
   if (request.has_residual_weight()) {
-    CheckInRange("residual_weight", request.residual_weight(), 0.0, 1.0, violations);
+    const double weight = request.residual_weight();
+    CheckInRange("residual_weight", weight, 0.0, 1.0, violations);
+    if (weight > 0 && weight <= 1 && DefaultResidualWeight(ConfigOf(model)) == 0) {
+      violations->Add(
+          "residual_weight",
+          absl::StrCat("is ", weight, ", and this model has no residual connection; leave it out"));
+    }
   }
   return {};
 }
@@ -340,7 +346,8 @@ absl::Status RolloutMethod::Answer(const Request& request, const ReadableRun& ru
   options.layer_end = request.has_layer_end() ? ResolveIndex(request.layer_end(), layers) : layers;
   options.fusion = request.head_fusion() == v1::HEAD_FUSION_MAX ? LayerAttention::Fusion::kMax
                                                                 : LayerAttention::Fusion::kMean;
-  if (request.has_residual_weight()) options.residual_weight = request.residual_weight();
+  options.residual_weight = request.has_residual_weight() ? request.residual_weight()
+                                                          : DefaultResidualWeight(ConfigOf(run));
   HEED_ASSIGN_OR_RETURN(options.queries,
                         ResolvePositions("queries", request.queries(), n_tokens, {n_tokens - 1}));
   const bool flow = request.method() == Request::METHOD_FLOW;

@@ -352,6 +352,16 @@ class Ladder(unittest.TestCase):
         self.assertIn('"average" has no site key', heed("activations", PROMPT, "--model=attention", "--site=key",
                                                         "--form=cosines", f"--other-trace={other}", code=1).stderr)
 
+    def test_a_rollout_has_no_identity_where_nothing_is_added(self) -> None:
+        for model in ("last-word", "average", "weighted", "attention", "attention-pos"):
+            with self.subTest(model=model):
+                weights = rows(ask("attention", PROMPT, f"--model={model}"))
+                for how in ([], ["--identity=0"]):
+                    self.assertEqual(ask("rollout", PROMPT, f"--model={model}", *how)["weights"]["values"],
+                                     weights[-1])
+                refused = heed("rollout", PROMPT, f"--model={model}", "--identity=.5", code=1).stderr
+                self.assertIn("--identity is 0.5, and this model has no residual connection", refused)
+
 
 class Terminals(unittest.TestCase):
     def shown(self, width: int, *words: str) -> list[str]:

@@ -365,7 +365,9 @@ Verb RolloutVerb() {
           {{{"flow", "", "The maximum flow in place of the product."},
             {"layers", "A:B", "Through the layers A to B - 1; default all."},
             {"fuse", "HOW", "One matrix of the heads: mean (default) or max."},
-            {"identity", "X", "The identity's share of each matrix, 0 to 1; default 0.5."},
+            {"identity", "X",
+             "The identity's share of each matrix, 0 to 1; default 0.5, and 0 where a model has no "
+             "residual connection."},
             {"query", "WORD", "Rows, by word or position; default the last.", true},
             {"all", "", "Every row."}},
            FileOptions(),
