@@ -75,8 +75,10 @@ class Trace final : public SiteSource {
   }
   const SiteRowStore& store(Site site, int layer) const {
     static const SiteRowStore none;
-    const auto& kept = stores_[StoreIndex(site, layer)];
-    return kept == nullptr ? none : *kept;
+    // Who patches from a trace may have more layers than its model.
+    const size_t index = StoreIndex(site, layer);
+    const bool is_kept = index < stores_.size() && stores_[index] != nullptr;
+    return is_kept ? *stores_[index] : none;
   }
 
   std::vector<TokenId> tokens_;

@@ -292,6 +292,14 @@ TEST(ReadTest, SitesThatAreNotKeptAreComputedAgain) {
   });
 }
 
+TEST(ReadTest, ATraceKeepsNothingOfLayersThatItsModelLacks) {
+  const auto model = LoadGolden("mixing-average", DefaultBackend());
+  const auto trace = TraceOf(*model, SomeTokens(model->config(), 9), {Site::kResidual});
+  for (int layer : {2, 3, 40, 1000}) {
+    for (Site site : kAllSites) EXPECT_EQ(trace->SiteRows(site, layer).cols, 0) << layer;
+  }
+}
+
 TEST(ReadTest, BelowAttentionThereAreNoQueriesAndKeys) {
   ForEachModel([](const LanguageModel& model, const std::vector<TokenId>& ids) {
     const auto trace = TraceOf(model, ids, {});
