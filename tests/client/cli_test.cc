@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
+#include "client/cli/verbs/generate_output.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/client/cli_fixture.h"
@@ -234,6 +235,19 @@ TEST_F(CliTest, GenerateAttentionNamesTheStrongestKeys) {
             "    5  ·were               0.500  from  ·keys .80 (1, layer 1 head 0)  ·to .05 (2, "
             "layer 1 head 0)  ·the .05 (3, layer 1 head 0)\n");
   EXPECT_THAT(server_.last_generate.attention().layers(), ElementsAre(1));
+}
+
+TEST(StrongestKeysTest, LeavesOutTheFirstTheOwnAndThoseWithoutWeight) {
+  AttentionTile tile{.layer = 1, .head = 2, .queries = {3, 4}};
+  tile.top_k = 4;
+  tile.keys = {3, 2, 1, 0, 4, 0, 2, 1};
+  tile.weights = {.7f, .1f, .1f, .1f, .5f, .3f, .2f, 0};
+  const std::vector<StrongKey> keys = StrongestKeys({tile}, 3);
+  ASSERT_EQ(keys.size(), 1u);
+  EXPECT_EQ(keys[0].key, 2);
+  EXPECT_EQ(keys[0].weight, .2f);
+  EXPECT_EQ(keys[0].layer, 1);
+  EXPECT_EQ(keys[0].head, 2);
 }
 
 TEST_F(CliTest, AttentionShowsAllHeadsThenTheOneThatSaysMost) {

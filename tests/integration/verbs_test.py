@@ -363,6 +363,15 @@ class Ladder(unittest.TestCase):
                 self.assertIn("--identity is 0.5, and this model has no residual connection", refused)
 
 
+class Generating(unittest.TestCase):
+    def test_what_a_word_is_predicted_from_has_weight(self) -> None:
+        for words, shown in (([PROMPT, "--model=last-word"], "from  no other word"), (["the"], "from  no other word"),
+                             ([PROMPT], r"from  ·\S+ [.\d]+ \(\d, layer \d head \d\)")):
+            done = heed("generate", *words, "--max-tokens=1", "--attention")
+            self.assertRegex(done.stdout, shown)
+            self.assertIn("the first word and a row's own", done.stderr.replace("\n", " "))
+
+
 class Terminals(unittest.TestCase):
     def shown(self, width: int, *words: str) -> list[str]:
         """The lines that a terminal of this width shows."""

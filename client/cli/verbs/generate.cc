@@ -199,7 +199,9 @@ std::vector<OptionSpec> GenerateOptions() {
       {"ignore-end-of-text", "", "Go on past the model's own end of text."},
       {"logprobs", "", "Show each token with its probability, rank and alternatives."},
       {"top", "K", "Alternatives beside each token with --logprobs; default 3."},
-      {"attention", "", "Show for each token which earlier ones it was predicted from."},
+      {"attention", "",
+       "Show for each token which earlier ones it was predicted from. Left out are the first word "
+       "and the row's own, which heads with nothing to say look at."},
       {"layer", "L", "Layers to look at with --attention; default all.", /*repeatable=*/true},
       {"head", "H", "Heads to look at with --attention; default all.", /*repeatable=*/true},
   };

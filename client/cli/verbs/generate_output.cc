@@ -105,7 +105,7 @@ std::vector<StrongKey> StrongestKeys(const std::vector<AttentionTile>& tiles, in
     const size_t row = (tile.queries.size() - 1) * tile.top_k;
     for (size_t i = row; i < row + tile.top_k; ++i) {
       const int32_t key = tile.keys[i];
-      if (key <= 0 || key == tile.queries.back()) continue;
+      if (key <= 0 || key == tile.queries.back() || !(tile.weights[i] > 0)) continue;
       StrongKey& strongest = best[key];
       if (tile.weights[i] <= strongest.weight) continue;
       strongest = {key, tile.weights[i], tile.layer, tile.head};
@@ -158,6 +158,12 @@ void GenerateOutput::ShowStart(const GenerateStart& start) {
   const std::string dropped = FormatDropped(start.prompt);
   if (!dropped.empty()) session_.err() << "heed: " << dropped << " from the prompt\n";
   if (start.seed) session_.err() << "heed: seed " << *start.seed << "\n";
+  if (format_.attention) {
+    session_.err() << Paragraph(session_.err_terminal(),
+                                "heed: the strongest words of all heads' last rows; the first word "
+                                "and a row's own, where heads with nothing to say look, are left "
+                                "out");
+  }
   if (per_token() || !session_.terminal().is_terminal) return;
   std::string text = has_text_ ? "" : absl::StrJoin(tokens_, " ");
   for (const Token& token : start.prompt.tokens) {
@@ -199,7 +205,9 @@ void GenerateOutput::ShowTokenLine(const GeneratedToken& token) {
   }
   if (format_.attention) {
     items.push_back("from");
-    for (const StrongKey& key : StrongestKeys(token.attention, kStrongKeys)) {
+    const std::vector<StrongKey> keys = StrongestKeys(token.attention, kStrongKeys);
+    if (keys.empty()) items.push_back("no other word");
+    for (const StrongKey& key : keys) {
       const auto index = static_cast<size_t>(key.key);
       items.push_back(absl::StrCat(index < tokens_.size() ? tokens_[index] : "?", " ",
                                    FormatWeight(key.weight), " (", key.key, ", layer ", key.layer,

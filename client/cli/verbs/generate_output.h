@@ -56,7 +56,7 @@ struct StrongKey {
 
 // The `count` strongest keys over the last row of all tiles, each with its strongest head;
 // strongest first. Leaves out the first position and the querying one itself, which heads with
-// nothing to say attend to.
+// nothing to say attend to, and keys without weight.
 std::vector<StrongKey> StrongestKeys(const std::vector<AttentionTile>& tiles, int count);
 
 }  // namespace heed::cli
