@@ -100,9 +100,10 @@ std::vector<float> ReadPattern(const v1::Tensor& tensor, int64_t n_tokens, Viola
   std::vector<float> values(n_tokens * n_tokens);
   std::memcpy(values.data(), tensor.data().data(), tensor.data().size());
   for (size_t i = 0; i < values.size(); ++i) {
-    if (std::isfinite(values[i])) continue;
-    violations->Add("custom.data",
-                    absl::StrCat("has ", values[i], " at element ", i, "; must be finite"));
+    if (values[i] == 0 || values[i] == 1) continue;
+    const int64_t cell = static_cast<int64_t>(i);
+    violations->Add("custom.data", absl::StrCat("has ", values[i], " for query ", cell / n_tokens,
+                                                " and key ", cell % n_tokens, "; must be 0 or 1"));
     break;
   }
   return values;

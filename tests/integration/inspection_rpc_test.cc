@@ -307,6 +307,11 @@ TEST_F(InspectionRpcTest, HeadsAreScoredByPatterns) {
   double cells = 0;
   for (float cell : pattern) cells += cell;
   EXPECT_NEAR(Floats(abs.scores())[5], 2 * sum / kTokens - cells / kTokens, 1e-5);
+  for (float neither : {0.5f, -3.0f, 1e38f, std::numeric_limits<float>::infinity()}) {
+    pattern[kTokens + 2] = neither;
+    custom.set_data(pattern.data(), pattern.size() * sizeof(float));
+    EXPECT_THAT(WrongFields(Refusal(&Stub::DetectHeads, request)), ElementsAre("custom.data"));
+  }
 }
 
 TEST_F(InspectionRpcTest, TheLensAtTheLastLayerIsTheModel) {

@@ -223,6 +223,37 @@ class Heads(unittest.TestCase):
     def test_a_grid_says_what_its_mark_is(self) -> None:
         self.assertIn("Columns are heads; * the largest.", heed("stats", PROMPT).stdout)
 
+    def test_a_pattern_of_ones_own_is_a_file(self) -> None:
+        words = "the cat sat and the cat"
+        known = ask("detect", words, "--pattern=previous")
+        size = 6
+        previous = [[float(key == query - 1) for key in range(size)] for query in range(size)]
+        folder = Path(server.folder)
+        (folder / "previous.txt").write_text("\n".join(" ".join(map(str, row)) for row in previous))
+        flat = [cell for row in previous for cell in row]
+        header = "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 6), }".ljust(117) + "\n"
+        (folder / "previous.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.encode() +
+                                              struct.pack("<36f", *flat))
+        for name in ("previous.txt", "previous.npy"):
+            own = ask("detect", words, f"--pattern={name}")
+            for one, other in zip(own["scores"]["values"], known["scores"]["values"]):
+                self.assertAlmostEqual(one, other, delta=1e-6)
+        self.assertIn("the pattern previous.npy.", heed("detect", words, "--pattern=previous.npy").stdout)
+        flat[7] = .5
+        (folder / "half.txt").write_text(" ".join(map(str, flat)))
+        self.assertIn("--pattern has 0.5 for query 1 and key 1; must be 0 or 1",
+                      heed("detect", words, "--pattern=half.txt", code=1).stderr)
+        self.assertIn("--pattern is [6, 6]", heed("detect", PROMPT, "--pattern=previous.npy", code=1).stderr)
+        (folder / "five.txt").write_text("1 2 3 4 5")
+        self.assertIn("holds 5 numbers; expected a square", heed("detect", words, "--pattern=five.txt", code=2).stderr)
+        self.assertIn("not one of previous, duplicate, induction, nor a file of numbers",
+                      heed("detect", words, "--pattern=indction", code=2).stderr)
+
+    def test_what_a_score_leaves_out_is_said(self) -> None:
+        for words, said in ((["--no-first"], ", without the first word."), (["--no-self"], ", without each row's own word."),
+                            (["--no-first", "--no-self"], ", without the first word and each row's own word.")):
+            self.assertIn(said, heed("detect", PROMPT, "--pattern=previous", *words).stdout)
+
     def test_a_lens_says_nats_as_predict_does(self) -> None:
         cell = ask("lens", PROMPT)["cells"][-1]
         entropy = ask("predict", PROMPT)["predictions"][0]["entropy_nats"]
@@ -602,6 +633,8 @@ class Files(unittest.TestCase):
                          ["component", "head", "head"])
         self.assertIn("No head's attention", self.page("detect", PROMPT)["grids"][0]["meaning"])
         self.assertNotIn("No head", self.page("detect", "the cat sat and the cat")["grids"][0]["meaning"])
+        meaning = self.page("detect", "the cat sat and the cat", "--no-self")["grids"][0]["meaning"]
+        self.assertIn("says, without each row's own word, as TL_MUL", meaning)
 
     def test_activations_are_written_as_they_are_shown(self) -> None:
         values = [value for layer in ask("activations", PROMPT)["layers"] for row in layer["values"] for value in row]

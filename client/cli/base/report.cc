@@ -50,6 +50,7 @@ constexpr std::pair<absl::string_view, absl::string_view> kFieldOptions[] = {
     {"candidates.texts", "--candidates"},
     {"candidates.top_k", "--top"},
     {"candidates.full", "--full"},
+    {"custom", "--pattern"},
     {"dimensions", "--dimensions"},
     {"edge_knock_out.heads", "--head"},
     {"edge_knock_out.keys", "--key"},

@@ -100,35 +100,6 @@ absl::StatusOr<std::string> ReadBytes(const std::string& path) {
   return UsageError(absl::StrCat("cannot read ", path, ": ", std::strerror(error), "."));
 }
 
-// Numbers of a .npy file of float32, or separated by spaces or commas.
-absl::StatusOr<v1::Tensor> ReadVector(const std::string& path) {
-  const auto read = ReadBytes(path);
-  if (!read.ok()) return read.status();
-  const std::string& bytes = *read;
-  v1::Tensor tensor;
-  tensor.set_dtype(v1::DATA_TYPE_F32);
-  if (absl::StartsWith(bytes, "\x93NUMPY")) {
-    const size_t header = bytes.size() < 10 ? std::string::npos
-                                            : 10 + static_cast<unsigned char>(bytes[8]) +
-                                                  256 * static_cast<unsigned char>(bytes[9]);
-    if (header > bytes.size() || !absl::StrContains(bytes.substr(0, header), "'<f4'")) {
-      return UsageError(absl::StrCat(path, " is no .npy file of float32 (numpy's dtype '<f4')."));
-    }
-    tensor.set_data(bytes.substr(header));
-  } else {
-    for (absl::string_view part :
-         absl::StrSplit(bytes, absl::ByAnyChar(", \t\r\n[]"), absl::SkipEmpty())) {
-      float value = 0;
-      if (!absl::SimpleAtof(part, &value)) {
-        return UsageError(absl::StrCat(path, ": \"", part, "\" is not a number."));
-      }
-      tensor.mutable_data()->append(reinterpret_cast<const char*>(&value), sizeof value);
-    }
-  }
-  tensor.add_shape(static_cast<int64_t>(tensor.data().size() / sizeof(float)));
-  return tensor;
-}
-
 // The number `number` of an option's whole `text`.
 absl::StatusOr<double> ReadNumber(const std::string& option, const std::string& text,
                                   const std::string& number) {
@@ -253,7 +224,7 @@ Edit ReadAdd(const std::string& text, RunSource& source) {
     add->set_scale(scale);
     path = path.substr(star + 1);
   }
-  auto vector = ReadVector(path);
+  auto vector = ReadNumbers(path);
   if (!vector.ok()) return vector.status();
   *add->mutable_vector() = *std::move(vector);
   return edit;
@@ -266,7 +237,7 @@ Edit ReadProjectOut(const std::string& text, RunSource& source) {
   const auto site = ReadPlace("project-out", halves->first, source, &edit);
   if (!site.ok()) return site.status();
   edit.mutable_project_out()->set_site(*site);
-  auto direction = ReadVector(halves->second);
+  auto direction = ReadNumbers(halves->second);
   if (!direction.ok()) return direction.status();
   *edit.mutable_project_out()->mutable_direction() = *std::move(direction);
   return edit;
@@ -376,6 +347,38 @@ std::string ScopeText(const Arguments& arguments, const std::string& layer_optio
 }
 
 }  // namespace
+
+absl::StatusOr<v1::Tensor> ReadNumbers(const std::string& path) {
+  const auto read = ReadBytes(path);
+  if (!read.ok()) return read.status();
+  const std::string& bytes = *read;
+  v1::Tensor tensor;
+  tensor.set_dtype(v1::DATA_TYPE_F32);
+  if (absl::StartsWith(bytes, "\x93NUMPY")) {
+    const size_t header = bytes.size() < 10 ? std::string::npos
+                                            : 10 + static_cast<unsigned char>(bytes[8]) +
+                                                  256 * static_cast<unsigned char>(bytes[9]);
+    if (header > bytes.size() || !absl::StrContains(bytes.substr(0, header), "'<f4'")) {
+      return UsageError(absl::StrCat(path, " is no .npy file of float32 (numpy's dtype '<f4')."));
+    }
+    if (absl::StrContains(bytes.substr(0, header), "'fortran_order': True")) {
+      return UsageError(absl::StrCat(
+          path, " holds its columns one after another; write it with numpy.ascontiguousarray."));
+    }
+    tensor.set_data(bytes.substr(header));
+  } else {
+    for (absl::string_view part :
+         absl::StrSplit(bytes, absl::ByAnyChar(", \t\r\n[]"), absl::SkipEmpty())) {
+      float value = 0;
+      if (!absl::SimpleAtof(part, &value)) {
+        return UsageError(absl::StrCat(path, ": \"", part, "\" is not a number."));
+      }
+      tensor.mutable_data()->append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+  }
+  tensor.add_shape(static_cast<int64_t>(tensor.data().size() / sizeof(float)));
+  return tensor;
+}
 
 absl::StatusOr<v1::Site> ParseSite(const std::string& name) {
   std::string names;

@@ -14,6 +14,7 @@
 #include "client/cli/base/arguments.h"
 #include "client/cli/request/run_source.h"
 #include "heed/v1/intervention.pb.h"
+#include "heed/v1/types.pb.h"
 
 namespace heed::cli {
 
@@ -61,6 +62,10 @@ absl::Status FillRun(const Arguments& arguments, RunSource& source, Request* req
            request->mutable_interventions());
   return absl::OkStatus();
 }
+
+// F32 [count]: the numbers of a .npy file of float32, row by row, or of a text that separates them
+// by spaces, commas or lines.
+absl::StatusOr<v1::Tensor> ReadNumbers(const std::string& path);
 
 // A site by its name: residual, residual-mid, attention, mlp, query, key, value or mixed.
 absl::StatusOr<v1::Site> ParseSite(const std::string& name);

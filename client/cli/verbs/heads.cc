@@ -1,5 +1,9 @@
 // heed stats and heed detect: every head at a glance.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -171,13 +175,48 @@ absl::Status RunStats(const Arguments& arguments, Session& session) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::HeadPattern> ReadPattern(const Arguments& arguments) {
+// The numbers of a file as a square: one for each query and key.
+absl::StatusOr<v1::Tensor> ReadPatternFile(const std::string& path) {
+  auto pattern = ReadNumbers(path);
+  if (!pattern.ok()) {
+    return UsageError(
+        absl::StrCat("--pattern=", path,
+                     " is not one of previous, duplicate, induction, nor a file of numbers: ",
+                     pattern.status().message()));
+  }
+  const int64_t count = pattern->shape(0);
+  const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(count))));
+  if (count == 0 || side * side != count) {
+    return UsageError(absl::StrCat("--pattern=", path, " holds ", Plural(count, "number"),
+                                   "; expected a square of them, a row for each word of the prompt "
+                                   "and in it a 0 or 1 for each word."));
+  }
+  pattern->set_shape(0, side);
+  pattern->add_shape(side);
+  return pattern;
+}
+
+absl::Status ReadPattern(const Arguments& arguments, v1::DetectHeadsRequest* request) {
   const std::string name = arguments.String("pattern", "induction");
-  if (name == "previous") return v1::HEAD_PATTERN_PREVIOUS_TOKEN;
-  if (name == "duplicate") return v1::HEAD_PATTERN_DUPLICATE_TOKEN;
-  if (name == "induction") return v1::HEAD_PATTERN_INDUCTION;
-  return UsageError(
-      absl::StrCat("--pattern=", name, " is not one of previous, duplicate, induction."));
+  for (const auto& [known, pattern] : {std::pair{"previous", v1::HEAD_PATTERN_PREVIOUS_TOKEN},
+                                       std::pair{"duplicate", v1::HEAD_PATTERN_DUPLICATE_TOKEN},
+                                       std::pair{"induction", v1::HEAD_PATTERN_INDUCTION}}) {
+    if (name != known) continue;
+    request->set_known(pattern);
+    return absl::OkStatus();
+  }
+  auto custom = ReadPatternFile(name);
+  if (!custom.ok()) return custom.status();
+  *request->mutable_custom() = *std::move(custom);
+  return absl::OkStatus();
+}
+
+// What the score does not look at, as a clause behind the pattern's name.
+std::string LeftOut(const Arguments& arguments) {
+  const bool first = arguments.Has("no-first"), self = arguments.Has("no-self");
+  if (!first && !self) return "";
+  return absl::StrCat(", without ", first ? "the first word" : "", first && self ? " and " : "",
+                      self ? "each row's own word" : "");
 }
 
 absl::StatusOr<v1::DetectionScore> ReadScore(const Arguments& arguments) {
@@ -204,9 +243,9 @@ GridPageData DetectPageData(const v1::DetectHeadsResponse& found, const Argument
   data.verb = "detect";
   data.heading = absl::StrCat("Heads that fit the pattern ", pattern);
   data.grids = {{absl::StrCat(pattern, " score"),
-                 absl::StrCat("How much of each head's attention lies where the pattern says, as ",
-                              found.provenance().definition(), " defines it.",
-                              NoneFits(found) ? absl::StrCat(" ", kNoneFits) : ""),
+                 absl::StrCat("How much of each head's attention lies where the pattern says",
+                              LeftOut(arguments), ", as ", found.provenance().definition(),
+                              " defines it.", NoneFits(found) ? absl::StrCat(" ", kNoneFits) : ""),
                  TensorFloats(found.scores())}};
   return data;
 }
@@ -226,16 +265,14 @@ void PrintBest(const v1::DetectHeadsResponse& found, Session& session) {
 }
 
 absl::Status RunDetect(const Arguments& arguments, Session& session) {
-  const auto pattern = ReadPattern(arguments);
-  if (!pattern.ok()) return pattern.status();
+  v1::DetectHeadsRequest request;
+  if (absl::Status s = ReadPattern(arguments, &request); !s.ok()) return s;
   const auto score = ReadScore(arguments);
   if (!score.ok()) return score.status();
   if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
-  v1::DetectHeadsRequest request;
   if (absl::Status s = FillRequest(arguments, *source, &request); !s.ok()) return s;
-  request.set_known(*pattern);
   request.set_score(*score);
   request.set_exclude_first_token(arguments.Has("no-first"));
   request.set_exclude_current_token(arguments.Has("no-self"));
@@ -248,11 +285,12 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*found, session)) return absl::OkStatus();
   const Terminal& terminal = session.terminal();
-  session.out() << Paragraph(terminal,
-                             absl::StrCat("How well each head fits the pattern ",
-                                          Styled(terminal, Emphasis::kBold,
-                                                 arguments.String("pattern", "induction")),
-                                          ". Columns are heads."))
+  session.out() << Paragraph(
+                       terminal,
+                       absl::StrCat("How well each head fits the pattern ",
+                                    Styled(terminal, Emphasis::kBold,
+                                           SafeText(arguments.String("pattern", "induction"))),
+                                    LeftOut(arguments), ". Columns are heads."))
                 << RenderGrid(HeadGrid(*found, found->scores()), terminal);
   PrintBest(*found, session);
   PrintProvenance(found->provenance(), found->prompt(), found->timings(), session);
@@ -286,21 +324,23 @@ Verb StatsVerb() {
 }
 
 Verb DetectVerb() {
-  return {
-      .name = "detect",
-      .operands = "PROMPT",
-      .max_operands = 1,
-      .summary = "Find heads by what they do: previous word, duplicates, induction.",
-      .description =
-          "Scores every head by how much of its attention lies where a pattern says. Induction "
-          "and duplicates need a prompt in which words repeat. The score's definition stands "
-          "below the grid: TL_MUL and TL_ABS are TransformerLens's, HEADVIS_V1 HeadVis's.",
-      .example = "heed detect \"the cat sat and the cat\" --pattern=induction",
-      .options = WithCommon({{"pattern", "NAME", "previous, duplicate or induction (the default)."},
-                             {"score", "NAME", "mul (the default), abs or headvis."},
-                             {"no-first", "", "Leave the first word out."},
-                             {"no-self", "", "Leave each row's own word out."}}),
-      .run = RunDetect};
+  return {.name = "detect",
+          .operands = "PROMPT",
+          .max_operands = 1,
+          .summary = "Find heads by what they do: previous word, duplicates, induction.",
+          .description =
+              "Scores every head by how much of its attention lies where a pattern says. Induction "
+              "and duplicates need a prompt in which words repeat. The score's definition stands "
+              "below the grid: TL_MUL and TL_ABS are TransformerLens's, HEADVIS_V1 HeadVis's.",
+          .example = "heed detect \"the cat sat and the cat\" --pattern=induction",
+          .options = WithCommon({{"pattern", "NAME|FILE",
+                                  "previous, duplicate, induction (the default), or a file of your "
+                                  "own: a 0 or 1 for each word (row) and each word that it sees "
+                                  "(column), as a .npy of float32 or as text."},
+                                 {"score", "NAME", "mul (the default), abs or headvis."},
+                                 {"no-first", "", "Leave the first word out."},
+                                 {"no-self", "", "Leave each row's own word out."}}),
+          .run = RunDetect};
 }
 
 }  // namespace heed::cli
