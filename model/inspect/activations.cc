@@ -21,13 +21,6 @@ std::vector<int64_t> AllPositions(const Trace& trace) {
   return all;
 }
 
-absl::Status NotKept(Site site, int layer) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
-                   absl::StrCat("the trace does not keep ", SiteName(site), " of layer ", layer,
-                                "; open one that does"),
-                   {{"site", std::string(SiteName(site))}});
-}
-
 AlignedBuffer Copy(ConstMatrixRef x) {
   AlignedBuffer copy(x.rows * x.cols);
   for (int64_t r = 0; r < x.rows; ++r) {
@@ -72,6 +65,13 @@ absl::string_view WhyNotInModel(const ModelConfig& config, Site site) {
   return "";
 }
 
+absl::Status SiteNotKept(absl::string_view whose, Site site, int layer) {
+  return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
+                   absl::StrCat(whose, " does not keep ", SiteName(site), " of layer ", layer,
+                                "; open one that does"),
+                   {{"site", std::string(SiteName(site))}});
+}
+
 SiteSet SitesNeeded(const ModelConfig& config, Site site) {
   switch (site) {
     case Site::kQuery:
@@ -97,7 +97,7 @@ absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& tra
                      absl::StrCat("this model has no ", SiteName(site), ": ", why));
   }
   if (trace.Has(site, layer)) return SiteValues(trace.SiteRows(site, layer));
-  if (site == Site::kResidual) return NotKept(site, layer);
+  if (site == Site::kResidual) return SiteNotKept("the trace", site, layer);
   const LayerAttention attention(model, trace, layer);
   const std::vector<int64_t> all = AllPositions(trace);
   if (site == Site::kMixed) {
@@ -105,7 +105,7 @@ absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& tra
   }
   const int64_t width = model.config().width;
   if (site == Site::kAttentionOut) return SiteValues(attention.Out(all), trace.size(), width);
-  if (!trace.Has(Site::kResidual, layer)) return NotKept(Site::kResidual, layer);
+  if (!trace.Has(Site::kResidual, layer)) return SiteNotKept("the trace", Site::kResidual, layer);
   if (site == Site::kResidualMid) {
     return SiteValues(AddAttention(model, attention, trace.SiteRows(Site::kResidual, layer), all),
                       trace.size(), width);
@@ -114,7 +114,7 @@ absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& tra
   if (model.parts().layers[layer].mlp.after.present() ||
       (editor != nullptr && editor->EditsSite(Site::kResidual, layer + 1)) ||
       !trace.Has(Site::kResidual, layer + 1)) {
-    return NotKept(site, layer);
+    return SiteNotKept("the trace", site, layer);
   }
   HEED_ASSIGN_OR_RETURN(const SiteValues mid, ReadSite(model, trace, Site::kResidualMid, layer));
   AlignedBuffer difference = Copy(trace.SiteRows(Site::kResidual, layer + 1));

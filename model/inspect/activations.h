@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -33,6 +34,9 @@ class SiteValues {
 // of queries and keys, so that what its forward pass has in their place is no vector of a word's.
 // Empty where there is something.
 absl::string_view WhyNotInModel(const ModelConfig& config, Site site);
+
+// FAILED_PRECONDITION (SITE_NOT_KEPT): `whose` trace lacks what is to be read from it.
+absl::Status SiteNotKept(absl::string_view whose, Site site, int layer);
 
 // The rows of a site at one layer, [size, SiteWidth]: kept by the trace, or computed again with the
 // bits of the forward pass. Site::kMlpOut is, where it is not kept, the difference of the stream

@@ -214,12 +214,14 @@ absl::Status CheckMethod(const LanguageModel& model, const HalfParts& half, Deco
   if (method == Decomposition::kAttentionNorm) return absl::OkStatus();
   if (!HasSite(model.config(), Site::kResidualMid)) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                     "this model adds its blend to no stream; decompose the attention alone");
+                     "this model adds its blend to no stream; decompose the attention alone",
+                     {{"method", "attention_norm"}});
   }
   if (method != Decomposition::kResidualNormNorm || half.after.present()) return absl::OkStatus();
   return MakeError(absl::StatusCode::kFailedPrecondition, "NO_NORM_BEHIND",
                    "this model does not norm the sum of stream and attention; decompose without "
-                   "the norm");
+                   "the norm",
+                   {{"method", "residual_norm"}});
 }
 
 // Rows of what the output projection gives, in front of the inner norm.

@@ -62,6 +62,19 @@ double Length(const std::vector<float>& vector, const std::vector<ColumnRange>& 
 
 }  // namespace
 
+absl::Status CheckEditableSite(const ModelConfig& config, Site site, absl::string_view field) {
+  const auto refuse = [&](absl::string_view why) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+                     absl::StrCat(field, " is ", SiteName(site), "; ", why));
+  };
+  if (!HasSite(config, site)) return refuse("this model has no feed-forward halves");
+  if (site == Site::kResidualMid && config.parallel_residual) {
+    return refuse(
+        "both halves of this model's layers read the same stream, so nothing flows between them");
+  }
+  return absl::OkStatus();
+}
+
 InterventionBuilder::InterventionBuilder(const ModelConfig& config, EditedRun run,
                                          const InterventionSet* base)
     : config_(config), run_(run), set_(new InterventionSet(config, run)) {
@@ -113,20 +126,9 @@ absl::StatusOr<std::shared_ptr<InterventionSet>> InterventionBuilder::Finish() {
 }
 
 bool InterventionBuilder::CheckSite(Site site) {
-  if (!HasSite(config_, site)) {
-    errors_.Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                            absl::StrCat(edit_, ".site is ", SiteName(site),
-                                         "; this model has no feed-forward halves")));
-  } else if (site == Site::kResidualMid && config_.parallel_residual) {
-    errors_.Error(
-        MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                  absl::StrCat(edit_, ".site is ", SiteName(site),
-                               "; both halves of this model's layers read the same stream, so "
-                               "nothing flows between them")));
-  } else {
-    return true;
-  }
-  return false;
+  const absl::Status status = CheckEditableSite(config_, site, absl::StrCat(edit_, ".site"));
+  if (!status.ok()) errors_.Error(status);
+  return status.ok();
 }
 
 std::vector<int> InterventionBuilder::Heads(const Intervention& intervention,
@@ -256,11 +258,12 @@ bool InterventionBuilder::FillSiteEdit(const Intervention& intervention, Site si
 bool InterventionBuilder::FillPatch(const PatchSite& patch, Site site, int layer, SiteEdit& edit) {
   const ConstMatrixRef rows = patch.source->SiteRows(site, layer);
   if (rows.cols != SiteWidth(config_, site)) {
-    errors_.Error(
-        MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
-                  absl::StrCat(edit_, " needs ", SiteName(site), " of layer ", layer,
-                               rows.cols == 0 ? ", which its source did not keep"
-                                              : ", which has another width in its source")));
+    const bool is_kept = rows.cols > 0;
+    errors_.Error(MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
+                            absl::StrCat(edit_, " needs ", SiteName(site), " of layer ", layer,
+                                         is_kept ? ", which has another width in its source"
+                                                 : ", which its source did not keep"),
+                            {{is_kept ? "other_width" : "site", std::string(SiteName(site))}}));
     return false;
   }
   if (edit.positions.all) {  // of the prompt: a source has nothing for tokens to come

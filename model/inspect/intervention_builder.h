@@ -19,6 +19,10 @@
 
 namespace heed {
 
+// FAILED_PRECONDITION (SITE_NOT_IN_MODEL) where nothing flows by that could be changed. `field` is
+// the site's path.
+absl::Status CheckEditableSite(const ModelConfig& config, Site site, absl::string_view field);
+
 // One for each call of Create. Each step adds to what is wrong and goes on, so that one answer
 // names it all.
 class InterventionBuilder {

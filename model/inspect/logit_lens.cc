@@ -8,6 +8,7 @@
 #include "model/base/error.h"
 #include "model/base/finite.h"
 #include "model/base/status_macros.h"
+#include "model/inspect/activations.h"
 #include "model/inspect/prediction.h"
 #include "model/kernels/parallel.h"
 #include "model/transformer/model_parts.h"
@@ -64,10 +65,7 @@ absl::StatusOr<std::vector<LensCell>> LogitLens(const LanguageModel& model, cons
   HEED_RETURN_IF_ERROR(CheckHead(model));
   for (int layer : options.layers) {
     if (trace.Has(Site::kResidual, layer)) continue;
-    return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
-                     absl::StrCat("the trace does not keep the residual stream of layer ", layer,
-                                  "; open one that does"),
-                     {{"site", "residual"}});
+    return SiteNotKept("the trace", Site::kResidual, layer);
   }
   const int64_t vocab = model.config().vocab_size;
   const int64_t n_positions = static_cast<int64_t>(options.positions.size());

@@ -4,7 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "model/base/error.h"
 #include "model/base/status_macros.h"
+#include "model/inspect/activations.h"
+#include "model/inspect/intervention_builder.h"
 #include "model/inspect/selection.h"
 
 namespace heed {
@@ -62,7 +65,7 @@ class GridReader {
   EditFn operator()(const ActivationPatching& grid) {
     const auto layers = Layers(grid.layers, SiteLayers(config_, grid.site));
     const auto positions = Positions("positions", grid.positions);
-    CheckClean(grid);
+    CheckClean(grid, layers);
     const PatchSite patch{grid.site, grid.clean};
     if (!grid.by_head) {
       if (!grid.heads.empty()) Heads(grid.heads, HeadsOf(config_, grid.site));
@@ -113,13 +116,27 @@ class GridReader {
                         &errors_);
   }
 
-  void CheckClean(const ActivationPatching& grid) {
+  void CheckClean(const ActivationPatching& grid, const std::vector<int>& layers) {
     const std::string field = absl::StrCat(field_, ".clean");
+    if (const absl::Status status =
+            CheckEditableSite(config_, grid.site, absl::StrCat(field_, ".site"));
+        !status.ok()) {
+      errors_.Error(status);
+      return;
+    }
     if (grid.clean == nullptr) {
       errors_.Violation(field, "is missing; patching takes what another run held");
     } else if (grid.clean->size() != tokens_) {
       errors_.Violation(field, absl::StrCat("has ", CountTokens(grid.clean->size()),
                                             "; must have as many as the other prompt, ", tokens_));
+    }
+    for (size_t i = 0; grid.clean != nullptr && i < layers.size(); ++i) {
+      const int64_t width = grid.clean->SiteRows(grid.site, layers[i]).cols;
+      if (width == SiteWidth(config_, grid.site)) continue;
+      errors_.Error(width == 0 ? SiteNotKept("the clean trace", grid.site, layers[i])
+                               : MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_KEPT",
+                                           "the clean trace is of a model of another width"));
+      break;
     }
     if (HasHeads(grid.site)) return;
     if (grid.by_head || !grid.heads.empty()) {

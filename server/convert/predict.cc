@@ -6,9 +6,11 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
+#include "model/base/utf8.h"
 #include "server/convert/attention.h"
 #include "server/convert/model.h"
 #include "server/convert/reply_size.h"
@@ -49,16 +51,27 @@ std::optional<TokenId> FindCandidate(const Tokenizer& tokenizer, const std::stri
   return tokenizer.FindPiece(text);
 }
 
+// A token as a text has it; of one that is a part of a character, its bytes.
+std::string QuotedToken(const Tokenizer& tokenizer, TokenId id) {
+  const absl::string_view bytes = tokenizer.TokenBytes(id);
+  std::string text = ReplaceInvalidUtf8(bytes.empty() ? tokenizer.Piece(id) : bytes);
+  if (!bytes.empty() && text != bytes) text = absl::CHexEscape(bytes);
+  return absl::StrCat("\"", text, "\"");
+}
+
 std::string WhyNoCandidate(const Tokenizer& tokenizer, const std::string& text) {
   if (text.empty()) return "is empty; give a text that is one token";
   if (text.size() > kMaxTextBytes) {
     return absl::StrCat("has ", text.size(), " bytes; at most ", kMaxTextBytes);
   }
   const absl::StatusOr<TokenizedText> encoded = tokenizer.Encode(text, {false, true});
+  constexpr size_t kShown = 8;
+  const size_t count = encoded.ok() ? encoded->ids.size() : 0;
   std::string pieces;
-  for (size_t i = 0; encoded.ok() && i < std::min<size_t>(encoded->ids.size(), 8); ++i) {
-    absl::StrAppend(&pieces, i == 0 ? "" : ", ", "\"", tokenizer.Piece(encoded->ids[i]), "\"");
+  for (size_t i = 0; i < std::min(count, kShown); ++i) {
+    absl::StrAppend(&pieces, i == 0 ? "" : ", ", QuotedToken(tokenizer, encoded->ids[i]));
   }
+  if (count > kShown) pieces += ", …";
   return absl::StrCat("\"", text.substr(0, 64), "\" is not one token of this model",
                       pieces.empty() ? "" : absl::StrCat(" but several: ", pieces));
 }

@@ -49,6 +49,16 @@ TEST(ReportTest, ServerTextIsMadeSafe) {
   EXPECT_EQ(FormatError(absl::InternalError("bad \033[2J"), "s:1", false), "heed: bad <1B>[2J.\n");
 }
 
+TEST(ReportTest, AFieldThatAMessageBeginsWithIsWhatWasTyped) {
+  const FieldNames names = {{"interventions[0]", "--mean-ablate=2"}};
+  const auto shown = [&](const char* message) {
+    return FormatError(absl::FailedPreconditionError(message), "s:1", false, {}, names);
+  };
+  EXPECT_EQ(shown("interventions[0].mean_site needs more"),
+            "heed: --mean-ablate=2 needs more (interventions[0].mean_site).\n");
+  EXPECT_EQ(shown("model.safetensors is a file"), "heed: model.safetensors is a file.\n");
+}
+
 TEST(ReportTest, FieldsBecomeOptions) {
   EXPECT_EQ(OptionForField("sampling.top_p"), "--top-p");
   EXPECT_EQ(OptionForField("selection.queries[3]"), "--query");

@@ -363,7 +363,7 @@ TEST(SweepTest, ErrorsNameTheFieldAndWhatIsRight) {
       {ActivationPatching{}, "grid.clean: is missing"},
       {ActivationPatching{short_run, Site::kMlpOut}, "grid.clean: has 3 tokens"},
       {headless, "mlp_out has no heads"},
-      {ActivationPatching{base, Site::kMlpOut}, "did not keep"}};
+      {ActivationPatching{base, Site::kMlpOut}, "the clean trace does not keep mlp_out"}};
   for (const auto& [grid, message] : cases) {
     const auto sweep = Sweep::Create(grid, base, bench.config(), "grid");
     EXPECT_THAT(std::string(sweep.status().message()), HasSubstr(message));

@@ -825,6 +825,36 @@ class Changing(unittest.TestCase):
             with self.subTest(words=words):
                 self.assertIn(named, heed(*words, code=1).stderr.replace("\n      ", " "))
 
+    def test_errors_say_what_to_type_next(self) -> None:
+        trace = heed("traces", "open", PROMPT).stdout.strip()
+        small = heed("traces", "open", PROMPT, "--model=average").stdout.strip()
+        for words, said in (
+                (["lens", f"--trace={trace}"],
+                 "the trace does not keep residual of layer 0; open one that does. heed traces open PROMPT --residual "
+                 "keeps it."),
+                (["sweep", PROMPT, "--grid=patch", f"--clean-trace={trace}", "--site=mlp"],
+                 "heed: the clean trace does not keep mlp_out of layer 0; open one that does. heed traces open PROMPT "
+                 "--site=mlp keeps it."),
+                (["sweep", PROMPT, "--grid=patch", f"--clean-trace={small}", "--site=value", "--layer=3"],
+                 "heed: the clean trace does not keep value of layer 3; open one that does."),
+                (["sweep", PROMPT, "--grid=patch", f"--clean-trace={small}", "--site=mlp", "--model=average"],
+                 "heed: --site=mlp is mlp_out; this model has no feed-forward halves (activation_patching.site)."),
+                (["intervene", PROMPT, f"--patch=mlp:0={trace}"],
+                 f"heed: --patch=mlp:0={trace} needs mlp_out of layer 0, which its source did not keep "
+                 "(sets[0].interventions[0].patch_site). heed traces open PROMPT --site=mlp keeps it."),
+                (["generate", PROMPT, "--mean-ablate=2"], "heed: --mean-ablate=2 needs all of a sequence's tokens at once"),
+                (["decompose", PROMPT, "--model=average"], "Add --method=attention."),
+                (["decompose", PROMPT, "--method=norm"], "Add --method=residual."),
+                (["lens", PROMPT, "--token=zebra elephants"], 'several: "z", "e", "bra", " ", "e", "le", "p", "h", … (')):
+            with self.subTest(words=words):
+                self.assertIn(said, heed(*words, code=1).stderr.replace("\n      ", " "))
+
+    def test_tokens_to_choose_from_are_shown_as_elsewhere(self) -> None:
+        refused = heed("attention", "\U0001f600 the keys", "--query=\U0001f600", code=2).stderr
+        self.assertIn("Its tokens are: <F0> <9F> <98> <80> ·the ·keys", refused)
+        many = heed("attention", " ".join(["the keys"] * 40), "--query=cabinet", code=2).stderr.replace("\n      ", " ")
+        self.assertIn("·the ·keys … and 48 more", many)
+
     def test_vectors_and_numbers_that_cannot_be_read_are_named(self) -> None:
         for edit, named in (
                 ("--add=residual:2=/nowhere", "cannot read /nowhere: No such file or directory."),

@@ -165,21 +165,37 @@ std::string Layout(absl::string_view message, const Terminal& terminal) {
   return result;
 }
 
+std::string MetadataOf(const ServerError& error, const std::string& key) {
+  const auto it = error.metadata.find(key);
+  return it == error.metadata.end() ? "" : it->second;
+}
+
 std::string ContextHint(const absl::Status& status, const ServerError& error) {
   int64_t tokens = 0;
   int64_t window = 0;
-  const auto value = [&](const char* key) {
-    const auto it = error.metadata.find(key);
-    return it == error.metadata.end() ? "" : it->second;
-  };
   // With room for generated tokens in it, how much would be dropped is for the server to say.
   if (absl::StrContains(status.message(), " with the ") ||
-      !absl::SimpleAtoi(value("prompt_tokens"), &tokens) ||
-      !absl::SimpleAtoi(value("context_window"), &window) || tokens <= window) {
+      !absl::SimpleAtoi(MetadataOf(error, "prompt_tokens"), &tokens) ||
+      !absl::SimpleAtoi(MetadataOf(error, "context_window"), &window) || tokens <= window) {
     return "Shorten it, or add --truncate=left to keep its end.";
   }
   return absl::StrCat("Shorten it, or add --truncate=left to drop the first ", tokens - window,
                       ".");
+}
+
+// How heed traces open keeps a site, by the server's name for it; the residual stream is an option
+// of its own.
+std::string KeepHint(const std::string& site) {
+  constexpr std::pair<absl::string_view, absl::string_view> kOptions[] = {
+      {"residual", "--residual"},
+      {"residual_mid", "--site=residual-mid"},
+      {"attention_out", "--site=attention"},
+      {"mlp_out", "--site=mlp"},
+      {"mixed", "--site=mixed"}};
+  for (const auto& [name, option] : kOptions) {
+    if (site == name) return absl::StrCat("heed traces open PROMPT ", option, " keeps it.");
+  }
+  return "";
 }
 
 // What to type next, for the errors where that is known.
@@ -191,6 +207,12 @@ std::string Hint(const absl::Status& status, const ServerError& error, const std
   if (error.reason == "CONTEXT_WINDOW_EXCEEDED") return ContextHint(status, error);
   if (error.reason == "ATTENTION_BUDGET") {
     return "Choose with --layer, --head or --query, or keep the largest of each row with --top-k.";
+  }
+  if (error.reason == "SITE_NOT_KEPT") return KeepHint(MetadataOf(error, "site"));
+  if (const std::string method = MetadataOf(error, "method"); method == "attention_norm") {
+    return "Add --method=attention.";
+  } else if (method == "residual_norm") {
+    return "Add --method=residual.";
   }
   if (error.reason == "MODEL_NOT_FOUND" && !absl::StrContains(status.message(), "Loaded:")) {
     return "heed models lists what is loaded.";
@@ -243,6 +265,14 @@ std::string QuotaMessage(const absl::Status& status, const ServerError& error) {
                       ".\nClose traces, wait until some expire, or shorten the prompt.");
 }
 
+// Some messages begin with a field's path; where it is known what was typed for that, they name it.
+std::string NameFirstField(absl::string_view message, const FieldNames& names) {
+  const absl::string_view field = message.substr(0, message.find(' '));
+  const std::string typed = TypedFor(field, names);
+  if (typed.empty()) return std::string(message);
+  return absl::StrCat(typed, message.substr(field.size()), " (", field, ")");
+}
+
 std::string Message(const absl::Status& status, const ServerError& error,
                     const FieldNames& names = {}) {
   if (!error.wrong_fields.empty()) return WrongFields(error, names);
@@ -251,7 +281,7 @@ std::string Message(const absl::Status& status, const ServerError& error,
   if (status.message().empty()) {
     return absl::StrCat("the call failed: ", absl::StatusCodeToString(status.code()));
   }
-  return std::string(status.message());
+  return NameFirstField(status.message(), names);
 }
 
 bool EndsSentence(absl::string_view text) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/types/span.h"
 #include "client/cli/base/mask.h"
 #include "client/cli/base/token_text.h"
 #include "client/cli/request/candidates.h"
@@ -28,6 +29,17 @@ v1::Span SpanAt(int64_t position) {
 std::vector<std::string> WordsOf(const std::string& text) {
   if (text == ",") return {text};
   return absl::StrSplit(text, ',', absl::SkipEmpty());
+}
+
+// The first of many, and how many more there are.
+std::string ListWords(const std::vector<std::string>& words) {
+  constexpr size_t kShown = 32;
+  const auto shown = absl::MakeConstSpan(words).subspan(0, kShown);
+  std::string list = absl::StrJoin(shown, " ");
+  if (shown.size() < words.size()) {
+    absl::StrAppend(&list, " … and ", words.size() - shown.size(), " more");
+  }
+  return list;
 }
 
 }  // namespace
@@ -99,11 +111,8 @@ absl::StatusOr<std::vector<v1::Span>> RunSource::Find(absl::string_view word) {
     }
   }
   if (!found.empty()) return found;
-  std::vector<std::string> visible;
-  for (const std::string& text : words_)
-    visible.push_back(VisibleToken({.text = text, .bytes = text}));
   return UsageError(absl::StrCat(
-      "\"", word, "\" is no token of the prompt.\nIts tokens are: ", absl::StrJoin(visible, " "),
+      "\"", word, "\" is no token of the prompt.\nIts tokens are: ", ListWords(visible_words_),
       "\nA position, such as 3 or -1, names a token too."));
 }
 
@@ -224,6 +233,7 @@ absl::Status RunSource::LoadTrace() {
   for (const v1::Token& token : row->prompt().tokens()) {
     words_.push_back(token.text());
     ids_.push_back(token.id());
+    visible_words_.push_back(VisibleWireToken(token));
     if (!token.special()) text_ += token.text();
   }
   return absl::OkStatus();
@@ -246,6 +256,7 @@ absl::Status RunSource::LoadPrompt() {
     words_.push_back(token.text);
     ids_.push_back(token.id);
   }
+  visible_words_ = VisibleTokens(tokens->tokens);
   return absl::OkStatus();
 }
 

@@ -81,9 +81,10 @@ class RunSource {
   std::string model_;
   v1::Prompt prompt_;
   std::string trace_id_;
-  std::vector<std::string> words_;  // of the run's tokens, once they are asked for
-  std::vector<int32_t> ids_;        // theirs; a prompt of ids has them without words
-  std::string text_;                // the words together
+  std::vector<std::string> words_;          // of the run's tokens, once they are asked for
+  std::vector<std::string> visible_words_;  // the same as people read them
+  std::vector<int32_t> ids_;                // theirs; a prompt of ids has them without words
+  std::string text_;                        // the words together
 };
 
 }  // namespace heed::cli

@@ -90,9 +90,11 @@ absl::Status ReadBetas(const Arguments& arguments, v1::FocusDial* dial) {
 
 absl::Status ReadPatching(const Arguments& arguments, RunSource& source,
                           v1::ActivationPatching* patching) {
-  const auto site = ParseSite(arguments.String("site", "residual"));
+  const std::string name = arguments.String("site", "residual");
+  const auto site = ParseSite(name);
   if (!site.ok()) return site.status();
   patching->set_site(*site);
+  source.session().NameField("activation_patching.site", absl::StrCat("--site=", name));
   patching->set_by_head(arguments.Has("by-head"));
   if (patching->by_head() && !HasHeads(*site)) {
     return UsageError(
