@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
 #include "absl/types/span.h"
 
@@ -19,11 +20,19 @@ void* AllocateAligned(int64_t bytes);
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  // Throws std::bad_alloc when the memory is not to be had; callers at a folder's edge turn that
-  // into a status.
+  // Throws std::bad_alloc when the memory is not to be had. Nothing in model/ catches it: whoever
+  // gives work to a model does, as the server around each step and call.
   explicit AlignedBuffer(int64_t size)
       : data_(static_cast<float*>(AllocateAligned(size * static_cast<int64_t>(sizeof(float))))),
         size_(size) {}
+
+  AlignedBuffer(AlignedBuffer&& other) noexcept
+      : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+    data_ = std::move(other.data_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
 
   float* data() { return data_.get(); }
   const float* data() const { return data_.get(); }
