@@ -8,13 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "model/base/status_macros.h"
+#include "server/convert/request_limits.h"
 #include "server/convert/traced_run.h"
 
 namespace heed {
 namespace {
 
 constexpr int64_t kMaxInterventions = 256;
-constexpr int64_t kMaxSpans = 65536;
 
 std::optional<WeightPreset> ReadPreset(absl::string_view field, v1::WeightPreset preset,
                                        Violations* violations) {
@@ -217,7 +217,7 @@ std::vector<float> ReadVector(absl::string_view field, const v1::Tensor& tensor,
 
 void CheckSpans(absl::string_view field, const google::protobuf::RepeatedPtrField<v1::Span>& spans,
                 Violations* violations) {
-  CheckCount(field, spans.size(), kMaxSpans, violations);
+  CheckCount(field, spans.size(), kMaxListed, violations);
 }
 
 std::vector<PositionSpan> ReadSpans(const google::protobuf::RepeatedPtrField<v1::Span>& spans) {

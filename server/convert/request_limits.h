@@ -11,7 +11,7 @@ struct RequestLimits {
   int64_t max_attention_bytes = int64_t{256} << 20;
 };
 
-// Elements of a list of ids, positions, layers or heads.
+// Elements of a list of ids, positions, spans, layers or heads.
 inline constexpr int64_t kMaxListed = 65536;
 
 // Of the whole distributions of one reply, and of the attention rows in one message of Generate.
