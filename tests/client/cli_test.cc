@@ -415,6 +415,9 @@ TEST_F(CliTest, AnEstimateOfEveryPositionMakesNoCall) {
   for (const char* verb : {"lens", "rollout"}) {
     EXPECT_THAT(Run({verb, kText, "--all", "--estimate"}), HasSubstr("12,345")) << verb;
   }
+  for (const char* verb : {"predict", "generate"}) {
+    EXPECT_THAT(Run({verb, kText, "--estimate"}), HasSubstr("12,345")) << verb;
+  }
 }
 
 }  // namespace

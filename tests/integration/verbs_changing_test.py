@@ -150,6 +150,14 @@ class Changing(unittest.TestCase):
         self.assertTrue(estimate["allowed"])
         self.assertEqual(estimate["sent_bytes"], 6 * TOKENS * TOKENS * 4)
         self.assertIn("floating-point operations", heed("sweep", PROMPT, "--token=were", "--estimate").stdout)
+        few, more = (ask("predict", PROMPT, f"--top={k}", "--estimate")["sent_bytes"] for k in (2, 7))
+        self.assertEqual(more - few, 5 * 24)
+        heed("predict", PROMPT, "--full=all.npy", "--estimate")
+        self.assertFalse((work_folder() / "all.npy").exists())
+        bytes_of_words = [ask("generate", PROMPT, "--logprobs", "--top=2", f"--max-tokens={n}", "--estimate")["sent_bytes"]
+                          for n in (1, 3)]
+        self.assertEqual(bytes_of_words[1], 3 * bytes_of_words[0])
+        self.assertIn("--ablate=9.1: layer is 9", heed("predict", PROMPT, "--ablate=9.1", "--estimate", code=1).stderr)
 
 
 class Generating(unittest.TestCase):

@@ -32,6 +32,10 @@ std::string FormatFlops(double flops) {
 
 }  // namespace
 
+OptionSpec EstimateOption() {
+  return {"estimate", "", "Say what the call would take, without making it."};
+}
+
 absl::Status PrintEstimate(const google::protobuf::Message& request, Session& session) {
   v1::EstimateCostRequest wire;
   if (!FillCall(request, &wire)) {

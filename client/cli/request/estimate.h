@@ -3,10 +3,14 @@
 #define HEED_CLIENT_CLI_REQUEST_ESTIMATE_H_
 
 #include "absl/status/status.h"
+#include "client/cli/base/arguments.h"
 #include "client/cli/base/session.h"
 #include "google/protobuf/message.h"
 
 namespace heed::cli {
+
+// --estimate.
+OptionSpec EstimateOption();
 
 // Asks EstimateCost about `request`, any request that it takes, and prints the answer.
 // UNIMPLEMENTED for others.

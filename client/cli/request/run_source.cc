@@ -12,6 +12,7 @@
 #include "client/cli/base/mask.h"
 #include "client/cli/base/token_text.h"
 #include "client/cli/request/candidates.h"
+#include "client/cli/request/estimate.h"
 #include "client/cli/request/inspect_calls.h"
 #include "client/cli/request/prompt.h"
 
@@ -47,7 +48,7 @@ std::string ListWords(const std::vector<std::string>& words) {
 std::vector<OptionSpec> RunOptions() {
   std::vector<OptionSpec> options = {
       {"trace", "ID", "Read this trace in place of a PROMPT; heed traces opens one."},
-      {"estimate", "", "Say what the call would take, without making it."}};
+      EstimateOption()};
   for (OptionSpec& option : PromptOptions()) options.push_back(option);
   return options;
 }

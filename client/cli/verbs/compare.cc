@@ -237,7 +237,7 @@ Verb CompareVerb() {
             {"trace", "ID", "A trace as the first side."},
             {"other-trace", "ID", "A trace as the second side."},
             {"top", "K", "Words whose probability changed most, at the end; default 5."},
-            {"estimate", "", "Say what the call would take, without making it."}},
+            EstimateOption()},
            FileOptions(),
            EditOptions(),
            SelectionOptions(),

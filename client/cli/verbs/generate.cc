@@ -11,6 +11,7 @@
 #include "client/cli/base/format.h"
 #include "client/cli/base/progress.h"
 #include "client/cli/request/edits.h"
+#include "client/cli/request/estimate.h"
 #include "client/cli/request/inspect_calls.h"
 #include "client/cli/request/prompt.h"
 #include "client/cli/request/traces.h"
@@ -148,6 +149,7 @@ absl::StatusOr<v1::GenerateRequest> ReadWireRequest(const Arguments& arguments, 
 absl::Status RunGenerate(const Arguments& arguments, Session& session) {
   const auto request = ReadWireRequest(arguments, session);
   if (!request.ok()) return request.status();
+  if (arguments.Has("estimate")) return PrintEstimate(*request, session);
   const auto inspector = MakeInspector(session);
   if (!inspector.ok()) return inspector.status();
   const GenerateFormat format{.json = session.json(),
@@ -207,6 +209,7 @@ std::vector<OptionSpec> GenerateOptions() {
   };
   options.push_back(
       {"keep-trace", "", "Keep prompt and answer as a trace, to be read with --trace."});
+  options.push_back(EstimateOption());
   return JoinOptions({options, KeepOptions(), EditOptions(), EditScopeOptions(), PromptOptions()});
 }
 

@@ -18,6 +18,7 @@
 #include "client/cli/base/token_text.h"
 #include "client/cli/request/candidates.h"
 #include "client/cli/request/edits.h"
+#include "client/cli/request/estimate.h"
 #include "client/cli/request/inspect_calls.h"
 #include "client/cli/request/prompt.h"
 #include "client/cli/verbs/verbs.h"
@@ -285,18 +286,39 @@ absl::Status WriteFull(const PredictResult& result, const std::string& path, Ses
   });
 }
 
-// The call, with the edits of the command.
-absl::StatusOr<PredictResult> AskPredict(const PredictRequest& request, const Arguments& arguments,
-                                         Session& session) {
+// The request with the edits of the command, which plain structs do not have.
+absl::StatusOr<v1::PredictRequest> WithEdits(const PredictRequest& request,
+                                             const Arguments& arguments, Session& session) {
   auto wire = ToWire(request);
   if (!wire.ok()) return wire.status();
   RunSource source = RunSource::OfPrompt(wire->prompt(), request.model, session);
   const auto edits = ReadEdits(arguments, source);
   if (!edits.ok()) return edits.status();
   AddEdits(*edits, "interventions", session, wire->mutable_interventions());
-  const auto answer = Ask(&Inspector::Predict, *wire, session);
+  return wire;
+}
+
+absl::StatusOr<PredictResult> AskPredict(const v1::PredictRequest& request, Session& session) {
+  const auto answer = Ask(&Inspector::Predict, request, session);
   if (!answer.ok()) return answer.status();
   return FromWire(*answer);
+}
+
+// `note` says how the candidates' texts were read.
+void PrintResult(const PredictRequest& request, const PredictResult& result,
+                 const std::string& note, Session& session) {
+  const bool in_lines = request.all_positions || request.full_distribution;
+  if (in_lines) {
+    PrintLines(result, session);
+  } else {
+    const bool ranked = request.candidate_ids.empty() && request.candidate_texts.empty();
+    PrintBlocks(result, ranked, session);
+  }
+  PrintFooter(result, !in_lines && result.predictions.size() == 1, session);
+  if (!note.empty()) {
+    session.out() << Paragraph(session.terminal(),
+                               Styled(session.terminal(), Emphasis::kDim, note));
+  }
 }
 
 absl::Status RunPredict(const Arguments& arguments, Session& session) {
@@ -310,7 +332,13 @@ absl::Status RunPredict(const Arguments& arguments, Session& session) {
   Progress progress(session, "predicting");
   const auto note = PreferWords(*request, **client, session.call_options());
   if (!note.ok()) return note.status();
-  const auto result = AskPredict(*request, arguments, session);
+  const auto wire = WithEdits(*request, arguments, session);
+  if (!wire.ok()) return wire.status();
+  if (arguments.Has("estimate")) {
+    progress.Stop();
+    return PrintEstimate(*wire, session);
+  }
+  const auto result = AskPredict(*wire, session);
   progress.Stop();
   if (!result.ok()) return result.status();
   if (request->full_distribution) {
@@ -319,19 +347,8 @@ absl::Status RunPredict(const Arguments& arguments, Session& session) {
   }
   if (session.json()) {
     WriteResult(*result, session);
-    return absl::OkStatus();
-  }
-  const bool in_lines = request->all_positions || request->full_distribution;
-  if (in_lines) {
-    PrintLines(*result, session);
   } else {
-    const bool ranked = request->candidate_ids.empty() && request->candidate_texts.empty();
-    PrintBlocks(*result, ranked, session);
-  }
-  PrintFooter(*result, !in_lines && result->predictions.size() == 1, session);
-  if (!note->empty()) {
-    session.out() << Paragraph(session.terminal(),
-                               Styled(session.terminal(), Emphasis::kDim, *note));
+    PrintResult(*request, *result, *note, session);
   }
   return absl::OkStatus();
 }
@@ -346,6 +363,7 @@ std::vector<OptionSpec> PredictOptions() {
       {"position", "N", "Predict at position N of the prompt; -1 is the last, the default.",
        /*repeatable=*/true},
       {"all", "", "Predict at every position, and score what really comes next."},
+      EstimateOption(),
   };
   return JoinOptions({options, EditOptions(), EditScopeOptions(), PromptOptions()});
 }
