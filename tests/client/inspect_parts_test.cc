@@ -34,6 +34,18 @@ TEST(GridTest, TheStrongestOfSignedNumbersIsTheFarthestFromZero) {
   EXPECT_THAT(RenderGrid(grid, {}), HasSubstr("█*-2.00"));
 }
 
+TEST(GridTest, TheLegendSaysWhatTheMarkIsWhereThereIsOne) {
+  constexpr float kUnknown = std::numeric_limits<float>::quiet_NaN();
+  const Grid unknown{"layer", {"0"}, {"0"}, {kUnknown}};
+  EXPECT_EQ(MarkText(unknown), "");
+  EXPECT_THAT(RenderGrid(unknown, {}), Not(HasSubstr("*")));
+  EXPECT_EQ(MarkText({"layer", {"0"}, {"0", "1"}, {0.0f, 0.0f}}), "");
+  EXPECT_EQ(MarkText({"layer", {"0"}, {"0", "1"}, {0.0f, 0.5f}}), "; * the largest");
+  const Grid below{"layer", {"0"}, {"0", "1"}, {kUnknown, -0.5f}, /*is_signed=*/true};
+  EXPECT_EQ(MarkText(below), "; * furthest from 0");
+  EXPECT_THAT(RenderGrid(below, {}), HasSubstr("*-.50"));
+}
+
 TEST(GridTest, SmallNumbersShareAPowerOfTen) {
   const Grid grid{"layer", {"0"}, {"0", "1"}, {2e-6f, 1e-6f}};
   const std::string text = RenderGrid(grid, {});

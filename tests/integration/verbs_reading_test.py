@@ -150,7 +150,16 @@ class Heads(unittest.TestCase):
             self.assertAlmostEqual(sum(rows_of_head) / TOKENS, mean, delta=1e-5)
 
     def test_a_grid_says_what_its_mark_is(self) -> None:
-        self.assertIn("Columns are heads; * the largest.", heed("stats", PROMPT).stdout)
+        for words, said in ((["stats"], "Columns are heads; * the largest."),
+                            (["stats", "--per-row"], "row by row; * the largest."),
+                            (["detect", "--pattern=previous"], "Columns are heads; * the largest."),
+                            (["sweep"], "by layer and head; * furthest from 0:"),
+                            (["compare", "--focus=0"], "(Jensen-Shannon, nats); * the largest:"),
+                            (["activations", "--position=1", "--form=cosines"], "of the same run; * furthest from 0:")):
+            self.assertIn(said, " ".join(heed(words[0], PROMPT, *words[1:]).stdout.split()))
+        nothing_fits = heed("detect", PROMPT, "--pattern=induction").stdout
+        self.assertIn("Columns are heads.", nothing_fits)
+        self.assertNotIn("*", nothing_fits)
 
     def test_a_pattern_of_ones_own_is_a_file(self) -> None:
         words = "the cat sat and the cat"
@@ -243,7 +252,7 @@ class Activations(unittest.TestCase):
                                            cosine(vectors[layer][i], vectors[layer][j]), delta=1e-4)
 
     def test_pictures_say_which_vectors_they_are_of(self) -> None:
-        for form, named in (("cosines", "Cosines (query, head 1), layer 2:"), ("norms", "Lengths of the vectors (query, head 1):"),
+        for form, named in (("cosines", "Cosines (query, head 1), layer 2; * furthest from 0:"), ("norms", "Lengths of the vectors (query, head 1); * the largest:"),
                             ("pca", "layer 2 (query, head 1), along"), ("vectors", "elements (query, head 1)")):
             shown = heed("activations", PROMPT, "--site=query", "--head=1", "--layer=2", f"--form={form}").stdout
             self.assertIn(named, " ".join(shown.split()))

@@ -82,6 +82,20 @@ std::string Cell(const Grid& grid, const Scale& scale, double value, bool strong
                       strongest, absl::StrCat(PadLeft(number, columns - 1), " "));
 }
 
+// The cell to mark: none where no value is known or the strongest is 0.
+std::optional<size_t> Strongest(const Grid& grid) {
+  std::optional<size_t> strongest;
+  for (size_t i = 0; i < grid.values.size(); ++i) {
+    const float value = grid.values[i];
+    if (!std::isfinite(value)) continue;
+    const bool better = !strongest.has_value() ||
+                        (grid.is_signed ? std::abs(value) > std::abs(grid.values[*strongest])
+                                        : value > grid.values[*strongest]);
+    if (better) strongest = i;
+  }
+  return strongest.has_value() && grid.values[*strongest] == 0 ? std::nullopt : strongest;
+}
+
 // Of all numbers of a curve, so that they can be compared: four digits of the largest, and three
 // decimals at least where there is room.
 int CurveDecimals(const std::vector<std::pair<std::string, double>>& points) {
@@ -136,13 +150,7 @@ std::string RenderGrid(const Grid& given, const Terminal& terminal) {
   for (const std::string& column : grid.columns) {
     columns = std::max(columns, std::min(DisplayWidth(column), 10) + 1);
   }
-  size_t strongest = 0;
-  for (size_t i = 0; i < grid.values.size(); ++i) {
-    if (!std::isfinite(grid.values[i])) continue;
-    const bool better = grid.is_signed ? std::abs(grid.values[i]) > std::abs(grid.values[strongest])
-                                       : grid.values[i] > grid.values[strongest];
-    if (better || !std::isfinite(grid.values[strongest])) strongest = i;
-  }
+  const std::optional<size_t> strongest = Strongest(grid);
   const size_t per_block = static_cast<size_t>(std::max(1, (terminal.width - label) / columns));
   std::string text;
   for (size_t begin = 0; begin < grid.columns.size(); begin += per_block) {
@@ -158,8 +166,7 @@ std::string RenderGrid(const Grid& given, const Terminal& terminal) {
       std::string line = PadLeft(grid.rows[r], label - 1) + " ";
       for (size_t c = begin; c < end; ++c) {
         const size_t i = r * grid.columns.size() + c;
-        const bool is_marked = i == strongest && grid.values[i] != 0;
-        line += Cell(grid, scale, grid.values[i], is_marked, columns, terminal);
+        line += Cell(grid, scale, grid.values[i], i == strongest, columns, terminal);
       }
       while (line.back() == ' ') line.pop_back();
       absl::StrAppend(&text, line, "\n");
@@ -167,6 +174,11 @@ std::string RenderGrid(const Grid& given, const Terminal& terminal) {
   }
   if (power != 0) absl::StrAppend(&text, "Numbers are multiples of 1e", power, ".\n");
   return text;
+}
+
+std::string MarkText(const Grid& grid) {
+  if (!Strongest(grid).has_value()) return "";
+  return grid.is_signed ? "; * furthest from 0" : "; * the largest";
 }
 
 std::string RenderCurve(const std::vector<std::pair<std::string, double>>& points,

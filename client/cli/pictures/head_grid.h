@@ -21,8 +21,12 @@ struct Grid {
 };
 
 // Each cell's number on its colour, or behind a shade without colours; the strongest is marked with
-// *. Columns that do not fit come in further blocks below.
+// *, which MarkText explains. Columns that do not fit come in further blocks below.
 std::string RenderGrid(const Grid& grid, const Terminal& terminal);
+
+// The legend of the mark, to go behind a grid's title: "; * the largest" or "; * furthest from 0".
+// Empty where nothing is marked.
+std::string MarkText(const Grid& grid);
 
 // A bar for each point, a whole one for `full`, or without it for the largest. Values below 0 have
 // their sign, and bars of another colour or, without colours, another shade.

@@ -181,9 +181,9 @@ std::string LengthPicture(const Activations& answer, const Terminal& terminal) {
     grid.rows.push_back(LayerName(answer, lengths.layer[i]));
     if (lengths.head[i] >= 0) absl::StrAppend(&grid.rows.back(), " head ", lengths.head[i]);
   }
-  return absl::StrCat(
-      Paragraph(terminal, absl::StrCat("Lengths of the vectors (", SiteText(answer), "):")),
-      RenderGrid(grid, terminal));
+  return absl::StrCat(Paragraph(terminal, absl::StrCat("Lengths of the vectors (", SiteText(answer),
+                                                       ")", MarkText(grid), ":")),
+                      RenderGrid(grid, terminal));
 }
 
 template <typename List>
@@ -208,7 +208,7 @@ std::string CosineMaps(const Activations& answer, OtherSide other, const Termina
     grid.values = Cosines(answer, other, Only(i), rows);
     absl::StrAppend(&text,
                     Paragraph(terminal, absl::StrCat("Cosines (", SiteText(answer), "), ",
-                                                     LayerName(answer, i), ":")),
+                                                     LayerName(answer, i), MarkText(grid), ":")),
                     RenderGrid(grid, terminal));
   }
   AppendLeftOut(answer, terminal, &text);
@@ -233,7 +233,7 @@ std::string CosinePicture(const Activations& answer, const OtherSide& other,
     absl::StrAppend(
         &text,
         Paragraph(terminal, absl::StrCat("Cosine of ", names[row], OtherSiteText(answer), " with ",
-                                         WordsMeant(other), ":")),
+                                         WordsMeant(other), MarkText(grid), ":")),
         RenderGrid(grid, terminal));
   }
   return text;

@@ -82,7 +82,9 @@ void PrintHeadDivergence(const v1::CompareResponse& answer, Session& session) {
   }
   const bool all_same = std::all_of(grid.values.begin(), grid.values.end(),
                                     [](float divergence) { return divergence == 0; });
-  session.out() << Paragraph(terminal, "How differently heads look (Jensen-Shannon, nats):")
+  session.out() << Paragraph(terminal,
+                             absl::StrCat("How differently heads look (Jensen-Shannon, nats)",
+                                          MarkText(grid), ":"))
                 << (all_same ? Paragraph(terminal, "not at all: every weight is the same")
                              : RenderGrid(grid, terminal));
 }

@@ -88,8 +88,9 @@ void PrintRows(const v1::GetHeadStatsResponse& stats, const HeadStat& stat, Sess
     grid.columns.push_back(absl::StrCat(query, " ", tokens[static_cast<size_t>(query)]));
   }
   const Terminal& terminal = session.terminal();
-  session.out() << Paragraph(terminal, absl::StrCat(Styled(terminal, Emphasis::kBold, stat.name),
-                                                    ": ", stat.meaning, ", row by row."))
+  session.out() << Paragraph(terminal,
+                             absl::StrCat(Styled(terminal, Emphasis::kBold, stat.name), ": ",
+                                          stat.meaning, ", row by row", MarkText(grid), "."))
                 << RenderGrid(grid, terminal);
   PrintProvenance(stats.provenance(), stats.prompt(), stats.timings(), session);
 }
@@ -165,12 +166,13 @@ absl::Status RunStats(const Arguments& arguments, Session& session) {
     return absl::OkStatus();
   }
   const Terminal& terminal = session.terminal();
+  const Grid grid = HeadGrid(*stats, (*stats.*(*stat)->tensor)());
   session.out() << Paragraph(terminal,
                              absl::StrCat(Styled(terminal, Emphasis::kBold, (*stat)->name), ": ",
                                           (*stat)->meaning, "; the mean over ",
                                           Plural(stats->queries_size(), "row"),
-                                          ". Columns are heads; * the largest."))
-                << RenderGrid(HeadGrid(*stats, (*stats.*(*stat)->tensor)()), terminal);
+                                          ". Columns are heads", MarkText(grid), "."))
+                << RenderGrid(grid, terminal);
   PrintProvenance(stats->provenance(), stats->prompt(), stats->timings(), session);
   return absl::OkStatus();
 }
@@ -285,13 +287,14 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*found, session)) return absl::OkStatus();
   const Terminal& terminal = session.terminal();
+  const Grid grid = HeadGrid(*found, found->scores());
   session.out() << Paragraph(
                        terminal,
                        absl::StrCat("How well each head fits the pattern ",
                                     Styled(terminal, Emphasis::kBold,
                                            SafeText(arguments.String("pattern", "induction"))),
-                                    LeftOut(arguments), ". Columns are heads."))
-                << RenderGrid(HeadGrid(*found, found->scores()), terminal);
+                                    LeftOut(arguments), ". Columns are heads", MarkText(grid), "."))
+                << RenderGrid(grid, terminal);
   PrintBest(*found, session);
   PrintProvenance(found->provenance(), found->prompt(), found->timings(), session);
   return absl::OkStatus();

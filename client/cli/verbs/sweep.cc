@@ -242,7 +242,7 @@ std::string SweepPicture(const Swept& swept, const std::string& base, const Term
                                        : absl::StrFormat("%g", column));
   }
   const std::string title = absl::StrCat(base, "How it moves, by ", header.row_name(), " and ",
-                                         header.column_name(), ":");
+                                         header.column_name(), MarkText(grid), ":");
   return absl::StrCat(Paragraph(terminal, title), RenderGrid(grid, terminal));
 }
 
