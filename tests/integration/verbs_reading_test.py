@@ -191,6 +191,10 @@ class Heads(unittest.TestCase):
         for words, said in ((["--no-first"], ", without the first word."), (["--no-self"], ", without each row's own word."),
                             (["--no-first", "--no-self"], ", without the first word and each row's own word.")):
             self.assertIn(said, heed("detect", PROMPT, "--pattern=previous", *words).stdout)
+            heed("detect", PROMPT, "--pattern=previous", *words, "--output=d.safetensors")
+            told = safetensors_metadata("d.safetensors")
+            self.assertEqual([told[name] for name in ("pattern", "exclude_first_token", "exclude_current_token")],
+                             ["previous", str("--no-first" in words).lower(), str("--no-self" in words).lower()])
 
     def test_a_lens_says_nats_as_predict_does(self) -> None:
         cell = ask("lens", PROMPT)["cells"][-1]

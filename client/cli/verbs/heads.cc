@@ -252,6 +252,16 @@ GridPageData DetectPageData(const v1::DetectHeadsResponse& found, const Argument
   return data;
 }
 
+// The numbers, with what they are of.
+Export DetectExport(const v1::DetectHeadsResponse& found, const Arguments& arguments,
+                    RunSource& source) {
+  Export file = GridExport(DetectPageData(found, arguments, source));
+  file.metadata["pattern"] = arguments.String("pattern", "induction");
+  file.metadata["exclude_first_token"] = arguments.Has("no-first") ? "true" : "false";
+  file.metadata["exclude_current_token"] = arguments.Has("no-self") ? "true" : "false";
+  return file;
+}
+
 void PrintBest(const v1::DetectHeadsResponse& found, Session& session) {
   if (NoneFits(found)) {
     session.out() << Paragraph(session.terminal(), kNoneFits);
@@ -281,9 +291,9 @@ absl::Status RunDetect(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto found = Ask(&Inspector::DetectHeads, request, session);
   if (!found.ok()) return found.status();
-  const auto data = [&] { return DetectPageData(*found, arguments, *source); };
   const auto wrote = WroteFiles(
-      arguments, session, [&] { return GridPage(data()); }, [&] { return GridExport(data()); });
+      arguments, session, [&] { return GridPage(DetectPageData(*found, arguments, *source)); },
+      [&] { return DetectExport(*found, arguments, *source); });
   if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*found, session)) return absl::OkStatus();
   const Terminal& terminal = session.terminal();
