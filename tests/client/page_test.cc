@@ -8,6 +8,7 @@
 #include "client/cli/explore/explore_page.h"
 #include "client/cli/pages/grid_page.h"
 #include "client/cli/pages/inspect_pages.h"
+#include "client/cli/pages/intervene_page.h"
 #include "client/cli/verbs/activations_output.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -331,6 +332,42 @@ TEST(ComparePageTest, HasPairsChangesAndHeads) {
   EXPECT_EQ(file.metadata["definition"], "KL_NATS");
   EXPECT_EQ(file.metadata["model_a"], "other");
   EXPECT_EQ(file.metadata["head_divergence_nats_axes"], R"(["layer","head"])");
+}
+
+TEST(IntervenePageTest, HasEveryRunWithWhatItMovesAndSays) {
+  v1::InterveneResponse answer;
+  AddToken(answer.mutable_prompt(), kHostile);
+  AddToken(answer.mutable_prompt(), "b");
+  answer.mutable_base()->add_values(0.25);
+  *answer.mutable_base()->add_candidates() = MakeCandidate(kHostile, 0.25);
+  v1::InterveneResult& moved = *answer.add_results();
+  moved.set_name(kHostile);
+  moved.add_values(0.75);
+  moved.add_deltas(0.5);
+  moved.set_counterfactual_mask(true);
+  answer.add_results()->set_problem("no numbers");
+  NamedMetrics metrics;
+  metrics.names = {"\u00b7were"};
+  metrics.metrics.resize(1);
+  metrics.metrics[0].mutable_probability()->set_text(" were");
+  metrics.metrics[0].set_position(-1);
+  const auto data = CheckedData(IntervenePage(answer, {metrics, {"focus=0"}, "at"}));
+  EXPECT_EQ(testing::At(data, "position").number_value(), 1);
+  EXPECT_EQ(testing::At(data, "at_or_after").string_value(), "at");
+  EXPECT_EQ(testing::At(data, "metrics.0.name").string_value(), "probability of \u00b7were");
+  EXPECT_EQ(testing::At(data, "metrics.0.kind").string_value(), "probability");
+  EXPECT_EQ(testing::At(data, "base.candidates.0.token").string_value(), kHostile);
+  EXPECT_EQ(testing::At(data, "results.0.name").string_value(), kHostile);
+  EXPECT_EQ(testing::At(data, "results.0.changes.0").number_value(), 0.5);
+  EXPECT_TRUE(testing::At(data, "results.0.counterfactual").bool_value());
+  EXPECT_EQ(testing::At(data, "results.1.values").list_value().values_size(), 0);
+  EXPECT_EQ(testing::At(data, "results.1.problem").string_value(), "no numbers");
+  EXPECT_EQ(testing::At(data, "source.edits.0").string_value(), "focus=0");
+  Export file = InterveneExport(answer, metrics, {"focus=0"});
+  EXPECT_THAT(file.axes[0].labels, ElementsAre("(none)", kHostile, ""));
+  EXPECT_THAT(file.tensors[0].values, ElementsAre(0.25F, 0.75F, ::testing::IsNan()));
+  EXPECT_THAT(file.tensors[1].values, ElementsAre(0, 0.5F, ::testing::IsNan()));
+  EXPECT_EQ(file.metadata["position"], "1");
 }
 
 TEST(ExplorePageTest, MessagesAreProtobufsJson) {

@@ -279,6 +279,29 @@ class Files(unittest.TestCase):
         self.assertEqual([metadata[name] for name in ("model_a", "model", "definition")],
                          ["decoder", "average", "KL_NATS, JENSEN_SHANNON_NATS"])
 
+    def test_an_intervention_has_a_row_for_each_edit_and_one_for_none(self) -> None:
+        asked = ["intervene", PROMPT, "--cut=cabinet->keys", "--ablate=2.1"]
+        answer = ask(*asked, "--top=5")
+        shown = self.page(*asked)
+        self.assertEqual([metric["kind"] for metric in shown["metrics"]], ["probability"] * 3 + ["kl"])
+        self.assertEqual(shown["position"], TOKENS - 1)
+        for run, said in zip([shown["base"], *shown["results"]], [answer["base"], *answer["results"]]):
+            self.assertEqual(run["values"], said["values"])
+            self.assertEqual([word["token"].strip("·") for word in run["candidates"]],
+                             [word["token"]["text"].strip() for word in said["candidates"]])
+        self.assertEqual([run["name"] for run in shown["results"]], ["cut cabinet->keys", "ablate 2.1"])
+        table = self.table(*asked)
+        self.assertEqual([line["edit"] for line in table[::4]], ["(none)", "cut cabinet->keys", "ablate 2.1"])
+        for line, value in zip(table, answer["base"]["values"] + answer["results"][0]["values"]):
+            self.assertAlmostEqual(float(line["value"]), value, delta=1e-6)
+        for line in table:
+            base = next(float(other["value"]) for other in table if other["metric"] == line["metric"])
+            self.assertAlmostEqual(float(line["change"]), float(line["value"]) - base, delta=1e-6)
+        metadata = self.metadata(*asked, "--under=focus=0.9")
+        self.assertEqual([metadata[name] for name in ("edits", "edit_count", "position")], ['["focus=0.9"]', "1", "4"])
+        self.assertEqual(len(json.loads(metadata["best_tokens"])), 3)
+        heed(*asked, "--output=x.txt", code=2)
+
     def test_a_patch_sweep_names_its_clean_run(self) -> None:
         asked = ["sweep", "the key to the cabinets", "--grid=patch", "--clean=the keys to the cabinets", "--token=were",
                  "--site=mlp"]

@@ -7,42 +7,21 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/base/format.h"
 #include "client/cli/base/json_parts.h"
+#include "client/cli/pages/wire_parts.h"
 #include "client/cli/request/edits.h"
 #include "client/cli/request/inspect_calls.h"
 
 namespace heed::cli {
 namespace {
 
-std::string Dropped(const v1::PromptInfo& prompt) {
-  PromptInfo info;
-  info.dropped_token_count = prompt.dropped_token_count();
-  info.truncation =
-      prompt.truncation() == v1::TRUNCATION_LEFT ? Truncation::kLeft : Truncation::kRight;
-  return FormatDropped(info);
-}
-
-void WriteTokensOf(JsonWriter& json, const v1::PromptInfo& prompt) {
-  json.Key("tokens");
-  WriteTexts(json, VisibleWireTokens(prompt));
-  json.Key("dropped").String(Dropped(prompt));
-}
-
-void WriteCandidate(JsonWriter& json, const v1::Candidate& candidate) {
-  json.BeginObject();
-  json.Key("token").String(VisibleWireToken(candidate.token()));
-  json.Key("p").Number(candidate.probability());
-  json.Key("rank").Int(candidate.rank());
-  json.EndObject();
-}
-
 void WriteLensCell(JsonWriter& json, const v1::LensCell& cell) {
   json.BeginObject().Key("top").BeginArray();
-  for (const v1::Candidate& candidate : cell.candidates()) WriteCandidate(json, candidate);
+  for (const v1::Candidate& candidate : cell.candidates()) WritePageCandidate(json, candidate);
   json.EndArray();
   json.Key("entropy").Number(cell.entropy());
   json.Key("kl").Number(cell.kl_to_final());
   json.Key("followed").BeginArray();
-  for (const v1::Candidate& candidate : cell.followed()) WriteCandidate(json, candidate);
+  for (const v1::Candidate& candidate : cell.followed()) WritePageCandidate(json, candidate);
   json.EndArray().EndObject();
 }
 
@@ -74,11 +53,11 @@ void WritePair(JsonWriter& json, const v1::AlignedPair& pair) {
   pair.has_kl() ? json.Number(pair.kl()) : json.Null();
   if (pair.has_top_a()) {
     json.Key("top_a");
-    WriteCandidate(json, pair.top_a());
+    WritePageCandidate(json, pair.top_a());
   }
   if (pair.has_top_b()) {
     json.Key("top_b");
-    WriteCandidate(json, pair.top_b());
+    WritePageCandidate(json, pair.top_b());
   }
   json.Key("changes").BeginArray();
   for (const v1::ProbabilityChange& change : pair.changes()) {

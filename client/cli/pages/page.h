@@ -28,6 +28,7 @@ extern const absl::string_view kAttributeScript;
 extern const absl::string_view kCompareScript;
 extern const absl::string_view kExploreScript;
 extern const absl::string_view kGridScript;
+extern const absl::string_view kInterveneScript;
 extern const absl::string_view kLadderScript;
 extern const absl::string_view kLensScript;
 extern const absl::string_view kPcaScript;

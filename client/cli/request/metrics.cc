@@ -172,12 +172,31 @@ std::string FormatMetric(const v1::Metric& metric, double value) {
   return absl::StrFormat("%.4f", value);
 }
 
-std::string PlaceText(const v1::Metric& metric, const v1::PromptInfo& prompt) {
+std::string KindOf(const v1::Metric& metric) {
+  if (metric.has_probability()) return "probability";
+  if (metric.has_logit()) return "logit";
+  if (metric.has_logit_difference()) return "difference";
+  if (metric.has_rank()) return "rank";
+  return metric.has_kl_from_base() ? "kl" : "loss";
+}
+
+std::string LongName(const NamedMetrics& metrics, size_t index) {
+  return absl::StrCat(metrics.metrics[index].has_probability() ? "probability of " : "",
+                      metrics.names[index]);
+}
+
+std::optional<int64_t> PlaceOf(const v1::Metric& metric, const v1::PromptInfo& prompt) {
   const int64_t count = prompt.tokens_size();
   const int64_t position = metric.position() < 0 ? metric.position() + count : metric.position();
-  if (!metric.has_position() || position < 0 || position >= count - 1) return "";
-  return absl::StrCat("Read at ", VisibleWireToken(prompt.tokens(static_cast<int>(position))),
-                      " (position ", position, ").");
+  if (!metric.has_position() || position < 0 || position >= count) return std::nullopt;
+  return position;
+}
+
+std::string PlaceText(const v1::Metric& metric, const v1::PromptInfo& prompt) {
+  const auto position = PlaceOf(metric, prompt);
+  if (!position || *position == prompt.tokens_size() - 1) return "";
+  return absl::StrCat("Read at ", VisibleWireToken(prompt.tokens(static_cast<int>(*position))),
+                      " (position ", *position, ").");
 }
 
 absl::StatusOr<std::vector<v1::Intervention>> ReadUnder(const Arguments& arguments,

@@ -2,6 +2,8 @@
 #ifndef HEED_CLIENT_CLI_REQUEST_METRICS_H_
 #define HEED_CLIENT_CLI_REQUEST_METRICS_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,14 @@ absl::StatusOr<NamedMetrics> ReadMetric(const Arguments& arguments, RunSource& s
                                         Session& session);
 
 std::string FormatMetric(const v1::Metric& metric, double value);
+
+// What --metric calls it: "probability", "kl".
+std::string KindOf(const v1::Metric& metric);
+// One of the metrics by a name that needs no heading: "probability of ·were".
+std::string LongName(const NamedMetrics& metrics, size_t index);
+
+// Where a metric is read; none for one that is not of one place.
+std::optional<int64_t> PlaceOf(const v1::Metric& metric, const v1::PromptInfo& prompt);
 
 // "Read at [MASK] (position 1)." where that is not the last word; empty where it is.
 std::string PlaceText(const v1::Metric& metric, const v1::PromptInfo& prompt);

@@ -9,6 +9,8 @@
 #include "client/cli/base/format.h"
 #include "client/cli/base/table.h"
 #include "client/cli/base/token_text.h"
+#include "client/cli/pages/export.h"
+#include "client/cli/pages/intervene_page.h"
 #include "client/cli/request/edits.h"
 #include "client/cli/request/estimate.h"
 #include "client/cli/request/inspect_calls.h"
@@ -19,6 +21,7 @@ namespace heed::cli {
 namespace {
 
 constexpr int kWatchedWords = 3;
+constexpr int32_t kPageWords = 5;  // of each edit on a page
 
 std::string Change(const v1::Metric& metric, double from, double to) {
   if (metric.has_kl_from_base()) return absl::StrFormat("%.4f", to);
@@ -111,7 +114,23 @@ absl::Status FillSets(const Arguments& arguments, RunSource& source,
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> WroteIntervene(const v1::InterveneResponse& answer,
+                                    const NamedMetrics& metrics, const Arguments& arguments,
+                                    Session& session) {
+  if (!arguments.Has("html") && !arguments.Has("output")) return false;
+  const auto at_or_after = AtOrAfter(answer.provenance(), session);
+  if (!at_or_after.ok()) return at_or_after.status();
+  const std::vector<std::string> base_edits = arguments.Strings("under");
+  return WroteFiles(
+      arguments, session,
+      [&] {
+        return IntervenePage(answer, {metrics, base_edits, *at_or_after});
+      },
+      [&] { return InterveneExport(answer, metrics, base_edits); });
+}
+
 absl::Status RunIntervene(const Arguments& arguments, Session& session) {
+  if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   auto source = RunSource::Read(arguments, session);
   if (!source.ok()) return source.status();
   v1::InterveneRequest request;
@@ -122,13 +141,15 @@ absl::Status RunIntervene(const Arguments& arguments, Session& session) {
   *request.mutable_interventions() = {under->begin(), under->end()};
   const auto top = arguments.Int("top", 0, 100);
   if (!top.ok()) return top.status();
-  request.set_top_k(static_cast<int32_t>(top->value_or(1)));
+  request.set_top_k(static_cast<int32_t>(top->value_or(arguments.Has("html") ? kPageWords : 1)));
   const auto metrics = ReadMetrics(arguments, *source, kWatchedWords, session);
   if (!metrics.ok()) return metrics.status();
   for (const v1::Metric& metric : metrics->metrics) *request.add_metrics() = metric;
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::Intervene, request, session);
   if (!answer.ok()) return answer.status();
+  const auto wrote = WroteIntervene(*answer, *metrics, arguments, session);
+  if (!wrote.ok() || *wrote) return wrote.status();
   if (PrintedAsJson(*answer, session)) return absl::OkStatus();
   PrintIntervene(*answer, *metrics, session);
   return absl::OkStatus();
@@ -154,7 +175,8 @@ Verb InterveneVerb() {
             {"under", "EDIT=VALUE",
              "An edit of the base too, for example --under=ablate=2.3; every other comes on top.",
              true},
-            {"top", "K", "Most probable words to show of each; default 1."}},
+            {"top", "K", "Most probable words to show of each; default 1, on a page 5."}},
+           FileOptions(),
            MetricOptions(),
            SelectionOptions(),
            RunOptions()}),

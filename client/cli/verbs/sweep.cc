@@ -360,8 +360,7 @@ absl::Status RunSweep(const Arguments& arguments, Session& session) {
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto swept = FetchSweep(request, session);
   if (!swept.ok()) return swept.status();
-  const std::string name = absl::StrCat(request.metric().has_probability() ? "probability of " : "",
-                                        metric->names.front());
+  const std::string name = LongName(*metric, 0);
   const auto data = [&] { return SweepPageData(*swept, name, arguments); };
   const auto wrote = WroteFiles(
       arguments, session, [&] { return GridPage(data()); },
