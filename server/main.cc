@@ -51,8 +51,7 @@ int Fail(int code, absl::string_view message) {
 
 // Whether all of it could be written.
 bool Print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  if (std::fflush(stdout) == 0) return true;
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return true;
   Fail(kExitFailed, absl::StrCat("cannot write the output: ", std::strerror(errno)));
   return false;
 }
