@@ -460,7 +460,8 @@ std::string HelpText(size_t width) {
       line(0,
            "Each flag can also be set in the environment, for example "
            "HEED_LISTEN=0.0.0.0:50051; what may be repeated is a list with commas there, as "
-           "HEED_MODEL=a=/models/a,b=/models/b."),
+           "HEED_MODEL=a=/models/a,b=/models/b. Exit codes: 0 told to stop, 1 something failed, "
+           "2 wrong usage."),
       "\n");
   for (const Flag& flag : Flags()) {
     absl::StrAppend(&text, "  --", flag.name, flag.placeholder.empty() ? "" : "=", flag.placeholder,

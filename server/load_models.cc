@@ -21,6 +21,7 @@
 #include "server/describe_model.h"
 #include "server/engine/nearest_name.h"
 #include "server/find_models.h"
+#include "server/wrong_usage.h"
 
 namespace heed {
 namespace {
@@ -48,11 +49,12 @@ absl::StatusOr<std::vector<ModelSource>> ChooseModels(const ServerConfig& config
   } else {
     return found.status();
   }
-  HEED_RETURN_IF_ERROR(CheckDistinctNames(models));
+  const absl::Status distinct = CheckDistinctNames(models);
+  if (!distinct.ok()) return WrongUsage(distinct.message());
   return models;
 }
 
-// INVALID_ARGUMENT for the first key of an option's NAME=... that no model is called.
+// Wrong usage for the first key of an option's NAME=... that no model is called.
 template <typename Value>
 absl::Status CheckNamed(absl::string_view flag, const std::map<std::string, Value>& by_model,
                         absl::Span<const ModelSource> models) {
@@ -61,10 +63,10 @@ absl::Status CheckNamed(absl::string_view flag, const std::map<std::string, Valu
   for (const auto& [name, value] : by_model) {
     if (absl::c_linear_search(names, name)) continue;
     const std::string near = NearestName(name, names);
-    return absl::InvalidArgumentError(
-        absl::StrCat(flag, ": no model is called \"", name, "\"; ",
-                     near.empty() ? absl::StrCat("say one of ", absl::StrJoin(names, ", "))
-                                  : absl::StrCat("did you mean \"", near, "\"?")));
+    return WrongUsage(absl::StrCat(flag, ": no model is called \"", name, "\"; ",
+                                   near.empty()
+                                       ? absl::StrCat("say one of ", absl::StrJoin(names, ", "))
+                                       : absl::StrCat("did you mean \"", near, "\"?")));
   }
   return absl::OkStatus();
 }

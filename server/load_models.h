@@ -28,7 +28,8 @@ LoadOptions LoadOptionsOf(const ServerConfig& config);
 // Loads the models given, then those of --models-dir, or else the shipped ones; the first is the
 // default model. A model that cannot be loaded fails the whole, with its folder, file and reason;
 // with `config.allow_missing` it becomes a warning and is left out, and only when none is left it
-// is an error.
+// is an error. Options that no set of files could make right, such as --weights of a model that is
+// not given, are WrongUsage.
 //
 // `log`, which may be empty, is told meanwhile how far a model is that takes more than a moment.
 absl::StatusOr<LoadedModels> LoadModels(const ServerConfig& config,

@@ -35,6 +35,7 @@
 #include "server/port_file.h"
 #include "server/server.h"
 #include "server/wrap.h"
+#include "server/wrong_usage.h"
 
 namespace heed {
 namespace {
@@ -123,7 +124,7 @@ int Serve(ServerConfig config) {
     if (!status.ok()) return Fail(kExitFailed, status.message());
   }
   const absl::StatusOr<ComputePlan> plan = PlanCompute(config, DetectCpu());
-  if (!plan.ok()) return Fail(kExitFailed, absl::StrCat("--isa: ", plan.status().message()));
+  if (!plan.ok()) return Fail(kExitWrongUsage, absl::StrCat("--isa: ", plan.status().message()));
   const absl::Status held = BackendNamed(config.isa).status();
   if (!held.ok()) return Fail(kExitFailed, held.message());
   LogInfo(plan->reason);
@@ -131,7 +132,10 @@ int Serve(ServerConfig config) {
   config.threads = plan->threads;
   omp_set_num_threads(config.threads);  // of this thread, which packs the weights
   const absl::StatusOr<LoadedModels> loaded = LoadModels(config, LogInfo);
-  if (!loaded.ok()) return Fail(kExitFailed, loaded.status().message());
+  if (!loaded.ok()) {
+    return Fail(IsWrongUsage(loaded.status()) ? kExitWrongUsage : kExitFailed,
+                loaded.status().message());
+  }
   for (const std::string& warning : loaded->warnings) LogWarning(warning);
   for (const std::string& note : loaded->notes) LogInfo(note);
 

@@ -474,6 +474,24 @@ TEST(ServerProgramTest, SigtermDrains) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
+TEST(ServerProgramTest, AWrongCommandLineIsToldFromAFailureByItsExitCode) {
+  const std::string model = absl::StrCat("--model=m=", GoldenFolder("llama-gqa-f32"));
+  const auto exit_code = [&](const std::string& flag) {
+    const pid_t pid = Spawn({HEED_SERVER, "--listen=127.0.0.1:0", model, flag});
+    int status = 0;
+    if (!Eventually([&] { return waitpid(pid, &status, WNOHANG) == pid; })) {
+      kill(pid, SIGKILL);
+      return -1;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  EXPECT_EQ(exit_code("--nonsense"), 2);
+  EXPECT_EQ(exit_code("--weights=nosuch=int8"), 2);
+  EXPECT_EQ(exit_code("--kv-cache-type=nosuch=f16"), 2);
+  EXPECT_EQ(exit_code("--model=other=/nowhere"), 1);
+  EXPECT_EQ(exit_code("--port-file=/nowhere/port"), 1);
+}
+
 // A port file that is a pipe without a reader keeps the server from being ready.
 TEST(ServerProgramTest, ASignalBeforeItIsReadyEndsIt) {
   TestFolder folder;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/wrong_usage.h"
 #include "tests/checkpoint/checkpoint_builder.h"
 
 namespace heed {
@@ -167,17 +168,15 @@ TEST_F(LoadModelsTest, KeysAndValuesAreKeptAsTheConfigSaysForEachModel) {
               IsSupersetOf({"c keeps keys and values in int8: room for " + tokens + " tokens"}));
 }
 
-TEST_F(LoadModelsTest, AFormatForAModelThatIsNotThereIsAnError) {
+TEST_F(LoadModelsTest, AFormatForAModelThatIsNotThereIsWrongUsage) {
   config_.models = {{"whole", whole_.path()}};
   config_.weights_by_model = {{"whole", WeightFormat::kInt8}, {"whale", WeightFormat::kInt8}};
   EXPECT_EQ(LoadModels(config_).status(),
-            absl::InvalidArgumentError(
-                "--weights: no model is called \"whale\"; did you mean \"whole\"?"));
+            WrongUsage("--weights: no model is called \"whale\"; did you mean \"whole\"?"));
   config_.weights_by_model.clear();
   config_.kv_type_by_model = {{"other", KvType::kF16}};
   EXPECT_EQ(LoadModels(config_).status(),
-            absl::InvalidArgumentError(
-                "--kv-cache-type: no model is called \"other\"; say one of whole"));
+            WrongUsage("--kv-cache-type: no model is called \"other\"; say one of whole"));
 }
 
 TEST_F(LoadModelsTest, GgufFilesOfTheFolderAreServedBesideFolders) {
@@ -200,9 +199,11 @@ TEST_F(LoadModelsTest, AModelOfTheFolderCannotHaveTheNameOfAGivenOne) {
   config_.models = {{"whole", whole_.path()}};
   config_.models_dir = dir.string();
   config_.allow_missing = true;
-  EXPECT_THAT(LoadModels(config_).status().message(),
+  const absl::Status status = LoadModels(config_).status();
+  EXPECT_THAT(status.message(),
               AllOf(HasSubstr("two models are called \"whole\": "), HasSubstr(whole_.path()),
                     HasSubstr((dir / "whole").string())));
+  EXPECT_TRUE(IsWrongUsage(status));
 }
 
 // A log of a model's loading on a clock of its own.
