@@ -431,6 +431,12 @@ absl::Status ApplyEnvironment(absl::Span<const std::string> args, const Environm
 
 }  // namespace
 
+std::vector<std::string> EnvironmentNames() {
+  std::vector<std::string> names;
+  for (const Flag& flag : Flags()) names.push_back(EnvironmentName(flag));
+  return names;
+}
+
 std::optional<std::string> ProcessEnvironment(const std::string& name) {
   const char* const value = std::getenv(name.c_str());
   if (value == nullptr) return std::nullopt;
@@ -460,8 +466,8 @@ std::string HelpText(size_t width) {
       line(0,
            "Each flag can also be set in the environment, for example "
            "HEED_LISTEN=0.0.0.0:50051; what may be repeated is a list with commas there, as "
-           "HEED_MODEL=a=/models/a,b=/models/b. Exit codes: 0 told to stop, 1 something failed, "
-           "2 wrong usage."),
+           "HEED_MODEL=a=/models/a,b=/models/b. A variable HEED_... that is no flag's is named "
+           "in a warning. Exit codes: 0 told to stop, 1 something failed, 2 wrong usage."),
       "\n");
   for (const Flag& flag : Flags()) {
     absl::StrAppend(&text, "  --", flag.name, flag.placeholder.empty() ? "" : "=", flag.placeholder,

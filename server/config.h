@@ -82,6 +82,9 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 // The process's own environment.
 std::optional<std::string> ProcessEnvironment(const std::string& name);
 
+// The variables that set a flag: HEED_LISTEN and so on.
+std::vector<std::string> EnvironmentNames();
+
 // `args` without the program's name: --flag=value or --flag value, --flag alone for a switch;
 // --model may be repeated.
 // INVALID_ARGUMENT says what is right, and suggests the nearest flag for an unknown one.

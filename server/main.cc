@@ -34,6 +34,7 @@
 #include "server/log.h"
 #include "server/port_file.h"
 #include "server/server.h"
+#include "server/unknown_variables.h"
 #include "server/wrap.h"
 #include "server/wrong_usage.h"
 
@@ -116,6 +117,9 @@ class StopSignals {
 int Serve(ServerConfig config) {
   const absl::Time start = absl::Now();
   SetUpLog(config);
+  if (const std::string warning = UnknownVariablesWarning(ProcessVariables()); !warning.empty()) {
+    LogWarning(warning);
+  }
   std::signal(SIGPIPE, SIG_IGN);
   static auto& stop = *new StopSignals;
   // Loading takes long: what can be known to fail does so before.

@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/unknown_variables.h"
 
 namespace heed {
 namespace {
@@ -252,6 +253,28 @@ TEST(ConfigTest, ASwitchNeedsNoValueAndTakesNoneFromTheNextArgument) {
   EXPECT_TRUE(ParseOk({}, {{"HEED_ALLOW_MISSING", "1"}}).allow_missing);
   EXPECT_FALSE(ParseOk({"--allow-missing=false"}, {{"HEED_ALLOW_MISSING", "1"}}).allow_missing);
   EXPECT_THAT(ParseError({"--allow-missing=perhaps"}), HasSubstr("\"perhaps\" is not true or"));
+}
+
+TEST(ConfigTest, VariablesThatSetNothingAreNamedWithTheNearestThatDoes) {
+  EXPECT_EQ(UnknownVariablesWarning({"PATH=/bin", "HEED_LISTEN=x", "HEED_SERVER=localhost:1",
+                                     "HEED_KV_CACHE_MIB=8", "HEED_LISTN=", "HEEDED=x"}),
+            "");
+  EXPECT_EQ(UnknownVariablesWarning({"HEED_THREAD=secret=2", "HEED_KV_CACHE_MB=8",
+                                     "HEED_SOMETHING_ELSE=1", "HEED_LISTEN=x"}),
+            "environment variables that set nothing: HEED_KV_CACHE_MB (did you mean "
+            "HEED_KV_CACHE_MIB?), HEED_SOMETHING_ELSE, HEED_THREAD (did you mean HEED_THREADS?); "
+            "--help lists the flags, each of which is a variable too");
+}
+
+TEST(ConfigTest, VariablesOfAServiceCalledHeedAreNotTakenForSettings) {
+  EXPECT_EQ(
+      UnknownVariablesWarning(
+          {"HEED_SERVICE_HOST=10.0.0.11", "HEED_SERVICE_PORT=50051", "HEED_SERVICE_PORT_GRPC=50051",
+           "HEED_PORT=tcp://10.0.0.11:50051", "HEED_PORT_50051_TCP=tcp://10.0.0.11:50051",
+           "HEED_PORT_50051_TCP_PROTO=tcp", "HEED_PORT_50051_TCP_PORT=50051",
+           "HEED_PORT_50051_TCP_ADDR=10.0.0.11", "HEED_SERVER_SERVICE_HOST=10.0.0.11"}),
+      "");
+  EXPECT_NE(UnknownVariablesWarning({"HEED_PORT=50051"}), "");
 }
 
 }  // namespace
