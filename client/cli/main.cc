@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "client/cli/app.h"
 #include "client/cli/interrupt.h"
 
@@ -16,6 +18,16 @@ namespace {
 std::string Variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
+}
+
+// What follows HEED_ in the names of the variables that begin so.
+std::vector<std::string> HeedVariables() {
+  std::vector<std::string> names;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    absl::string_view text = *variable;
+    if (absl::ConsumePrefix(&text, "HEED_")) names.emplace_back(text.substr(0, text.find('=')));
+  }
+  return names;
 }
 
 heed::cli::Terminal TerminalOf(int fd) {
@@ -50,6 +62,7 @@ int main(int argc, char** argv) {
   environment.variables = {Variable("TERM"), Variable("COLORTERM"), Variable("NO_COLOR"),
                            Variable("COLORFGBG")};
   environment.server = Variable("HEED_SERVER");
+  environment.heed_variables = HeedVariables();
   environment.cancel = &cancel;
   return heed::cli::RunHeed(std::vector<std::string>(argv + 1, argv + argc), environment);
 }

@@ -123,6 +123,16 @@ class Streams(unittest.TestCase):
                 self.assertEqual(done.returncode, 1)
                 self.assertRegex(done.stderr, "not be written|cannot write")
 
+    def test_a_misspelt_address_is_not_left_to_the_default_in_silence(self) -> None:
+        asked = "heed health --deadline=100ms"
+        said = "HEED_SEVER is set, which nothing reads; did you mean HEED_SERVER?"
+        for command, warns in ((f"unset HEED_SERVER; HEED_SEVER=x {asked}", True), (f"HEED_SEVER=x {asked}", False),
+                               (f"unset HEED_SERVER; HEED_SEVER=x {asked} --server=127.0.0.1:1", False),
+                               (f"unset HEED_SERVER; HEED_LISTEN=x HEED_SERVICE_HOST=x {asked}", False)):
+            with self.subTest(command=command):
+                shown = " ".join(self.shell(command).stderr.split())
+                self.assertEqual((said in shown, "did you mean" in shown), (warns, warns))
+
     def test_nothing_is_written_to_what_took_the_place_of_a_closed_stream(self) -> None:
         self.assertEqual(self.shell("heed predict x --json >&- 2>&-").returncode, 1)
         self.assertEqual(self.shell("heed predict x <&-").returncode, 0)

@@ -4,11 +4,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/base/token_text.h"
 
 namespace heed::cli {
 namespace {
 
 constexpr char kDefaultServer[] = "127.0.0.1:50051";
+constexpr char kServerVariable[] = "SERVER";  // behind HEED_
 
 absl::StatusOr<ColorChoice> ParseColor(const std::string& text) {
   if (text == "auto") return ColorChoice::kAuto;
@@ -51,8 +53,22 @@ absl::StatusOr<Session> Session::Create(const Arguments& arguments,
   return session;
 }
 
+// The default server is asked where one may have been named.
+void Session::WarnOfMisspelling() {
+  if (server_ != kDefaultServer) return;
+  for (const std::string& name : environment_.heed_variables) {
+    if (name == kServerVariable || !Nearest(name, {kServerVariable})) continue;
+    err() << Paragraph(err_terminal(),
+                       absl::StrCat("heed: asking ", server_, ": HEED_", SafeText(name),
+                                    " is set, which nothing reads; did you mean HEED_",
+                                    kServerVariable, "?"))
+          << std::flush;
+  }
+}
+
 absl::StatusOr<Client*> Session::client() {
   if (client_ == nullptr) {
+    WarnOfMisspelling();
     ClientOptions options;
     options.user_agent = "heed-cli";
     if (deadline_) options.connect_timeout = std::min(options.connect_timeout, *deadline_);

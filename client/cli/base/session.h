@@ -25,7 +25,9 @@ struct Environment {
   Terminal out_terminal;  // `color` is set later, from --color and `variables`
   Terminal err_terminal;
   TerminalVariables variables;
-  std::string server;             // HEED_SERVER; empty: the default address
+  std::string server;  // HEED_SERVER; empty: the default address
+  // What follows HEED_ in the names of variables, among which a misspelt SERVER may be.
+  std::vector<std::string> heed_variables;
   CancelToken* cancel = nullptr;  // cancelled by Ctrl-C; null: never
 };
 
@@ -62,6 +64,7 @@ class Session {
 
  private:
   Session() = default;
+  void WarnOfMisspelling();
 
   Environment environment_;
   bool json_ = false;
