@@ -90,6 +90,16 @@ SiteSet SitesNeeded(const ModelConfig& config, Site site) {
   return {};
 }
 
+SiteSet SitesUnderEdits(const ModelConfig& config, SiteSet sites, const ForwardEditor* editor) {
+  if (editor == nullptr || !sites.Has(Site::kResidual) || !HasSite(config, Site::kMlpOut)) {
+    return sites;
+  }
+  for (int layer = 1; layer <= config.n_layers; ++layer) {
+    if (editor->EditsSite(Site::kResidual, layer)) sites.Add(Site::kMlpOut);
+  }
+  return sites;
+}
+
 absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& trace, Site site,
                                     int layer) {
   if (const auto why = WhyNotInModel(model.config(), site); !why.empty()) {

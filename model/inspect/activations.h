@@ -48,6 +48,11 @@ absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& tra
 // Sites that a trace must keep so that ReadSite can read `site`.
 SiteSet SitesNeeded(const ModelConfig& config, Site site);
 
+// `sites`, and what a trace of a run under `editor` must keep besides so that what those of an
+// unedited run give can be read of it: where the stream is edited, what a feed-forward half wrote
+// is not the difference of the stream after and before it. `editor` may be null.
+SiteSet SitesUnderEdits(const ModelConfig& config, SiteSet sites, const ForwardEditor* editor);
+
 // Euclidean lengths of each row's runs of `run` elements, [rows, cols / run].
 std::vector<float> Norms(ConstMatrixRef x, int64_t run);
 

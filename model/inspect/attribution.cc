@@ -25,6 +25,8 @@ double Dot(absl::Span<const double> direction, absl::Span<const float> x) {
 struct Readout {
   std::vector<double> direction;
   double constant = 0;  // what was added behind the point
+
+  double Of(absl::Span<const float> x) const { return Dot(direction, x) + constant; }
 };
 
 // The readout in front of a norm that was given `x`: norm(x) = (x - mean) / deviation * w + b, or
@@ -172,6 +174,9 @@ class Attribution {
 
  private:
   bool has_stream() const { return model_.config().ffn_width > 0; }
+  bool Edits(Site site, int layer) const {
+    return trace_.editor() != nullptr && trace_.editor()->EditsSite(site, layer);
+  }
   void Emit(LogitPart::Kind kind, int layer, double value) {
     parts_.push_back({kind, layer, /*head=*/-1, value, {}});
   }
@@ -205,11 +210,37 @@ class Attribution {
   }
 
   absl::Status Layer(int layer) {
+    double edits = 0;  // what they put into the stream
+    const auto add_edit = [&](Site site, int at, const Readout& behind,
+                              absl::Span<const float> before) -> absl::Status {
+      HEED_ASSIGN_OR_RETURN(const std::vector<float> edited, Row(site, at));
+      edits += behind.Of(edited) - readout_.Of(before);
+      return absl::OkStatus();
+    };
+    const bool edits_end = Edits(Site::kResidual, layer + 1);
+    const bool edits_mid = Edits(Site::kResidualMid, layer);
+    const Readout end = readout_;
+    const size_t edit_place = parts_.size();
     if (has_stream()) {
       HEED_RETURN_IF_ERROR(PullThroughMlpNorm(layer));
       HEED_ASSIGN_OR_RETURN(const std::vector<float> mlp, MlpOut(layer));
       Emit(LogitPart::Kind::kMlp, layer, Dot(readout_.direction, mlp));
+      if (edits_end) {
+        HEED_ASSIGN_OR_RETURN(const std::vector<float> mid, Row(Site::kResidualMid, layer));
+        HEED_RETURN_IF_ERROR(add_edit(Site::kResidual, layer + 1, end, Sum(mid, mlp)));
+      }
+      const Readout mid = readout_;
       HEED_RETURN_IF_ERROR(PullThroughAttentionNorm(layer));
+      if (edits_mid) {
+        HEED_ASSIGN_OR_RETURN(const std::vector<float> x, Row(Site::kResidual, layer));
+        HEED_RETURN_IF_ERROR(add_edit(Site::kResidualMid, layer, mid, Sum(x, AttentionOut(layer))));
+      }
+    } else if (edits_end) {
+      HEED_RETURN_IF_ERROR(add_edit(Site::kResidual, layer + 1, end, AttentionOut(layer)));
+    }
+    if (edits_end || edits_mid) {
+      parts_.insert(parts_.begin() + static_cast<int64_t>(edit_place),
+                    {LogitPart::Kind::kEdit, layer, /*head=*/-1, edits, {}});
     }
     if (request_.unit == AttributionUnit::kComponent) {
       Emit(LogitPart::Kind::kAttention, layer, Dot(readout_.direction, AttentionOut(layer)));
@@ -220,7 +251,8 @@ class Attribution {
 
   // In a model that norms before its halves the difference of the stream, at this position alone.
   absl::StatusOr<std::vector<float>> MlpOut(int layer) {
-    if (trace_.Has(Site::kMlpOut, layer) || model_.parts().layers[layer].mlp.after.present()) {
+    if (trace_.Has(Site::kMlpOut, layer) || model_.parts().layers[layer].mlp.after.present() ||
+        Edits(Site::kResidual, layer + 1) || Edits(Site::kResidualMid, layer)) {
       return Row(Site::kMlpOut, layer);
     }
     HEED_ASSIGN_OR_RETURN(std::vector<float> out, Row(Site::kResidual, layer + 1));
@@ -281,7 +313,7 @@ absl::Status Attribution::Heads(int layer) {
           }
         });
   }
-  if (attention.half().out != nullptr) {
+  if (attention.half().out != nullptr || Edits(Site::kAttentionOut, layer)) {
     // The projection's bias and its norm's, and what an edit did behind them.
     Emit(LogitPart::Kind::kAttentionBias, layer,
          Dot(readout_.direction, AttentionOut(layer)) - all);
@@ -301,6 +333,10 @@ SiteSet SitesForAttribution(const ModelConfig& config) {
   SiteSet sites{Site::kResidual};
   if (config.norm_placement == NormPlacement::kPost) sites.Add(Site::kMlpOut);
   return sites;
+}
+
+SiteSet SitesForRowTokens(const ModelConfig& config) {
+  return config.norm_placement == NormPlacement::kPost ? SitesForAttribution(config) : SiteSet();
 }
 
 absl::StatusOr<RowExplanation> ExplainRow(const LanguageModel& model, const Trace& trace, int layer,

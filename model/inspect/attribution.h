@@ -33,6 +33,7 @@ struct LogitPart {
     kMlp,
     kHead,           // of the others
     kAttentionBias,  // the output projection's, and what its norm adds; of the others
+    kEdit,           // what edits of the stream put into it, in a layer or right behind it
     kFinalBias,      // of norms behind a sum, of the final norm and of the head
   };
   Kind kind = Kind::kEmbedding;
@@ -77,10 +78,13 @@ struct RowExplanation {
   std::vector<Share> shares;  // in the order asked for
 };
 
-// Errors as AttributeLogit's when tokens are asked for.
+// Errors as AttributeLogit's when tokens are asked for; what the trace must have kept for these
+// says SitesForRowTokens: nothing where no norm follows a sum, since no other is on the way of the
+// row.
 absl::StatusOr<RowExplanation> ExplainRow(const LanguageModel& model, const Trace& trace, int layer,
                                           int head, int64_t query,
                                           absl::Span<const TokenId> tokens);
+SiteSet SitesForRowTokens(const ModelConfig& config);
 
 }  // namespace heed
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
+#include "model/inspect/activations.h"
 #include "server/convert/attention.h"
 #include "server/convert/model.h"
 #include "server/convert/predict.h"
@@ -265,6 +266,7 @@ absl::StatusOr<ResolvedGenerate> ConvertGenerate(const v1::GenerateRequest& requ
                         MakeInterventionSet("interventions", interventions, config,
                                             {.prompt_tokens = prompt_length,
                                              .appended_tokens = resolved.job.max_tokens - 1}));
+  resolved.sites = SitesUnderEdits(config, resolved.sites, resolved.edits.get());
   return resolved;
 }
 

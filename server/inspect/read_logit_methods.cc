@@ -28,6 +28,8 @@ v1::ComponentKind KindOf(LogitPart::Kind kind) {
       return v1::COMPONENT_KIND_HEAD;
     case LogitPart::Kind::kAttentionBias:
       return v1::COMPONENT_KIND_ATTENTION_BIAS;
+    case LogitPart::Kind::kEdit:
+      return v1::COMPONENT_KIND_EDIT;
     case LogitPart::Kind::kFinalBias:
       return v1::COMPONENT_KIND_FINAL_BIAS;
   }

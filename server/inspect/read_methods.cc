@@ -118,7 +118,7 @@ SiteSet ExplainRowMethod::Check(const Request& request, const ServedModel& model
   CheckIndex("layer", request.layer(), ConfigOf(model).n_layers, violations);
   CheckIndex("head", request.head(), ConfigOf(model).n_heads, violations);
   ResolveTokens("tokens", request.tokens(), model, violations);
-  return {};
+  return request.tokens().empty() ? SiteSet() : SitesForRowTokens(ConfigOf(model));
 }
 
 absl::Status ExplainRowMethod::CheckLength(const Request& request, const ModelConfig&,

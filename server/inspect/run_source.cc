@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
+#include "model/inspect/activations.h"
 #include "server/convert/model.h"
 
 namespace heed {
@@ -113,6 +114,7 @@ absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput
   HEED_ASSIGN_OR_RETURN(
       plan.edits, MakeInterventionSet(input.prefix + "interventions", plan.interventions, config,
                                       {.prompt_tokens = plan.prompt.size()}));
+  plan.sites = SitesUnderEdits(config, plan.sites, plan.edits.get());
   if (checks.cost != nullptr) plan.cost = checks.cost(*plan.model->model, plan.prompt.size());
   return plan;
 }

@@ -13,6 +13,7 @@
 
 #include "gtest/gtest.h"
 #include "model/base/error.h"
+#include "model/inspect/activations.h"
 #include "model/inspect/attention_read.h"
 #include "model/inspect/attribution.h"
 #include "model/inspect/decompose.h"
@@ -21,6 +22,7 @@
 #include "model/inspect/intervention_set.h"
 #include "model/inspect/logit_lens.h"
 #include "model/inspect/rollout.h"
+#include "tests/inspect/edit_testing.h"
 #include "tests/inspect/trace_testing.h"
 
 namespace heed {
@@ -58,6 +60,65 @@ TEST(AnalysisTest, PartsSumToTheLogit) {
       for (size_t i = 0; i < one->parts.size(); ++i) {
         EXPECT_NEAR(difference->parts[i].value, one->parts[i].value - other->parts[i].value, 1e-5);
       }
+    }
+  });
+}
+
+// Edits of the stream are parts of their own, and no part depends on what else the trace keeps.
+TEST(AnalysisTest, PartsOfAnEditedRunAreWhatEachWrote) {
+  ForEachModel([](const LanguageModel& model, const std::vector<TokenId>& ids) {
+    const ModelConfig& config = model.config();
+    if (!model.parts().head.is_linear()) return;
+    const bool has_halves = config.ffn_width > 0;
+    const std::vector<float> push(config.width, 0.7f);
+    std::vector<Intervention> edits = {Edit(MeanSite{Site::kResidual}, {1}),
+                                       Edit(AddVector{Site::kResidual, push}, {config.n_layers}),
+                                       Edit(ScaleSite{Site::kAttentionOut, 0.5}, {0})};
+    if (has_halves) {
+      edits.push_back(Edit(ScaleSite{Site::kMlpOut, 0.5}, {0}));
+      if (!config.parallel_residual) edits.push_back(Edit(ScaleSite{Site::kResidualMid, 1.5}));
+    }
+    auto made = InterventionSet::Create(edits, config, {21});
+    ASSERT_TRUE(made.ok()) << made.status();
+    const std::shared_ptr<InterventionSet> set = *std::move(made);
+    const auto trace =
+        TraceOf(model, ids, SitesUnderEdits(config, SitesForAttribution(config), set.get()), set);
+    const auto full = TraceOf(model, ids, kEverySite, set);
+    for (AttributionUnit unit : {AttributionUnit::kComponent, AttributionUnit::kHead}) {
+      const auto parts = AttributeLogit(model, *trace, {20, 3, std::nullopt, unit});
+      const auto again = AttributeLogit(model, *full, {20, 3, std::nullopt, unit});
+      ASSERT_TRUE(parts.ok() && again.ok()) << parts.status() << again.status();
+      EXPECT_NEAR(parts->residual_error, 0, 1e-4);
+      ASSERT_EQ(parts->parts.size(), again->parts.size());
+      int n_edits = 0;
+      for (size_t i = 0; i < parts->parts.size(); ++i) {
+        EXPECT_NEAR(parts->parts[i].value, again->parts[i].value, 1e-4);
+        EXPECT_EQ(parts->parts[i].kind, again->parts[i].kind);
+        n_edits += parts->parts[i].kind == LogitPart::Kind::kEdit ? 1 : 0;
+      }
+      EXPECT_GT(n_edits, 0);
+      EXPECT_LE(n_edits, config.n_layers);
+    }
+    if (!has_halves) return;
+    const auto mlp = ReadSite(model, *trace, Site::kMlpOut, 0);
+    ASSERT_TRUE(mlp.ok()) << mlp.status();
+    const float* want = full->SiteRows(Site::kMlpOut, 0).data;
+    EXPECT_TRUE(std::equal(want, want + trace->size() * config.width, mlp->view().data));
+  });
+}
+
+TEST(AnalysisTest, RowsAreFollowedToALogitThroughTheNormsBehindThem) {
+  ForEachModel([](const LanguageModel& model, const std::vector<TokenId>& ids) {
+    if (!model.parts().head.is_linear()) return;
+    const auto trace = TraceOf(model, ids, SitesForRowTokens(model.config()));
+    const auto row = ExplainRow(model, *trace, 0, 0, 20, {3});
+    ASSERT_TRUE(row.ok()) << row.status();
+    const auto full = TraceOf(model, ids, kEverySite);
+    const auto parts = AttributeLogit(model, *full, {20, 3, std::nullopt, AttributionUnit::kHead});
+    ASSERT_TRUE(parts.ok()) << parts.status();
+    for (const LogitPart& part : parts->parts) {
+      if (part.kind != LogitPart::Kind::kHead || part.layer != 0 || part.head != 0) continue;
+      EXPECT_NEAR(row->shares[0].share, part.value, 1e-5);
     }
   });
 }

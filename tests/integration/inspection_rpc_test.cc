@@ -235,6 +235,17 @@ TEST_F(InspectionRpcTest, ExplainRowFollowsARowToTheLogit) {
   EXPECT_EQ(row.logit_shares(0).token().id(), 7);
 }
 
+TEST(InspectionTest, ExplainRowOfAPromptGoesThroughNormsBehindTheRow) {
+  RawServer server({}, {{"opt", "tests/golden/models/opt-post-norm-f16"}});
+  auto request = OnPrompt<v1::ExplainRowRequest>("opt");
+  request.set_query(-1);
+  request.add_tokens()->set_id(7);
+  v1::ExplainRowResponse row;
+  const grpc::Status status = Ask(server.inspection.get(), &Stub::ExplainRow, request, &row);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(row.logit_shares_size(), 1);
+}
+
 TEST_F(InspectionRpcTest, HeadStatsAreThoseOfTheRows) {
   const std::string trace = Open();
   v1::GetHeadStatsRequest request;
@@ -385,6 +396,44 @@ TEST_F(InspectionRpcTest, PartsOfALogitSumToIt) {
   EXPECT_EQ(attribution.token().id(), last.candidates(0).token().id());
   EXPECT_NEAR(attribution.logit(),
               last.candidates(0).log_probability() - last.candidates(1).log_probability(), 1e-4);
+}
+
+// What the feed-forward half wrote is hidden by an edit of the stream behind it, so it is kept.
+TEST_F(InspectionRpcTest, ARunWhoseStreamIsEditedIsReadLikeOthers) {
+  const auto edit = [](auto* request) {
+    v1::Intervention& mean = *request->add_interventions();
+    mean.add_layers(1);
+    mean.mutable_mean_site()->set_site(v1::SITE_RESIDUAL);
+  };
+  auto open = OnPrompt<v1::OpenTraceRequest>();
+  edit(&open);
+  open.mutable_keep()->set_keep_residual(true);
+  const std::string trace = Read(&Stub::OpenTrace, open).trace().trace_id();
+  auto activations = OnPrompt<v1::GetActivationsRequest>();
+  edit(&activations);
+  activations.set_site(v1::SITE_MLP_OUTPUT);
+  activations.add_layers(0);
+  v1::GetActivationsRequest of_trace = activations;
+  of_trace.clear_model();
+  of_trace.clear_prompt();
+  of_trace.clear_interventions();
+  of_trace.set_trace_id(trace);
+  const auto vectors = Activations(activations), traced = Activations(of_trace);
+  ASSERT_EQ(vectors.size(), 3u);
+  ASSERT_EQ(traced.size(), 3u);
+  EXPECT_EQ(vectors[1].block().values().data(), traced[1].block().values().data());
+  v1::AttributeLogitsRequest attribute;
+  attribute.set_trace_id(trace);
+  const auto attribution = Read(&Stub::AttributeLogits, attribute);
+  EXPECT_NEAR(attribution.residual_error(), 0, 1e-4);
+  int edits = 0;
+  for (const v1::LogitPart& part : attribution.parts()) {
+    if (part.kind() != v1::COMPONENT_KIND_EDIT) continue;
+    ++edits;
+    EXPECT_EQ(part.layer(), 0);
+    EXPECT_NE(part.value(), 0);
+  }
+  EXPECT_EQ(edits, 1);
 }
 
 TEST_F(InspectionRpcTest, RolloutIsTheProductOfTheLayers) {

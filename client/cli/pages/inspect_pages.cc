@@ -37,6 +37,8 @@ const char* KindName(v1::ComponentKind kind) {
       return "head";
     case v1::COMPONENT_KIND_ATTENTION_BIAS:
       return "attention_bias";
+    case v1::COMPONENT_KIND_EDIT:
+      return "edit";
     case v1::COMPONENT_KIND_FINAL_BIAS:
       return "final_bias";
     default:

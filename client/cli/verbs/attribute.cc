@@ -37,6 +37,8 @@ std::string PartName(const v1::LogitPart& part) {
       return absl::StrCat("layer ", part.layer(), " head ", part.head());
     case v1::COMPONENT_KIND_ATTENTION_BIAS:
       return absl::StrCat("layer ", part.layer(), " attention bias");
+    case v1::COMPONENT_KIND_EDIT:
+      return absl::StrCat("layer ", part.layer(), " edits of the stream");
     case v1::COMPONENT_KIND_FINAL_BIAS:
       return "biases of norm and unembedding";
     default:
