@@ -11,6 +11,7 @@
 #include "model/base/status_macros.h"
 #include "model/inspect/activations.h"
 #include "model/inspect/head_stats.h"
+#include "model/inspect/logit_lens.h"
 #include "model/transformer/model_parts.h"
 
 namespace heed {
@@ -66,17 +67,6 @@ void PullThroughLinear(const Linear& linear, Readout& readout) {
   readout.direction = std::move(direction);
 }
 
-absl::Status CheckHead(const HeadParts& head) {
-  if (head.unembedding == nullptr) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "NO_HEAD",
-                     "this model has no head: it makes hidden states, not logits");
-  }
-  if (head.is_linear()) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kFailedPrecondition, "HEAD_NOT_LINEAR",
-                   "this model's head has an activation between the stream and the logits, so a "
-                   "logit is not a sum of what was written to the stream");
-}
-
 // The logit, before a cap, of `token` less that of `against`, as a function of the last stream,
 // which was `x`.
 Readout ReadLogit(const ModelParts& parts, absl::Span<const float> x, TokenId token,
@@ -125,7 +115,7 @@ class Attribution {
   absl::StatusOr<LogitAttribution> Run() {
     const ModelConfig& config = model_.config();
     const ModelParts& parts = model_.parts();
-    HEED_RETURN_IF_ERROR(CheckHead(parts.head));
+    HEED_RETURN_IF_ERROR(CheckLinearHead(model_));
     HEED_ASSIGN_OR_RETURN(const std::vector<float> last, Row(Site::kResidual, config.n_layers));
     readout_ = ReadLogit(parts, last, request_.token, request_.against);
     for (int layer = config.n_layers - 1; layer >= 0; --layer) HEED_RETURN_IF_ERROR(Layer(layer));
@@ -148,7 +138,7 @@ class Attribution {
 
   // Goes down to what a layer's attention half adds, for BeforeInnerNorm.
   absl::Status ToLayer(int layer) {
-    HEED_RETURN_IF_ERROR(CheckHead(model_.parts().head));
+    HEED_RETURN_IF_ERROR(CheckLinearHead(model_));
     HEED_ASSIGN_OR_RETURN(const std::vector<float> last,
                           Row(Site::kResidual, model_.config().n_layers));
     readout_ = ReadLogit(model_.parts(), last, request_.token, request_.against);
@@ -323,6 +313,14 @@ absl::Status Attribution::Heads(int layer) {
 }
 
 }  // namespace
+
+absl::Status CheckLinearHead(const LanguageModel& model) {
+  HEED_RETURN_IF_ERROR(CheckHasHead(model.config()));
+  if (model.parts().head.is_linear()) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "HEAD_NOT_LINEAR",
+                   "this model's head has an activation between the stream and the logits, so a "
+                   "logit is not a sum of what was written to the stream");
+}
 
 absl::StatusOr<LogitAttribution> AttributeLogit(const LanguageModel& model, const Trace& trace,
                                                 const AttributionRequest& request) {

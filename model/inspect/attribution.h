@@ -51,8 +51,11 @@ struct LogitAttribution {
   bool before_cap = false;       // the model caps its logits
 };
 
-// FAILED_PRECONDITION: the head is not linear or there is none (reason HEAD_NOT_LINEAR, NO_HEAD),
-// or the trace did not keep what SitesForAttribution says (SITE_NOT_KEPT).
+// FAILED_PRECONDITION: the head is not linear or there is none (reason HEAD_NOT_LINEAR, NO_HEAD).
+absl::Status CheckLinearHead(const LanguageModel& model);
+
+// FAILED_PRECONDITION: CheckLinearHead's, or the trace did not keep what SitesForAttribution says
+// (SITE_NOT_KEPT).
 absl::StatusOr<LogitAttribution> AttributeLogit(const LanguageModel& model, const Trace& trace,
                                                 const AttributionRequest& request);
 SiteSet SitesForAttribution(const ModelConfig& config);

@@ -210,20 +210,6 @@ absl::Status FillAlti(const Parts& parts, ConstMatrixRef whole, const StopSignal
   });
 }
 
-absl::Status CheckMethod(const LanguageModel& model, const HalfParts& half, Decomposition method) {
-  if (method == Decomposition::kAttentionNorm) return absl::OkStatus();
-  if (!HasSite(model.config(), Site::kResidualMid)) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
-                     "this model adds its blend to no stream; decompose the attention alone",
-                     {{"method", "attention_norm"}});
-  }
-  if (method != Decomposition::kResidualNormNorm || half.after.present()) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kFailedPrecondition, "NO_NORM_BEHIND",
-                   "this model does not norm the sum of stream and attention; decompose without "
-                   "the norm",
-                   {{"method", "residual_norm"}});
-}
-
 // Rows of what the output projection gives, in front of the inner norm.
 AlignedBuffer Products(const LanguageModel& model, const LayerAttention& attention,
                        absl::Span<const int64_t> queries) {
@@ -237,13 +223,28 @@ AlignedBuffer Products(const LanguageModel& model, const LayerAttention& attenti
 
 }  // namespace
 
+absl::Status CheckDecomposition(const LanguageModel& model, Decomposition method) {
+  if (method == Decomposition::kAttentionNorm) return absl::OkStatus();
+  if (!HasSite(model.config(), Site::kResidualMid)) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
+                     "this model adds its blend to no stream; decompose the attention alone",
+                     {{"method", "attention_norm"}});
+  }
+  const bool norms_behind = model.parts().layers.front().attention.after.present();
+  if (method != Decomposition::kResidualNormNorm || norms_behind) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "NO_NORM_BEHIND",
+                   "this model does not norm the sum of stream and attention; decompose without "
+                   "the norm",
+                   {{"method", "residual_norm"}});
+}
+
 absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& model,
                                                           const Trace& trace, int layer,
                                                           Decomposition method,
                                                           const StopSignal* stop) {
   const LayerAttention attention(model, trace, layer);
   const HalfParts& half = attention.half();
-  HEED_RETURN_IF_ERROR(CheckMethod(model, half, method));
+  HEED_RETURN_IF_ERROR(CheckDecomposition(model, method));
   const int64_t n = trace.size(), width = model.config().width;
   std::vector<int64_t> all(n);
   std::iota(all.begin(), all.end(), int64_t{0});

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "model/base/stop_signal.h"
 #include "model/inspect/trace.h"
@@ -30,11 +31,14 @@ struct AttentionDecomposition {
                                      // shares of j != i
 };
 
+// FAILED_PRECONDITION for what the model has no answer to: kResidualNormNorm in a model that norms
+// elsewhere (reason NO_NORM_BEHIND), all but kAttentionNorm in a mixing model, which has no stream
+// to add to (SITE_NOT_IN_MODEL).
+absl::Status CheckDecomposition(const LanguageModel& model, Decomposition method);
+
 // An inner norm (Gemma 2's, behind W_O) is part of p, at the scale it had. All but kAttentionNorm
-// need the stream: SITE_NOT_KEPT. kResidualNormNorm is FAILED_PRECONDITION (reason NO_NORM_BEHIND)
-// for other models, and so is all but kAttentionNorm for a mixing model, which has no stream to add
-// to (SITE_NOT_IN_MODEL). `stop`, which may be null, is looked at between heads and between
-// queries.
+// need the stream: FAILED_PRECONDITION (SITE_NOT_KEPT), and as CheckDecomposition. `stop`, which
+// may be null, is looked at between heads and between queries.
 absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& model,
                                                           const Trace& trace, int layer,
                                                           Decomposition method,

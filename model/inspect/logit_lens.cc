@@ -18,12 +18,6 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 32;
 
-absl::Status CheckHead(const LanguageModel& model) {
-  if (model.config().has_head) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kFailedPrecondition, "NO_HEAD",
-                   "this model has no head: it makes hidden states, not logits");
-}
-
 // Reads streams of the trace with the model's head.
 class Lens {
  public:
@@ -60,9 +54,15 @@ class Lens {
 
 }  // namespace
 
+absl::Status CheckHasHead(const ModelConfig& config) {
+  if (config.has_head) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "NO_HEAD",
+                   "this model has no head: it makes hidden states, not logits");
+}
+
 absl::StatusOr<std::vector<LensCell>> LogitLens(const LanguageModel& model, const Trace& trace,
                                                 const LensOptions& options) {
-  HEED_RETURN_IF_ERROR(CheckHead(model));
+  HEED_RETURN_IF_ERROR(CheckHasHead(model.config()));
   for (int layer : options.layers) {
     if (trace.Has(Site::kResidual, layer)) continue;
     return SiteNotKept("the trace", Site::kResidual, layer);
@@ -96,7 +96,7 @@ absl::StatusOr<std::vector<LensCell>> LogitLens(const LanguageModel& model, cons
 
 absl::StatusOr<std::vector<float>> TraceLogits(const LanguageModel& model, const Trace& trace,
                                                absl::Span<const int64_t> positions) {
-  HEED_RETURN_IF_ERROR(CheckHead(model));
+  HEED_RETURN_IF_ERROR(CheckHasHead(model.config()));
   const int64_t count = static_cast<int64_t>(positions.size());
   std::vector<float> logits(count * model.config().vocab_size);
   Lens(model, trace)

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "model/checkpoint/model_config.h"
 #include "model/inspect/prediction.h"
 #include "model/inspect/trace.h"
 #include "model/tokenizer/tokenizer.h"
@@ -30,6 +32,9 @@ struct LensOptions {
   int64_t top_k = 5;
   std::vector<TokenId> follow;
 };
+
+// FAILED_PRECONDITION (reason NO_HEAD): hidden states are all that the model makes.
+absl::Status CheckHasHead(const ModelConfig& config);
 
 // [layers, positions]. FAILED_PRECONDITION for a model without a head (reason NO_HEAD) and for a
 // layer whose stream the trace did not keep (SITE_NOT_KEPT); the last one is always kept.

@@ -52,11 +52,11 @@ absl::Status CheckSite(const ServedModel& model, Site site) {
 
 }  // namespace
 
-SiteSet ActivationsStream::Check(const Request& request, const ServedModel& model,
-                                 Violations* violations) {
+absl::StatusOr<SiteSet> ActivationsStream::Check(const Request& request, const ServedModel& model,
+                                                 Violations* violations) {
   const ModelConfig& config = model.model->config();
   const std::optional<Site> site = ReadSite("site", request.site(), std::nullopt, violations);
-  if (!site.has_value()) return {};
+  if (!site.has_value()) return SiteSet();
   CheckIndices("layers", request.layers(), SiteLayers(config, *site), violations);
   const int heads = SiteHeads(config, *site);
   if (heads == 0 && !request.heads().empty()) {
@@ -69,7 +69,8 @@ SiteSet ActivationsStream::Check(const Request& request, const ServedModel& mode
     CheckInRange<int64_t>("pca.dimensions", request.pca().dimensions(), 1, kMaxDimensions,
                           violations);
   }
-  return WhyNotInModel(config, *site).empty() ? SitesNeeded(config, *site) : SiteSet{};
+  HEED_RETURN_IF_ERROR(CheckSite(model, *site));
+  return SitesNeeded(config, *site);
 }
 
 absl::Status ActivationsStream::CheckLength(const Request& request, const ModelConfig& config,
@@ -93,7 +94,6 @@ absl::StatusOr<std::unique_ptr<ActivationsStream>> ActivationsStream::Create(
   const ModelConfig& config = run->model->model->config();
   std::unique_ptr<ActivationsStream> stream(new ActivationsStream(request, run, stop));
   stream->site_ = *SiteOf(request.site());
-  HEED_RETURN_IF_ERROR(CheckSite(*run->model, stream->site_));
   stream->layers_ = ResolveIndices(request.layers(), SiteLayers(config, stream->site_));
   const int heads = SiteHeads(config, stream->site_);
   stream->heads_ = heads == 0 ? std::vector<int>{0} : ResolveIndices(request.heads(), heads);

@@ -22,7 +22,8 @@ class ActivationsStream {
   using Request = v1::GetActivationsRequest;
   using Response = v1::GetActivationsResponse;
 
-  static SiteSet Check(const Request& request, const ServedModel& model, Violations* violations);
+  static absl::StatusOr<SiteSet> Check(const Request& request, const ServedModel& model,
+                                       Violations* violations);
   static absl::Status CheckLength(const Request& request, const ModelConfig& config,
                                   int64_t n_tokens);
   static absl::StatusOr<std::unique_ptr<ActivationsStream>> Create(const Request& request,

@@ -40,8 +40,7 @@ struct Plan {
 using LengthCheck = absl::FunctionRef<absl::Status(const ModelConfig&, int64_t)>;
 
 // As the call would be validated.
-absl::StatusOr<Plan> PlanOf(const ServiceContext& context, const RunInput& input,
-                            absl::FunctionRef<SiteSet(const ServedModel&, Violations*)> check,
+absl::StatusOr<Plan> PlanOf(const ServiceContext& context, const RunInput& input, FieldCheck check,
                             LengthCheck check_length) {
   Plan plan;
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
@@ -78,7 +77,8 @@ void AddCost(const CallCost& cost, v1::EstimateCostResponse* out) {
 template <typename Method>
 absl::Status EstimateRead(const ServiceContext& context, const typename Method::Request& request,
                           v1::EstimateCostResponse* out) {
-  const auto check = [&](const ServedModel& model, Violations* violations) {
+  const auto check = [&](const ServedModel& model,
+                         Violations* violations) -> absl::StatusOr<SiteSet> {
     return Method::Check(request, model, violations);
   };
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) {

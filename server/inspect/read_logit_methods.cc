@@ -51,15 +51,16 @@ AttributionUnit UnitOf(v1::AttributionUnit unit) {
 
 // ---- LogitLens ----------------------------------------------------------------------------------
 
-SiteSet LogitLensMethod::Check(const Request& request, const ServedModel& model,
-                               Violations* violations) {
+absl::StatusOr<SiteSet> LogitLensMethod::Check(const Request& request, const ServedModel& model,
+                                               Violations* violations) {
   CheckIndices("layers", request.layers(), ConfigOf(model).n_layers + 1, violations);
   if (request.has_top_k()) {
     CheckInRange<int64_t>("top_k", request.top_k(), 1,
                           std::min(kMaxLensTopK, ConfigOf(model).vocab_size), violations);
   }
   ResolveTokens("tokens", request.tokens(), model, violations);
-  return {Site::kResidual};
+  HEED_RETURN_IF_ERROR(CheckHasHead(ConfigOf(model)));
+  return SiteSet{Site::kResidual};
 }
 
 absl::Status LogitLensMethod::CheckLength(const Request& request, const ModelConfig& config,
@@ -122,12 +123,14 @@ absl::Status LogitLensMethod::Answer(const Request& request, const ReadableRun& 
 
 // ---- AttributeLogits ----------------------------------------------------------------------------
 
-SiteSet AttributeLogitsMethod::Check(const Request& request, const ServedModel& model,
-                                     Violations* violations) {
+absl::StatusOr<SiteSet> AttributeLogitsMethod::Check(const Request& request,
+                                                     const ServedModel& model,
+                                                     Violations* violations) {
   if (request.has_token()) ResolveToken("token", request.token(), model, violations);
   if (request.has_against()) ResolveToken("against", request.against(), model, violations);
   CheckEnum("unit", request.unit(), v1::AttributionUnit_IsValid, "heed.v1.AttributionUnit",
             violations);
+  HEED_RETURN_IF_ERROR(CheckLinearHead(*model.model));
   return SitesForAttribution(ConfigOf(model));
 }
 

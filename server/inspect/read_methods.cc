@@ -113,12 +113,14 @@ std::vector<float> ReadPattern(const v1::Tensor& tensor, int64_t n_tokens, Viola
 
 // ---- ExplainRow ---------------------------------------------------------------------------------
 
-SiteSet ExplainRowMethod::Check(const Request& request, const ServedModel& model,
-                                Violations* violations) {
+absl::StatusOr<SiteSet> ExplainRowMethod::Check(const Request& request, const ServedModel& model,
+                                                Violations* violations) {
   CheckIndex("layer", request.layer(), ConfigOf(model).n_layers, violations);
   CheckIndex("head", request.head(), ConfigOf(model).n_heads, violations);
   ResolveTokens("tokens", request.tokens(), model, violations);
-  return request.tokens().empty() ? SiteSet() : SitesForRowTokens(ConfigOf(model));
+  if (request.tokens().empty()) return SiteSet();
+  HEED_RETURN_IF_ERROR(CheckLinearHead(*model.model));
+  return SitesForRowTokens(ConfigOf(model));
 }
 
 absl::Status ExplainRowMethod::CheckLength(const Request& request, const ModelConfig&,
@@ -175,10 +177,10 @@ absl::Status FillExplanation(const v1::ExplainRowRequest& request, const ServedM
 
 // ---- GetHeadStats -------------------------------------------------------------------------------
 
-SiteSet HeadStatsMethod::Check(const Request& request, const ServedModel& model,
-                               Violations* violations) {
+absl::StatusOr<SiteSet> HeadStatsMethod::Check(const Request& request, const ServedModel& model,
+                                               Violations* violations) {
   CheckLayersAndHeads(request, ConfigOf(model), violations);
-  return {};
+  return SiteSet();
 }
 
 absl::Status HeadStatsMethod::CheckLength(const Request& request, const ModelConfig& config,
@@ -233,8 +235,8 @@ absl::Status HeadStatsMethod::Answer(const Request& request, const ReadableRun& 
 
 // ---- DetectHeads --------------------------------------------------------------------------------
 
-SiteSet DetectHeadsMethod::Check(const Request& request, const ServedModel& model,
-                                 Violations* violations) {
+absl::StatusOr<SiteSet> DetectHeadsMethod::Check(const Request& request, const ServedModel& model,
+                                                 Violations* violations) {
   CheckLayersAndHeads(request, ConfigOf(model), violations);
   if (request.pattern_case() == Request::PATTERN_NOT_SET) {
     violations->Add("pattern", "is missing; set known or custom");
@@ -244,7 +246,7 @@ SiteSet DetectHeadsMethod::Check(const Request& request, const ServedModel& mode
   }
   CheckEnum("score", request.score(), v1::DetectionScore_IsValid, "heed.v1.DetectionScore",
             violations);
-  return {};
+  return SiteSet();
 }
 
 absl::Status DetectHeadsMethod::CheckLength(const Request& request, const ModelConfig&,
@@ -299,8 +301,8 @@ absl::Status DetectHeadsMethod::Answer(const Request& request, const ReadableRun
 
 // ---- Rollout ------------------------------------------------------------------------------------
 
-SiteSet RolloutMethod::Check(const Request& request, const ServedModel& model,
-                             Violations* violations) {
+absl::StatusOr<SiteSet> RolloutMethod::Check(const Request& request, const ServedModel& model,
+                                             Violations* violations) {
   const int layers = ConfigOf(model).n_layers;
   CheckEnum("method", request.method(), Request::Method_IsValid, "RolloutRequest.Method",
             violations);
@@ -323,7 +325,7 @@ SiteSet RolloutMethod::Check(const Request& request, const ServedModel& model,
           absl::StrCat("is ", weight, ", and this model has no residual connection; leave it out"));
     }
   }
-  return {};
+  return SiteSet();
 }
 
 absl::Status RolloutMethod::CheckLength(const Request& request, const ModelConfig&,
@@ -367,11 +369,13 @@ absl::Status RolloutMethod::Answer(const Request& request, const ReadableRun& ru
 
 // ---- DecomposeAttention -------------------------------------------------------------------------
 
-SiteSet DecomposeAttentionMethod::Check(const Request& request, const ServedModel& model,
-                                        Violations* violations) {
+absl::StatusOr<SiteSet> DecomposeAttentionMethod::Check(const Request& request,
+                                                        const ServedModel& model,
+                                                        Violations* violations) {
   CheckEnum("method", request.method(), Request::Method_IsValid, "DecomposeAttentionRequest.Method",
             violations);
   CheckIndex("layer", request.layer(), ConfigOf(model).n_layers, violations);
+  HEED_RETURN_IF_ERROR(CheckDecomposition(*model.model, MethodOf(request.method())));
   const bool stream = request.method() > Request::METHOD_ATTENTION_NORM;
   return stream ? SiteSet{Site::kResidual} : SiteSet{};
 }

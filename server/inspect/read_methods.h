@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "heed/v1/inspection.pb.h"
 #include "model/base/stop_signal.h"
 #include "model/inspect/trace.h"
@@ -15,16 +16,16 @@
 namespace heed {
 
 // NAMEMethod for the RPC NAME.
-#define HEED_READ_METHOD(NAME, REQUEST, RESPONSE)                                      \
-  struct NAME##Method {                                                                \
-    using Request = v1::REQUEST;                                                       \
-    using Response = v1::RESPONSE;                                                     \
-    static SiteSet Check(const Request& request, const ServedModel& model,             \
-                         Violations* violations);                                      \
-    static absl::Status CheckLength(const Request& request, const ModelConfig& config, \
-                                    int64_t n_tokens);                                 \
-    static absl::Status Answer(const Request& request, const ReadableRun& run,         \
-                               const StopSignal& stop, Response* response);            \
+#define HEED_READ_METHOD(NAME, REQUEST, RESPONSE)                                          \
+  struct NAME##Method {                                                                    \
+    using Request = v1::REQUEST;                                                           \
+    using Response = v1::RESPONSE;                                                         \
+    static absl::StatusOr<SiteSet> Check(const Request& request, const ServedModel& model, \
+                                         Violations* violations);                          \
+    static absl::Status CheckLength(const Request& request, const ModelConfig& config,     \
+                                    int64_t n_tokens);                                     \
+    static absl::Status Answer(const Request& request, const ReadableRun& run,             \
+                               const StopSignal& stop, Response* response);                \
   }
 
 HEED_READ_METHOD(ExplainRow, ExplainRowRequest, ExplainRowResponse);

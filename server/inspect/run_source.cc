@@ -64,8 +64,9 @@ absl::StatusOr<ReadableRun> FindRun(const ServiceContext& context, const RunInpu
                    absl::StrCat("is \"", input.model, "\", and the trace is of \"",
                                 found.model->name, "\"; leave it out"));
   }
-  checks.fields(*found.model, &violations);
+  const absl::Status answerable = checks.fields(*found.model, &violations).status();
   HEED_RETURN_IF_ERROR(violations.ToStatus());
+  HEED_RETURN_IF_ERROR(answerable);
   HEED_RETURN_IF_ERROR(checks.length(found.model->model->config(), found.run->prompt.size()));
   ReadableRun run;
   run.model = std::move(found.model);
@@ -103,18 +104,19 @@ absl::StatusOr<PlannedRun> PlanRun(const ServiceContext& context, const RunInput
   const ModelConfig& config = plan.model->model->config();
   Violations violations;
   CheckPrompt(*input.prompt, *plan.model, context.limits, &violations, input.prefix + "prompt");
-  plan.sites = checks.fields(*plan.model, &violations);
+  const absl::StatusOr<SiteSet> sites = checks.fields(*plan.model, &violations);
   HEED_ASSIGN_OR_RETURN(plan.interventions,
                         ReadInterventions(input.prefix + "interventions", *input.interventions,
                                           config, context.traces, &violations, &plan.source_bytes));
   HEED_RETURN_IF_ERROR(violations.ToStatus());
+  HEED_RETURN_IF_ERROR(sites.status());
   HEED_ASSIGN_OR_RETURN(
       plan.prompt, ResolvePrompt(*input.prompt, *plan.model, /*room=*/0, input.prefix + "prompt"));
   HEED_RETURN_IF_ERROR(checks.length(config, plan.prompt.size()));
   HEED_ASSIGN_OR_RETURN(
       plan.edits, MakeInterventionSet(input.prefix + "interventions", plan.interventions, config,
                                       {.prompt_tokens = plan.prompt.size()}));
-  plan.sites = SitesUnderEdits(config, plan.sites, plan.edits.get());
+  plan.sites = SitesUnderEdits(config, *sites, plan.edits.get());
   if (checks.cost != nullptr) plan.cost = checks.cost(*plan.model->model, plan.prompt.size());
   return plan;
 }

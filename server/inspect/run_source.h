@@ -32,11 +32,14 @@ struct RunInput {
   std::string prefix;  // of the fields' paths: "a."
 };
 
+using FieldCheck = absl::FunctionRef<absl::StatusOr<SiteSet>(const ServedModel&, Violations*)>;
+
 // What the rest of the request has to say.
 struct RunChecks {
   // Adds what is wrong with it, as far as the prompt's length does not matter, and says which sites
-  // the run must keep besides those of every trace.
-  absl::FunctionRef<SiteSet(const ServedModel&, Violations*)> fields;
+  // the run must keep besides those of every trace. An error, which comes after all that is wrong:
+  // the model has no answer.
+  FieldCheck fields;
   // Errors that the number of tokens leads to.
   absl::FunctionRef<absl::Status(const ModelConfig&, int64_t n_tokens)> length;
   // What the call takes besides the run; the memory is reserved with it. Null: nothing.

@@ -15,8 +15,7 @@ namespace heed {
 
 // StartRun of a request of `Method`, which has
 //   using Request;
-//   // All that can be told without the run, but for its prompt and interventions; and which sites
-//   // it must keep besides those of every trace.
+//   // As RunChecks::fields: a SiteSet, or absl::StatusOr of one where some models have no answer.
 //   static SiteSet Check(const Request&, const ServedModel&, Violations*);
 //   // Errors that the number of tokens leads to.
 //   static absl::Status CheckLength(const Request&, const ModelConfig&, int64_t n_tokens);
@@ -25,7 +24,8 @@ template <typename Method>
 absl::Status StartRead(const ServiceContext& context, const typename Method::Request& request,
                        const std::string& client, const std::shared_ptr<StopSignal>& stop,
                        RunCallback done) {
-  const auto fields = [&](const ServedModel& model, Violations* violations) {
+  const auto fields = [&](const ServedModel& model,
+                          Violations* violations) -> absl::StatusOr<SiteSet> {
     return Method::Check(request, model, violations);
   };
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) {

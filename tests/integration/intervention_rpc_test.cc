@@ -456,6 +456,35 @@ TEST_F(ExperimentRpcTest, EstimatesAreWhatTheCallsTake) {
               ElementsAre("call"));
 }
 
+TEST_F(ExperimentRpcTest, AnEstimateFailsAsTheCallWould) {
+  v1::EstimateCostRequest request;
+  v1::EstimateCostResponse cost;
+  const auto reason = [&] {
+    return ReasonOf(Ask(shared_->experiment.get(), &ExperimentStub::EstimateCost, request, &cost));
+  };
+  *request.mutable_attribute_logits() = OnPrompt<v1::AttributeLogitsRequest>("bert");
+  EXPECT_EQ(reason(), "HEAD_NOT_LINEAR");
+  EXPECT_EQ(ReasonOf(Refusal(&Stub::AttributeLogits, request.attribute_logits())),
+            "HEAD_NOT_LINEAR");
+  request.mutable_attribute_logits()->set_trace_id(Open("bert"));
+  request.mutable_attribute_logits()->clear_model();
+  request.mutable_attribute_logits()->clear_prompt();
+  EXPECT_EQ(reason(), "HEAD_NOT_LINEAR");
+  *request.mutable_explain_row() = OnPrompt<v1::ExplainRowRequest>("bert");
+  EXPECT_EQ(reason(), "");
+  request.mutable_explain_row()->add_tokens()->set_id(7);
+  EXPECT_EQ(reason(), "HEAD_NOT_LINEAR");
+  *request.mutable_decompose_attention() = OnPrompt<v1::DecomposeAttentionRequest>();
+  request.mutable_decompose_attention()->set_method(
+      v1::DecomposeAttentionRequest::METHOD_RESIDUAL_LAYER_NORM);
+  EXPECT_EQ(reason(), "NO_NORM_BEHIND");
+  EXPECT_EQ(ReasonOf(Refusal(&Stub::DecomposeAttention, request.decompose_attention())),
+            "NO_NORM_BEHIND");
+  // What is wrong with the request is told first.
+  request.mutable_decompose_attention()->set_layer(99);
+  EXPECT_EQ(reason(), "INVALID_FIELD");
+}
+
 TEST_F(ExperimentRpcTest, WrongExperimentsAreNamed) {
   auto request = OnPrompt<v1::InterveneRequest>();
   const auto intervene = [&] {
