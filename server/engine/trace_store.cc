@@ -32,14 +32,17 @@ absl::Status NotFound(absl::string_view id) {
 }
 
 absl::Status OverQuota(int64_t bytes, int64_t used, int64_t limit, absl::string_view whose) {
-  return MakeError(
-      absl::StatusCode::kResourceExhausted, "TRACE_QUOTA",
-      absl::StrCat("this would hold ", bytes, " bytes, and ", whose, " hold ", used, " of ", limit,
-                   "; close traces and end the calls that read them, wait until some expire, or "
-                   "shorten the prompt"),
-      {{"requested_bytes", absl::StrCat(bytes)},
-       {"used_bytes", absl::StrCat(used)},
-       {"limit_bytes", absl::StrCat(limit)}});
+  const std::string problem =
+      bytes > limit
+          ? absl::StrCat(", more than the ", limit, " that ", whose, " may; shorten the prompt")
+          : absl::StrCat(", and ", whose, " hold ", used, " of ", limit,
+                         "; close traces and end the calls that read them, wait until some "
+                         "expire, or shorten the prompt");
+  return MakeError(absl::StatusCode::kResourceExhausted, "TRACE_QUOTA",
+                   absl::StrCat("this would hold ", bytes, " bytes", problem),
+                   {{"requested_bytes", absl::StrCat(bytes)},
+                    {"used_bytes", absl::StrCat(used)},
+                    {"limit_bytes", absl::StrCat(limit)}});
 }
 
 }  // namespace

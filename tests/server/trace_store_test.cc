@@ -174,7 +174,10 @@ TEST_F(TraceStoreTest, AClientsQuotaIsItsOwn) {
 TEST_F(TraceStoreTest, MoreThanTheQuotaIsRefusedAndDropsNothing) {
   const std::string id = MustOpen("a", 10);
   now_ += absl::Seconds(60);
-  EXPECT_EQ(Open("a", 61).status().code(), absl::StatusCode::kResourceExhausted);
+  const absl::Status refused = Open("a", 61).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(refused.message(),
+            "this would hold 61 bytes, more than the 60 that your traces may; shorten the prompt");
   EXPECT_TRUE(Has(id));
 }
 
