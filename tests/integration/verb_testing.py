@@ -6,6 +6,7 @@ The first three arguments of the program are HEED, HEED_SERVER and SOURCE_FOLDER
 import json
 import math
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,15 @@ def page(name: str) -> dict:
 def safetensors_metadata(name: str) -> dict:
     data = (work_folder() / name).read_bytes()
     return json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+
+
+def safetensors_tensor(name: str, tensor: str) -> tuple[list[int], list[float]]:
+    """Its shape and values."""
+    data = (work_folder() / name).read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    entry = json.loads(data[8:begin])[tensor]
+    first, last = (begin + offset for offset in entry["data_offsets"])
+    return entry["shape"], list(struct.unpack(f"<{(last - first) // 4}f", data[first:last]))
 
 
 def cosine(a: list[float], b: list[float]) -> float:

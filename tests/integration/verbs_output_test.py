@@ -19,7 +19,7 @@ import termios
 import unittest
 
 from verb_testing import (HEAD, HEED, PROMPT, SOURCE, TOKENS, ask, heed, heed_environment, page, rows,
-                          safetensors_metadata, setUpModule, tearDownModule, tile, work_folder)
+                          safetensors_metadata, safetensors_tensor, setUpModule, tearDownModule, tile, work_folder)
 
 
 class Terminals(unittest.TestCase):
@@ -235,11 +235,41 @@ class Files(unittest.TestCase):
         self.assertIn("through all heads of layers 1 to 2, by the heads' maximum, the identity's share 0:", shown)
         self.assertIn("layers 1 to 2 (the maximum of the heads, without the identity)",
                       self.page(*asked)["grids"][0]["meaning"])
-        for answer, values in ((ask(*asked), [1, 3, "max", 0]), (ask("rollout", PROMPT, "--layers=-1:"), [3, 4, "mean", None])):
+        for answer, values in ((ask(*asked), [1, 3, "max", 0]), (ask("rollout", PROMPT, "--layers=-1:"), [3, 4, "mean", 0.5]),
+                               (ask("rollout", PROMPT, "--model=average"), [0, 1, "mean", 0])):
             self.assertEqual([answer[name] for name in ("layer_begin", "layer_end", "head_fusion", "identity")], values)
         metadata = self.metadata(*asked)
         self.assertEqual([metadata[name] for name in ("layers", "head_fusion", "identity")], ["1:3", "max", "0"])
+        self.assertEqual(self.metadata("rollout", PROMPT)["identity"], "0.5")
         self.assertIn("through all heads of layer 3:", heed("rollout", PROMPT, "--flow", "--layers=-1:").stdout)
+        for empty in ("--layers=1:1", "--layers=-1:-2"):
+            self.assertIn(f"{empty} holds no layer", heed("rollout", PROMPT, empty, code=2).stderr)
+
+    def test_a_lens_is_written_with_all_its_words(self) -> None:
+        heed("lens", PROMPT, "--top-k=4", "--output=all.safetensors")
+        answer = ask("lens", PROMPT, "--top-k=4")
+        for name, value in (("candidate_probability", lambda word: word["probability"]),
+                            ("candidate_token_id", lambda word: word["token"]["id"])):
+            shape, values = safetensors_tensor("all.safetensors", name)
+            self.assertEqual(shape, [5, 1, 4])
+            wanted = [value(word) for cell in answer["cells"] for word in cell["candidates"]]
+            for got, want in zip(values, wanted, strict=True):
+                self.assertAlmostEqual(got, want, delta=1e-6 * max(1, want))
+
+    def test_an_attribution_says_where_and_of_which_tokens(self) -> None:
+        answer = ask("attribute", PROMPT, "--token=were", "--against=was", "--position=keys")
+        metadata = self.metadata("attribute", PROMPT, "--token=were", "--against=was", "--position=keys")
+        self.assertEqual([metadata[name] for name in ("position", "token_id", "against_id", "before_cap")],
+                         ["1", str(answer["token"]["id"]), str(answer["against"]["id"]), "false"])
+
+    def test_edits_of_the_stream_are_a_part_of_a_logit(self) -> None:
+        edited = ["attribute", PROMPT, "--scale=residual-mid:1=0.5", "--token=were"]
+        answer = ask(*edited)
+        self.assertAlmostEqual(sum(part["value"] for part in answer["parts"]), answer["logit"], delta=1e-4)
+        self.assertEqual([part["layer"] for part in answer["parts"] if part["kind"] == "COMPONENT_KIND_EDIT"], [1])
+        self.assertIn("layer 1 edits of the stream", heed(*edited).stdout)
+        self.assertEqual([part["name"] for part in self.page(*edited)["parts"] if part["kind"] == "edit"],
+                         ["layer 1 edits of the stream"])
 
     def test_every_answer_says_alike_what_was_cut_off(self) -> None:
         for words in (["predict"], ["attention"], ["attention", "--stage=raw"], ["lens"], ["stats"]):

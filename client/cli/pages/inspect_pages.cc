@@ -126,7 +126,19 @@ Export LensExport(const v1::LogitLensResponse& lens, const std::vector<std::stri
   ExportTensor entropy{"entropy_nats", {}, {}};
   ExportTensor kl{"kl_to_final_nats", {}, {}};
   std::vector<ExportTensor> followed;
+  int words = 0;  // of the cells that have the most
+  for (const v1::LensCell& cell : lens.cells()) words = std::max(words, cell.candidates_size());
+  const std::vector<int64_t> all = {lens.layers_size(), lens.positions_size(), words};
+  ExportTensor probabilities{"candidate_probability", {}, all};
+  ExportTensor ids{"candidate_token_id", {}, all};
   for (const v1::LensCell& cell : lens.cells()) {
+    for (int i = 0; i < words; ++i) {
+      const bool known = i < cell.candidates_size();
+      const v1::Candidate candidate = known ? cell.candidates(i) : v1::Candidate();
+      probabilities.values.push_back(known ? static_cast<float>(candidate.probability()) : NAN);
+      ids.values.push_back(known ? static_cast<float>(candidate.token().id()) : NAN);
+    }
+
     const bool known = cell.candidates_size() > 0;
     probability.values.push_back(known ? static_cast<float>(cell.candidates(0).probability())
                                        : NAN);
@@ -146,6 +158,10 @@ Export LensExport(const v1::LogitLensResponse& lens, const std::vector<std::stri
   }
   file.tensors = {std::move(probability), std::move(token), std::move(entropy), std::move(kl)};
   for (ExportTensor& tensor : followed) file.tensors.push_back(std::move(tensor));
+  if (words > 1) {
+    file.others = {std::move(probabilities), std::move(ids)};
+    file.metadata["candidate_axes"] = R"(["layer","position","rank"])";
+  }
   AddSource(SourceOf(lens.provenance(), edits), texts, &file);
   return file;
 }
@@ -210,8 +226,14 @@ Export AttributeExport(const v1::AttributeLogitsResponse& answer,
     file.metadata["value_labels"] = JsonTexts(part_names);
   }
   AddSource(SourceOf(answer.provenance(), edits), texts, &file);
+  file.metadata["position"] = absl::StrCat(answer.position());
   file.metadata["token"] = PlainWireText(answer.token());
-  if (answer.has_against()) file.metadata["against"] = PlainWireText(answer.against());
+  file.metadata["token_id"] = absl::StrCat(answer.token().id());
+  if (answer.has_against()) {
+    file.metadata["against"] = PlainWireText(answer.against());
+    file.metadata["against_id"] = absl::StrCat(answer.against().id());
+  }
+  file.metadata["before_cap"] = answer.before_cap() ? "true" : "false";
   file.metadata["logit"] = absl::StrCat(answer.logit());
   file.metadata["residual_error"] = absl::StrCat(answer.residual_error());
   return file;

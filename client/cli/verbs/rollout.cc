@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -69,6 +68,12 @@ absl::Status ReadLayerRange(const std::string& text, v1::RolloutRequest* request
                                    " is no range of layers; expected for example 0:2, the first "
                                    "two, or 2: from layer 2 on."));
   }
+  const bool both = !ends[0].empty() && !ends[1].empty();
+  if (both && (begin < 0) == (end < 0) && begin >= end) {
+    return UsageError(absl::StrCat("--layers=", text,
+                                   " holds no layer; the end is the layer behind ",
+                                   "the last one, for example 1:3 for layers 1 and 2."));
+  }
   if (!ends[0].empty()) request->set_layer_begin(begin);
   if (!ends[1].empty()) request->set_layer_end(end);
   return absl::OkStatus();
@@ -99,7 +104,8 @@ struct Followed {
   int layer_end = 0;  // behind the last
   bool all_layers = true;
   bool is_maximum = false;
-  std::optional<double> identity;  // absent: the server's default
+  double identity = 0;  // its share
+  bool is_default_identity = true;
 };
 
 absl::StatusOr<Followed> FollowedBy(const v1::RolloutRequest& request, const std::string& model,
@@ -115,7 +121,9 @@ absl::StatusOr<Followed> FollowedBy(const v1::RolloutRequest& request, const std
   if (request.has_layer_end()) followed.layer_end = resolve(request.layer_end());
   followed.all_layers = followed.layer_begin == 0 && followed.layer_end == count;
   followed.is_maximum = request.head_fusion() == v1::HEAD_FUSION_MAX;
-  if (request.has_residual_weight()) followed.identity = request.residual_weight();
+  followed.is_default_identity = !request.has_residual_weight();
+  const double usual = info->feed_forward_size > 0 ? 0.5 : 0;  // no stream, nothing to add to
+  followed.identity = request.has_residual_weight() ? request.residual_weight() : usual;
   return followed;
 }
 
@@ -132,18 +140,15 @@ std::string ThroughText(const Followed& followed) {
                          ? "through all heads and layers"
                          : absl::StrCat("through all heads of ", LayersText(followed));
   if (followed.is_maximum) absl::StrAppend(&text, ", by the heads' maximum");
-  if (followed.identity) {
-    absl::StrAppend(&text, absl::StrFormat(", the identity's share %g", *followed.identity));
+  if (!followed.is_default_identity) {
+    absl::StrAppend(&text, absl::StrFormat(", the identity's share %g", followed.identity));
   }
   return text;
 }
 
 std::string MixedText(const Followed& followed) {
-  if (!followed.identity) {
-    return "mixed with the identity where the model has a residual connection";
-  }
-  if (*followed.identity == 0) return "without the identity";
-  return absl::StrFormat("mixed with the identity, whose share is %g", *followed.identity);
+  if (followed.identity == 0) return "without the identity";
+  return absl::StrFormat("mixed with the identity, whose share is %g", followed.identity);
 }
 
 GridPageData RolloutPageData(const v1::RolloutResponse& answer, const Followed& followed,
@@ -174,7 +179,7 @@ Export RolloutExport(const v1::RolloutResponse& answer, const Followed& followed
   Export file = TokenMapExport(data, {answer.queries().begin(), answer.queries().end()});
   file.metadata["layers"] = absl::StrCat(followed.layer_begin, ":", followed.layer_end);
   file.metadata["head_fusion"] = followed.is_maximum ? "max" : "mean";
-  file.metadata["identity"] = followed.identity ? absl::StrCat(*followed.identity) : "default";
+  file.metadata["identity"] = absl::StrCat(followed.identity);
   return file;
 }
 
@@ -187,8 +192,7 @@ void WriteRolloutJson(const v1::RolloutResponse& answer, const Followed& followe
   json.Key("layer_begin").Int(followed.layer_begin);
   json.Key("layer_end").Int(followed.layer_end);
   json.Key("head_fusion").String(followed.is_maximum ? "max" : "mean");
-  json.Key("identity");
-  followed.identity ? json.Number(*followed.identity) : json.Null();
+  json.Key("identity").Number(followed.identity);
   json.EndObject();
   json.EndLine();
 }
