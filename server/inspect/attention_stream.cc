@@ -238,7 +238,8 @@ int64_t AttentionStream::RowBytes(const v1::AttentionSelection& wire, const Sele
     case Encoding::kTopK:
       return heed::RowBytes(wire.top_k().k(), selection.key_count());
     case Encoding::kThreshold:
-      return 8 * selection.key_count() + 4;
+      // And its mass, where it begins and, of the last one in a tile, where it ends.
+      return 8 * selection.key_count() + 12;
     case Encoding::kPooled:
       return 4 * std::min(PooledColumns(wire.pooled()), selection.key_count());
     case Encoding::kSpanSums:

@@ -133,6 +133,18 @@ TEST_F(InspectionRpcTest, EveryEncodingSaysWhatTheDenseMapSays) {
     EXPECT_NEAR(mass, 1, 1e-5);
   }
 
+  // The header's bytes are no fewer than those that follow, where nothing is left out either.
+  selection.mutable_threshold()->set_min_weight(0);
+  selection.add_queries(-1);
+  const auto whole = GetAttention(*shared_, request);
+  ASSERT_EQ(whole.messages.size(), 3u);
+  const v1::SparseWeights& all = whole.messages[1].tile().sparse();
+  EXPECT_GE(
+      whole.messages[0].header().total_bytes(),
+      static_cast<int64_t>(sizeof(int32_t)) * (all.row_begin_size() + all.keys_size()) +
+          static_cast<int64_t>(all.weights().data().size() + all.dropped_mass().data().size()));
+
+  selection.clear_queries();
   selection.mutable_pooled()->set_rows(2);
   selection.mutable_pooled()->set_columns(3);
   const v1::AttentionTile grid = Tiles(request)[0];
