@@ -85,8 +85,12 @@ absl::Status ActivationsStream::CheckLength(const Request& request, const ModelC
                            chosen ? "is one; principal components need at least two"
                                   : "has one token; principal components need at least two"}});
   }
-  const int64_t width = request.has_cosines() ? config.context_window : SiteWidth(config, site);
-  return CheckAttentionBytes(4 * width, kMaxTileBytes);
+  int64_t columns = SiteWidth(config, site);
+  if (request.has_cosines()) {
+    const bool has_other = !request.cosines().other_trace_id().empty();
+    columns = has_other ? config.context_window : static_cast<int64_t>(positions.size());
+  }
+  return CheckAttentionBytes(4 * columns, kMaxTileBytes);
 }
 
 absl::StatusOr<std::unique_ptr<ActivationsStream>> ActivationsStream::Create(
