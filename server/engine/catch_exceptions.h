@@ -12,10 +12,10 @@
 
 namespace heed {
 
-// Runs `work`, which returns absl::Status. std::bad_alloc becomes RESOURCE_EXHAUSTED
-// (OUT_OF_MEMORY), any other exception INTERNAL (UNEXPECTED_EXCEPTION).
+// Runs `work`, which returns absl::Status or absl::StatusOr. std::bad_alloc becomes
+// RESOURCE_EXHAUSTED (OUT_OF_MEMORY), any other exception INTERNAL (UNEXPECTED_EXCEPTION).
 template <typename Work>
-absl::Status CatchExceptions(Work&& work) {
+auto CatchExceptions(Work&& work) -> decltype(work()) {
   try {
     return work();
   } catch (const std::bad_alloc&) {

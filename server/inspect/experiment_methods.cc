@@ -455,12 +455,7 @@ absl::Status CompareCall::GoOn(bool continues_call) {
                            .flops;
   return context().workers->Post(
       [this, self = shared_from_this()] {
-        absl::StatusOr<grpc::ByteBuffer> reply = absl::UnknownError("");
-        const absl::Status status = CatchExceptions([&] {
-          reply = Answer();
-          return absl::OkStatus();
-        });
-        if (!status.ok()) reply = status;
+        absl::StatusOr<grpc::ByteBuffer> reply = CatchExceptions([&] { return Answer(); });
         a_.run = b_.run = ReadableRun();  // given back before the client may ask for more
         PostReply([reply = std::move(reply)] { return reply; });
       },

@@ -43,7 +43,7 @@ class ReadCall final : public UnaryCall {
     auto shared = std::make_shared<ReadableRun>(*std::move(run));
     const absl::Status status = context().workers->Post(
         [this, self = shared_from_this(), shared] {
-          absl::StatusOr<grpc::ByteBuffer> reply = Answer(*shared);
+          absl::StatusOr<grpc::ByteBuffer> reply = CatchExceptions([&] { return Answer(*shared); });
           *shared = ReadableRun();  // given back before the client may ask for more
           Reply(std::move(reply));
         },
@@ -55,8 +55,7 @@ class ReadCall final : public UnaryCall {
     const absl::Time start = absl::Now();
     HEED_RETURN_IF_ERROR(stop()->Check());
     typename Method::Response response;
-    HEED_RETURN_IF_ERROR(
-        CatchExceptions([&] { return Method::Answer(request_, run, *stop(), &response); }));
+    HEED_RETURN_IF_ERROR(Method::Answer(request_, run, *stop(), &response));
     FillProvenance(run, response.mutable_provenance());
     FillPromptInfo(run.run->prompt, *run.model, response.mutable_prompt());
     run.timings.compute += absl::Now() - start;
