@@ -3,9 +3,11 @@
 usage: verbs_changing_test.py HEED HEED_SERVER SOURCE_FOLDER [unittest arguments]
 """
 
+import subprocess
 import unittest
 
-from verb_testing import PROMPT, TOKENS, ask, heed, page, setUpModule, tearDownModule, work_folder
+from shipped_server import ShippedServer
+from verb_testing import HEED, PROMPT, SERVER, SOURCE, TOKENS, ask, heed, page, setUpModule, tearDownModule, work_folder
 
 
 class Changing(unittest.TestCase):
@@ -25,6 +27,24 @@ class Changing(unittest.TestCase):
         self.assertIn("Base: rank of ·were 1. ", heed("sweep", PROMPT, "--grid=focus", "--metric=rank").stdout)
         swept = ask("sweep", PROMPT, "--grid=focus", "--betas=0,1", "--token=were")
         self.assertEqual([row[0] != 0 for row in swept["deltas"]], [True, False])
+
+    def test_a_row_that_an_edit_set_is_said_to_be(self) -> None:
+        for edit, is_set in (("--preset=uniform", True), ("--weights=cabinet=0,1,0,0,0", True),
+                             ("--focus=2", False), ("--cut=cabinet->keys", False), ("--cut=cabinet->*", False)):
+            with self.subTest(edit=edit):
+                shown = " ".join(heed("explain", PROMPT, edit).stdout.split())
+                self.assertEqual("they are not the softmax of the scores" in shown, is_set)
+        self.assertNotIn("softmax", heed("explain", PROMPT).stdout)
+
+    def test_scores_that_a_model_caps_are_shown(self) -> None:
+        capping = ShippedServer(HEED, SERVER, SOURCE, f"--model=capping={SOURCE}/tests/golden/models/gemma2-f32")
+        try:
+            shown = subprocess.run([HEED, "explain", "--ids=5,6,7", "--model=capping"], env=capping.environment,
+                                   capture_output=True, text=True, check=True, timeout=60).stdout
+        finally:
+            capping.stop()
+        self.assertRegex(shown, r"scaled +capped +masked")
+        self.assertNotIn("capped", heed("explain", PROMPT).stdout)
 
     def test_presets_are_rows_of_weights(self) -> None:
         answer = ask("intervene", PROMPT, "--model=attention", "--preset=last-word@cabinet",

@@ -150,6 +150,20 @@ std::string Score(float value) {
   return std::isinf(value) ? "-∞" : absl::StrFormat("%.3f", value);
 }
 
+// Whether an edit put weights in place of the softmax of these scores.
+bool AreSet(absl::Span<const float> masked, absl::Span<const float> weights) {
+  constexpr double kRounding = 1e-4;
+  const float largest = masked.empty() ? 0 : *std::max_element(masked.begin(), masked.end());
+  if (std::isinf(largest)) return false;  // the row sees nothing
+  double sum = 0;
+  for (float score : masked) sum += std::exp(double{score} - largest);
+  for (size_t key = 0; key < masked.size(); ++key) {
+    const double weight = std::exp(double{masked[key]} - largest) / sum;
+    if (std::abs(weight - weights[key]) > kRounding) return true;
+  }
+  return false;
+}
+
 absl::Status RunExplain(const Arguments& arguments, Session& session) {
   if (absl::Status s = CheckFileOptions(arguments); !s.ok()) return s;
   v1::ExplainRowRequest request;
@@ -201,7 +215,11 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
   std::vector<Column> columns = {{"key", Align::kRight}, {""}};
   columns.push_back({"q·k", Align::kRight, 4});
   columns.push_back({"scaled", Align::kRight, 2});
-  columns.push_back({"masked", Align::kRight, 5});  // the scaled score or nothing
+  const auto scaled = TensorFloats(row->scaled());
+  const auto capped = TensorFloats(row->capped());
+  const bool caps = capped != scaled;
+  if (caps) columns.push_back({"capped", Align::kRight, 2});
+  columns.push_back({"masked", Align::kRight, 5});  // the score before it or nothing
   columns.push_back({"weight", Align::kRight});
   columns.push_back({"|v·W|", Align::kRight, 3});
   columns.push_back({"weight·|v·W|", Align::kRight, 1});
@@ -210,7 +228,6 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
   }
   Table table(columns);
   const auto raw = TensorFloats(row->raw());
-  const auto scaled = TensorFloats(row->scaled());
   const auto masked = TensorFloats(row->masked());
   const auto weights = TensorFloats(row->weights());
   const auto norms = TensorFloats(row->value_norms());
@@ -218,7 +235,9 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
   const auto strongest = std::max_element(weights.begin(), weights.end()) - weights.begin();
   for (int64_t key = 0; key < row->key_count(); ++key) {
     std::vector<std::string> cells = {absl::StrCat(key), tokens[key], Score(raw[key]),
-                                      Score(scaled[key]), Score(masked[key])};
+                                      Score(scaled[key])};
+    if (caps) cells.push_back(Score(capped[key]));
+    cells.push_back(Score(masked[key]));
     const std::string weight =
         absl::StrCat(key == strongest ? "*" : "", absl::StrFormat("%.3f", weights[key]));
     cells.push_back(key == strongest ? Styled(session.terminal(), Emphasis::kBold, weight)
@@ -234,6 +253,10 @@ absl::Status RunExplain(const Arguments& arguments, Session& session) {
   for (const v1::LogitShare& share : row->logit_shares()) {
     absl::StrAppend(&summary, " The row gives ", absl::StrFormat("%+.4f", share.share()),
                     " to the logit of ", VisibleWireToken(share.token()), ".");
+  }
+  if (row->provenance().intervention_count() > 0 && AreSet(masked, weights)) {
+    absl::StrAppend(&summary,
+                    " An edit set these weights: they are not the softmax of the scores.");
   }
   session.out() << table.Render(terminal) << Paragraph(terminal, summary);
   PrintProvenance(row->provenance(), row->prompt(), row->timings(), session);
