@@ -25,6 +25,20 @@ class Attention(unittest.TestCase):
             else:
                 self.assertAlmostEqual(one, other, delta=tolerance)
 
+    def test_forms_that_do_not_go_together_are_named_as_they_were_typed(self) -> None:
+        for words, said in ((["--top-k=2", "--keys=1:3"], "--pool, and --top-k is given"),
+                            (["--threshold=.1", "--keys=1:3"], "and --threshold is given"),
+                            (["--packed", "--keys=1:3"], "and --packed is given"),
+                            (["--spans=0:2", "--keys=1:3"], "and --spans is given"),
+                            (["--top-k=2", "--stage=raw"], "--top-k is for weights, and --stage=raw shows scores"),
+                            (["--spans=0:2", "--stage=masked"], "--spans is for weights, and --stage=masked"),
+                            (["--pool=2", "--stage=masked"], "--pool is not for masked scores")):
+            with self.subTest(words=words):
+                self.assertIn(said, " ".join(heed("attention", PROMPT, *words, code=2).stderr.split()))
+        for words in (["--pool=2", "--keys=1:3"], ["--pool=2", "--stage=capped"], ["--packed", "--stage=raw"],
+                      ["--threshold=.1", "--stage=value_norm"], ["--keys=1:3", "--stage=masked"]):
+            heed("attention", PROMPT, *words)
+
     def test_softmax_of_the_masked_scores_is_the_weights(self) -> None:
         masked = tile(ask("attention", PROMPT, *HEAD, "--stage=masked"))
         for scores, weights in zip(masked, self.weights):

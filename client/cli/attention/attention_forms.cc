@@ -142,6 +142,48 @@ absl::Status ReadEncoding(const Arguments& arguments, v1::AttentionSelection* se
   return absl::OkStatus();
 }
 
+// The option that chose the encoding; empty for whole rows.
+std::string FormOption(const v1::AttentionSelection& selection) {
+  using Encoding = v1::AttentionSelection::EncodingCase;
+  switch (selection.encoding_case()) {
+    case Encoding::kTopK:
+      return "--top-k";
+    case Encoding::kThreshold:
+      return "--threshold";
+    case Encoding::kPooled:
+      return "--pool";
+    case Encoding::kSpanSums:
+      return "--spans";
+    case Encoding::kLowerTriangle:
+      return "--packed";
+    default:
+      return "";
+  }
+}
+
+// Forms that go with some stages and with whole rows only.
+absl::Status CheckForm(const Arguments& arguments, const v1::AttentionSelection& selection) {
+  const std::string form = FormOption(selection);
+  if (arguments.Has("keys") && !selection.has_dense() && !selection.has_pooled()) {
+    return UsageError(absl::StrCat("--keys goes with whole rows and with --pool, and ", form,
+                                   " is given; leave one of the two out."));
+  }
+  const bool needs_weights =
+      selection.has_top_k() || selection.has_threshold() || selection.has_span_sums();
+  const bool is_score = selection.stage() >= v1::ATTENTION_STAGE_RAW &&
+                        selection.stage() <= v1::ATTENTION_STAGE_MASKED;
+  if (needs_weights && is_score) {
+    return UsageError(absl::StrCat(form, " is for weights, and --stage=", arguments.String("stage"),
+                                   " shows scores; leave one of the two out."));
+  }
+  if (selection.has_pooled() && selection.stage() == v1::ATTENTION_STAGE_MASKED) {
+    return UsageError(
+        "--pool is not for masked scores, of which some are minus infinity; --stage=capped has "
+        "none.");
+  }
+  return absl::OkStatus();
+}
+
 // Each row's visible keys, from a packed triangle to full rows with 0 behind.
 void Unpack(const v1::AttentionHeader& header, v1::AttentionTile* tile) {
   const std::vector<float> packed = TensorFloats(tile->packed());
@@ -363,6 +405,7 @@ absl::Status ReadAttentionForm(const Arguments& arguments, RunSource& source,
   if (status.ok()) status = source.ReadPositions(arguments, "query", selection->mutable_queries());
   if (status.ok()) status = ReadStage(arguments, selection);
   if (status.ok()) status = ReadEncoding(arguments, selection);
+  if (status.ok()) status = CheckForm(arguments, *selection);
   if (!status.ok()) return status;
   if (arguments.Has("keys")) {
     const auto keys = ReadRange("keys", arguments.String("keys"));
