@@ -96,6 +96,7 @@ class Changing(unittest.TestCase):
                 (["intervene", PROMPT, "--layer=9", "--focus=2"], "heed: --layer is 9"),
                 (["intervene", PROMPT, "--focus=2", "--under=ablate=9.1"], "--under=ablate=9.1: layer is 9"),
                 (["intervene", PROMPT, "--focus=2", "--token=two words"], "--token \"two words\" is not one token"),
+                (["intervene", PROMPT, "--focus=2", "--token= 5"], "--token \" 5\" is not one token"),
                 (["compare", PROMPT, "a", *wrong], "--ablate=9.1: layer is 9"),
                 (["compare", PROMPT, ""], "the second prompt holds no token"),
                 (["explore", PROMPT, "--html=x", *wrong], "--ablate=9.1: layer is 9"),

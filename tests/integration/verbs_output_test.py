@@ -348,7 +348,7 @@ class Files(unittest.TestCase):
         self.assertIn('what the run of "the keys to the cabinets" held (site mlp) put in', self.page(*asked)["grids"][0]["meaning"])
         metadata = self.metadata(*asked)
         self.assertEqual([metadata[name] for name in ("grid", "clean", "site", "metric", "position")],
-                         ["patch", "the keys to the cabinets", "mlp", "probability of ·were", "-1"])
+                         ["patch", "the keys to the cabinets", "mlp", "probability of ·were", "4"])
 
     def test_a_page_of_a_row_offers_the_command_that_shows_it_live(self) -> None:
         for words in ([PROMPT, "--model=attention", "--query=keys", "--focus=2"], ["The ____ of the river", "--model=encoder"],

@@ -138,7 +138,6 @@ Export LensExport(const v1::LogitLensResponse& lens, const std::vector<std::stri
       probabilities.values.push_back(known ? static_cast<float>(candidate.probability()) : NAN);
       ids.values.push_back(known ? static_cast<float>(candidate.token().id()) : NAN);
     }
-
     const bool known = cell.candidates_size() > 0;
     probability.values.push_back(known ? static_cast<float>(cell.candidates(0).probability())
                                        : NAN);

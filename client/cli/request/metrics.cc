@@ -142,7 +142,10 @@ absl::StatusOr<NamedMetrics> Make(const std::vector<std::string>& kinds, int wor
 std::vector<OptionSpec> MetricOptions() {
   return {{"metric", "NAME",
            "probability, logit, difference (of two words' logits), rank, kl or loss.", true},
-          {"token", "TEXT", "The metric's word; default the most probable.", true},
+          {"token", "TEXT",
+           "The metric's word; default the most probable. A number is a token's id, and behind a "
+           "space a word.",
+           true},
           {"against", "TEXT", "The other word of --metric=difference."},
           {"position", "WORD",
            "Where it is read, by word or position; default the mask to fill in, else the last."}};

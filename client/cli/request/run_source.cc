@@ -157,7 +157,8 @@ absl::Status RunSource::ReadSpans(const Arguments& arguments, const std::string&
 absl::StatusOr<v1::TokenChoice> RunSource::Choice(const std::string& text) {
   v1::TokenChoice choice;
   int32_t id = 0;
-  if (absl::SimpleAtoi(text, &id)) {
+  const bool has_space = absl::StripAsciiWhitespace(text) != text;  // " 5" is a word
+  if (!has_space && absl::SimpleAtoi(text, &id)) {
     choice.set_id(id);
     return choice;
   }

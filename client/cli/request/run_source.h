@@ -58,8 +58,8 @@ class RunSource {
                          google::protobuf::RepeatedPtrField<v1::Span>* out);
   // The one position of an option; PredictedPosition where it is not given.
   absl::StatusOr<int64_t> ReadPosition(const Arguments& arguments, const std::string& option);
-  // A token: a number is an id, everything else a text, which after a word is read as the word
-  // behind a space where that is a token.
+  // A token: a number is an id, everything else a text, also a number behind a space; which after a
+  // word is read as the word behind a space where that is a token.
   absl::StatusOr<v1::TokenChoice> Choice(const std::string& text);
   // How many tokens the run has: no run is needed to know.
   absl::StatusOr<int64_t> TokenCount();

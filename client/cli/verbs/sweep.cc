@@ -1,5 +1,6 @@
 // heed sweep: an edit everywhere.
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -323,12 +324,12 @@ GridPageData SweepPageData(const Swept& swept, const std::string& metric,
   return data;
 }
 
-Export SweepExport(const GridPageData& data, const v1::Metric& metric, const std::string& name,
-                   const Arguments& arguments) {
+Export SweepExport(const GridPageData& data, std::optional<int64_t> position,
+                   const std::string& name, const Arguments& arguments) {
   Export file = GridExport(data);
   file.metadata["grid"] = arguments.String("grid", "heads");
   file.metadata["metric"] = name;
-  if (metric.has_position()) file.metadata["position"] = absl::StrCat(metric.position());
+  if (position) file.metadata["position"] = absl::StrCat(*position);
   if (data.base) file.metadata["base"] = absl::StrCat(*data.base);
   if (arguments.Has("clean")) file.metadata["clean"] = arguments.String("clean");
   if (arguments.Has("clean-trace")) file.metadata["clean_trace"] = arguments.String("clean-trace");
@@ -364,7 +365,10 @@ absl::Status RunSweep(const Arguments& arguments, Session& session) {
   const auto data = [&] { return SweepPageData(*swept, name, arguments); };
   const auto wrote = WroteFiles(
       arguments, session, [&] { return GridPage(data()); },
-      [&] { return SweepExport(data(), request.metric(), name, arguments); });
+      [&] {
+        const auto position = PlaceOf(request.metric(), swept->header.prompt());
+        return SweepExport(data(), position, name, arguments);
+      });
   if (!wrote.ok() || *wrote) return wrote.status();
   if (session.json()) {
     WriteSweepJson(*swept, session);
