@@ -246,8 +246,8 @@ class Files(unittest.TestCase):
             self.assertIn(f"{empty} holds no layer", heed("rollout", PROMPT, empty, code=2).stderr)
 
     def test_a_lens_is_written_with_all_its_words(self) -> None:
-        heed("lens", PROMPT, "--top-k=4", "--output=all.safetensors")
-        answer = ask("lens", PROMPT, "--top-k=4")
+        heed("lens", PROMPT, "--top=4", "--output=all.safetensors")
+        answer = ask("lens", PROMPT, "--top=4")
         for name, value in (("candidate_probability", lambda word: word["probability"]),
                             ("candidate_token_id", lambda word: word["token"]["id"])):
             shape, values = safetensors_tensor("all.safetensors", name)

@@ -358,11 +358,11 @@ class Lens(unittest.TestCase):
         table = shown.split("How probable ·were would be there:\n")[1].split("\nHow probable")[0].splitlines()
         self.assertEqual(table[-1].split()[0], "model")
         self.assertEqual(table[-1].split()[-1], f"{last:.3f}")
-        self.assertIn("--top-k is for one position", heed("lens", PROMPT, "--all", "--top-k=5").stdout)
+        self.assertIn("--top is for one position", heed("lens", PROMPT, "--all", "--top=5").stdout)
 
     def test_every_position_of_what_truncation_leaves(self) -> None:
         text = "the " * 259
-        self.assertEqual(len(ask("lens", text, "--all", "--truncate=left", "--top-k=1", "--layer=0")["positions"]), 256)
+        self.assertEqual(len(ask("lens", text, "--all", "--truncate=left", "--top=1", "--layer=0")["positions"]), 256)
         self.assertIn("context window exceeded", heed("lens", text, "--all", code=1).stderr)
 
 

@@ -147,7 +147,7 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
       !s.ok()) {
     return s;
   }
-  const auto top_k = arguments.Int("top-k", 1, 100);
+  const auto top_k = arguments.Int("top", 1, 100);
   if (!top_k.ok()) return top_k.status();
   const bool html = arguments.Has("html");
   request.set_top_k(static_cast<int32_t>(top_k->value_or(html ? kPageWords : kWords)));
@@ -188,7 +188,7 @@ absl::Status RunLens(const Arguments& arguments, Session& session) {
     PrintMap(*lens, model->layer_count, AtOrAfter(*model), session);
     if (top_k->value_or(1) > 1) {
       session.out() << Paragraph(session.terminal(),
-                                 "The map has room for the first word alone: --top-k is for one "
+                                 "The map has room for the first word alone: --top is for one "
                                  "position, --html and --json.");
     }
   }
@@ -201,7 +201,7 @@ std::vector<OptionSpec> LensOptions() {
       {"position", "WORD", "Words or positions; default the mask to fill in, else the last.", true},
       {"all", "", "Every position, as a map of the most probable words; a page has them anyway."},
       {"layer", "L", "Layers; 0 is the embeddings. Default all.", true},
-      {"top-k", "K", "Words of each layer, at one position; default 3, on a page 8."},
+      {"top", "K", "Words of each layer, at one position; default 3, on a page 8."},
       {"token", "TEXT", "Follow this word through the layers.", true}};
   return JoinOptions({options, FileOptions(), EditOptions(), EditScopeOptions(), RunOptions()});
 }
