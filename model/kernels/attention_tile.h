@@ -48,7 +48,7 @@ struct AttentionTileArgs {
   // sees; null for the others. [rows]; null: nobody looks.
   float* const* weights;
   // [WatchedFactors(args)], where rows are watched: the largest score that row r has seen up to
-  // tile t of the keys is at t * rows + r; -inf before there is one.
+  // tile t of the keys is at t * rows + r; +inf for tiles of which it sees nothing.
   float* tile_max;
 };
 

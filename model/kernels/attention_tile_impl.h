@@ -494,16 +494,21 @@ void FactorsKernel(const AttentionTileArgs& args) {
   const AttentionState state(args, args.state);
   const int64_t rows = RowsOf(args), count = WatchedFactors(args);
   float max[kMaxTileRows + kLanes], norms[kMaxTileRows + kLanes];
-  for (int64_t i = 0, r = 0; i < rows + kLanes; ++i, r = r + 1 < rows ? r + 1 : 0) {
-    max[i] = state.max[r];
-    norms[i] = state.norms[r];
+  memcpy(max, state.max, rows * sizeof(float));
+  memcpy(norms, state.norms, rows * sizeof(float));
+  for (int64_t i = rows; i < rows + kLanes; ++i) {
+    max[i] = max[i - rows];
+    norms[i] = norms[i - rows];
   }
-  // No subnormal numbers, which take long to multiply by.
-  const F32x16 least = F32x16::Broadcast(1.17549435e-38f);
-  for (int64_t i = 0, r = 0; i < count; i += kLanes, r = (r + kLanes) % rows) {
+  // No subnormal numbers, which take long to make and to multiply by: none at all of tiles that a
+  // row does not see, which are half of them.
+  const F32x16 least = F32x16::Broadcast(1.17549435e-38f), zero = F32x16::Broadcast(0.0f);
+  const int64_t step = kLanes % rows;
+  for (int64_t i = 0, r = 0; i < count;
+       i += kLanes, r = r + step < rows ? r + step : r + step - rows) {
     float* const factors = args.tile_max + i;
     const F32x16 below = F32x16::Load(factors) - F32x16::Load(max + r);
-    Max(least, Exp(below) * F32x16::Load(norms + r)).Store(factors);
+    Max(least, Exp(Min(below, zero)) * F32x16::Load(norms + r)).Store(factors);
   }
 }
 

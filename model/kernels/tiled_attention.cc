@@ -84,7 +84,7 @@ void MakeTiles(const AttentionShape& shape, absl::Span<const AttentionSlice> sli
 // it moves with the rows and is cut off at the ends.
 void SetVisibleKeys(const AttentionShape& shape, int64_t keys, AttentionTileArgs& args) {
   const bool is_sliding = shape.causal || shape.window != 0;
-  args.key_limit = keys;
+  args.key_limit = shape.causal ? args.query_position + args.positions : keys;
   args.visible_step = is_sliding ? 1 : 0;
   args.first_visible = is_sliding ? args.query_position + 1 : keys;
   args.window = shape.window;
@@ -186,7 +186,7 @@ class TileJob {
     if (!is_any_watched) return;
     args_.weights = weights_;
     args_.tile_max = watched_.data();
-    std::fill_n(args_.tile_max, factors, -std::numeric_limits<float>::infinity());
+    std::fill_n(args_.tile_max, factors, std::numeric_limits<float>::infinity());
   }
 
   // The sink's place for a row, or null.
