@@ -1,5 +1,7 @@
 #include "server/convert/trace.h"
 
+#include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -28,6 +30,16 @@ SiteSet SitesToKeep(absl::string_view field, const v1::KeepTrace& keep, const Mo
 absl::Duration ReadTtl(absl::string_view field, bool has_ttl, const google::protobuf::Duration& ttl,
                        const TraceStoreOptions& options, Violations* violations) {
   if (!has_ttl) return options.max_ttl;
+  // As duration.proto defines it.
+  const bool is_whole = std::abs(int64_t{ttl.nanos()}) < 1'000'000'000;
+  const bool have_one_sign =
+      ttl.seconds() == 0 || (ttl.seconds() < 0 ? ttl.nanos() <= 0 : ttl.nanos() >= 0);
+  if (!is_whole || !have_one_sign) {
+    violations->Add(field, absl::StrCat("has ", ttl.seconds(), " seconds and ", ttl.nanos(),
+                                        " nanos; nanos must be within 999999999 of 0 and have the "
+                                        "sign of seconds"));
+    return options.max_ttl;
+  }
   const absl::Duration asked = absl::Seconds(ttl.seconds()) + absl::Nanoseconds(ttl.nanos());
   if (asked <= absl::ZeroDuration() || asked > options.max_ttl) {
     violations->Add(field, absl::StrCat("is ", absl::FormatDuration(asked), "; must be in (0, ",

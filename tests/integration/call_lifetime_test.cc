@@ -360,13 +360,18 @@ TEST(CallLifetimeTest, TwoHundredMixedCallsAllEndRight) {
   EXPECT_TRUE(Eventually([&] { return server.Idle() && server.server().attention_bytes() == 0; }));
 }
 
+v1::OpenTraceRequest LongTrace() {
+  auto request = OnPrompt<v1::OpenTraceRequest>();
+  request.mutable_prompt()->mutable_tokens()->clear_ids();
+  for (int i = 0; i < 120; ++i) request.mutable_prompt()->mutable_tokens()->add_ids(i);
+  return request;
+}
+
 TEST(TraceQuotaTest, ATraceThatIsReadCountsThoughItIsClosed) {
   ServerConfig config;
   config.trace_client_mib = 1;
   RawServer server(config);
-  auto request = OnPrompt<v1::OpenTraceRequest>();
-  request.mutable_prompt()->mutable_tokens()->clear_ids();
-  for (int i = 0; i < 120; ++i) request.mutable_prompt()->mutable_tokens()->add_ids(i);
+  auto request = LongTrace();
   request.mutable_keep()->set_keep_residual(true);
   const auto close = [&](const std::string& id) {
     v1::CloseTraceRequest trace;
@@ -417,9 +422,7 @@ TEST(TraceQuotaTest, TwoHundredClientsAtOnceStayWithinIt) {
   ServerConfig config;
   config.trace_client_mib = 1;
   RawServer server(config);
-  auto request = OnPrompt<v1::OpenTraceRequest>();
-  request.mutable_prompt()->mutable_tokens()->clear_ids();
-  for (int i = 0; i < 120; ++i) request.mutable_prompt()->mutable_tokens()->add_ids(i);
+  const auto request = LongTrace();
   std::vector<std::thread> clients;
   std::vector<grpc::Status> statuses(200);
   std::vector<int64_t> bytes(200);
