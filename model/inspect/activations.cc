@@ -100,14 +100,29 @@ SiteSet SitesUnderEdits(const ModelConfig& config, SiteSet sites, const ForwardE
   return sites;
 }
 
-absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& trace, Site site,
-                                    int layer) {
+absl::Status CheckReadable(const LanguageModel& model, const Trace& trace, Site site, int layer) {
   if (const auto why = WhyNotInModel(model.config(), site); !why.empty()) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_NOT_IN_MODEL",
                      absl::StrCat("this model has no ", SiteName(site), ": ", why));
   }
+  if (trace.Has(site, layer) || site == Site::kMixed || site == Site::kAttentionOut) {
+    return absl::OkStatus();
+  }
+  if (!trace.Has(Site::kResidual, layer)) return SiteNotKept("the trace", Site::kResidual, layer);
+  if (site == Site::kResidualMid) return absl::OkStatus();
+  const ForwardEditor* const editor = trace.editor();
+  if (model.parts().layers[layer].mlp.after.present() ||
+      (editor != nullptr && editor->EditsSite(Site::kResidual, layer + 1)) ||
+      !trace.Has(Site::kResidual, layer + 1)) {
+    return SiteNotKept("the trace", site, layer);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& trace, Site site,
+                                    int layer) {
+  HEED_RETURN_IF_ERROR(CheckReadable(model, trace, site, layer));
   if (trace.Has(site, layer)) return SiteValues(trace.SiteRows(site, layer));
-  if (site == Site::kResidual) return SiteNotKept("the trace", site, layer);
   const LayerAttention attention(model, trace, layer);
   const std::vector<int64_t> all = AllPositions(trace);
   if (site == Site::kMixed) {
@@ -115,16 +130,9 @@ absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& tra
   }
   const int64_t width = model.config().width;
   if (site == Site::kAttentionOut) return SiteValues(attention.Out(all), trace.size(), width);
-  if (!trace.Has(Site::kResidual, layer)) return SiteNotKept("the trace", Site::kResidual, layer);
   if (site == Site::kResidualMid) {
     return SiteValues(AddAttention(model, attention, trace.SiteRows(Site::kResidual, layer), all),
                       trace.size(), width);
-  }
-  const ForwardEditor* const editor = trace.editor();
-  if (model.parts().layers[layer].mlp.after.present() ||
-      (editor != nullptr && editor->EditsSite(Site::kResidual, layer + 1)) ||
-      !trace.Has(Site::kResidual, layer + 1)) {
-    return SiteNotKept("the trace", site, layer);
   }
   HEED_ASSIGN_OR_RETURN(const SiteValues mid, ReadSite(model, trace, Site::kResidualMid, layer));
   AlignedBuffer difference = Copy(trace.SiteRows(Site::kResidual, layer + 1));

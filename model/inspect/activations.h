@@ -38,10 +38,14 @@ absl::string_view WhyNotInModel(const ModelConfig& config, Site site);
 // FAILED_PRECONDITION (SITE_NOT_KEPT): `whose` trace lacks what is to be read from it.
 absl::Status SiteNotKept(absl::string_view whose, Site site, int layer);
 
+// Whether ReadSite can: FAILED_PRECONDITION (reason SITE_NOT_IN_MODEL, SITE_NOT_KEPT) with what
+// would help.
+absl::Status CheckReadable(const LanguageModel& model, const Trace& trace, Site site, int layer);
+
 // The rows of a site at one layer, [size, SiteWidth]: kept by the trace, or computed again with the
 // bits of the forward pass. Site::kMlpOut is, where it is not kept, the difference of the stream
-// after and before it, which rounding leaves within a few units of the stream's last place.
-// FAILED_PRECONDITION (reason SITE_NOT_IN_MODEL, SITE_NOT_KEPT) with what would help.
+// after and before it, which rounding leaves within a few units of the stream's last place. Errors
+// of CheckReadable.
 absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& trace, Site site,
                                     int layer);
 

@@ -116,6 +116,7 @@ class Attribution {
     const ModelConfig& config = model_.config();
     const ModelParts& parts = model_.parts();
     HEED_RETURN_IF_ERROR(CheckLinearHead(model_));
+    HEED_RETURN_IF_ERROR(CheckAttributable(model_, trace_));
     HEED_ASSIGN_OR_RETURN(const std::vector<float> last, Row(Site::kResidual, config.n_layers));
     readout_ = ReadLogit(parts, last, request_.token, request_.against);
     for (int layer = config.n_layers - 1; layer >= 0; --layer) HEED_RETURN_IF_ERROR(Layer(layer));
@@ -320,6 +321,20 @@ absl::Status CheckLinearHead(const LanguageModel& model) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "HEAD_NOT_LINEAR",
                    "this model's head has an activation between the stream and the logits, so a "
                    "logit is not a sum of what was written to the stream");
+}
+
+absl::Status CheckAttributable(const LanguageModel& model, const Trace& trace) {
+  const ForwardEditor* const editor = trace.editor();
+  const bool has_stream = HasSite(model.config(), Site::kMlpOut);
+  if (has_stream) HEED_RETURN_IF_ERROR(CheckReadable(model, trace, Site::kResidual, 0));
+  for (int layer = 0; layer < model.config().n_layers; ++layer) {
+    if (has_stream) {
+      HEED_RETURN_IF_ERROR(CheckReadable(model, trace, Site::kMlpOut, layer));
+    } else if (editor != nullptr && editor->EditsSite(Site::kResidual, layer + 1)) {
+      HEED_RETURN_IF_ERROR(CheckReadable(model, trace, Site::kResidual, layer + 1));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<LogitAttribution> AttributeLogit(const LanguageModel& model, const Trace& trace,

@@ -54,8 +54,11 @@ struct LogitAttribution {
 // FAILED_PRECONDITION: the head is not linear or there is none (reason HEAD_NOT_LINEAR, NO_HEAD).
 absl::Status CheckLinearHead(const LanguageModel& model);
 
-// FAILED_PRECONDITION: CheckLinearHead's, or the trace did not keep what SitesForAttribution says
-// (SITE_NOT_KEPT).
+// FAILED_PRECONDITION (SITE_NOT_KEPT): the trace did not keep what SitesForAttribution says, or of
+// an edited run SitesUnderEdits.
+absl::Status CheckAttributable(const LanguageModel& model, const Trace& trace);
+
+// FAILED_PRECONDITION: as CheckLinearHead and CheckAttributable.
 absl::StatusOr<LogitAttribution> AttributeLogit(const LanguageModel& model, const Trace& trace,
                                                 const AttributionRequest& request);
 SiteSet SitesForAttribution(const ModelConfig& config);

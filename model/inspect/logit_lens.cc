@@ -64,8 +64,7 @@ absl::StatusOr<std::vector<LensCell>> LogitLens(const LanguageModel& model, cons
                                                 const LensOptions& options) {
   HEED_RETURN_IF_ERROR(CheckHasHead(model.config()));
   for (int layer : options.layers) {
-    if (trace.Has(Site::kResidual, layer)) continue;
-    return SiteNotKept("the trace", Site::kResidual, layer);
+    HEED_RETURN_IF_ERROR(CheckReadable(model, trace, Site::kResidual, layer));
   }
   const int64_t vocab = model.config().vocab_size;
   const int64_t n_positions = static_cast<int64_t>(options.positions.size());

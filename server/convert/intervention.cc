@@ -156,6 +156,11 @@ class EditReader {
 
 }  // namespace
 
+std::optional<Site> SiteOf(v1::Site site, std::optional<Site> fallback) {
+  Violations none;
+  return ReadSite("", site, fallback, &none);
+}
+
 std::optional<Site> ReadSite(absl::string_view field, v1::Site site, std::optional<Site> fallback,
                              Violations* violations) {
   switch (site) {

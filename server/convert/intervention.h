@@ -24,6 +24,9 @@ using WireInterventions = google::protobuf::RepeatedPtrField<v1::Intervention>;
 std::optional<Site> ReadSite(absl::string_view field, v1::Site site, std::optional<Site> fallback,
                              Violations* violations);
 
+// The same of a value that was checked; nullopt for one that is none.
+std::optional<Site> SiteOf(v1::Site site, std::optional<Site> fallback = std::nullopt);
+
 // The elements of an F32 tensor of `size` finite elements; a violation for anything else.
 std::vector<float> ReadVector(absl::string_view field, const v1::Tensor& tensor, int64_t size,
                               Violations* violations);

@@ -11,6 +11,7 @@
 #include "server/calls/codec.h"
 #include "server/convert/attention.h"
 #include "server/convert/indices.h"
+#include "server/convert/intervention.h"
 #include "server/convert/model.h"
 #include "server/inspect/attention_call.h"
 #include "server/inspect/attention_stream.h"
@@ -34,11 +35,6 @@ const char* DefinitionOf(Form form) {
     default:
       return "";
   }
-}
-
-std::optional<Site> SiteOf(v1::Site site) {
-  Violations none;
-  return ReadSite("site", site, std::nullopt, &none);
 }
 
 absl::Status CheckSite(const ServedModel& model, Site site) {

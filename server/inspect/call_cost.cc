@@ -181,8 +181,7 @@ CallCost CostOf(const v1::GetActivationsRequest& request, const LanguageModel& m
                 int64_t n_tokens) {
   using Form = v1::GetActivationsRequest::FormCase;
   const ModelConfig& config = model.config();
-  Violations none;
-  const std::optional<Site> site = ReadSite("site", request.site(), std::nullopt, &none);
+  const std::optional<Site> site = SiteOf(request.site());
   if (!site.has_value()) return {};
   const int64_t width = SiteWidth(config, *site);
   const int64_t rows = std::min<int64_t>(CountOf(request.positions(), n_tokens), n_tokens);

@@ -1,5 +1,6 @@
 #include "server/inspect/estimate_cost.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "server/inspect/call_cost.h"
 #include "server/inspect/experiment_methods.h"
 #include "server/inspect/explore_session.h"
+#include "server/inspect/kept_sites.h"
 #include "server/inspect/read_methods.h"
 #include "server/inspect/run_source.h"
 #include "server/inspect/trace_calls.h"
@@ -38,17 +40,20 @@ struct Plan {
 };
 
 using LengthCheck = absl::FunctionRef<absl::Status(const ModelConfig&, int64_t)>;
+using KeptCheck = std::function<absl::Status(const LanguageModel&, const Trace&)>;
 
 // As the call would be validated.
 absl::StatusOr<Plan> PlanOf(const ServiceContext& context, const RunInput& input, FieldCheck check,
-                            LengthCheck check_length) {
+                            LengthCheck check_length, KeptCheck kept = nullptr) {
   Plan plan;
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
     plan.size_problem = check_length(config, n_tokens);
     return absl::IsResourceExhausted(plan.size_problem) ? absl::OkStatus() : plan.size_problem;
   };
   if (!input.trace_id.empty()) {
-    HEED_ASSIGN_OR_RETURN(const ReadableRun found, FindRun(context, input, {check, length}));
+    HEED_ASSIGN_OR_RETURN(
+        const ReadableRun found,
+        FindRun(context, input, {check, length, /*cost=*/nullptr, std::move(kept)}));
     plan.model = found.model;
     plan.n_tokens = found.run->prompt.size();
     plan.is_traced = true;
@@ -84,7 +89,10 @@ absl::Status EstimateRead(const ServiceContext& context, const typename Method::
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) {
     return Method::CheckLength(request, config, n_tokens);
   };
-  HEED_ASSIGN_OR_RETURN(const Plan plan, PlanOf(context, RunInputOf(request), check, length));
+  const auto kept = [&](const LanguageModel& model, const Trace& trace) {
+    return CheckKept(request, model, trace);
+  };
+  HEED_ASSIGN_OR_RETURN(const Plan plan, PlanOf(context, RunInputOf(request), check, length, kept));
   AddRun(plan, out);
   AddCost(CostOf(request, plan.language_model(), plan.n_tokens), out);
   HEED_RETURN_IF_ERROR(plan.size_problem);

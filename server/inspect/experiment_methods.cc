@@ -152,10 +152,9 @@ absl::StatusOr<SweepGrid> ReadGrid(const v1::SweepRequest& request, TraceStore* 
   if (request.has_activation_patching()) {
     const v1::ActivationPatching& wire = request.activation_patching();
     HEED_ASSIGN_OR_RETURN(const TraceStore::Found clean, traces->Find(wire.clean_trace_id()));
-    Violations none;
     ActivationPatching grid;
     grid.clean = SharedTrace(clean.run);
-    grid.site = ReadSite("site", wire.site(), Site::kResidual, &none).value_or(Site::kResidual);
+    grid.site = SiteOf(wire.site()).value_or(Site::kResidual);
     grid.layers = Ints(wire.layers());
     grid.positions = ReadSpans(wire.positions());
     grid.by_head = wire.by_head();

@@ -68,6 +68,9 @@ absl::StatusOr<ReadableRun> FindRun(const ServiceContext& context, const RunInpu
   HEED_RETURN_IF_ERROR(violations.ToStatus());
   HEED_RETURN_IF_ERROR(answerable);
   HEED_RETURN_IF_ERROR(checks.length(found.model->model->config(), found.run->prompt.size()));
+  if (checks.kept != nullptr) {
+    HEED_RETURN_IF_ERROR(checks.kept(*found.model->model, *found.run->trace));
+  }
   ReadableRun run;
   run.model = std::move(found.model);
   run.run = std::move(found.run);

@@ -44,6 +44,8 @@ struct RunChecks {
   absl::FunctionRef<absl::Status(const ModelConfig&, int64_t n_tokens)> length;
   // What the call takes besides the run; the memory is reserved with it. Null: nothing.
   std::function<CallCost(const LanguageModel&, int64_t n_tokens)> cost = nullptr;
+  // Errors of a trace that lacks what the call reads. Null: it reads what each keeps.
+  std::function<absl::Status(const LanguageModel&, const Trace&)> kept = nullptr;
 };
 
 template <typename Request>

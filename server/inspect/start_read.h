@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "server/engine/worker_pool.h"
 #include "server/inspect/call_cost.h"
+#include "server/inspect/kept_sites.h"
 #include "server/inspect/run_source.h"
 
 namespace heed {
@@ -19,7 +20,7 @@ namespace heed {
 //   static SiteSet Check(const Request&, const ServedModel&, Violations*);
 //   // Errors that the number of tokens leads to.
 //   static absl::Status CheckLength(const Request&, const ModelConfig&, int64_t n_tokens);
-// What CostOf says comes with the run.
+// What CostOf says comes with the run; a trace must pass CheckKept.
 template <typename Method>
 absl::Status StartRead(const ServiceContext& context, const typename Method::Request& request,
                        const std::string& client, const std::shared_ptr<StopSignal>& stop,
@@ -34,7 +35,10 @@ absl::Status StartRead(const ServiceContext& context, const typename Method::Req
   const auto cost = [&](const LanguageModel& model, int64_t n_tokens) {
     return CostOf(request, model, n_tokens);
   };
-  return StartRun(context, RunInputOf(request), {fields, length, cost}, client, stop,
+  const auto kept = [&](const LanguageModel& model, const Trace& trace) {
+    return CheckKept(request, model, trace);
+  };
+  return StartRun(context, RunInputOf(request), {fields, length, cost, kept}, client, stop,
                   std::move(done));
 }
 

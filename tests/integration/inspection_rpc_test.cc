@@ -271,6 +271,18 @@ TEST(InspectionTest, ExplainRowOfAPromptGoesThroughNormsBehindTheRow) {
   const grpc::Status status = Ask(server.inspection.get(), &Stub::ExplainRow, request, &row);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(row.logit_shares_size(), 1);
+  // These need the stream.
+  v1::OpenTraceResponse opened;
+  ASSERT_TRUE(
+      Ask(server.inspection.get(), &Stub::OpenTrace, OnPrompt<v1::OpenTraceRequest>("opt"), &opened)
+          .ok());
+  request.clear_model();
+  request.clear_prompt();
+  request.set_trace_id(opened.trace().trace_id());
+  EXPECT_EQ(ReasonOf(Ask(server.inspection.get(), &Stub::ExplainRow, request, &row)),
+            "SITE_NOT_KEPT");
+  request.clear_tokens();
+  EXPECT_TRUE(Ask(server.inspection.get(), &Stub::ExplainRow, request, &row).ok());
 }
 
 TEST_F(InspectionRpcTest, HeadStatsAreThoseOfTheRows) {

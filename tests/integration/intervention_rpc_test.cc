@@ -456,6 +456,37 @@ TEST_F(ExperimentRpcTest, EstimatesAreWhatTheCallsTake) {
               ElementsAre("call"));
 }
 
+TEST_F(ExperimentRpcTest, AnEstimateSaysWhatATraceDoesNotKeep) {
+  const std::string trace = Open("llama", /*stream=*/false);
+  v1::EstimateCostRequest request;
+  const auto reason = [&](auto* call) {
+    call->set_trace_id(trace);
+    v1::EstimateCostResponse cost;
+    return ReasonOf(Ask(shared_->experiment.get(), &ExperimentStub::EstimateCost, request, &cost));
+  };
+  EXPECT_EQ(reason(request.mutable_logit_lens()), "SITE_NOT_KEPT");
+  request.mutable_logit_lens()->add_layers(-1);  // every trace keeps that one
+  EXPECT_EQ(reason(request.mutable_logit_lens()), "");
+  EXPECT_EQ(reason(request.mutable_attribute_logits()), "SITE_NOT_KEPT");
+  v1::GetActivationsRequest& activations = *request.mutable_get_activations();
+  for (v1::Site site : {v1::SITE_RESIDUAL, v1::SITE_RESIDUAL_MID, v1::SITE_MLP_OUTPUT}) {
+    activations.set_site(site);
+    EXPECT_EQ(reason(&activations), "SITE_NOT_KEPT") << site;
+  }
+  for (v1::Site site : {v1::SITE_ATTENTION_OUTPUT, v1::SITE_KEY, v1::SITE_MIXED}) {
+    activations.set_site(site);
+    EXPECT_EQ(reason(&activations), "") << site;
+  }
+  v1::DecomposeAttentionRequest& decompose = *request.mutable_decompose_attention();
+  EXPECT_EQ(reason(&decompose), "");
+  decompose.set_method(v1::DecomposeAttentionRequest::METHOD_ALTI);
+  EXPECT_EQ(reason(&decompose), "SITE_NOT_KEPT");
+  request.mutable_explain_row()->add_tokens()->set_id(7);
+  EXPECT_EQ(reason(request.mutable_explain_row()), "");
+  request.mutable_rollout()->set_method(v1::RolloutRequest::METHOD_FLOW);
+  EXPECT_EQ(reason(request.mutable_rollout()), "");
+}
+
 TEST_F(ExperimentRpcTest, AnEstimateFailsAsTheCallWould) {
   v1::EstimateCostRequest request;
   v1::EstimateCostResponse cost;

@@ -249,5 +249,16 @@ TEST_F(InspectionRpcTest, ActivationsComeAsVectorsNormsCosinesAndComponents) {
   EXPECT_THAT(Activations(heads)[1].block().values().shape(), ElementsAre(1, 2));
 }
 
+// Not with the header sent already.
+TEST_F(InspectionRpcTest, ActivationsThatATraceDoesNotKeepAreRefusedAtOnce) {
+  v1::GetActivationsRequest request;
+  request.set_trace_id(Open("llama", /*stream=*/false));
+  request.set_site(v1::SITE_RESIDUAL);
+  grpc::ClientContext context;
+  const auto stream = ReadAll(shared_->inspection->GetActivations(&context, request));
+  EXPECT_EQ(ReasonOf(stream.status), "SITE_NOT_KEPT");
+  EXPECT_TRUE(stream.messages.empty());
+}
+
 }  // namespace
 }  // namespace heed
