@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "model/kernels/parallel.h"
 
@@ -75,6 +76,9 @@ class HeadEditor : public AttentionRowEditor {
   bool Edits(int, int64_t query) const override { return editor_->EditsRow(layer_, head_, query); }
   AttentionMask MaskOf(int, int64_t query) const override {
     return editor_->MaskOf(layer_, head_, query);
+  }
+  std::optional<float> ScoreFactor(int, int64_t query) const override {
+    return editor_->ScoreFactor(layer_, head_, query);
   }
   void EditScores(int, int64_t query, absl::Span<float> scores) const override {
     editor_->EditScores(layer_, head_, query, scores);

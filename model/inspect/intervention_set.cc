@@ -11,6 +11,9 @@ namespace {
 
 constexpr float kCut = -std::numeric_limits<float>::infinity();
 
+// Of a row's scores, which stay finite by far. Several dials may come to more.
+constexpr double kLargestFactor = 1e6;
+
 template <typename... Fns>
 struct Overloaded : Fns... {
   using Fns::operator()...;
@@ -181,15 +184,43 @@ AttentionRows InterventionSet::EditedAttention(int layer, int64_t begin, int64_t
       absl::MakeConstSpan(edited.queries).subspan(first - edited.queries.begin(), last - first)};
 }
 
-bool InterventionSet::EditsRow(int layer, int head, int64_t query) const {
-  const RowKeys own = KeysOf(layer, AttentionMask::kOwn, query);
+// Whether the row sees other keys than those that the model shows it.
+bool InterventionSet::IsMaskedAnew(int layer, int head, int64_t query) const {
+  const AttentionMask mask = MaskOf(layer, head, query);
+  if (mask == AttentionMask::kOwn) return false;
+  const RowKeys own = KeysOf(layer, AttentionMask::kOwn, query), keys = KeysOf(layer, mask, query);
+  return own.begin != keys.begin || own.end != keys.end;
+}
+
+// Calls fn(edit), in order, for those that touch the row and keys that it sees, until one call
+// returns false.
+template <typename Fn>
+bool InterventionSet::AllEditsOf(int layer, int head, int64_t query, const Fn& fn) const {
   const RowKeys keys = KeysOf(layer, MaskOf(layer, head, query), query);
-  if (own.begin != keys.begin || own.end != keys.end) return true;
   const auto& edits = attention_[layer].edits;
-  return std::any_of(edits.begin(), edits.end(), [&](const auto& edit) {
-    return edit->Touches(head, query) && !std::holds_alternative<AttentionMask>(edit->op) &&
-           edit->keys.Meets(keys.begin, keys.end);
+  return std::all_of(edits.begin(), edits.end(), [&](const auto& edit) {
+    return !edit->Touches(head, query) || std::holds_alternative<AttentionMask>(edit->op) ||
+           !edit->keys.Meets(keys.begin, keys.end) || fn(*edit);
   });
+}
+
+bool InterventionSet::EditsRow(int layer, int head, int64_t query) const {
+  return IsMaskedAnew(layer, head, query) ||
+         !AllEditsOf(layer, head, query, [](const AttentionEdit&) { return false; });
+}
+
+// Only dials may turn the row, and those of all its keys. Edits that change nothing must not
+// matter, or a run with them would have other bits than one without.
+std::optional<float> InterventionSet::ScoreFactor(int layer, int head, int64_t query) const {
+  if (IsMaskedAnew(layer, head, query)) return std::nullopt;
+  double factor = 1;
+  const bool all_dials = AllEditsOf(layer, head, query, [&](const AttentionEdit& edit) {
+    const auto* const scale = std::get_if<ScaleScores>(&edit.op);
+    if (scale != nullptr) factor *= scale->beta;
+    return scale != nullptr && edit.keys.all;
+  });
+  if (!all_dials || factor > kLargestFactor) return std::nullopt;
+  return static_cast<float>(factor);
 }
 
 AttentionMask InterventionSet::MaskOf(int layer, int head, int64_t query) const {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -80,6 +81,7 @@ class InterventionSet final : public ForwardEditor {
   AttentionRows EditedAttention(int layer, int64_t begin, int64_t end) override;
   bool EditsRow(int layer, int head, int64_t query) const override;
   AttentionMask MaskOf(int layer, int head, int64_t query) const override;
+  std::optional<float> ScoreFactor(int layer, int head, int64_t query) const override;
   void EditScores(int layer, int head, int64_t query, absl::Span<float> scores) const override;
   void EditWeights(int layer, int head, int64_t query, absl::Span<float> weights) const override;
 
@@ -98,6 +100,9 @@ class InterventionSet final : public ForwardEditor {
   int n_layers() const { return static_cast<int>(shapes_.size()); }
   int64_t positions() const { return run_.prompt_tokens + run_.appended_tokens; }
   RowKeys KeysOf(int layer, AttentionMask mask, int64_t query) const;
+  bool IsMaskedAnew(int layer, int head, int64_t query) const;
+  template <typename Fn>
+  bool AllEditsOf(int layer, int head, int64_t query, const Fn& fn) const;
 
   const EditedRun run_;
   std::vector<AttentionShape> shapes_;  // by layer: the facts of the mask

@@ -41,7 +41,10 @@ struct AttentionTileArgs {
   float soft_cap;          // 0: none
   const float* slopes;     // [heads]: a score falls by it for each key of distance; null: none
   int64_t query_position;  // of position 0; for the slopes
-  float* scratch;          // AttentionScratchFloats(head_dim), aligned to 64 bytes
+  // [rows]: what multiplies the scores of each row besides `scale`; null: nothing does. Not
+  // together with a soft cap or slopes, which come between the two.
+  const float* row_factors;
+  float* scratch;  // AttentionScratchFloats(head_dim), aligned to 64 bytes
   // What becomes of it all: AttentionStateFloats(rows, head_dim), aligned to 64 bytes.
   float* state;
   // Where the weights of a watched row are made, by key, with room for the whole pages of what it

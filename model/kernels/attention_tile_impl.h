@@ -135,13 +135,14 @@ inline const float* QueryOf(const AttentionTileArgs& args, int64_t r) {
 
 void ScaleQueries(const AttentionTileArgs& args, float* scaled) {
   const int64_t rows = RowsOf(args);
-  const F32x16 scale = F32x16::Broadcast(args.scale);
   for (int64_t r = 0; r < rows; ++r) {  // rows lie far apart: ask for all of them at once
     const float* const query = QueryOf(args, r);
     for (int64_t d = 0; d < args.head_dim; d += kLanes) __builtin_prefetch(query + d);
   }
   for (int64_t r = 0; r < rows; ++r) {
     const float* const query = QueryOf(args, r);
+    const float factor = args.row_factors == nullptr ? 1.0f : args.row_factors[r];
+    const F32x16 scale = F32x16::Broadcast(args.scale * factor);
     float* const to = scaled + r * PaddedDim(args.head_dim);
     for (int64_t d = 0; d < args.head_dim; d += kLanes) {
       const int64_t left = args.head_dim - d;

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -168,6 +169,10 @@ class AttentionRowEditor {
   virtual bool Edits(int head, int64_t query) const { return true; }
   // A row can see no keys past the last new one.
   virtual AttentionMask MaskOf(int head, int64_t query) const { return AttentionMask::kOwn; }
+  // What EditScores multiplies all of the row's scores by, if that and nothing else is how the row
+  // is edited: then it may be computed along with those that are not, and is asked nothing further.
+  // Such a factor is finite, and so is every score multiplied by it.
+  virtual std::optional<float> ScoreFactor(int head, int64_t query) const { return std::nullopt; }
   // The row's scores before the softmax, one for each weight that a sink would get: scaled, capped,
   // lowered by the slope; -inf for a key that the row does not see.
   virtual void EditScores(int head, int64_t query, absl::Span<float> scores) const = 0;

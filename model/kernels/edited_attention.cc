@@ -20,12 +20,14 @@ struct EditedRow {
   int64_t query;
 };
 
-std::vector<EditedRow> EditedRows(absl::Span<const AttentionSlice> slices) {
+// Those without a factor.
+std::vector<EditedRow> EditedRows(const AttentionShape& shape,
+                                  absl::Span<const AttentionSlice> slices) {
   std::vector<EditedRow> rows;
   for (const AttentionSlice& slice : slices) {
     for (int head : slice.edited.heads) {
       for (int64_t query : slice.edited.queries) {
-        if (slice.editor->Edits(head, query)) rows.push_back({&slice, head, query});
+        if (!FactorOf(shape, slice, head, query)) rows.push_back({&slice, head, query});
       }
     }
   }
@@ -135,9 +137,16 @@ bool IsEdited(const AttentionSlice& slice, int head, int64_t query) {
          slice.editor->Edits(head, query);
 }
 
+std::optional<float> FactorOf(const AttentionShape& shape, const AttentionSlice& slice, int head,
+                              int64_t query) {
+  if (!IsEdited(slice, head, query)) return 1.0f;
+  if (shape.soft_cap != 0 || !shape.slopes.empty()) return std::nullopt;
+  return slice.editor->ScoreFactor(head, query);
+}
+
 void AttendEdited(const RowKernels& kernels, const AttentionShape& shape,
                   absl::Span<const AttentionSlice> slices) {
-  const std::vector<EditedRow> rows = EditedRows(slices);
+  const std::vector<EditedRow> rows = EditedRows(shape, slices);
   ParallelFor(static_cast<int64_t>(rows.size()), rows.size() > 16,
               [&](int64_t i) { RowAttention(kernels, shape, rows[i]).Run(); });
 }

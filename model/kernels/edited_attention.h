@@ -1,11 +1,13 @@
 // Attention rows that somebody edits: the same arithmetic, which stops at the scores and at the
 // weights for the editor to change them. Slower than the fast path, which takes many rows at once
-// and knows no editors, so only the edited rows come this way.
+// and knows no edit but a factor of a row's scores, so only rows that are edited otherwise come
+// this way.
 #ifndef HEED_MODEL_KERNELS_EDITED_ATTENTION_H_
 #define HEED_MODEL_KERNELS_EDITED_ATTENTION_H_
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "absl/types/span.h"
 #include "model/kernels/backend.h"
@@ -15,6 +17,12 @@ namespace heed {
 
 // Whether the slice's editor changes the row of `head` at position `query`.
 bool IsEdited(const AttentionSlice& slice, int head, int64_t query);
+
+// What the fast path multiplies the row's scores by: 1 for a row that is not edited. Nothing where
+// the row has to come this way. Soft caps and slopes come before an editor's factor, and the fast
+// path multiplies before them.
+std::optional<float> FactorOf(const AttentionShape& shape, const AttentionSlice& slice, int head,
+                              int64_t query);
 
 // The keys [begin, end) that a row sees, and how many weights a sink gets: those up to the row's
 // own key, or all of them where the shape or the mask is not causal.
@@ -40,8 +48,8 @@ inline double SlopeOver(double slope, int64_t distance) {
   return slope * static_cast<double>(distance < 0 ? -distance : distance);
 }
 
-// Computes the edited rows of all slices: their outputs, and the watched ones' weights for their
-// sinks.
+// Computes the edited rows of all slices that have no factor: their outputs, and the watched ones'
+// weights for their sinks.
 void AttendEdited(const RowKernels& kernels, const AttentionShape& shape,
                   absl::Span<const AttentionSlice> slices);
 

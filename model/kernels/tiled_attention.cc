@@ -47,20 +47,21 @@ int64_t RowsPerTile(const AttentionSlice& slice) {
   return std::clamp(kMaxWatchedFloats / KeyCount(slice), kRowBlock, kMaxTileRows);
 }
 
-// Whether an editor changes every row of a tile, so that none of them comes this way.
-bool IsEdited(const Tile& tile) {
+// Whether none of a tile's rows comes this way.
+bool IsElsewhere(const AttentionShape& shape, const Tile& tile) {
   const AttentionSlice& slice = *tile.slice;
   if (slice.edited.empty()) return false;
   for (int64_t position = tile.row; position < tile.row + tile.positions; ++position) {
     for (int64_t head = tile.head; head < tile.head + tile.heads; ++head) {
-      if (!IsEdited(slice, static_cast<int>(head), slice.first_position + position)) return false;
+      const int64_t query = slice.first_position + position;
+      if (FactorOf(shape, slice, static_cast<int>(head), query)) return false;
     }
   }
   return true;
 }
 
 // Those with the most keys come first, so that no thread is left with one at the end. Without those
-// that are edited as a whole.
+// of which no row comes this way.
 void MakeTiles(const AttentionShape& shape, absl::Span<const AttentionSlice> slices,
                std::vector<Tile>& tiles) {
   const int64_t group = shape.n_heads / shape.n_kv_heads;
@@ -73,7 +74,7 @@ void MakeTiles(const AttentionShape& shape, absl::Span<const AttentionSlice> sli
       for (int64_t kv_head = 0; kv_head < shape.n_kv_heads; ++kv_head) {
         for (int64_t h = 0; h < group; h += heads) {
           const Tile tile{&slice, kv_head * group + h, std::min(heads, group - h), row, end - row};
-          if (!IsEdited(tile)) tiles.push_back(tile);
+          if (!IsElsewhere(shape, tile)) tiles.push_back(tile);
         }
       }
     }
@@ -120,7 +121,8 @@ class TileJob {
     args_.scratch = args_.state = nullptr;
     args_.weights = nullptr;
     args_.tile_max = nullptr;
-    if (!slice.watched.empty()) Watch();
+    args_.row_factors = slice.edited.empty() ? nullptr : FindFactors(shape);
+    if (!slice.watched.empty()) Watch(shape);
   }
 
   int64_t rows() const { return tile_->positions * tile_->heads; }
@@ -164,8 +166,16 @@ class TileJob {
   int ModelHeadOf(int64_t r) const { return static_cast<int>(tile_->head + HeadOf(args_, r)); }
   int64_t QueryOf(int64_t r) const { return args_.query_position + PositionOf(args_, r); }
 
+  // For rows that are computed elsewhere any will do.
+  const float* FindFactors(const AttentionShape& shape) {
+    for (int64_t r = 0; r < rows(); ++r) {
+      factors_[r] = FactorOf(shape, *tile_->slice, ModelHeadOf(r), QueryOf(r)).value_or(1.0f);
+    }
+    return factors_;
+  }
+
   // Gives every watched row a place for its weights: the sink's, or else one of this tile.
-  void Watch() {
+  void Watch(const AttentionShape& shape) {
     const AttentionSlice& slice = *tile_->slice;
     const int64_t stride = PageEnd(args_.key_limit), factors = WatchedFactors(args_);
     watched_.Grow(factors + rows() * stride);
@@ -177,7 +187,7 @@ class TileJob {
       for (int64_t p = 0; p < tile_->positions; ++p) {
         const int64_t query = args_.query_position + p, r = p * tile_->heads + h;
         if (FindAscending(slice.watched.queries, query) < 0) continue;
-        if (!slice.edited.empty() && IsEdited(slice, head, query)) continue;
+        if (!slice.edited.empty() && !FactorOf(shape, slice, head, query)) continue;
         is_any_watched = true;
         weights_[r] = slice.watched.have_room ? RoomFor(r) : nullptr;
         if (weights_[r] == nullptr) weights_[r] = watched_.data() + factors + r * stride;
@@ -232,6 +242,7 @@ class TileJob {
   bool is_causal_ = true;
   AttentionTileArgs args_;
   float* weights_[kMaxTileRows];
+  float factors_[kMaxTileRows];
   AlignedBuffer watched_;  // AttentionTileArgs::tile_max, then [rows, keys]
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "model/base/finite.h"
@@ -34,6 +35,9 @@ class LayerEditor : public AttentionRowEditor {
   }
   AttentionMask MaskOf(int head, int64_t query) const override {
     return editor_->MaskOf(layer_, head, query);
+  }
+  std::optional<float> ScoreFactor(int head, int64_t query) const override {
+    return editor_->ScoreFactor(layer_, head, query);
   }
   void EditScores(int head, int64_t query, absl::Span<float> scores) const override {
     editor_->EditScores(layer_, head, query, scores);

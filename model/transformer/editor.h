@@ -4,6 +4,7 @@
 #define HEED_MODEL_TRANSFORMER_EDITOR_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/types/span.h"
 #include "model/base/matrix.h"
@@ -39,6 +40,11 @@ class ForwardEditor {
   // Which keys one edited row sees. Later positions are those of the same pass.
   virtual AttentionMask MaskOf(int /*layer*/, int /*head*/, int64_t /*query*/) const {
     return AttentionMask::kOwn;
+  }
+
+  // What multiplies one edited row's scores, as AttentionRowEditor's.
+  virtual std::optional<float> ScoreFactor(int /*layer*/, int /*head*/, int64_t /*query*/) const {
+    return std::nullopt;
   }
 
   // The scores of one edited row, as AttentionRowEditor's.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -226,6 +227,30 @@ TEST(InterventionTest, ASetKnowsWhereItBegins) {
   EXPECT_TRUE(last->empty() && !last->counterfactual_mask());
   const auto causal = MakeSet({Edit(ReplaceMask{.causal = true})}, bert->config());
   EXPECT_TRUE(!causal->needs_whole_prompt() && causal->counterfactual_mask());
+}
+
+TEST(InterventionTest, OnlyDialsOfWholeRowsAreFactors) {
+  const auto llama = LoadGolden("llama-gqa-f32", DefaultBackend());
+  const auto factor_of = [&](std::vector<Intervention> edits, int head = 1, int64_t query = 5) {
+    return MakeSet(edits, llama->config())->ScoreFactor(0, head, query);
+  };
+  const Intervention dial = Edit(ScaleScores{3});
+  EXPECT_EQ(factor_of({dial}), 3.0f);
+  EXPECT_EQ(factor_of({dial, Edit(ScaleScores{0.5}, {}, {1, 2}, {{4, 7}})}), 1.5f);
+  EXPECT_EQ(factor_of({dial, Edit(ScaleScores{0})}), 0.0f);
+  EXPECT_EQ(factor_of({dial, Edit(KnockOut{}, {0}, {1}, {{6}}, {{2, 3}})}), 3.0f);
+  EXPECT_EQ(factor_of({dial, Edit(KnockOut{}, {0}, {1}, {{5, 6}}, {{2, 3}})}), std::nullopt);
+  EXPECT_EQ(factor_of({dial, Edit(AddToScores{1}, {}, {}, {}, {{0, 1}})}), std::nullopt);
+  EXPECT_EQ(factor_of({Edit(ScaleScores{3}, {}, {}, {}, {{2, 3}})}), std::nullopt);
+  EXPECT_EQ(factor_of({dial, Edit(ReplaceMask{.causal = false}, {0}, {1})}), std::nullopt);
+  EXPECT_EQ(factor_of({dial, Edit(ReplaceMask{.causal = false}, {0}, {1})}, /*head=*/2), 3.0f);
+  // What changes nothing does not matter.
+  EXPECT_EQ(factor_of({dial, Edit(KnockOut{}, {0}, {1}, {{5, 6}}, {{7, 9}})}), 3.0f);
+  EXPECT_EQ(factor_of({dial, Edit(ReplaceMask{.causal = true}, {0}, {1})}), 3.0f);
+  // Dials that might make a score infinite.
+  EXPECT_EQ(factor_of({Edit(ScaleScores{1000}), Edit(ScaleScores{1000})}), 1e6f);
+  EXPECT_EQ(factor_of({Edit(ScaleScores{1000}), Edit(ScaleScores{1000}), Edit(ScaleScores{2})}),
+            std::nullopt);
 }
 
 // ---- what changes nothing

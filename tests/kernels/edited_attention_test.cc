@@ -1,6 +1,7 @@
 // Rows that an editor changes, against the scalar twin and by hand; all others keep their bits.
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -180,6 +181,69 @@ class Dial : public AttentionRowEditor {
  private:
   const float beta_;
 };
+
+// Says what it multiplies by, and must be asked nothing else where that is enough.
+class Factor : public Dial {
+ public:
+  Factor(float beta, bool is_enough) : Dial(beta), beta_(beta), is_enough_(is_enough) {}
+  bool Edits(int head, int64_t query) const override { return query % 3 > 0; }
+  std::optional<float> ScoreFactor(int head, int64_t query) const override { return beta_; }
+  void EditScores(int head, int64_t query, absl::Span<float> scores) const override {
+    EXPECT_FALSE(is_enough_);
+    Dial::EditScores(head, query, scores);
+  }
+
+ private:
+  const float beta_;
+  const bool is_enough_;
+};
+
+// As if the whole layer had another scale, but for the rows that are not edited.
+TEST(EditedAttentionTest, RowsOfAFactorHaveTheBitsOfAnotherScale) {
+  constexpr int64_t kLength = 150;
+  const std::vector<int> heads = AllHeads(4), edited_heads = {0, 1, 3};
+  const std::vector<int64_t> queries = AllQueries(kLength);
+  for (const Backend* backend : FastBackends()) {
+    for (bool causal : {true, false}) {
+      for (int64_t window : {0, 17}) {
+        const AttentionShape shape{4, 2, 20, 0.4f, causal, window};
+        AttentionShape turned_shape = shape;
+        turned_shape.scale = 0.4f * 1.75f;
+        const Factor factor(1.75f, /*is_enough=*/true);
+        Sequence plain(shape, kLength, 1), edited(shape, kLength, 1),
+            turned(turned_shape, kLength, 1);
+        RecordingSink plain_rows, edited_rows, turned_rows;
+        plain.Run(backend, 0, kLength, {heads, queries}, &plain_rows);
+        turned.Run(backend, 0, kLength, {heads, queries}, &turned_rows);
+        edited.RunEdited(backend, 0, kLength, {edited_heads, queries}, &factor, {heads, queries},
+                         &edited_rows);
+        ASSERT_EQ(edited_rows.rows.size(), static_cast<size_t>(4 * kLength));
+        for (const auto& [at, row] : edited_rows.rows) {
+          const auto& [head, query] = at;
+          const bool is_edited = head != 2 && query % 3 > 0;
+          const auto out = [&, h = head, q = query](Sequence& s) {
+            return absl::MakeConstSpan(s.output.ref().Row(q)).subspan(h * 20, 20);
+          };
+          EXPECT_EQ(row, (is_edited ? turned_rows : plain_rows).rows[at]);
+          EXPECT_TRUE(SameBits(out(edited), out(is_edited ? turned : plain)));
+        }
+      }
+    }
+  }
+}
+
+TEST(EditedAttentionTest, AFactorComesAfterSoftCapsAndSlopes) {
+  const std::vector<int> heads = AllHeads(4);
+  const std::vector<int64_t> queries = AllQueries(70);
+  for (const AttentionShape& shape : {AttentionShape{4, 2, 20, 0.4f, true, 0, 0.7f},
+                                      AttentionShape{4, 2, 20, 0.4f, true, 0, 0, kSlopes}}) {
+    const Factor factor(1.75f, /*is_enough=*/false);
+    Sequence fast(shape, 70, 1), twin(shape, 70, 1);
+    fast.RunEdited(DefaultBackend(), 0, 70, {heads, queries}, &factor);
+    twin.RunEdited(ReferenceBackend(), 0, 70, {heads, queries}, &factor);
+    EXPECT_LT(MaxDifference(fast.output.values, twin.output.values), 4e-6);
+  }
+}
 
 // The scores of the worked example in Raschka, "Build a Large Language Model (From Scratch)",
 // chapter 3, multiplied by beta: the entropies of their softmax, computed in double precision.
