@@ -1,6 +1,7 @@
 #include "model/inspect/intervene.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -55,6 +56,9 @@ class EditedRuns::FinalRows : public ForwardObserver {
   void OnAttentionRow(int, int, int64_t, absl::Span<const float>) override {}
   bool WantSite(Site site, int layer) override {
     return site == Site::kResidual && layer == last_layer_;
+  }
+  int64_t FirstPositionBehindAttention() const override {
+    return positions_.empty() ? std::numeric_limits<int64_t>::max() : positions_.front();
   }
   void OnSite(Site, int, int64_t first_position, ConstMatrixRef rows) override {
     for (size_t i = 0; i < positions_.size(); ++i) {

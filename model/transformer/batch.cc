@@ -67,6 +67,34 @@ bool IsObserved(const LiveSlice& live, Site site, int layer) {
   return live.observer() != nullptr && live.observer()->WantSite(site, layer);
 }
 
+// Of the rows before `count`, the first of slice `live` in x that is not finite; -1: none is.
+int64_t FirstNonfinite(const LiveSlice& live, ConstMatrixRef x, int64_t count) {
+  for (int64_t row = 0; row < count; ++row) {
+    if (!AllFinite(x.Row(live.row + row))) return live.first + row;
+  }
+  return -1;
+}
+
+// Of a slice's rows, the first that is read after the last layer's attention.
+int64_t FirstRead(const LiveSlice& live, int last_layer) {
+  const auto& logits_rows = live.slice->logits_rows;
+  int64_t first = logits_rows.empty() ? live.rows() : logits_rows.front() - live.first;
+  for (const auto& [site, layer] :
+       {std::pair(Site::kAttentionOut, last_layer), std::pair(Site::kResidualMid, last_layer),
+        std::pair(Site::kMlpOut, last_layer), std::pair(Site::kResidual, last_layer + 1)}) {
+    if (IsEdited(live, site, layer)) return 0;
+    if (!IsObserved(live, site, layer)) continue;
+    first =
+        std::min(first, live.observer()->FirstPositionBehindAttention() - live.first_position());
+  }
+  if (ForwardObserver* const observer = live.observer()) {
+    const int64_t begin = live.first_position();
+    const auto wanted = observer->WantHiddenStates(begin, begin + live.rows());
+    if (!wanted.empty()) first = std::min(first, wanted.front() - begin);
+  }
+  return std::max<int64_t>(first, 0);
+}
+
 }  // namespace
 
 absl::Status LiveBatch::Start(absl::Span<SequenceSlice> batch, MatrixRef logits) {
@@ -105,6 +133,21 @@ void LiveBatch::DropStopped(absl::Span<const MatrixRef> kept) {
     live_[n_live++] = live;
   }
   live_.resize(n_live);
+  n_tokens_ = row;
+}
+
+void LiveBatch::DropUnread(int last_layer, ConstMatrixRef x, absl::Span<const MatrixRef> kept) {
+  int64_t row = 0;
+  for (LiveSlice& live : live_) {
+    const int64_t unread = FirstRead(live, last_layer), left = live.rows() - unread;
+    live.slice->nonfinite_row = FirstNonfinite(live, x, unread);
+    if (row != live.row + unread) {
+      for (MatrixRef matrix : kept) MoveRows(matrix, live.row + unread, row, left);
+    }
+    live.first += unread;
+    live.row = row;
+    row += left;
+  }
   n_tokens_ = row;
 }
 
@@ -163,9 +206,8 @@ bool LiveBatch::IsVisited(Site site, int layer) const {
 
 void LiveBatch::FindNonfinite(ConstMatrixRef x) const {
   for (const LiveSlice& live : live_) {
-    int64_t row = 0;
-    while (row < live.rows() && AllFinite(x.Row(live.row + row))) ++row;
-    live.slice->nonfinite_row = row < live.rows() ? row : -1;
+    if (live.slice->nonfinite_row >= 0) continue;
+    live.slice->nonfinite_row = FirstNonfinite(live, x, live.rows());
   }
 }
 
@@ -191,7 +233,7 @@ void LiveBatch::Unembed(ConstMatrixRef x, MatrixRef scratch, MatrixRef logits,
     const int64_t first_row = next, first_logits = live_[i].logits_row;
     do {  // neighbours in the caller's matrix
       for (int64_t row : live_[i].slice->logits_rows)
-        CopyRow(x, live_[i].row + row, scratch, next++);
+        CopyRow(x, live_[i].row + row - live_[i].first, scratch, next++);
       ++i;
     } while (i < live_.size() && live_[i].logits_row == first_logits + next - first_row);
     const int64_t count = next - first_row;
@@ -200,7 +242,7 @@ void LiveBatch::Unembed(ConstMatrixRef x, MatrixRef scratch, MatrixRef logits,
 }
 
 void LiveBatch::Commit() const {
-  for (const LiveSlice& live : live_) live.slice->cache->Commit(live.rows());
+  for (const LiveSlice& live : live_) live.slice->cache->Commit(live.tokens());
 }
 
 }  // namespace heed

@@ -22,9 +22,11 @@ struct LiveSlice {
   SequenceSlice* slice;
   int64_t row;
   int64_t logits_row;  // in the caller's matrix
+  int64_t first = 0;   // of its tokens that has a row still, and so have all behind it
 
-  int64_t rows() const { return static_cast<int64_t>(slice->tokens.size()); }
-  int64_t first_position() const { return slice->cache->size(); }
+  int64_t tokens() const { return static_cast<int64_t>(slice->tokens.size()); }
+  int64_t rows() const { return tokens() - first; }
+  int64_t first_position() const { return slice->cache->size() + first; }
   ForwardObserver* observer() const {
     return slice->plan != nullptr ? slice->plan->observer : nullptr;
   }
@@ -37,8 +39,8 @@ struct AttentionInputs {
 };
 
 // The slices of one Forward call that nobody has stopped. The rows of a model's matrices are the
-// tokens of these slices, in order. Kept from call to call for its memory, so that a step like the
-// one before allocates nothing.
+// tokens of these slices, in order, until those are dropped whose rows nobody reads. Kept from call
+// to call for its memory, so that a step like the one before allocates nothing.
 class LiveBatch {
  public:
   // Begins a call. INTERNAL when a cache has no room for its new tokens, `logits` not one row for
@@ -49,7 +51,8 @@ class LiveBatch {
   int64_t n_tokens() const { return n_tokens_; }
   int first_layer() const { return first_layer_; }
 
-  // A matrix of a row for each token. What was in the buffer is lost when it has to grow.
+  // A matrix of a row for each token that has one. What was in the buffer is lost when it has to
+  // grow.
   MatrixRef Rows(AlignedBuffer& buffer, int64_t cols) const {
     buffer.Grow(n_tokens_ * cols);
     return {buffer.data(), n_tokens_, cols};
@@ -58,6 +61,11 @@ class LiveBatch {
   // Takes out the slices whose call has ended, and their rows out of `kept`, matrices without gaps
   // that are still needed.
   void DropStopped(absl::Span<const MatrixRef> kept);
+
+  // After the attention of the last layer: takes out the rows that nothing reads any more, out of
+  // `kept` as well: those before a slice's first that is asked for. x is the stream that entered
+  // the layer, where they are looked at for numbers that are not finite.
+  void DropUnread(int last_layer, ConstMatrixRef x, absl::Span<const MatrixRef> kept);
 
   // Appends keys and values to the caches' layer, and fills `mixed` [n_tokens, n_heads * head_dim]
   // with what the queries read there. Observers get the rows they want.
@@ -73,7 +81,8 @@ class LiveBatch {
   // Whether anybody edits or observes the site there.
   bool IsVisited(Site site, int layer) const;
 
-  // Tells each slice which of its rows of x, the stream after the last layer, is not finite.
+  // Tells each slice which of its rows of x, the stream after the last layer, is not finite, if it
+  // has not been told of an earlier one.
   void FindNonfinite(ConstMatrixRef x) const;
 
   // Gives the final hidden states to the observers that want them. `finish` turns rows of x into
@@ -92,7 +101,7 @@ class LiveBatch {
 
  private:
   std::vector<LiveSlice> live_;
-  int64_t n_tokens_ = 0;
+  int64_t n_tokens_ = 0;  // that have rows
   int first_layer_ = 0;
   // Of the current layer, by slice; pages_ may be longer.
   std::vector<std::vector<char*>> pages_;

@@ -54,8 +54,9 @@ struct SequenceSlice {
   // Out: the stop signal ended this slice. Its logits rows are unspecified and its cache is as
   // before.
   bool stopped = false;
-  // Out: the first of `tokens` whose final hidden state, before the final norm, holds a NaN or an
-  // infinity; -1: none does.
+  // Out: the first of `tokens` whose stream holds a NaN or an infinity; -1: none does. That is the
+  // final one, before the final norm, or for tokens of which nothing is asked behind the last
+  // layer's attention the one that entered this layer.
   int64_t nonfinite_row = -1;
 };
 

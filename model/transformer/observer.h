@@ -42,9 +42,9 @@ class ForwardObserver {
     return {};
   }
 
-  // Asked after the last layer, on the engine thread: of which of the positions [begin, end), which
-  // this pass computed, the final hidden states are wanted. Ascending; what the span points to must
-  // stay valid until the pass is done.
+  // Asked in the last layer and after it, on the engine thread: of which of the positions
+  // [begin, end) of this pass the final hidden states are wanted. Ascending; what the span points
+  // to must stay valid until the pass is done.
   virtual absl::Span<const int64_t> WantHiddenStates(int64_t /*begin*/, int64_t /*end*/) {
     return {};
   }
@@ -54,8 +54,13 @@ class ForwardObserver {
   // the engine thread, once for each wanted position; the span is only valid during the call.
   virtual void OnHiddenState(int64_t /*position*/, absl::Span<const float> /*state*/) {}
 
-  // Asked at each site a pass comes by, on the engine thread.
+  // Asked at each site a pass comes by, on the engine thread, and at those behind the last
+  // attention before they are come by.
   virtual bool WantSite(Site /*site*/, int /*layer*/) { return false; }
+
+  // Before this position it looks at no row of a wanted site behind the last attention, so that the
+  // pass need not make them.
+  virtual int64_t FirstPositionBehindAttention() const { return 0; }
 
   // The rows of a wanted site, of the positions from `first_position` on that this pass computes.
   // Called on the engine thread; the rows are only valid during the call.

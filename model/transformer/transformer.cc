@@ -107,6 +107,7 @@ class Transformer : public LanguageModel {
   void FindAngles(Pass& pass) const;
   void DropStopped(Pass& pass) const;
   void RunLayer(Pass& pass, int layer) const;
+  void AddHalves(Pass& pass, int layer) const;
   void Attend(Pass& pass, int layer, ConstMatrixRef x) const;
   void Rotate(Pass& pass, int layer, MatrixRef queries_keys) const;
   MatrixRef NormBefore(Pass& pass, const HalfWeights& half, MatrixRef unless_present) const;
@@ -263,12 +264,29 @@ void Transformer::DropStopped(Pass& pass) const {
 }
 
 // Each half reads the stream and adds to it; in a parallel layer both read it before either adds.
+// Behind the last attention no row is read by another one, so that only those are gone on with
+// that somebody asks for.
 void Transformer::RunLayer(Pass& pass, int index) const {
-  const LayerWeights& layer = weights_.layers[config_.group_of(index)];
   const MatrixRef x = Residual(pass);
   pass.batch.Visit(Site::kResidual, index, x);
+  const LayerWeights& layer = weights_.layers[config_.group_of(index)];
   const MatrixRef h = NormBefore(pass, layer.attention, x);
   Attend(pass, index, h);
+  if (index + 1 == config_.n_layers) {
+    MatrixRef kept[3] = {x, pass.Rows(pass.space.mixed, config_.query_width()), h};
+    const bool reads_h = config_.parallel_residual && h.data != x.data;
+    pass.batch.DropUnread(index, x, absl::MakeConstSpan(kept, reads_h ? 3 : 2));
+    if (pass.batch.n_tokens() == 0) return;
+  }
+  AddHalves(pass, index);
+}
+
+// What both halves make of the attention's rows and the stream.
+void Transformer::AddHalves(Pass& pass, int index) const {
+  const LayerWeights& layer = weights_.layers[config_.group_of(index)];
+  const MatrixRef x = Residual(pass);
+  const MatrixRef h =
+      layer.attention.before.present() ? pass.Rows(pass.space.normed, config_.width) : x;
   const MatrixRef mixed = pass.Rows(pass.space.mixed, config_.query_width());
   const auto apply_attention = [&](MatrixRef y, Linear::Write write) {
     layer.attention.out->Apply(mixed, y, write);

@@ -31,6 +31,9 @@ class ObserverPair final : public ForwardObserver {
     return rows_->RoomForAttentionRow(layer, head, query);
   }
   bool WantSite(Site site, int layer) override { return sites_->WantSite(site, layer); }
+  int64_t FirstPositionBehindAttention() const override {
+    return sites_->FirstPositionBehindAttention();
+  }
   void OnSite(Site site, int layer, int64_t first_position, ConstMatrixRef rows) override {
     sites_->OnSite(site, layer, first_position, rows);
   }

@@ -32,7 +32,7 @@ std::vector<Mode> ModesOf(const ModelConfig& config) {
   const std::vector<int> all = UpTo(config.n_layers);
   return {{"nothing", {}, 0},
           {"top 16 of all heads", all, 16},
-          {"one layer", {config.n_layers / 2}, 0},
+          {"one layer", {(config.n_layers - 1) / 2}, 0},
           {"all weights", all, 0}};
 }
 
@@ -41,6 +41,7 @@ constexpr int64_t kCapturedTokens = 512;  // or the context window, if that is l
 // A layer or a step of a run.
 struct Part {
   double seconds;
+  double of_run;  // how much of the whole run that was
   bool is_watched;
 };
 
@@ -65,11 +66,16 @@ class LayerClock final : public ForwardObserver {
     capture_->OnAttentionRows(layer, rows);
   }
 
-  // Each layer lasts until the next one begins, the last one until now.
-  void AddTo(const std::vector<int>& layers, std::vector<Part>& parts) {
-    beginnings_.push_back(SecondsNow());
-    for (int layer : layers) {
-      parts.push_back({beginnings_[layer + 1] - beginnings_[layer], is_watched_[layer]});
+  // Each layer lasts until the next one begins. Without the last of several, of which only the rows
+  // that are asked for are made.
+  void AddTo(const std::vector<int>& layers, std::vector<Part>& parts) const {
+    const double now = SecondsNow(), run = now - beginnings_.front();
+    for (size_t layer : layers) {
+      const bool is_last = layer + 1 == beginnings_.size();
+      if (is_last && layer > 0) continue;
+      const double end = is_last ? now : beginnings_[layer + 1];
+      const double seconds = end - beginnings_[layer];
+      parts.push_back({seconds, seconds / run, is_watched_[layer]});
     }
   }
 
@@ -127,7 +133,7 @@ class Sequence {
       const double begin = SecondsNow();
       HEED_RETURN_IF_ERROR(Append(1, is_watched ? &capture : nullptr));
       if (is_watched) capture.TakeRows();
-      parts.push_back({SecondsNow() - begin, is_watched});
+      parts.push_back({SecondsNow() - begin, 1, is_watched});
     }
     return absl::OkStatus();
   }
@@ -174,13 +180,22 @@ double RatioOf(absl::Span<const Part> parts) {
   return Quantile(std::move(ratios), 0.5);
 }
 
-// What the modes add to the parts of a run that are watched. That is far less than two runs differ
-// by on a shared machine, so that neighbours are compared: every second part is watched, and in the
-// next run the others. `pairs` of runs for each repetition.
+// How much of a run one part is that is not watched: the median.
+double ShareOf(absl::Span<const Part> parts) {
+  std::vector<double> shares;
+  for (const Part& part : parts) {
+    if (!part.is_watched) shares.push_back(part.of_run);
+  }
+  return Quantile(std::move(shares), 0.5);
+}
+
+// What the modes add to a run of which so many parts are watched. That is far less than two runs
+// differ by on a shared machine, so that neighbours are compared: every second part is watched, and
+// in the next run the others. `pairs` of runs for each repetition.
 absl::StatusOr<std::vector<Measurement>> Compare(
     const std::string& what, const std::vector<Mode>& modes, int repetitions, int pairs,
     absl::FunctionRef<absl::Status(const Mode&, bool is_odd, std::vector<Part>&)> run,
-    absl::FunctionRef<double(const Mode&)> share_of_run) {
+    absl::FunctionRef<double(const Mode&)> watched_parts) {
   std::vector<std::vector<double>> more(modes.size());
   for (int repetition = -1; repetition < repetitions; ++repetition) {  // the first to warm up
     for (size_t m = 1; m < modes.size(); ++m) {
@@ -191,7 +206,8 @@ absl::StatusOr<std::vector<Measurement>> Compare(
         }
       }
       if (repetition < 0) continue;
-      more[m].push_back(100 * share_of_run(modes[m]) * (RatioOf(parts) - 1));
+      const double share = watched_parts(modes[m]) * ShareOf(parts);
+      more[m].push_back(100 * share * (RatioOf(parts) - 1));
     }
   }
   std::vector<Measurement> measurements;
@@ -220,9 +236,7 @@ absl::StatusOr<std::vector<Measurement>> BenchCapture(const LanguageModel& model
           [&](const Mode& mode, bool is_odd, std::vector<Part>& parts) {
             return sequence.PrefillHalf(prompt, mode, is_odd, parts);
           },
-          [&](const Mode& mode) {
-            return static_cast<double>(mode.layers.size()) / config.n_layers;
-          }));
+          [&](const Mode& mode) { return static_cast<double>(mode.layers.size()); }));
   if (config.causal) {
     const int64_t steps = std::max<int64_t>(std::min(options.decode_tokens, window / 2), 1);
     const int64_t behind = std::max<int64_t>(std::min(prompt, window - steps), 1);

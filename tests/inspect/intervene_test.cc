@@ -131,6 +131,8 @@ std::vector<std::vector<Intervention>> ManySets(const ModelConfig& config) {
     sets.push_back({Edit(ReplaceMask{.causal = !config.causal}, {layer})});
   }
   sets.push_back({Edit(ScaleSite{Site::kResidual, 0.5}, {-1})});
+  // Of rows before those that are read.
+  sets.push_back({Edit(MeanSite{Site::kMlpOut}, {-1}, {}, {{6, 12}})});
   // Keys that a causal row sees under another mask only.
   sets.push_back({Edit(KnockOut{}, {0}, {}, {{2, 5}}, {{-3, -1}})});
   sets.push_back({Edit(ReplaceMask{config.causal}, {0}, {1}, {{4, 9}})});

@@ -107,16 +107,35 @@ TEST_P(NonfiniteTest, TheLayerIsNamed) {
   EXPECT_THAT(bad->status.message(), HasSubstr("at position 4, from layer 1 (mlp_out) on"));
 }
 
-// Also where nobody wants logits, and where no other position sees it.
+// Also where nobody wants logits.
 TEST_P(NonfiniteTest, APromptThatOnlyRunsEndsToo) {
-  ServeOverflowing(/*layer=*/1);
+  ServeOverflowing(/*layer=*/0);
   Scheduler scheduler({.max_step_tokens = 8});
   const auto bad = MakeCall(30, 0);
   bad->prompt[17] = kBad;
   bad->positions = std::vector<int64_t>{};
   ExpectError(Started(scheduler, bad)->Wait(), absl::StatusCode::kInternal, "NONFINITE_STATES");
-  EXPECT_EQ(Metadata(bad->status, "origin"), "layer 1 (mlp_out)");
+  EXPECT_EQ(Metadata(bad->status, "position"), "17");
+  EXPECT_EQ(Metadata(bad->status, "origin"), "layer 0 (mlp_out)");
   EXPECT_EQ(bad->chunks.size(), 2u);
+}
+
+// Behind the last layer's attention nothing is made of a position but for who asks for that.
+TEST_P(NonfiniteTest, WhatNobodyAsksForHarmsNobody) {
+  ServeOverflowing(/*layer=*/1);
+  Scheduler scheduler({.prefix_cache = false});
+  for (int64_t position : {17, 18}) {
+    const auto bad = MakeCall(30, 0);
+    bad->prompt[17] = kBad;
+    bad->positions = {position};
+    const absl::Status status = Started(scheduler, bad)->Wait();
+    if (position == 18) {
+      EXPECT_TRUE(status.ok()) << status;
+    } else {
+      ExpectError(status, absl::StatusCode::kInternal, "NONFINITE_STATES");
+      EXPECT_EQ(Metadata(bad->status, "origin"), "layer 1 (mlp_out)");
+    }
+  }
 }
 
 // An edit that is too large is the caller's.

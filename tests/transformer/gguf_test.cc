@@ -44,6 +44,7 @@ class StateRecorder : public ForwardObserver {
   AttentionRows WantAttention(int, int64_t, int64_t) override { return {}; }
   void OnAttentionRow(int, int, int64_t, absl::Span<const float>) override {}
   absl::Span<const int64_t> WantHiddenStates(int64_t begin, int64_t end) override {
+    wanted_.clear();  // asked twice
     for (int64_t i = begin; i < end; ++i) wanted_.push_back(i);
     return wanted_;
   }
