@@ -98,7 +98,7 @@ class Server::Impl {
         attention_budget_(kCallsWithFullAttention * config.max_attention_bytes),
         traces_(TraceOptionsFrom(config)),
         replies_(std::min(absl::Seconds(1), config.stall_timeout / 4)),
-        workers_(static_cast<int>(config.inspect_threads), config.max_queued),
+        workers_(static_cast<int>(config.inspect_threads), config.max_queued, config.threads),
         scheduler_(SchedulerOptionsFrom(config)),
         context_{.registry = &registry_,
                  .scheduler = &scheduler_,

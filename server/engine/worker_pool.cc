@@ -39,8 +39,10 @@ std::function<void()> WorkerPool::Queue::Pop() {
   return work;
 }
 
-WorkerPool::WorkerPool(int threads, int64_t max_queued)
-    : threads_count_(threads), max_queued_(max_queued) {
+WorkerPool::WorkerPool(int threads, int64_t max_queued, int team)
+    : threads_count_(threads),
+      max_queued_(max_queued),
+      team_(std::min(team > 0 ? team : omp_get_max_threads(), threads)) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -85,11 +87,11 @@ bool WorkerPool::TakesLong() const {
 
 void WorkerPool::Run() {
   pthread_setname_np(pthread_self(), "heed-inspect");
-  omp_set_num_threads(1);
+  // Helpers of its team take the priority over.
   setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), getpriority(PRIO_PROCESS, 0) + kNiceness);
   while (true) {
     std::function<void()> work;
-    bool is_long = false;
+    bool is_long = false, is_alone = false;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(this, &WorkerPool::HasNews));
@@ -98,13 +100,14 @@ void WorkerPool::Run() {
       work = (is_long ? long_ : short_).Pop();
       last_was_long_ = is_long;
       running_long_ += is_long ? 1 : 0;
+      is_alone = running_++ == 0;
       --queued_;
     }
+    omp_set_num_threads(is_alone ? team_ : 1);
     work();
-    if (is_long) {
-      absl::MutexLock lock(&mutex_);
-      --running_long_;
-    }
+    absl::MutexLock lock(&mutex_);
+    --running_;
+    running_long_ -= is_long ? 1 : 0;
   }
 }
 

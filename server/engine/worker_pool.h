@@ -27,12 +27,14 @@ struct WorkKind {
 // Work of so many floating-point operations is long: a tenth of a second of one core.
 inline constexpr double kLongFlops = 2e9;
 
-// Thread-safe. The threads yield to the engine: they have a lower priority, and what they call does
-// not start teams of its own.
+// Thread-safe. The threads yield to the engine: they have a lower priority. Work that begins while
+// no other runs computes with a team (parallel.h), in place of the threads that have nothing to do;
+// all else computes on its own thread alone.
 class WorkerPool {
  public:
-  // Both at least 1. `max_queued`: pieces of work that may wait.
-  WorkerPool(int threads, int64_t max_queued);
+  // The first two at least 1. `max_queued`: pieces of work that may wait. `team`: threads of a
+  // team; 0: as many as the calling thread's has. No more than `threads` are taken.
+  WorkerPool(int threads, int64_t max_queued, int team = 1);
   // Runs what was posted, then ends.
   ~WorkerPool();
 
@@ -66,10 +68,12 @@ class WorkerPool {
 
   const int threads_count_;
   const int64_t max_queued_;
+  const int team_;
   absl::Mutex mutex_;
   Queue short_ ABSL_GUARDED_BY(mutex_);
   Queue long_ ABSL_GUARDED_BY(mutex_);
   int64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;
   int running_long_ ABSL_GUARDED_BY(mutex_) = 0;
   bool last_was_long_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -5,12 +5,14 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
+#include "model/kernels/parallel.h"
 #include "server/engine/registry.h"
 #include "server/engine/worker_pool.h"
 
@@ -326,6 +328,39 @@ TEST(WorkerPoolTest, LongWorkLeavesAThreadForShort) {
     if (!in_time) break;
   }
   gate.Notify();
+}
+
+// How many threads `work` may compute with while other work runs, if `beside`, or none.
+int64_t TeamOf(WorkerPool& pool, bool beside) {
+  absl::Notification started, gate, ended, done;
+  if (beside) {
+    EXPECT_TRUE(pool.Post([&] {
+                      started.Notify();
+                      gate.WaitForNotification();
+                      ended.Notify();
+                    })
+                    .ok());
+    started.WaitForNotification();
+  }
+  int64_t team = 0;
+  EXPECT_TRUE(pool.Post([&] {
+                    team = MaxThreads();
+                    done.Notify();
+                  })
+                  .ok());
+  done.WaitForNotification();
+  gate.Notify();
+  if (beside) ended.WaitForNotification();
+  return team;
+}
+
+TEST(WorkerPoolTest, WorkThatIsAloneHasATeam) {
+  for (const auto& [threads, team, want] : {std::tuple(2, 5, 2), {4, 3, 3}, {1, 4, 1}}) {
+    WorkerPool pool(threads, 8, team);
+    EXPECT_EQ(TeamOf(pool, /*beside=*/false), want);
+    if (threads == 1) continue;
+    EXPECT_EQ(TeamOf(pool, /*beside=*/true), 1);
+  }
 }
 
 // The pieces in the order in which one thread takes them while all are waiting.
