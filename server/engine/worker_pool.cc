@@ -43,7 +43,7 @@ WorkerPool::WorkerPool(int threads, int64_t max_queued, int team)
     : threads_count_(threads),
       max_queued_(max_queued),
       team_(std::min(team > 0 ? team : omp_get_max_threads(), threads)) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+  for (int i = 0; i < threads; ++i) threads_.emplace_back([this, i] { Run(i == 0); });
 }
 
 WorkerPool::~WorkerPool() {
@@ -85,7 +85,7 @@ bool WorkerPool::TakesLong() const {
   return running_long_ == 0 && (threads_count_ > 1 || !last_was_long_);
 }
 
-void WorkerPool::Run() {
+void WorkerPool::Run(bool is_first) {
   pthread_setname_np(pthread_self(), "heed-inspect");
   // Helpers of its team take the priority over.
   setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), getpriority(PRIO_PROCESS, 0) + kNiceness);
@@ -94,7 +94,9 @@ void WorkerPool::Run() {
     bool is_long = false, is_alone = false;
     {
       absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(this, &WorkerPool::HasNews));
+      mutex_.Await(
+          absl::Condition(this, is_first ? &WorkerPool::HasNews : &WorkerPool::HasNewsForOthers));
+      if (is_first) is_first_free_ = false;
       is_long = TakesLong();
       if (!is_long && short_.empty()) return;
       work = (is_long ? long_ : short_).Pop();
@@ -107,6 +109,7 @@ void WorkerPool::Run() {
     work();
     absl::MutexLock lock(&mutex_);
     --running_;
+    is_first_free_ |= is_first;
     running_long_ -= is_long ? 1 : 0;
   }
 }

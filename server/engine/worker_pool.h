@@ -58,12 +58,16 @@ class WorkerPool {
     std::map<std::string, std::deque<std::function<void()>>> waiting_;
   };
 
-  void Run();
+  void Run(bool is_first);
   void Push(std::function<void()> work, const WorkKind& kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether a thread that is free should take something long, or may take anything at all.
   bool TakesLong() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasNews() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return !short_.empty() || TakesLong() || (stopping_ && long_.empty());
+  }
+  // The first thread takes what it can, so that it alone ever needs a team.
+  bool HasNewsForOthers() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !is_first_free_ && HasNews();
   }
 
   const int threads_count_;
@@ -74,6 +78,7 @@ class WorkerPool {
   Queue long_ ABSL_GUARDED_BY(mutex_);
   int64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool is_first_free_ ABSL_GUARDED_BY(mutex_) = true;
   int running_long_ ABSL_GUARDED_BY(mutex_) = 0;
   bool last_was_long_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

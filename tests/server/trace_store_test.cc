@@ -363,6 +363,22 @@ TEST(WorkerPoolTest, WorkThatIsAloneHasATeam) {
   }
 }
 
+// However many threads there are, no more than one of them keeps helpers.
+TEST(WorkerPoolTest, OneThreadOnlyHasATeam) {
+  WorkerPool pool(8, 8, 2);
+  std::set<std::thread::id> with_team;
+  for (int i = 0; i < 200; ++i) {
+    absl::Notification done;
+    const auto work = [&] {
+      if (MaxThreads() > 1) with_team.insert(std::this_thread::get_id());
+      done.Notify();
+    };
+    ASSERT_TRUE(pool.Post(work, {"a", /*is_long=*/i % 2 == 0}).ok());
+    done.WaitForNotification();
+  }
+  EXPECT_EQ(with_team.size(), 1u);
+}
+
 // The pieces in the order in which one thread takes them while all are waiting.
 std::vector<std::string> OrderOf(const std::vector<std::pair<std::string, WorkKind>>& pieces) {
   std::vector<std::string> order;
