@@ -40,7 +40,7 @@ constexpr int64_t kStepActivations = kMaxIntTileRows * kDotWidth;
 struct IntTileArgs {
   const int8_t* x;          // [n_groups * group / kDotWidth, kMaxIntTileRows, kDotWidth]
   const float* x_scale;     // [n_groups, kMaxIntTileRows]
-  const int32_t* x_sum;     // the sum of q in each group, as x_scale
+  const int32_t* x_start;   // what a group's sums begin with: -zero times its sum of q, as x_scale
   const uint8_t* w;         // [n_groups, bytes of a group]
   const uint16_t* w_scale;  // half precision, [n_groups, kPanelCols]
   float unit;               // the sums are multiplied by it, a power of two
@@ -54,9 +54,11 @@ struct IntTileArgs {
   int64_t end_group;
   float* total;  // [rows, kPanelCols], aligned to 64 bytes
   int64_t group;
-  int32_t zero;
   int accumulate;  // y += instead of y =
-  int is_warm;     // the weights are in a cache, since other rows have just passed by them
+  int is_warm;     // 1: the weights are in a cache, since other rows have just passed by them
+  // What comes next, to be asked for meanwhile where is_warm.
+  const uint8_t* ahead;
+  int64_t ahead_bytes;
 };
 
 // How far behind the weights that they need kernels may read.
@@ -89,7 +91,7 @@ struct IntKernels {
   void (*tile8)(const IntTileArgs& args);
   void (*tile4)(const IntTileArgs& args);
 
-  // 4-bit weights as the 8-bit weights of the same values; `bytes` of the former, a multiple of
+  // 4-bit weights as tile8 takes those of the same values; `bytes` of the former, a multiple of
   // 256.
   void (*unpack4)(const uint8_t* w4, int64_t bytes, uint8_t* w8);
 

@@ -17,7 +17,8 @@ inline void AddNeighbours(__m256i numbers, __m256i& sums) {
 // for weights up to 255. With 128 taken off, their magnitudes do, and activations take on their
 // signs: these are never -128.
 struct Dot8 {
-  static constexpr int kBits = 8, kZero = 128, kSteps = 1, kMaxRows = 4;
+  static constexpr int kBits = 8, kSteps = 1, kMaxRows = 4;
+  static constexpr bool kTakesOffZero = true;
   struct Weights {
     __m256i values, magnitudes;
   };
@@ -34,7 +35,8 @@ struct Dot8 {
 
 // Weights up to 15 leave room for two steps.
 struct Dot4 {
-  static constexpr int kBits = 4, kZero = 0, kSteps = 2, kMaxRows = 4;
+  static constexpr int kBits = 4, kSteps = 2, kMaxRows = 4;
+  static constexpr bool kTakesOffZero = false;
   using Weights = Halves;
 
   static Weights Load(__m256i bytes) { return Split(bytes); }

@@ -51,7 +51,7 @@ inline void AddScaled(__m256i dots, const uint16_t* w_scale, float x_scale, floa
 
 // One group of the rows from `first` on, and all columns. Dot says how:
 //   kBits                  of a weight
-//   kZero                  what it takes off each weight by itself
+//   kTakesOffZero          from each weight by itself
 //   kSteps                 that it takes at once: those that share bytes
 //   kMaxRows               whose sums fit the registers beside its weights
 //   Load(bytes)            the weights of kCols columns in kSteps steps
@@ -61,12 +61,12 @@ void AddGroup(const IntTileArgs& args, int64_t g, int64_t first) {
   const uint8_t* const w = args.w + g * args.group * kPanelCols * Dot::kBits / 8;
   const int64_t steps = args.group / kDotWidth;
   const int8_t* const x = args.x + g * steps * kStepActivations + first * kDotWidth;
-  const int32_t* const x_sum = args.x_sum + g * kMaxIntTileRows + first;
+  const int32_t* const x_start = args.x_start + g * kMaxIntTileRows + first;
   for (int64_t col = 0; col < kPanelCols; col += kVectors * kCols) {
     __m256i sums[kRows][kVectors];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m256i start = _mm256_set1_epi32((Dot::kZero - args.zero) * x_sum[r]);
+      const __m256i start = _mm256_set1_epi32(Dot::kTakesOffZero ? 0 : x_start[r]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sums[r][v] = start;
     }
@@ -203,11 +203,14 @@ inline void SpreadOne(const float* x, float* out) {
   for (int i = 0; i < kParts; ++i) _mm256_storeu_ps(out + 8 * i, v[i]);
 }
 
-inline void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
+// Dot8 takes 128 off each weight, or nothing, where its zero is 8.
+template <typename Dot8>
+void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
+  constexpr uint8_t kOffset = Dot8::kTakesOffZero ? 128 - 8 : 0;
   for (int64_t i = 0; i < bytes; i += kStepBytes, w8 += 2 * kStepBytes) {
     for (int64_t j = 0; j < kStepBytes; ++j) {
-      w8[j] = w4[i + j] & 15;
-      w8[kStepBytes + j] = w4[i + j] >> 4;
+      w8[j] = (w4[i + j] & 15) + kOffset;
+      w8[kStepBytes + j] = (w4[i + j] >> 4) + kOffset;
     }
   }
 }
@@ -216,7 +219,7 @@ template <typename Dot8, typename Dot4>
 constexpr IntKernels kKernelsOf = {.bf16 = nullptr,
                                    .tile8 = Tile<Dot8>,
                                    .tile4 = Tile<Dot4>,
-                                   .unpack4 = Unpack4,
+                                   .unpack4 = Unpack4<Dot8>,
                                    .quantize = QuantizeRow<LargestOf, RoundGroup>,
                                    .spread = SpreadRow<SpreadOne>,
                                    .round_weights = RoundWeights};

@@ -14,7 +14,8 @@ inline void AddDots(__m256i w, __m256i x, __m256i& sums) {
 }
 
 struct Dot8 {
-  static constexpr int kBits = 8, kZero = 0, kSteps = 1, kMaxRows = 6;
+  static constexpr int kBits = 8, kSteps = 1, kMaxRows = 6;
+  static constexpr bool kTakesOffZero = false;
   using Weights = __m256i;
 
   static Weights Load(__m256i bytes) { return bytes; }
@@ -22,7 +23,8 @@ struct Dot8 {
 };
 
 struct Dot4 {
-  static constexpr int kBits = 4, kZero = 0, kSteps = 2, kMaxRows = 4;
+  static constexpr int kBits = 4, kSteps = 2, kMaxRows = 4;
+  static constexpr bool kTakesOffZero = false;
   using Weights = Halves;
 
   static Weights Load(__m256i bytes) { return Split(bytes); }

@@ -37,7 +37,7 @@ float GroupSum(const IntTileArgs& args, int64_t g, int64_t r, int64_t col) {
   const int64_t index = g * kMaxIntTileRows + r;
   const int8_t* x = args.x + g * args.group * kMaxIntTileRows + r * kDotWidth;
   const uint8_t* w = args.w + g * args.group * kPanelCols * kBits / 8;
-  int32_t dot = -args.zero * args.x_sum[index];
+  int32_t dot = args.x_start[index];
   for (int64_t k = 0; k < args.group; ++k) {
     dot += kWeight(w, k, col) * x[k / kDotWidth * kStepActivations + k % kDotWidth];
   }

@@ -13,55 +13,28 @@ namespace {
 // there are few rows.
 constexpr int64_t kPrefetchBytes = 2048;
 
-// dot += the dot products of four bytes of one row and those of each column. In one statement, and
-// with the sums it adds to, since GCC 12 otherwise copies sums to other registers and to memory.
-inline void AddDots(const int8_t* x, const __m512i (&w)[kVectors], __m512i (&dot)[kVectors]) {
-  static_assert(kVectors == 4);
-  __m512i four;
-  asm("vpbroadcastd %[x], %[four]\n\t"
-      "vpdpbusd %[four], %[w0], %[dot0]\n\t"
-      "vpdpbusd %[four], %[w1], %[dot1]\n\t"
-      "vpdpbusd %[four], %[w2], %[dot2]\n\t"
-      "vpdpbusd %[four], %[w3], %[dot3]"
-      : [dot0] "+v"(dot[0]), [dot1] "+v"(dot[1]), [dot2] "+v"(dot[2]), [dot3] "+v"(dot[3]),
-        [four] "=&v"(four)
-      : [w0] "v"(w[0]), [w1] "v"(w[1]), [w2] "v"(w[2]), [w3] "v"(w[3]),
-        [x] "m"(*reinterpret_cast<const int8_t(*)[kDotWidth]>(x)));
+// Registers of columns that go together: of weights in a cache so many that their sums and totals
+// fit beside each other. Totals that go to memory after each group cost more, since stores take
+// turns with products on some processors, but weights that come from memory are best read in order.
+template <int kRows, bool kCold>
+constexpr int kTogether = kRows <= 3 || kCold ? kVectors : kVectors / 2;
+
+inline __m512i FourBytes(const int8_t* x) {
+  int32_t four;
+  __builtin_memcpy(&four, x, sizeof four);
+  return _mm512_set1_epi32(four);
 }
 
-// total[0 .. kVectors) += dot * w_scale * x_scale; dot is used up. In one statement for the same
-// reason: a tile has no register to spare.
-inline void AddScaled(__m512i (&dot)[kVectors], const __m512 (&w_scale)[kVectors],
-                      const float* x_scale, __m512* total) {
-  __m512 factor;
-  asm("vbroadcastss %[x_scale], %[factor]\n\t"
-      "vcvtdq2ps %[dot0], %[dot0]\n\t"
-      "vcvtdq2ps %[dot1], %[dot1]\n\t"
-      "vcvtdq2ps %[dot2], %[dot2]\n\t"
-      "vcvtdq2ps %[dot3], %[dot3]\n\t"
-      "vmulps %[w0], %[dot0], %[dot0]\n\t"
-      "vmulps %[w1], %[dot1], %[dot1]\n\t"
-      "vmulps %[w2], %[dot2], %[dot2]\n\t"
-      "vmulps %[w3], %[dot3], %[dot3]\n\t"
-      "vfmadd213ps %[total0], %[factor], %[dot0]\n\t"
-      "vfmadd213ps %[total1], %[factor], %[dot1]\n\t"
-      "vfmadd213ps %[total2], %[factor], %[dot2]\n\t"
-      "vfmadd213ps %[total3], %[factor], %[dot3]\n\t"
-      "vmovaps %[dot0], %[total0]\n\t"
-      "vmovaps %[dot1], %[total1]\n\t"
-      "vmovaps %[dot2], %[total2]\n\t"
-      "vmovaps %[dot3], %[total3]"
-      : [dot0] "+v"(dot[0]), [dot1] "+v"(dot[1]), [dot2] "+v"(dot[2]), [dot3] "+v"(dot[3]),
-        [factor] "=&v"(factor), [total0] "+m"(total[0]), [total1] "+m"(total[1]),
-        [total2] "+m"(total[2]), [total3] "+m"(total[3])
-      : [w0] "v"(w_scale[0]), [w1] "v"(w_scale[1]), [w2] "v"(w_scale[2]), [w3] "v"(w_scale[3]),
-        [x_scale] "m"(*x_scale));
+// sums += the dot products of four bytes each. Through the intrinsic GCC 12 copies sums to other
+// registers and to memory.
+inline void AddDots(__m512i w, __m512i x, __m512i& sums) {
+  asm("vpdpbusd %[x], %[w], %[sums]" : [sums] "+v"(sums) : [w] "v"(w), [x] "v"(x));
 }
 
 // One step of eight or four bits: the weights of kDotWidth input features.
-template <int kBits>
-inline void LoadStep(const uint8_t* w, int64_t step, __m512i (&out)[kVectors]) {
-  for (int v = 0; v < kVectors; ++v) {
+template <int kBits, int kCount>
+inline void LoadStep(const uint8_t* w, int64_t step, __m512i (&out)[kCount]) {
+  for (int v = 0; v < kCount; ++v) {
     if constexpr (kBits == 8) {
       out[v] = _mm512_loadu_si512(w + step * kStepBytes + 64 * v);
     } else {
@@ -72,30 +45,73 @@ inline void LoadStep(const uint8_t* w, int64_t step, __m512i (&out)[kVectors]) {
   }
 }
 
-// kCold: the weights come from memory. What `args` holds is copied, since the compiler takes what
-// is written for a part of it.
+// Asks for what comes next a little at a time.
+class Ahead {
+ public:
+  Ahead(const IntTileArgs& args, int64_t pieces)
+      : at_(args.ahead), end_(at_ + args.ahead_bytes), piece_(args.ahead_bytes / pieces + 1) {}
+
+  void AskForPiece() {
+    const uint8_t* const end = end_ - at_ < piece_ ? end_ : at_ + piece_;
+    for (; at_ < end; at_ += kLine) _mm_prefetch(reinterpret_cast<const char*>(at_), _MM_HINT_T1);
+  }
+
+ private:
+  static constexpr int64_t kLine = 64;
+  const uint8_t* at_;
+  const uint8_t* const end_;
+  const int64_t piece_;
+};
+
+// totals += dots * w_scale * x_scale, for each column.
+template <int kCount>
+inline void AddScaled(const __m512i (&dots)[kCount], const __m512 (&w_scale)[kCount], float x_scale,
+                      __m512 (&totals)[kCount]) {
+  const __m512 factor = _mm512_set1_ps(x_scale);
+#pragma GCC unroll 8
+  for (int v = 0; v < kCount; ++v) {
+    const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dots[v]), w_scale[v]);
+    totals[v] = _mm512_fmadd_ps(scaled, factor, totals[v]);
+  }
+}
+
+template <int kCount>
+inline void LoadTotals(const float* from, __m512 (&totals)[kCount]) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kCount; ++v) totals[v] = _mm512_load_ps(from + 16 * v);
+}
+
+template <int kCount>
+inline void StoreTotals(const __m512 (&totals)[kCount], float* to) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kCount; ++v) _mm512_store_ps(to + 16 * v, totals[v]);
+}
+
+// The columns from `first` on that go together. kCold: the weights come from memory.
 template <int kRows, int kBits, bool kCold>
-void RunTile(const IntTileArgs& args) {
+inline void AddGroups(const IntTileArgs& args, int64_t first, Ahead& ahead) {
   constexpr int kUnroll = 4;  // steps; groups are multiples of 16 input features
-  const int64_t steps = args.group / kDotWidth, end_group = args.end_group;
+  constexpr int kCount = kTogether<kRows, kCold>;
+  constexpr bool kKeepsTotals = 2 * kRows * kCount <= 24;  // in registers, from group to group
+  const int64_t steps = args.group / kDotWidth;
   const int8_t* x = args.x + args.begin_group * steps * kStepActivations;
   const float* x_scale = args.x_scale + args.begin_group * kMaxIntTileRows;
-  const int32_t* x_sum = args.x_sum + args.begin_group * kMaxIntTileRows;
-  const uint8_t* w = args.w + args.begin_group * steps * kStepBytes * kBits / 8;
-  const uint16_t* w_scales = args.w_scale + args.begin_group * kPanelCols;
-  const int32_t zero = args.zero;
-  auto* total = reinterpret_cast<__m512*>(args.total);
-  for (int i = 0; args.begin_group == 0 && i < kRows * kVectors; ++i) {
-    _mm512_store_ps(reinterpret_cast<float*>(total + i), _mm512_setzero_ps());
+  const int32_t* x_start = args.x_start + args.begin_group * kMaxIntTileRows;
+  const uint8_t* w = args.w + args.begin_group * steps * kStepBytes * kBits / 8 + first * kDotWidth;
+  const uint16_t* w_scales = args.w_scale + args.begin_group * kPanelCols + first;
+  float* const at = args.total + first;
+  __m512 totals[kRows][kCount];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    if (kKeepsTotals) LoadTotals(at + r * kPanelCols, totals[r]);
   }
-  for (int64_t g = args.begin_group; g < end_group; ++g) {
-    asm("" : "+r"(total));  // or GCC keeps an address for each part of it, in memory
-    __m512i dot[kRows][kVectors];
+  for (int64_t g = args.begin_group; g < args.end_group; ++g) {
+    if (!kCold) ahead.AskForPiece();
+    __m512i dots[kRows][kCount];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m512i start = _mm512_set1_epi32(-zero * x_sum[r]);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) dot[r][v] = start;
+      for (int v = 0; v < kCount; ++v) dots[r][v] = _mm512_set1_epi32(x_start[r]);
     }
     for (int64_t step = 0; step < steps; step += kUnroll) {
       for (int v = 0; kCold && v < kUnroll * kVectors * kBits / 8; ++v) {
@@ -103,38 +119,58 @@ void RunTile(const IntTileArgs& args) {
       }
 #pragma GCC unroll 8
       for (int i = 0; i < kUnroll; ++i) {
-        __m512i weights[kVectors];
+        __m512i weights[kCount];
         LoadStep<kBits>(w, i, weights);
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          AddDots(x + i * kStepActivations + r * kDotWidth, weights, dot[r]);
+          const __m512i four = FourBytes(x + i * kStepActivations + r * kDotWidth);
+#pragma GCC unroll 8
+          for (int v = 0; v < kCount; ++v) AddDots(weights[v], four, dots[r][v]);
         }
       }
       w += kUnroll * kStepBytes * kBits / 8;
       x += kUnroll * kStepActivations;
     }
-    __m512 w_scale[kVectors];
+    __m512 w_scale[kCount];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) w_scale[v] = LoadScales(w_scales + 16 * v);
+    for (int v = 0; v < kCount; ++v) w_scale[v] = LoadScales(w_scales + 16 * v);
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) AddScaled(dot[r], w_scale, x_scale + r, total + r * kVectors);
+    for (int r = 0; r < kRows; ++r) {
+      if (!kKeepsTotals) LoadTotals(at + r * kPanelCols, totals[r]);
+      AddScaled(dots[r], w_scale, x_scale[r], totals[r]);
+      if (!kKeepsTotals) StoreTotals(totals[r], at + r * kPanelCols);
+    }
     w_scales += kPanelCols;
     x_scale += kMaxIntTileRows;
-    x_sum += kMaxIntTileRows;
+    x_start += kMaxIntTileRows;
   }
-  if (end_group == args.n_groups) StoreTile(args);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    if (kKeepsTotals) StoreTotals(totals[r], at + r * kPanelCols);
+  }
+}
+
+template <int kRows, int kBits, bool kCold>
+void RunTile(const IntTileArgs& args) {
+  constexpr int kCols = kTogether<kRows, kCold> * 16;
+  if (args.begin_group == 0) __builtin_memset(args.total, 0, sizeof(float) * kRows * kPanelCols);
+  Ahead ahead(args, (args.end_group - args.begin_group) * kPanelCols / kCols);
+  for (int64_t first = 0; first < kPanelCols; first += kCols) {
+    AddGroups<kRows, kBits, kCold>(args, first, ahead);
+  }
+  if (args.end_group == args.n_groups) StoreTile(args);
 }
 
 using TileFunction = void (*)(const IntTileArgs&);
 
 template <int kBits>
 void Tile(const IntTileArgs& args) {
-  static constexpr TileFunction kByRows[] = {RunTile<1, kBits, true>, RunTile<2, kBits, true>,
-                                             RunTile<3, kBits, true>, RunTile<4, kBits, true>,
-                                             RunTile<5, kBits, true>, RunTile<6, kBits, true>};
-  static_assert(kMaxIntTileRows == 6);
-  const bool is_warm = args.rows == kMaxIntTileRows && args.is_warm != 0;
-  (is_warm ? RunTile<6, kBits, false> : kByRows[args.rows - 1])(args);
+  static constexpr TileFunction kByRows[2][kMaxIntTileRows] = {
+      {RunTile<1, kBits, true>, RunTile<2, kBits, true>, RunTile<3, kBits, true>,
+       RunTile<4, kBits, true>, RunTile<5, kBits, true>, RunTile<6, kBits, true>},
+      {RunTile<1, kBits, false>, RunTile<2, kBits, false>, RunTile<3, kBits, false>,
+       RunTile<4, kBits, false>, RunTile<5, kBits, false>, RunTile<6, kBits, false>}};
+  kByRows[args.is_warm][args.rows - 1](args);
 }
 
 // The group's largest magnitude; NaN or infinity where an element is not finite. Magnitudes compare

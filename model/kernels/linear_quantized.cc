@@ -37,9 +37,9 @@ bool MaySpread(const IntKernels& kernels) {
 // Activations, rounded: for each tile of kMaxIntTileRows rows what IntTileArgs says. The places of
 // rows that there are not hold anything.
 struct RoundedRows {
-  std::vector<int8_t> q;     // [tiles, steps, kMaxIntTileRows, kDotWidth]
-  std::vector<float> scale;  // [tiles, n_groups, kMaxIntTileRows]
-  std::vector<int32_t> sum;  // as scale
+  std::vector<int8_t> q;       // [tiles, steps, kMaxIntTileRows, kDotWidth]
+  std::vector<float> scale;    // [tiles, n_groups, kMaxIntTileRows]
+  std::vector<int32_t> start;  // as scale
 };
 
 template <typename T>
@@ -148,7 +148,7 @@ class QuantizedLinear : public Linear {
     const int64_t tiles = CeilDiv(rows, kMaxIntTileRows);
     Grow(out.q, tiles * TileBytes());
     Grow(out.scale, tiles * TileGroups());
-    Grow(out.sum, tiles * TileGroups());
+    Grow(out.start, tiles * TileGroups());
     const int64_t tile_elements = weight_.cols() * kMaxIntTileRows;
     ParallelBlocks(tiles, std::max<int64_t>(1, kTeamElements / tile_elements),
                    [&](int64_t begin, int64_t end) {
@@ -161,18 +161,18 @@ class QuantizedLinear : public Linear {
   // The rows of one tile, each rounded by itself, and then laid beside each other.
   template <typename RowOf>
   void RoundTile(const RowOf& row_of, int64_t tile, int64_t rows, RoundedRows& out) const {
-    thread_local RoundedRows apart;  // [kMaxIntTileRows, ...]
+    thread_local RoundedRows apart;  // [kMaxIntTileRows, ...], its `start` still the sums of q
     const int64_t n_groups = weight_.n_groups(), stride = n_groups * weight_.group();
     Grow(apart.q, TileBytes());
     Grow(apart.scale, TileGroups());
-    Grow(apart.sum, TileGroups());
+    Grow(apart.start, TileGroups());
     const int64_t first = tile * kMaxIntTileRows;
     const int64_t in_tile = std::min(kMaxIntTileRows, rows - first);
     for (int64_t r = 0; r < in_tile; ++r) {
       const float* const row = row_of(first + r);
       kernels_.quantize(weight_.spreads() ? Spread(row) : row, weight_.cols(), weight_.group(),
                         apart.q.data() + r * stride, apart.scale.data() + r * n_groups,
-                        apart.sum.data() + r * n_groups);
+                        apart.start.data() + r * n_groups);
     }
     int8_t* q = out.q.data() + tile * TileBytes();
     for (int64_t k = 0; k < stride; k += kDotWidth, q += kStepActivations) {
@@ -181,11 +181,11 @@ class QuantizedLinear : public Linear {
       }
     }
     float* const scale = out.scale.data() + tile * TileGroups();
-    int32_t* const sum = out.sum.data() + tile * TileGroups();
+    int32_t* const start = out.start.data() + tile * TileGroups();
     for (int64_t g = 0; g < n_groups; ++g) {
       for (int64_t r = 0; r < in_tile; ++r) {
         scale[g * kMaxIntTileRows + r] = apart.scale[r * n_groups + g];
-        sum[g * kMaxIntTileRows + r] = apart.sum[r * n_groups + g];
+        start[g * kMaxIntTileRows + r] = -weight_.zero() * apart.start[r * n_groups + g];
       }
     }
   }
@@ -219,7 +219,6 @@ class QuantizedLinear : public Linear {
     args.cols = ColsOf(panel);
     args.n_groups = weight_.n_groups();
     args.group = weight_.group();
-    args.zero = weight_.zero();
     args.accumulate = write == Write::kAccumulate ? 1 : 0;
     float* const totals = scratch.Totals(y.rows * kPanelCols);
     const bool unpacks = weight_.bits() == 4 && y.rows >= kUnpackRows;
@@ -228,19 +227,26 @@ class QuantizedLinear : public Linear {
     const auto run = weight_.bits() == 4 && !unpacks ? kernels_.tile4 : kernels_.tile8;
     const int64_t chunk =
         y.rows <= kMaxIntTileRows ? args.n_groups : std::max<int64_t>(1, kCacheBytes / group_bytes);
+    // Each tile but the first of a chunk asks for its share of the next chunk, or of the next
+    // panel.
+    args.ahead = weight_.panel(panel) + (unpacks ? weight_.panel_bytes() : chunk * GroupBytes());
+    const int64_t warm_tiles = std::max<int64_t>(1, CeilDiv(y.rows, kMaxIntTileRows) - 1);
+    const int64_t share = CeilDiv(chunk * GroupBytes(), warm_tiles);
     for (args.begin_group = 0; args.begin_group < args.n_groups;
          args.begin_group = args.end_group) {
       args.end_group = std::min(args.n_groups, args.begin_group + chunk);
       for (int64_t r = 0; r < y.rows; r += kMaxIntTileRows) {
         args.rows = std::min(kMaxIntTileRows, y.rows - r);
         args.is_warm = r > 0 ? 1 : 0;
+        args.ahead_bytes = r > 0 ? share : 0;
         const int64_t tile = r / kMaxIntTileRows;
         args.x = x.q.data() + tile * TileBytes();
         args.x_scale = x.scale.data() + tile * TileGroups();
-        args.x_sum = x.sum.data() + tile * TileGroups();
+        args.x_start = x.start.data() + tile * TileGroups();
         args.y = y.Row(r).data() + panel * kPanelCols;
         args.total = totals + r * kPanelCols;
         run(args);
+        args.ahead += args.ahead_bytes;
       }
     }
   }
