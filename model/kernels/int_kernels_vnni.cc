@@ -76,6 +76,12 @@ inline void AddScaled(const __m512i (&dots)[kCount], const __m512 (&w_scale)[kCo
 }
 
 template <int kCount>
+inline void SetZero(__m512 (&totals)[kCount]) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kCount; ++v) totals[v] = _mm512_setzero_ps();
+}
+
+template <int kCount>
 inline void LoadTotals(const float* from, __m512 (&totals)[kCount]) {
 #pragma GCC unroll 8
   for (int v = 0; v < kCount; ++v) totals[v] = _mm512_load_ps(from + 16 * v);
@@ -85,6 +91,21 @@ template <int kCount>
 inline void StoreTotals(const __m512 (&totals)[kCount], float* to) {
 #pragma GCC unroll 8
   for (int v = 0; v < kCount; ++v) _mm512_store_ps(to + 16 * v, totals[v]);
+}
+
+// Of a row's columns from `first` on.
+template <int kCount>
+inline void StoreResults(const IntTileArgs& args, int64_t first, const __m512 (&totals)[kCount],
+                         float* y) {
+  const __m512 unit = _mm512_set1_ps(args.unit);
+#pragma GCC unroll 8
+  for (int v = 0; v < kCount; ++v) {
+    const int64_t col = first + 16 * v;
+    const __mmask16 lanes = Lanes(args.cols - col, 0);
+    __m512 sum = _mm512_fmadd_ps(totals[v], unit, _mm512_loadu_ps(args.bias + col));
+    if (args.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, y + col), sum);
+    _mm512_mask_storeu_ps(y + col, lanes, sum);
+  }
 }
 
 // The columns from `first` on that go together. kCold: the weights come from memory.
@@ -103,7 +124,12 @@ inline void AddGroups(const IntTileArgs& args, int64_t first, Ahead& ahead) {
   __m512 totals[kRows][kCount];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    if (kKeepsTotals) LoadTotals(at + r * kPanelCols, totals[r]);
+    if (args.begin_group == 0) {
+      SetZero(totals[r]);
+      if (!kKeepsTotals) StoreTotals(totals[r], at + r * kPanelCols);
+    } else if (kKeepsTotals) {
+      LoadTotals(at + r * kPanelCols, totals[r]);
+    }
   }
   for (int64_t g = args.begin_group; g < args.end_group; ++g) {
     if (!kCold) ahead.AskForPiece();
@@ -144,21 +170,25 @@ inline void AddGroups(const IntTileArgs& args, int64_t first, Ahead& ahead) {
     x_scale += kMaxIntTileRows;
     x_start += kMaxIntTileRows;
   }
+  const bool is_last = args.end_group == args.n_groups;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    if (kKeepsTotals) StoreTotals(totals[r], at + r * kPanelCols);
+    if (!kKeepsTotals && is_last) LoadTotals(at + r * kPanelCols, totals[r]);
+    if (is_last) {
+      StoreResults(args, first, totals[r], args.y + r * args.y_stride);
+    } else if (kKeepsTotals) {
+      StoreTotals(totals[r], at + r * kPanelCols);
+    }
   }
 }
 
 template <int kRows, int kBits, bool kCold>
 void RunTile(const IntTileArgs& args) {
   constexpr int kCols = kTogether<kRows, kCold> * 16;
-  if (args.begin_group == 0) __builtin_memset(args.total, 0, sizeof(float) * kRows * kPanelCols);
   Ahead ahead(args, (args.end_group - args.begin_group) * kPanelCols / kCols);
   for (int64_t first = 0; first < kPanelCols; first += kCols) {
     AddGroups<kRows, kBits, kCold>(args, first, ahead);
   }
-  if (args.end_group == args.n_groups) StoreTile(args);
 }
 
 using TileFunction = void (*)(const IntTileArgs&);
