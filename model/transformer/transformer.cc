@@ -8,6 +8,7 @@
 #include "model/base/aligned_buffer.h"
 #include "model/base/status_macros.h"
 #include "model/kernels/kv_rounding.h"
+#include "model/kernels/parallel.h"
 #include "model/transformer/alibi.h"
 #include "model/transformer/batch.h"
 #include "model/transformer/rope.h"
@@ -15,6 +16,10 @@
 
 namespace heed {
 namespace {
+
+// Rows of a packed embedding worth looking up on several threads: each number has a cache line of
+// its own.
+constexpr int64_t kTeamRows = 16;
 
 // One way of rotating; a model has one, or one for windowed layers besides.
 struct Rotation {
@@ -193,9 +198,11 @@ void Transformer::Embed(Pass& pass) const {
   const bool is_projected = weights_.embedding_projection != nullptr;
   const MatrixRef table = is_projected ? pass.Rows(pass.space.embedded, config_.table_width()) : x;
   for (const LiveSlice& live : pass.batch.slices()) {
-    for (int64_t i = 0; i < live.rows(); ++i) {
-      LookUp(live.slice->tokens[i], table.Row(live.row + i));
-    }
+    ParallelBlocks(live.rows(), kTeamRows, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        LookUp(live.slice->tokens[i], table.Row(live.row + i));
+      }
+    });
   }
   if (weights_.position_width == table.cols) AddPositions(pass, table);
   if (weights_.embedding_norm.present()) Normalize(weights_.embedding_norm, table, table);
