@@ -27,7 +27,7 @@ constexpr int64_t kUnpackRows = 4 * kMaxIntTileRows;
 constexpr int64_t kTeamWork = 1024 * 1024;
 
 // Elements of activations worth rounding on several threads.
-constexpr int64_t kTeamElements = 64 * 1024;
+constexpr int64_t kTeamElements = 16 * 1024;
 
 // Whether groups that could be spread are: what is multiplied in bfloat16 has no need of it.
 bool MaySpread(const IntKernels& kernels) {
