@@ -63,6 +63,16 @@ class Ahead {
   const int64_t piece_;
 };
 
+// Asks for the lines of the results, to be written: rows lie far apart, and often in another core's
+// cache.
+inline void AskForResults(const IntTileArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    for (int64_t col = 0; col < args.cols; col += 16) {
+      _m_prefetchw(args.y + r * args.y_stride + col);
+    }
+  }
+}
+
 // totals += dots * w_scale * x_scale, for each column.
 template <int kCount>
 inline void AddScaled(const __m512i (&dots)[kCount], const __m512 (&w_scale)[kCount], float x_scale,
@@ -185,6 +195,7 @@ inline void AddGroups(const IntTileArgs& args, int64_t first, Ahead& ahead) {
 template <int kRows, int kBits, bool kCold>
 void RunTile(const IntTileArgs& args) {
   constexpr int kCols = kTogether<kRows, kCold> * 16;
+  if (args.end_group == args.n_groups) AskForResults(args);
   Ahead ahead(args, (args.end_group - args.begin_group) * kPanelCols / kCols);
   for (int64_t first = 0; first < kPanelCols; first += kCols) {
     AddGroups<kRows, kBits, kCold>(args, first, ahead);

@@ -225,8 +225,7 @@ class QuantizedLinear : public Linear {
     if (unpacks) args.w = Unpack(args.w, scratch);
     const int64_t group_bytes = unpacks ? 2 * GroupBytes() : GroupBytes();
     const auto run = weight_.bits() == 4 && !unpacks ? kernels_.tile4 : kernels_.tile8;
-    const int64_t chunk =
-        y.rows <= kMaxIntTileRows ? args.n_groups : std::max<int64_t>(1, kCacheBytes / group_bytes);
+    const int64_t chunk = y.rows <= kMaxIntTileRows ? args.n_groups : ChunkGroups(group_bytes);
     // Each tile but the first of a chunk asks for its share of the next chunk, or of the next
     // panel.
     args.ahead = weight_.panel(panel) + (unpacks ? weight_.panel_bytes() : chunk * GroupBytes());
@@ -249,6 +248,12 @@ class QuantizedLinear : public Linear {
         args.ahead += args.ahead_bytes;
       }
     }
+  }
+
+  // Groups that fit in the cache together, in parts of the panel that are alike.
+  int64_t ChunkGroups(int64_t group_bytes) const {
+    const int64_t most = std::max<int64_t>(1, kCacheBytes / group_bytes);
+    return CeilDiv(weight_.n_groups(), CeilDiv(weight_.n_groups(), most));
   }
 
   // A panel of 4-bit weights as one of 8-bit weights.
