@@ -56,7 +56,7 @@ struct IntTileArgs {
   int64_t group;
   int accumulate;  // y += instead of y =
   int is_warm;     // 1: the weights are in a cache, since other rows have just passed by them
-  // What comes next, to be asked for meanwhile where is_warm.
+  // What comes next, to be asked for meanwhile.
   const uint8_t* ahead;
   int64_t ahead_bytes;
 };

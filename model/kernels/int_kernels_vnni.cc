@@ -142,7 +142,7 @@ inline void AddGroups(const IntTileArgs& args, int64_t first, Ahead& ahead) {
     }
   }
   for (int64_t g = args.begin_group; g < args.end_group; ++g) {
-    if (!kCold) ahead.AskForPiece();
+    ahead.AskForPiece();
     __m512i dots[kRows][kCount];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {

@@ -226,18 +226,18 @@ class QuantizedLinear : public Linear {
     const int64_t group_bytes = unpacks ? 2 * GroupBytes() : GroupBytes();
     const auto run = weight_.bits() == 4 && !unpacks ? kernels_.tile4 : kernels_.tile8;
     const int64_t chunk = y.rows <= kMaxIntTileRows ? args.n_groups : ChunkGroups(group_bytes);
-    // Each tile but the first of a chunk asks for its share of the next chunk, or of the next
-    // panel.
+    // Several tiles each ask for their share of the next chunk, or of the next panel; one alone
+    // reads from memory all the time anyway.
     args.ahead = weight_.panel(panel) + (unpacks ? weight_.panel_bytes() : chunk * GroupBytes());
-    const int64_t warm_tiles = std::max<int64_t>(1, CeilDiv(y.rows, kMaxIntTileRows) - 1);
-    const int64_t share = CeilDiv(chunk * GroupBytes(), warm_tiles);
+    const int64_t n_tiles = CeilDiv(y.rows, kMaxIntTileRows);
+    const int64_t share = n_tiles > 1 ? CeilDiv(chunk * GroupBytes(), n_tiles) : 0;
     for (args.begin_group = 0; args.begin_group < args.n_groups;
          args.begin_group = args.end_group) {
       args.end_group = std::min(args.n_groups, args.begin_group + chunk);
       for (int64_t r = 0; r < y.rows; r += kMaxIntTileRows) {
         args.rows = std::min(kMaxIntTileRows, y.rows - r);
         args.is_warm = r > 0 ? 1 : 0;
-        args.ahead_bytes = r > 0 ? share : 0;
+        args.ahead_bytes = share;
         const int64_t tile = r / kMaxIntTileRows;
         args.x = x.q.data() + tile * TileBytes();
         args.x_scale = x.scale.data() + tile * TileGroups();
