@@ -15,7 +15,7 @@ namespace heed {
 namespace {
 
 // Multiply-adds below which a team of threads costs more than it saves.
-constexpr int64_t kParallelWork = 64 * 1024;
+constexpr int64_t kParallelWork = 32 * 1024;
 
 // Weights of one tile's watched rows that should fit into a core's own cache.
 constexpr int64_t kMaxWatchedFloats = 256 * 1024;
