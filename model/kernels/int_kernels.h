@@ -95,11 +95,12 @@ struct IntKernels {
   // 256.
   void (*unpack4)(const uint8_t* w4, int64_t bytes, uint8_t* w8);
 
-  // One row of n elements in groups, the last of which is filled up with zeros: q = round(x /
-  // scale) with scale = max |x| / 127. The scale of group g goes to scale[g], the sum of its q to
-  // sum[g]. All q of a group are 0 where all its x are; and where one is not finite, with a scale
-  // that is NaN, so that the row's results are too.
-  void (*quantize)(const float* x, int64_t n, int64_t group, int8_t* q, float* scale, int32_t* sum);
+  // One row of n elements in groups, the last of which is filled up with zeros, to its place in a
+  // tile, of whose x, x_scale and x_start (see IntTileArgs) it gets what belongs to row 0: q =
+  // round(x / scale) with scale = max |x| / 127. All q of a group are 0 where all its x are; and
+  // where one is not finite, with a scale that is NaN, so that the row's results are too.
+  void (*quantize)(const float* x, int64_t n, int64_t group, int32_t zero, int8_t* q, float* scale,
+                   int32_t* start);
 
   // One row of n elements in groups of kSpreadGroup, each spread; what is left at the end stays as
   // it is. The same bits on every machine. Where an element is not finite, none of its group is.

@@ -165,9 +165,11 @@ inline int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padde
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(integers),
                         _mm256_cvtps_epi32(_mm256_mul_ps(some, factors)));
     for (int64_t lane = 0; lane < 8; ++lane) {
-      q[i + lane] = static_cast<int8_t>(integers[lane]);
+      q[lane / kDotWidth * kStepActivations + lane % kDotWidth] =
+          static_cast<int8_t>(integers[lane]);
       sum += integers[lane];
     }
+    q += 8 / kDotWidth * kStepActivations;
   }
   return sum;
 }

@@ -73,8 +73,9 @@ float LargestOf(const float* x, int64_t n) {
 int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padded, int8_t* q) {
   int32_t sum = 0;
   for (int64_t i = 0; i < padded; ++i) {
-    q[i] = i < n ? static_cast<int8_t>(nearbyintf(x[i] * factor)) : int8_t{0};
-    sum += q[i];
+    const auto rounded = i < n ? static_cast<int8_t>(nearbyintf(x[i] * factor)) : int8_t{0};
+    q[i / kDotWidth * kStepActivations + i % kDotWidth] = rounded;
+    sum += rounded;
   }
   return sum;
 }

@@ -19,24 +19,25 @@ inline float ActivationScale(float most) {
 }
 
 // kLargestOf: the largest magnitude of n elements; not finite where one of them is not.
-// kRoundGroup: n elements times `factor`, rounded, and zeros up to `padded`; returns their sum.
+// kRoundGroup: n elements times `factor`, rounded, and zeros up to `padded`, kDotWidth of them each
+// kStepActivations bytes; returns their sum.
 template <float (*kLargestOf)(const float* x, int64_t n),
           int32_t (*kRoundGroup)(const float* x, float factor, int64_t n, int64_t padded,
                                  int8_t* q)>
-void QuantizeRow(const float* x, int64_t n, int64_t group, int8_t* q, float* scale, int32_t* sum) {
+void QuantizeRow(const float* x, int64_t n, int64_t group, int32_t zero, int8_t* q, float* scale,
+                 int32_t* start) {
   // Activations below it are 0, so that what others are multiplied by is finite.
   constexpr float kLeast = 0x1p-100f;
-  for (; n > 0; n -= group, x += group, q += group, ++scale) {
+  for (; n > 0; n -= group, x += group) {
     const int64_t in_group = n < group ? n : group;
     const float largest = kLargestOf(x, in_group);
     *scale = ActivationScale(largest);
-    int32_t total = 0;
-    if (*scale == *scale) {
-      total = kRoundGroup(x, largest >= kLeast ? 127.0f / largest : 0.0f, in_group, group, q);
-    } else {
-      __builtin_memset(q, 0, group);
-    }
-    *sum++ = total;
+    const bool is_finite = *scale == *scale;
+    const float factor = is_finite && largest >= kLeast ? 127.0f / largest : 0.0f;
+    *start = -zero * kRoundGroup(x, factor, is_finite ? in_group : 0, group, q);
+    q += group / kDotWidth * kStepActivations;
+    scale += kMaxIntTileRows;
+    start += kMaxIntTileRows;
   }
 }
 

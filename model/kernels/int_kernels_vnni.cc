@@ -228,6 +228,10 @@ inline float LargestOf(const float* x, int64_t n) {
   return largest;
 }
 
+inline void StoreFour(int32_t four, int8_t* q) {
+  __builtin_memcpy(q, &four, sizeof four);
+}
+
 // q of one group of n elements, filled up to `padded`; returns their sum.
 inline int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padded, int8_t* q) {
   const __m512 factors = _mm512_set1_ps(factor);
@@ -236,7 +240,12 @@ inline int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padde
     const __m512 some = _mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i);
     const __m512i integers = _mm512_cvtps_epi32(_mm512_mul_ps(some, factors));
     sum = _mm512_add_epi32(sum, integers);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(q + i), _mm512_cvtepi32_epi8(integers));
+    const __m128i bytes = _mm512_cvtepi32_epi8(integers);
+    StoreFour(_mm_extract_epi32(bytes, 0), q);
+    StoreFour(_mm_extract_epi32(bytes, 1), q + kStepActivations);
+    StoreFour(_mm_extract_epi32(bytes, 2), q + 2 * kStepActivations);
+    StoreFour(_mm_extract_epi32(bytes, 3), q + 3 * kStepActivations);
+    q += 4 * kStepActivations;
   }
   return _mm512_reduce_add_epi32(sum);
 }

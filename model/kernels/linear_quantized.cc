@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -158,35 +157,16 @@ class QuantizedLinear : public Linear {
                    });
   }
 
-  // The rows of one tile, each rounded by itself, and then laid beside each other.
+  // The rows of one tile, each by itself.
   template <typename RowOf>
   void RoundTile(const RowOf& row_of, int64_t tile, int64_t rows, RoundedRows& out) const {
-    thread_local RoundedRows apart;  // [kMaxIntTileRows, ...], its `start` still the sums of q
-    const int64_t n_groups = weight_.n_groups(), stride = n_groups * weight_.group();
-    Grow(apart.q, TileBytes());
-    Grow(apart.scale, TileGroups());
-    Grow(apart.start, TileGroups());
     const int64_t first = tile * kMaxIntTileRows;
-    const int64_t in_tile = std::min(kMaxIntTileRows, rows - first);
-    for (int64_t r = 0; r < in_tile; ++r) {
+    for (int64_t r = 0; r < std::min(kMaxIntTileRows, rows - first); ++r) {
       const float* const row = row_of(first + r);
       kernels_.quantize(weight_.spreads() ? Spread(row) : row, weight_.cols(), weight_.group(),
-                        apart.q.data() + r * stride, apart.scale.data() + r * n_groups,
-                        apart.start.data() + r * n_groups);
-    }
-    int8_t* q = out.q.data() + tile * TileBytes();
-    for (int64_t k = 0; k < stride; k += kDotWidth, q += kStepActivations) {
-      for (int64_t r = 0; r < in_tile; ++r) {
-        std::memcpy(q + r * kDotWidth, apart.q.data() + r * stride + k, kDotWidth);
-      }
-    }
-    float* const scale = out.scale.data() + tile * TileGroups();
-    int32_t* const start = out.start.data() + tile * TileGroups();
-    for (int64_t g = 0; g < n_groups; ++g) {
-      for (int64_t r = 0; r < in_tile; ++r) {
-        scale[g * kMaxIntTileRows + r] = apart.scale[r * n_groups + g];
-        start[g * kMaxIntTileRows + r] = -weight_.zero() * apart.start[r * n_groups + g];
-      }
+                        weight_.zero(), out.q.data() + tile * TileBytes() + r * kDotWidth,
+                        out.scale.data() + tile * TileGroups() + r,
+                        out.start.data() + tile * TileGroups() + r);
     }
   }
 
