@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs heed and llama.cpp on the same GGUF file in turn, several times, and prints the medians and their ratio.
+# Runs heed and llama.cpp on the same GGUF file in turn, several times, and prints the medians, and that of the rounds'
+# ratios: machines that others use as well change from minute to minute, so that a round is short and who begins changes.
 #
-#   tests/bench/compare.sh MODEL.gguf [--rounds=3] [--threads=N] [--weights=auto]
+#   tests/bench/compare.sh MODEL.gguf [--rounds=7] [--threads=N] [--weights=auto]
 #
 # HEED_BENCH (default: build/release/tests/bench/heed-bench) and LLAMA_BENCH (default: llama-bench) are the commands to run;
 # either may be several words. Both measure 512 tokens of prompt and 64 generated tokens of one sequence.
@@ -9,7 +10,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
 model=
-rounds=3
+rounds=7
 threads=$(nproc)
 weights=auto
 while [ $# -gt 0 ]; do
@@ -37,13 +38,22 @@ done
 
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
+logged() {  # COMMAND...: its errors only if it fails
+  "$@" 2>"$results/log" || { cat "$results/log" >&2; exit 1; }
+}
+run_heed() {
+  echo "round $1 of $rounds: heed" >&2
+  logged "${heed_bench[@]}" --brief --json --repetitions=1 --threads="$threads" --weights="$weights" "$model" \
+    >"$results/heed.$1.json"
+}
+run_llama() {
+  echo "round $1 of $rounds: llama.cpp" >&2
+  logged "${llama_bench[@]}" -m "$model" -t "$threads" -p 512 -n 64 -r 1 -o json >"$results/llama.$1.json"
+}
 for ((round = 1; round <= rounds; ++round)); do
-  echo "round $round of $rounds: heed" >&2
-  "${heed_bench[@]}" --brief --json --repetitions=3 --threads="$threads" --weights="$weights" "$model" \
-    >"$results/heed.$round.json" 2>"$results/log" || { cat "$results/log" >&2; exit 1; }
-  echo "round $round of $rounds: llama.cpp" >&2
-  "${llama_bench[@]}" -m "$model" -t "$threads" -p 512 -n 64 -r 3 -o json \
-    >"$results/llama.$round.json" 2>"$results/log" || { cat "$results/log" >&2; exit 1; }
+  if ((round % 2)); then run_heed "$round"; fi
+  run_llama "$round"
+  if ((round % 2 == 0)); then run_heed "$round"; fi
 done
 
 python3 - "$results" "$rounds" <<'PYTHON'
@@ -73,7 +83,7 @@ for i in range(1, rounds + 1):
             llama["prefill 512" if row["n_prompt"] else "decode 64"].append(row["avg_ts"])
 print("; ".join(sorted(machine)))
 print(model)
-print(f"\n{'tokens/s, median (lowest .. highest)':<38}{'heed':>26}{'of the roof':>13}{'llama.cpp':>26}{'ratio':>8}")
+print(f"\n{'tokens/s, median (lowest .. highest)':<38}{'heed':>26}{'of the roof':>13}{'llama.cpp':>26}{'ratio':>26}")
 
 
 def shown(values):
@@ -81,7 +91,7 @@ def shown(values):
 
 
 for name in NAMES:
-    ratio = statistics.median(heed[name]) / statistics.median(llama[name])
+    ratio = shown([ours / theirs for ours, theirs in zip(heed[name], llama[name], strict=True)])
     percent = f"{statistics.median(percents[name]):.0f} %" if percents[name] else ""
-    print(f"{name:<38}{shown(heed[name]):>26}{percent:>13}{shown(llama[name]):>26}{ratio:>7.2f}x")
+    print(f"{name:<38}{shown(heed[name]):>26}{percent:>13}{shown(llama[name]):>26}{ratio:>26}")
 PYTHON
