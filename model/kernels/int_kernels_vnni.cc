@@ -11,7 +11,7 @@ namespace {
 
 // How far ahead of the arithmetic weights are asked for: they come from memory exactly once when
 // there are few rows.
-constexpr int64_t kPrefetchBytes = 2048;
+constexpr int64_t kPrefetchBytes = 4096;
 
 // Registers of columns that go together: of weights in a cache so many that their sums and totals
 // fit beside each other. Totals that go to memory after each group cost more, since stores take
