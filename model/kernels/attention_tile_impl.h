@@ -228,16 +228,16 @@ void BendScores(const AttentionTileArgs& args, int64_t r, int64_t begin, int64_t
   }
 }
 
-// The largest of `max` and a row's scores of the keys `seen`, which lie in `pages`.
-inline float LargestScore(float max, KeyRange seen, KeyRange pages, const float* scores) {
-  F32x16 most = F32x16::Broadcast(max);
+// The largest of a row's scores of the keys `seen`, which lie in `pages`, is the largest lane.
+inline F32x16 LargestScores(KeyRange seen, KeyRange pages, const float* scores) {
+  F32x16 most = F32x16::Broadcast(-INFINITY);
   const bool is_whole = seen.begin == pages.begin && seen.end == pages.end;
   for (int64_t j = pages.begin; j < pages.end; j += kLanes, scores += kLanes) {
     F32x16 some = F32x16::Load(scores);
     if (!is_whole) some = KeepBetween(some, j, seen.begin, seen.end, -INFINITY);
     most = Max(most, some);
   }
-  return ReduceMax(most);
+  return most;
 }
 
 // Scores become e^(score - shift), and 0 for those of keys that are not `seen`; returns sum +
@@ -276,19 +276,33 @@ inline F32x16 Exponentials(F32x16 sum, float shift, KeyRange seen, KeyRange page
   return sum;
 }
 
-// Takes a row's scores of the keys `pages`, multiples of kLanes, into its sums, and makes weights
-// of them. Returns what scales its earlier sums.
-float TakeScores(const AttentionTileArgs& args, const AttentionState& state, int64_t r,
-                 KeyRange pages, float* scores) {
-  const KeyRange seen = Intersect(KeysOf(args, r), pages);
+// Raises the largest scores so far of kRows rows, from `row` on, to those of the keys `seen` of
+// each, which lie in `pages`. rescale[r] scales the r-th row's earlier sums.
+template <int kRows>
+void RaiseMax(const AttentionTileArgs& args, const AttentionState& state, int64_t row,
+              const KeyRange* seen, KeyRange pages, float* scores, float* rescale) {
+  F32x16 most[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    float* const own = scores + int64_t{r} * kKeyTile;
+    BendScores(args, row + r, pages.begin, pages.end, own);
+    most[r] = LargestScores(seen[r], pages, own);
+  }
+  const F32x16 earlier = F32x16::LoadPartial(state.max + row, kRows);
+  const F32x16 max = Max(earlier, ReduceMaxOfEach(most));
+  max.StorePartial(state.max + row, kRows);
+  // Both are -inf where a row has seen nothing: of NaN and 0, Min makes 0.
+  Exp(Min(earlier - max, F32x16::Broadcast(0.0f))).Store(rescale);
+}
+
+// Takes row r's scores of the keys `seen`, which lie in `pages`, into its sums times `rescale`, and
+// makes weights of them.
+void TakeScores(const AttentionTileArgs& args, const AttentionState& state, int64_t r,
+                KeyRange seen, KeyRange pages, float rescale, float* scores) {
   if (seen.empty()) {
     memset(scores, 0, (pages.end - pages.begin) * sizeof(float));
-    return 1.0f;
+    return;
   }
-  BendScores(args, r, pages.begin, pages.end, scores);
-  const float max = LargestScore(state.max[r], seen, pages, scores);
-  const float rescale = max == state.max[r] ? 1.0f : Exp(state.max[r] - max);
-  state.max[r] = max;
+  const float max = state.max[r];
   float* kept = nullptr;
   if (args.weights != nullptr && args.weights[r] != nullptr) {
     kept = args.weights[r] + pages.begin;
@@ -297,7 +311,6 @@ float TakeScores(const AttentionTileArgs& args, const AttentionState& state, int
   float* const sums = state.sums + r * kLanes;
   const F32x16 rescaled = F32x16::Load(sums) * F32x16::Broadcast(rescale);
   Exponentials(rescaled, max, seen, pages, scores, kept).Store(sums);
-  return rescale;
 }
 
 // ---- Values -------------------------------------------------------------------------------------
@@ -382,11 +395,16 @@ void TakeKeys(const AttentionTileArgs& args, const AttentionScratch& scratch,
   const int64_t first_page = (pages.begin - begin) / kLanes;
   Score<kRows>(args.head_dim, scratch.query + row * state.padded_dim, tile.keys + first_page,
                (pages.end - pages.begin) / kLanes, scratch.scores);
-  float rescale[kRows];
+  KeyRange seen[kRows];
   for (int r = 0; r < kRows; ++r) {
-    float* const scores = scratch.scores + int64_t{r} * kKeyTile;
-    if (tile.is_scaled) Scale(tile.key_scales, begin, pages, scores);
-    rescale[r] = TakeScores(args, state, row + r, pages, scores);
+    seen[r] = Intersect(KeysOf(args, row + r), pages);
+    if (tile.is_scaled) Scale(tile.key_scales, begin, pages, scratch.scores + r * kKeyTile);
+  }
+  float rescale[kLanes];
+  RaiseMax<kRows>(args, state, row, seen, pages, scratch.scores, rescale);
+  for (int r = 0; r < kRows; ++r) {
+    float* const scores = scratch.scores + r * kKeyTile;
+    TakeScores(args, state, row + r, seen[r], pages, rescale[r], scores);
     if (tile.is_scaled) Scale(tile.value_scales, begin, pages, scores);
   }
   Mix<kRows>({begin, keys, tile.values, scratch.scores + (keys.begin - pages.begin), rescale,

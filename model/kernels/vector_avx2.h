@@ -122,6 +122,13 @@ inline float ReduceMax(F32x16 a) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
+template <int kRows>
+inline F32x16 ReduceMaxOfEach(const F32x16 (&rows)[kRows]) {
+  float largest[16] = {};
+  for (int r = 0; r < kRows; ++r) largest[r] = ReduceMax(rows[r]);
+  return F32x16::Load(largest);
+}
+
 inline float ReduceAdd(F32x16 a) {
   const __m256 eight = _mm256_add_ps(a.lo, a.hi);
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

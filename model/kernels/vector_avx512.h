@@ -5,6 +5,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "model/kernels/reduce_avx512.h"
+
 namespace heed {
 namespace {
 
@@ -92,6 +94,17 @@ inline void StoreInt8(F32x16 a, void* p) {
 
 inline float ReduceMax(F32x16 a) {
   return _mm512_reduce_max_ps(a.v);
+}
+
+template <int kRows>
+inline F32x16 ReduceMaxOfEach(const F32x16 (&rows)[kRows]) {
+  __m512i lanes[kRows];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) lanes[r] = _mm512_castps_si512(rows[r].v);
+  const auto larger = [](__m512i a, __m512i b) {
+    return _mm512_castps_si512(_mm512_max_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
+  };
+  return {_mm512_castsi512_ps(ReduceEach(lanes, larger))};
 }
 
 inline float ReduceAdd(F32x16 a) {

@@ -179,6 +179,15 @@ inline float ReduceMax(const F32x16& a) {
   return max;
 }
 
+// The largest lane of each of at most 16 rows, in lanes that follow each other; what is in those
+// behind them has no meaning.
+template <int kRows>
+inline F32x16 ReduceMaxOfEach(const F32x16 (&rows)[kRows]) {
+  float largest[16] = {};
+  for (int r = 0; r < kRows; ++r) largest[r] = ReduceMax(rows[r]);
+  return F32x16::Load(largest);
+}
+
 // As a fixed tree: the lanes of each half added to those of the other.
 inline float ReduceAdd(F32x16 a) {
   for (int width = 8; width > 0; width /= 2) {
