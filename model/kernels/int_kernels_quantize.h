@@ -11,10 +11,14 @@
 namespace heed {
 namespace {
 
+constexpr float kLargestFinite = 3.402823466e38f;
+
+// Activations below it are 0, so that what others are multiplied by is finite.
+constexpr float kLeastActivation = 0x1p-100f;
+
 // The scale of a group of activations of which the largest is `most`, without its sign: NaN unless
 // `most` is finite.
 inline float ActivationScale(float most) {
-  constexpr float kLargestFinite = 3.402823466e38f;
   return most <= kLargestFinite ? most / 127.0f : __builtin_nanf("");
 }
 
@@ -26,14 +30,12 @@ template <float (*kLargestOf)(const float* x, int64_t n),
                                  int8_t* q)>
 void QuantizeRow(const float* x, int64_t n, int64_t group, int32_t zero, int8_t* q, float* scale,
                  int32_t* start) {
-  // Activations below it are 0, so that what others are multiplied by is finite.
-  constexpr float kLeast = 0x1p-100f;
   for (; n > 0; n -= group, x += group) {
     const int64_t in_group = n < group ? n : group;
     const float largest = kLargestOf(x, in_group);
     *scale = ActivationScale(largest);
     const bool is_finite = *scale == *scale;
-    const float factor = is_finite && largest >= kLeast ? 127.0f / largest : 0.0f;
+    const float factor = is_finite && largest >= kLeastActivation ? 127.0f / largest : 0.0f;
     *start = -zero * kRoundGroup(x, factor, is_finite ? in_group : 0, group, q);
     q += group / kDotWidth * kStepActivations;
     scale += kMaxIntTileRows;

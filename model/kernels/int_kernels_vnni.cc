@@ -4,6 +4,7 @@
 #include "model/kernels/int_kernels.h"
 #include "model/kernels/int_kernels_avx512.h"
 #include "model/kernels/int_kernels_quantize.h"
+#include "model/kernels/int_kernels_quantize_avx512.h"
 #include "model/kernels/int_kernels_spread.h"
 
 namespace heed {
@@ -214,42 +215,6 @@ void Tile(const IntTileArgs& args) {
   kByRows[args.is_warm][args.rows - 1](args);
 }
 
-// The group's largest magnitude; NaN or infinity where an element is not finite. Magnitudes compare
-// as their bits do, and what is no number is larger than all.
-inline float LargestOf(const float* x, int64_t n) {
-  __m512i most = _mm512_setzero_si512();
-  for (int64_t i = 0; i < n; i += 16) {
-    const __m512 some = _mm512_abs_ps(_mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i));
-    most = _mm512_max_epi32(most, _mm512_castps_si512(some));
-  }
-  const int32_t bits = _mm512_reduce_max_epi32(most);
-  float largest;
-  __builtin_memcpy(&largest, &bits, sizeof largest);
-  return largest;
-}
-
-inline void StoreFour(int32_t four, int8_t* q) {
-  __builtin_memcpy(q, &four, sizeof four);
-}
-
-// q of one group of n elements, filled up to `padded`; returns their sum.
-inline int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padded, int8_t* q) {
-  const __m512 factors = _mm512_set1_ps(factor);
-  __m512i sum = _mm512_setzero_si512();
-  for (int64_t i = 0; i < padded; i += 16) {
-    const __m512 some = _mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i);
-    const __m512i integers = _mm512_cvtps_epi32(_mm512_mul_ps(some, factors));
-    sum = _mm512_add_epi32(sum, integers);
-    const __m128i bytes = _mm512_cvtepi32_epi8(integers);
-    StoreFour(_mm_extract_epi32(bytes, 0), q);
-    StoreFour(_mm_extract_epi32(bytes, 1), q + kStepActivations);
-    StoreFour(_mm_extract_epi32(bytes, 2), q + 2 * kStepActivations);
-    StoreFour(_mm_extract_epi32(bytes, 3), q + 3 * kStepActivations);
-    q += 4 * kStepActivations;
-  }
-  return _mm512_reduce_add_epi32(sum);
-}
-
 // Of pairs of lanes, which `swapped` has the other way round: the sum, and in the second of a pair
 // (`second`) the difference.
 inline __m512 AddPairs(__m512 x, __m512 swapped, __mmask16 second) {
@@ -296,7 +261,7 @@ constexpr IntKernels kKernels = {.bf16 = nullptr,
                                  .tile8 = Tile<8>,
                                  .tile4 = Tile<4>,
                                  .unpack4 = Unpack4,
-                                 .quantize = QuantizeRow<LargestOf, RoundGroup>,
+                                 .quantize = Quantize,
                                  .spread = SpreadRow<SpreadOne>,
                                  .round_weights = RoundWeights};
 

@@ -272,7 +272,46 @@ INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedShapeTest,
                                          Shape{31, 2050, 63, 8, 64}, Shape{2, 49, 5, 8, 64},
                                          // Groups of one tile, of three, of ten.
                                          Shape{33, 1100, 70, 4, 32}, Shape{20, 400, 130, 8, 96},
-                                         Shape{18, 660, 64, 8, 320}));
+                                         Shape{18, 660, 64, 8, 320},
+                                         // Rows of more groups than are rounded at once.
+                                         Shape{7, 2100, 65, 8, 16}, Shape{3, 2090, 64, 4, 32}));
+
+// One row in its place among those of a tile.
+struct PlacedRow {
+  PlacedRow(const IntKernels& kernels, const std::vector<float>& x, int64_t group)
+      : n_groups(CeilDiv(static_cast<int64_t>(x.size()), group) + 64),
+        q(n_groups * group * kMaxIntTileRows, int8_t{77}),
+        scale(n_groups * kMaxIntTileRows, 77),
+        start(n_groups * kMaxIntTileRows, 77) {
+    kernels.quantize(x.data(), static_cast<int64_t>(x.size()), group, 128, q.data(), scale.data(),
+                     start.data());
+  }
+  int64_t n_groups;  // the row's, and some behind it
+  std::vector<int8_t> q;
+  std::vector<float> scale;
+  std::vector<int32_t> start;
+};
+
+// Nothing but the row's own place is touched, either.
+TEST(LinearQuantizedTest, ActivationsAreRoundedAlikeOnEveryMachine) {
+  for (int64_t group : {16, 32, 48, 64, 128}) {
+    for (int64_t n : {1, 15, 31, 33, 300, 768, 1025, 2047, 4200}) {
+      std::vector<float> x = RandomMatrix(1, n, 3).values;
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t g = i / group;
+        if (g % 5 == 2) x[i] *= g % 2 == 0 ? 0 : 1e-33f;
+      }
+      if (n > 700) x[3 * group + 5] = NAN, x[n - 1] = INFINITY, x[group] = -INFINITY;
+      const PlacedRow want(PortableIntKernels(), x, group);
+      for (const NamedKernels& isa : KernelsOfThisMachine()) {
+        const PlacedRow got(*isa.kernels, x, group);
+        EXPECT_EQ(got.q, want.q) << isa.name << ", " << n << " in groups of " << group;
+        EXPECT_TRUE(SameBits(got.scale, want.scale)) << isa.name << ", " << n << ", " << group;
+        EXPECT_EQ(got.start, want.start) << isa.name << ", " << n << ", " << group;
+      }
+    }
+  }
+}
 
 TEST(LinearQuantizedTest, SpreadingKeepsProductsAndIsTheSameOnEveryMachine) {
   for (int64_t n : {1, 63, 64, 65, 200, 1024}) {
