@@ -276,6 +276,10 @@ void IntMatrix::CopyGroup(int64_t row, int64_t g, absl::Span<float> out,
 
 template <typename WeightOf>
 void IntMatrix::CopyWeights(int64_t row, absl::Span<float> out, const WeightOf& weight_of) const {
+  // Each step of a row lies on a line of its own: ask for all of them at once.
+  for (int64_t step = 0; step < n_groups_ * group_ / kDotWidth; ++step) {
+    __builtin_prefetch(Place(row, step));
+  }
   for (int64_t g = 0; g < n_groups_; ++g) {
     const absl::Span<float> group = out.subspan(g * group_, group_);
     CopyGroup(row, g, group, weight_of);
