@@ -10,7 +10,7 @@
 #include "model/kernels/int_kernels.h"
 #include "model/kernels/int_kernels_avx512.h"
 #include "model/kernels/int_kernels_quantize.h"
-#include "model/kernels/reduce_avx512.h"
+#include "model/kernels/vector_avx512_reduce.h"
 
 namespace heed {
 namespace {

@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "model/kernels/reduce_avx512.h"
+#include "model/kernels/vector_avx512_reduce.h"
 
 namespace heed {
 namespace {

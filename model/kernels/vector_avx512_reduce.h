@@ -1,7 +1,7 @@
 // Sums, or largest numbers, over the lanes of several AVX-512 registers at once. The rules of
 // isa_kernels.h hold here.
-#ifndef HEED_MODEL_KERNELS_REDUCE_AVX512_H_
-#define HEED_MODEL_KERNELS_REDUCE_AVX512_H_
+#ifndef HEED_MODEL_KERNELS_VECTOR_AVX512_REDUCE_H_
+#define HEED_MODEL_KERNELS_VECTOR_AVX512_REDUCE_H_
 
 #include <immintrin.h>
 
@@ -43,4 +43,4 @@ inline __m512i ReduceEach(const __m512i (&rows)[kRows], Op op) {
 }  // namespace
 }  // namespace heed
 
-#endif  // HEED_MODEL_KERNELS_REDUCE_AVX512_H_
+#endif  // HEED_MODEL_KERNELS_VECTOR_AVX512_REDUCE_H_
