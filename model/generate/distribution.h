@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "model/kernels/logits.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace heed {
@@ -20,33 +21,26 @@ struct ScoredToken {
   int rank = 0;
 };
 
-// The softmax of a row of logits. Borrows the logits. O(vocab) to make; sums in double precision,
-// ascending id.
+// The softmax of a row of logits. Borrows the logits. O(vocab) to make; what logits.h says of it.
 class Distribution {
  public:
   // `logits` [vocab_size], finite, not empty.
   explicit Distribution(absl::Span<const float> logits);
 
-  double log_sum_exp() const { return log_sum_exp_; }
-  double Entropy() const { return entropy_; }  // nats, in [0, ln(vocab_size)]
-  ScoredToken Score(TokenId id) const;         // id in [0, vocab_size); O(vocab) for the rank
+  double log_sum_exp() const { return sums_.log_sum_exp; }
+  double Entropy() const { return sums_.entropy; }  // nats, in [0, ln(vocab_size)]
+  ScoredToken Score(TokenId id) const;              // id in [0, vocab_size); O(vocab) for the rank
   // The k most probable, most probable first; k in [0, vocab_size]. No full sort.
   std::vector<ScoredToken> TopK(int64_t k) const;
-  TokenId ArgMax() const { return arg_max_; }
+  TokenId ArgMax() const { return IndexOfLargest(logits_); }
   void LogProbabilities(absl::Span<float> out) const;  // [vocab_size]
 
  private:
-  ScoredToken Scored(TokenId id, int rank) const;
+  ScoredToken Scored(TokenId id, int64_t rank) const;
 
   absl::Span<const float> logits_;
-  TokenId arg_max_ = 0;
-  double log_sum_exp_ = 0;
-  double entropy_ = 0;
+  SoftmaxSums sums_;
 };
-
-// The index of the largest value, the smallest one among equals. `values` is not empty and has no
-// NaN.
-TokenId IndexOfLargest(absl::Span<const float> values);
 
 }  // namespace heed
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "model/kernels/logit_rows.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace heed {
@@ -41,6 +42,7 @@ class Sampler {
   TokenId Next(absl::Span<const float> logits);
 
  private:
+  bool ChangesLogits() const;
   void AddBias();
   void Penalise();
   void PenaliseRepetition(TokenId id);
@@ -54,22 +56,32 @@ class Sampler {
   void KeepMinP();
   TokenId DrawByWeight();
 
-  void RankTokens();
-  void KeepRanked(size_t count);
-  uint64_t RankedWeight(size_t begin, size_t end) const;
+  // What a number of tokens is reckoned by.
+  enum class Measure { kCount, kWeight };
+  static uint64_t Amount(Measure measure, const Mass& mass);
+
+  // Logits above `high` are kept and those not above `low` dropped, whatever is between.
+  struct Cut {
+    float low = 0;
+    float high = 0;
+    Mass above_high = {};
+  };
+  Cut FindCut(Measure measure, uint64_t missing) const;
+  Mass MassAbove(float bound) const;
+  void KeepFirst(Measure measure, uint64_t missing);
   bool RanksBefore(TokenId a, TokenId b) const;
 
   SamplingOptions options_;
   int64_t token_limit_;
+  const LogitRows& rows_;
   uint64_t draws_ = 0;
   std::vector<TokenId> prompt_ids_;                         // sorted, unique
   std::vector<std::pair<TokenId, int64_t>> answer_counts_;  // sorted by id
 
   // Scratch of one call, kept for its memory.
-  std::vector<float> logits_;         // [token_limit], with bias and penalties
-  std::vector<double> exponentials_;  // [token_limit]
-  std::vector<uint64_t> weights_;     // [token_limit], multiples of the probability; 0: dropped
-  std::vector<TokenId> ranking_;      // tokens of non-zero weight, in partial order; see RankTokens
+  std::vector<float> logits_;      // [token_limit], with bias and penalties
+  std::vector<uint64_t> weights_;  // [token_limit], multiples of the probability; 0: dropped
+  std::vector<TokenId> ranking_;   // tokens that may be kept, in partial order
 };
 
 }  // namespace heed

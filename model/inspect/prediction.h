@@ -1,5 +1,5 @@
-// What one row of logits says about the next token. Sums are in double precision, in the order of
-// the vocabulary.
+// What one row of logits says about the next token, as logits.h reckons it. Other sums are in
+// double precision, in the order of the vocabulary.
 #ifndef HEED_MODEL_INSPECT_PREDICTION_H_
 #define HEED_MODEL_INSPECT_PREDICTION_H_
 
@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "model/kernels/logits.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace heed {
@@ -23,14 +24,15 @@ struct LensToken {
 // Borrows the logits [vocab_size], which are finite.
 class Prediction {
  public:
-  explicit Prediction(absl::Span<const float> logits);
+  explicit Prediction(absl::Span<const float> logits)
+      : logits_(logits), sums_(SumSoftmax(logits)) {}
 
   double logit(TokenId id) const { return logits_[id]; }
-  double LogProbability(TokenId id) const { return logits_[id] - log_sum_; }
-  int64_t Rank(TokenId id) const;
+  double LogProbability(TokenId id) const { return logits_[id] - sums_.log_sum_exp; }
+  int64_t Rank(TokenId id) const { return RankOf(logits_, id); }
   LensToken Follow(TokenId id) const { return Token(id, Rank(id)); }
-  std::vector<LensToken> Top(int64_t k) const;  // best first
-  double Entropy() const;                       // nats
+  std::vector<LensToken> Top(int64_t k) const;      // best first
+  double Entropy() const { return sums_.entropy; }  // nats
   // KL(this || other) in nats; exactly 0 where the logits are the same.
   double DivergenceFrom(const Prediction& other) const;
 
@@ -40,12 +42,9 @@ class Prediction {
   LensToken Token(TokenId id, int64_t rank) const {
     return {id, logit(id), LogProbability(id), rank};
   }
-  bool Precedes(TokenId a, TokenId b) const {
-    return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
-  }
 
   absl::Span<const float> logits_;
-  double log_sum_;
+  SoftmaxSums sums_;
 };
 
 // NONFINITE_LOGITS, of logits that no Prediction can be made of: "`whose` logits at position ...".

@@ -127,11 +127,11 @@ std::vector<Combination> EveryCombination() {
 }
 
 void ExpectSameTokens(const Combination& combination, int64_t vocab, int64_t limit, double range,
-                      double step) {
+                      double step, int tokens = 30) {
   const std::vector<TokenId> prompt = {2, 7, 2, 1, static_cast<TokenId>(vocab - 1)};
   Sampler sampler(combination.options, limit, prompt);
   ReferenceSampler reference(combination.options, limit, prompt);
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < tokens; ++i) {
     const std::vector<float> logits = RandomLogits(i, vocab, range, step);
     ASSERT_EQ(sampler.Next(logits), reference.Next(logits)) << combination.name << ", token " << i;
   }
@@ -172,6 +172,24 @@ TEST(SamplerTest, AgreesWithTheReferenceForManyTopP) {
   for (int i = 1; i <= 100; ++i) {
     SamplingOptions options{.temperature = 1, .top_p = 0.01f * i, .seed = static_cast<uint64_t>(i)};
     ExpectSameTokens({options, absl::StrCat("top_p ", options.top_p)}, 200, 200, 2, 0);
+  }
+}
+
+// So long that where the kept ones end is searched for in passes over the row.
+TEST(SamplerTest, AgreesWithTheReferenceOnLongRows) {
+  uint64_t seed = 0;
+  for (const float temperature : {0.02f, 0.5f, 3.0f}) {
+    for (const double step : {0.0, 0.5, 30.0}) {
+      for (const int64_t k : {0, 1, 9, 400, 2999}) {
+        for (const float p : {0.001f, 0.4f, 0.93f, 0.99999f, 1.0f}) {
+          const SamplingOptions options{
+              .temperature = temperature, .top_k = k, .top_p = p, .seed = ++seed};
+          ExpectSameTokens({options, absl::StrCat("temperature ", temperature, ", step ", step,
+                                                  ", top_k ", k, ", top_p ", p)},
+                           3000, 3000, 6, step, /*tokens=*/5);
+        }
+      }
+    }
   }
 }
 
@@ -222,6 +240,29 @@ TEST(SamplerTest, KeepingTheWholeVocabularyChangesNothing) {
   SamplingOptions all = plain;
   all.top_k = 100;
   EXPECT_EQ(Draw(plain, logits, 50), Draw(all, logits, 50));
+}
+
+// A bound that the search for the end of the kept ones tries, -200, lies behind just as many.
+TEST(SamplerTest, TopKKeepsNoTokenMore) {
+  std::vector<float> logits(300, -199);
+  logits[0] = 0;
+  logits.resize(1300, -201);
+  for (const TokenId id : Draw({.temperature = 100, .top_k = 300, .seed = 6}, logits, 3000)) {
+    ASSERT_LT(id, 300);
+  }
+}
+
+// Next to logits so large, the distance from which on nothing is drawn is none.
+TEST(SamplerTest, TheMostProbableIsDrawnAtEveryScale) {
+  std::vector<float> logits(400, 1e30f);
+  logits[7] = 1.1e30f;
+  for (const float temperature : {1e-30f, 1.0f}) {
+    for (const SamplingOptions& options :
+         {SamplingOptions{.temperature = temperature, .top_k = 3},
+          SamplingOptions{.temperature = temperature, .top_p = 0.5f}}) {
+      EXPECT_EQ(Draw(options, logits, 2), (std::vector<TokenId>{7, 7}));
+    }
+  }
 }
 
 TEST(SamplerTest, GreedyTakesTheSmallestOfEquals) {

@@ -29,7 +29,7 @@ const std::vector<FolderRule>& FolderRules() {
       {"model/kernels/", {"model/base/"}},
       {"model/transformer/",
        {"model/base/", "model/checkpoint/", "model/tokenizer/tokenizer.h", "model/kernels/"}},
-      {"model/generate/", {"model/base/", "model/tokenizer/tokenizer.h"}},
+      {"model/generate/", {"model/base/", "model/tokenizer/tokenizer.h", "model/kernels/"}},
       {"model/inspect/",
        {"model/base/", "model/checkpoint/", "model/tokenizer/tokenizer.h", "model/kernels/",
         "model/transformer/"}},

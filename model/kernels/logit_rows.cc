@@ -1,0 +1,23 @@
+#include "model/kernels/logit_rows.h"
+
+#include "model/base/cpu.h"
+
+namespace heed {
+namespace {
+
+const LogitRows& RowsFor(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512) return Avx512LogitRows();
+  if (isa == Isa::kAvx2) return Avx2LogitRows();
+#endif
+  return PortableLogitRows();
+}
+
+}  // namespace
+
+const LogitRows& BestLogitRows() {
+  static const LogitRows& rows = RowsFor(DetectCpu().isa);
+  return rows;
+}
+
+}  // namespace heed
