@@ -38,8 +38,9 @@ absl::Duration FromWire(const google::protobuf::Duration& duration) {
 }
 
 Timings FromWire(const v1::Timings& timings) {
-  return {FromWire(timings.tokenize()), FromWire(timings.queue()), FromWire(timings.compute()),
-          timings.cached_token_count()};
+  return {FromWire(timings.tokenize()), FromWire(timings.queue()),
+          FromWire(timings.compute()),  timings.cached_token_count(),
+          timings.draft_token_count(),  timings.accepted_token_count()};
 }
 
 ModelIdentity FromWire(const v1::ModelIdentity& identity) {

@@ -40,7 +40,9 @@ struct Timings {
   absl::Duration tokenize;
   absl::Duration queue;
   absl::Duration compute;
-  int64_t cached_token_count = 0;  // of the prompt, that an earlier call had computed
+  int64_t cached_token_count = 0;    // of the prompt, that an earlier call had computed
+  int64_t draft_token_count = 0;     // of the answer, that were guessed and run along
+  int64_t accepted_token_count = 0;  // of those, that the model drew
 };
 
 struct Token {

@@ -286,6 +286,12 @@ const std::vector<Flag>& Flags() {
        "Answers are the same to the bit, but how fast one comes tells that somebody has asked "
        "something like it: off where clients must not learn that. Default on.",
        OnOff(&ServerConfig::prefix_cache)},
+      {"draft-tokens", "N",
+       "Most tokens that a step guesses of an answer, from what followed the same words before, "
+       "and "
+       "runs along with the one that is due. Answers are the same to the bit, and come faster "
+       "where a text repeats itself. 0: none. Default 15.",
+       Integer(&ServerConfig::draft_tokens, 0, 15)},
       {"trace-memory-mib", "N",
        "Memory for the traces of all clients, and for runs that are only read once. Default 1024.",
        Integer(&ServerConfig::trace_memory_mib, 1, kMaxBytes >> 20)},

@@ -45,6 +45,7 @@ struct ServerConfig {
   int64_t max_step_tokens = 256;
   int64_t prefill_chunk = 128;
   bool prefix_cache = true;
+  int64_t draft_tokens = 15;        // of one call in a step; 0: none
   int64_t trace_memory_mib = 1024;  // of all traces together
   int64_t trace_client_mib = 512;   // of one client's
   absl::Duration trace_ttl = absl::Minutes(10);

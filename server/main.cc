@@ -167,7 +167,8 @@ int Serve(ServerConfig config) {
   const SchedulerStats stats = (*server)->stats();
   LogInfo(absl::StrCat("stopped; ", stats.prompt_tokens, " tokens of prompts were computed, ",
                        stats.cached_tokens, " came from the prefix cache, ", stats.generated_tokens,
-                       " were generated, in ", stats.steps, " steps"));
+                       " were generated, ", stats.accepted_tokens, " of them from ",
+                       stats.draft_tokens, " drafts, in ", stats.steps, " steps"));
   return 0;
 }
 

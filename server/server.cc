@@ -33,6 +33,7 @@ SchedulerOptions SchedulerOptionsFrom(const ServerConfig& config) {
   options.max_step_tokens = config.max_step_tokens;
   options.prefill_chunk_tokens = config.prefill_chunk;
   options.prefix_cache = config.prefix_cache;
+  options.max_draft_tokens = config.draft_tokens;
   options.stall_timeout = config.stall_timeout;
   options.threads = config.threads;
   return options;

@@ -1,6 +1,7 @@
 #include "model/inspect/attention_capture.h"
 
 #include <algorithm>
+#include <iterator>
 #include <new>
 #include <utility>
 
@@ -130,29 +131,37 @@ StepCapture::StepCapture(AttentionChoice choice, int64_t prompt_length, int laye
 AttentionRows StepCapture::WantAttention(int layer, int64_t begin, int64_t end) {
   // The last position of the prompt predicts the first token; before that there is nothing to keep.
   if (layer_index_[layer] < 0 || end < prompt_length_) return {};
-  if (query_ != end - 1) {
-    query_ = end - 1;
+  begin = std::max(begin, prompt_length_ - 1);
+  if (queries_.empty() || queries_.front() != begin || queries_.back() != end - 1) {
+    queries_.clear();
     tiles_.clear();
-    TileMemory memory(choice_.head_count() * RowBytes(choice_.top_k, query_ + 1) / 4);
-    const auto query = std::make_shared<const std::vector<int64_t>>(1, query_);
-    for (int chosen : choice_.layers) {
-      for (int head : choice_.heads) {
-        tiles_.emplace_back(&memory, chosen, head, query, query_ + 1, choice_.top_k);
-      }
+    for (int64_t query = begin; query < end; ++query) AddTiles(query);
+  }
+  return {choice_.heads, queries_};
+}
+
+void StepCapture::AddTiles(int64_t query) {
+  queries_.push_back(query);
+  TileMemory memory(choice_.head_count() * RowBytes(choice_.top_k, query + 1) / 4);
+  const auto only = std::make_shared<const std::vector<int64_t>>(1, query);
+  for (int layer : choice_.layers) {
+    for (int head : choice_.heads) {
+      tiles_.emplace_back(&memory, layer, head, only, query + 1, choice_.top_k);
     }
   }
-  return {choice_.heads, absl::MakeConstSpan(&query_, 1)};
 }
 
 void StepCapture::OnAttentionRow(int layer, int head, int64_t query,
                                  absl::Span<const float> weights) {
-  const int64_t tile =
+  const int64_t in_query =
       layer_index_[layer] * static_cast<int64_t>(choice_.heads.size()) + head_index_[head];
-  tiles_[tile].StoreRow(0, weights);
+  tiles_[(query - queries_.front()) * choice_.head_count() + in_query].StoreRow(0, weights);
 }
 
-std::vector<AttentionTile> StepCapture::TakeRows() {
-  return std::exchange(tiles_, {});
+std::vector<AttentionTile> StepCapture::TakeRows(int64_t query) {
+  if (queries_.empty() || query < queries_.front() || query > queries_.back()) return {};
+  const auto first = tiles_.begin() + (query - queries_.front()) * choice_.head_count();
+  return {std::make_move_iterator(first), std::make_move_iterator(first + choice_.head_count())};
 }
 
 }  // namespace heed

@@ -66,7 +66,7 @@ class PromptCapture final : public ForwardObserver {
   int64_t taken_ = 0;
 };
 
-// Captures, of a sequence that generates, the row of the position that predicts the next token.
+// Captures, of a sequence that generates, the rows of the positions that predict the next tokens.
 class StepCapture final : public ForwardObserver {
  public:
   // choice.queries is not used.
@@ -76,16 +76,19 @@ class StepCapture final : public ForwardObserver {
   AttentionRows WantAttention(int layer, int64_t begin, int64_t end) override;
   void OnAttentionRow(int layer, int head, int64_t query, absl::Span<const float> weights) override;
 
-  // The rows of the last pass, [layers, heads], one row in each tile.
-  std::vector<AttentionTile> TakeRows();
+  // The rows of `query`, [layers, heads], one row in each tile; none where the last pass had none.
+  // Once for each query.
+  std::vector<AttentionTile> TakeRows(int64_t query);
 
  private:
+  void AddTiles(int64_t query);
+
   const AttentionChoice choice_;
   const int64_t prompt_length_;
   std::vector<int> layer_index_;
   std::vector<int> head_index_;
-  int64_t query_ = -1;                // of the current pass
-  std::vector<AttentionTile> tiles_;  // [layers, heads]
+  std::vector<int64_t> queries_;      // of the current pass
+  std::vector<AttentionTile> tiles_;  // [queries, layers, heads]
 };
 
 }  // namespace heed

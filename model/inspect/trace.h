@@ -3,6 +3,7 @@
 #ifndef HEED_MODEL_INSPECT_TRACE_H_
 #define HEED_MODEL_INSPECT_TRACE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -110,6 +111,7 @@ class TraceRecorder final : public ForwardObserver {
 
   AttentionRows WantAttention(int, int64_t, int64_t) override { return {}; }
   void OnAttentionRow(int, int, int64_t, absl::Span<const float>) override {}
+  void OnTruncate(int64_t size) override { positions_ = std::min(positions_, size); }
   bool WantSite(Site site, int layer) override {
     return own_[Trace::StoreIndex(site, layer)] != nullptr;
   }

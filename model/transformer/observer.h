@@ -22,6 +22,10 @@ class ForwardObserver {
   // values of another one that began with the same tokens. Asked before the first pass.
   virtual int64_t FirstWatchedPosition() const { return 0; }
 
+  // What the last pass showed of positions from `size` on is void: its tokens were guesses, and
+  // wrong. Another pass brings other tokens there, or none does. On the engine thread.
+  virtual void OnTruncate(int64_t /*size*/) {}
+
   // Asked before each layer, on the engine thread: which rows of the positions [begin, end), which
   // this pass computes. What the spans point to must stay valid until the layer is done.
   virtual AttentionRows WantAttention(int layer, int64_t begin, int64_t end) = 0;

@@ -116,6 +116,8 @@ void FillTimings(absl::Duration tokenize, const EngineTimings& engine, v1::Timin
   FillDuration(engine.queue, out->mutable_queue());
   FillDuration(engine.compute, out->mutable_compute());
   out->set_cached_token_count(engine.cached_tokens);
+  out->set_draft_token_count(engine.draft_tokens);
+  out->set_accepted_token_count(engine.accepted_tokens);
 }
 
 }  // namespace heed

@@ -78,7 +78,7 @@ TokenEvent GenerateTask::Describe(int64_t position, TokenId id, absl::Span<const
   event.token = distribution.Score(id);
   event.entropy = distribution.Entropy();
   event.alternatives = distribution.TopK(job_.alternatives);
-  if (capture_ != nullptr) event.attention = capture_->TakeRows();
+  if (capture_ != nullptr) event.attention = capture_->TakeRows(position - 1);
   return event;
 }
 

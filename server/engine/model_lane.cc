@@ -63,6 +63,7 @@ absl::Status ModelLane::RunBatch() {
   slices_.clear();
   for (auto sequence = live_.begin(); sequence != live_.end(); ++sequence) {
     if (sequence->parked()) continue;
+    sequence->Draft();
     runnable_.push_back(sequence);
     views_.push_back(sequence->View());
   }
@@ -101,9 +102,13 @@ void ModelLane::DeliverSlice(size_t index, ConstMatrixRef logits) {
   const SequenceList::iterator sequence = runnable_[planned.sequence];
   if (slices_[index].stopped) return End(live_, sequence, sequence->StopReason());
   if (sequence->in_prompt()) counters_->prompt_tokens += planned.end - planned.begin;
+  const DraftCounts before = sequence->draft_counts();
   const absl::Status status = CatchExceptions(
       [&] { return sequence->Deliver(planned, slices_[index], logits, workspace_.get()); });
-  if (sequence->has_next_token()) ++counters_->generated_tokens;
+  const int64_t accepted = sequence->draft_counts().accepted - before.accepted;
+  counters_->draft_tokens += sequence->draft_counts().run - before.run;
+  counters_->accepted_tokens += accepted;
+  counters_->generated_tokens += accepted + (sequence->has_next_token() ? 1 : 0);
   if (!status.ok() || sequence->complete()) End(live_, sequence, status);
 }
 

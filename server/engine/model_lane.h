@@ -26,6 +26,8 @@ struct EngineCounters {
   std::atomic<int64_t> prompt_tokens{0};
   std::atomic<int64_t> cached_tokens{0};
   std::atomic<int64_t> generated_tokens{0};
+  std::atomic<int64_t> draft_tokens{0};
+  std::atomic<int64_t> accepted_tokens{0};
 };
 
 class ModelLane {

@@ -17,6 +17,10 @@ class ObserverPair final : public ForwardObserver {
   int64_t FirstWatchedPosition() const override {
     return std::min(rows_->FirstWatchedPosition(), sites_->FirstWatchedPosition());
   }
+  void OnTruncate(int64_t size) override {
+    rows_->OnTruncate(size);
+    sites_->OnTruncate(size);
+  }
   AttentionRows WantAttention(int layer, int64_t begin, int64_t end) override {
     return rows_->WantAttention(layer, begin, end);
   }

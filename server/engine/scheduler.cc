@@ -105,6 +105,7 @@ absl::Status ValidateSchedulerOptions(const SchedulerOptions& options) {
   at_least("max_step_tokens", options.max_step_tokens, 2);
   at_least("prefill_chunk_tokens", options.prefill_chunk_tokens, 1);
   at_least("max_step_logits_rows", options.max_step_logits_rows, 2);
+  at_least("max_draft_tokens", options.max_draft_tokens, 0);
   at_least("threads", options.threads, 0);
   if (options.stall_timeout <= absl::ZeroDuration()) {
     violations.push_back({"stall_timeout", "must be more than 0"});
@@ -134,7 +135,7 @@ class Scheduler::Impl {
     SequenceList sequence;
     const bool is_new_call = !request.continues_call;
     return CatchExceptions([&]() -> absl::Status {
-      sequence.emplace_back(std::move(request), options_.now());
+      sequence.emplace_back(std::move(request), options_.now(), options_.max_draft_tokens);
       return Enqueue(sequence, is_new_call);
     });
   }
@@ -166,7 +167,9 @@ class Scheduler::Impl {
             .steps = counters_.steps,
             .prompt_tokens = counters_.prompt_tokens,
             .cached_tokens = counters_.cached_tokens,
-            .generated_tokens = counters_.generated_tokens};
+            .generated_tokens = counters_.generated_tokens,
+            .draft_tokens = counters_.draft_tokens,
+            .accepted_tokens = counters_.accepted_tokens};
   }
 
  private:

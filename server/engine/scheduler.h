@@ -33,6 +33,9 @@ struct EngineTimings {
   absl::Duration compute;  // from that step to the end
   // Of the prompt, that were not run: their keys and values were there from an earlier sequence.
   int64_t cached_tokens = 0;
+  // Guesses of tokens that were run, and those of them that were right.
+  int64_t draft_tokens = 0;
+  int64_t accepted_tokens = 0;
 };
 
 // One call's own part of a sequence: what to do with logits, and how to end. All methods are called
@@ -42,8 +45,9 @@ class SequenceTask {
  public:
   virtual ~SequenceTask() = default;
 
-  // Asked before each token after the prompt. False parks the sequence with its cache kept, until
-  // Scheduler::Wake() asks again (a slow reader's queue is full). Make room first, then call Wake.
+  // Asked before each token after the prompt is run or, if it was run as a guess, kept. False parks
+  // the sequence with its cache kept, until Scheduler::Wake() asks again (a slow reader's queue is
+  // full). Make room first, then call Wake.
   virtual bool CanAdvance() { return true; }
 
   // Logits of some positions, in ascending order over the calls: first those of
@@ -104,6 +108,9 @@ struct SchedulerOptions {
   // up to the first position whose logits or whose observer's rows are wanted. Answers are the same
   // to the bit; but how fast one comes tells that somebody has asked for something like it.
   bool prefix_cache = true;
+  // Most guesses of one sequence's next tokens that a step runs along (prompt_lookup.h); 0: none.
+  // Answers are the same to the bit, and what observers are shown is, too, but for OnTruncate.
+  int64_t max_draft_tokens = 15;
   int threads = 0;                              // team of the engine thread; 0: leave as it is
   std::function<absl::Time()> now = absl::Now;  // of timings and stall_timeout
 };
@@ -118,6 +125,8 @@ struct SchedulerStats {
   int64_t prompt_tokens = 0;     // run so far
   int64_t cached_tokens = 0;     // of prompts, that did not have to be run
   int64_t generated_tokens = 0;  // appended so far
+  int64_t draft_tokens = 0;      // run so far
+  int64_t accepted_tokens = 0;   // of those, that were right
 };
 
 // Thread-safe. The destructor ends whatever is left with UNAVAILABLE and joins the engine thread.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -39,7 +40,9 @@ bool Sequence::Admit(bool share_prefix) {
       absl::MakeConstSpan(tokens_).first(std::min(sharing.tokens, FirstNeededPosition()));
   auto cache = std::make_unique<KvCache>(request_.model->kv_pool.get());
   if (!cache->ReserveAfter(prefix, sharing.kind, max_tokens).ok()) return false;
+  // No step allocates.
   tokens_.reserve(max_tokens);
+  for (std::vector<int64_t>* rows : {&positions_, &rows_}) rows->reserve(1 + max_drafts_);
   shareable_tokens_ = sharing.tokens;
   position_ = cached_tokens_ = cache->size();
   cache_ = std::move(cache);
@@ -84,10 +87,19 @@ absl::Duration Sequence::Patience(absl::Time now, absl::Duration stall_timeout) 
   return std::max(patience, absl::ZeroDuration());
 }
 
+void Sequence::Draft() {
+  // Of what may be appended, all but the last needs no look at what follows it.
+  const int64_t most = prompt_tokens_ + request_.max_new_tokens;
+  lookup_.Look(tokens_, has_next_token() ? most - static_cast<int64_t>(tokens_.size()) : 0);
+}
+
 RunnableSequence Sequence::View() const {
-  return {position_, prompt_tokens_,
-          absl::MakeConstSpan(request_.logits_positions).subspan(next_logits_), last_step_,
-          request_.whole_prompt};
+  return {position_,
+          prompt_tokens_,
+          absl::MakeConstSpan(request_.logits_positions).subspan(next_logits_),
+          last_step_,
+          request_.whole_prompt,
+          static_cast<int64_t>(lookup_.drafts().size())};
 }
 
 SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::Time now) {
@@ -97,7 +109,10 @@ SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::T
     const auto first = request_.logits_positions.begin() + next_logits_;
     positions_.assign(first, first + planned.logits_rows);
   } else {
-    positions_.assign(1, position_);
+    const absl::Span<const TokenId> drafts = lookup_.drafts().first(planned.logits_rows - 1);
+    tokens_.insert(tokens_.end(), drafts.begin(), drafts.end());
+    positions_.resize(planned.logits_rows);
+    std::iota(positions_.begin(), positions_.end(), position_);
   }
   rows_.clear();
   for (int64_t position : positions_) rows_.push_back(position - planned.begin);
@@ -115,27 +130,67 @@ SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::T
 
 absl::Status Sequence::Deliver(const PlannedSlice& planned, const SequenceSlice& slice,
                                ConstMatrixRef logits, Workspace* workspace) {
-  const bool was_in_prompt = in_prompt();
+  return in_prompt() ? DeliverPrompt(planned, slice, logits, workspace)
+                     : DeliverTokens(planned, slice, logits, workspace);
+}
+
+absl::Status Sequence::DeliverPrompt(const PlannedSlice& planned, const SequenceSlice& slice,
+                                     ConstMatrixRef logits, Workspace* workspace) {
   position_ = planned.end;
-  HEED_RETURN_IF_ERROR(CheckFinite(planned, slice, logits, workspace));
+  HEED_RETURN_IF_ERROR(CheckFinite(planned, slice, positions_, logits, workspace));
   SharePages();
-  if (was_in_prompt) {
-    next_logits_ += planned.logits_rows;
-    request_.task->OnPromptChunk(planned.begin, planned.end);
-  }
+  next_logits_ += planned.logits_rows;
+  request_.task->OnPromptChunk(planned.begin, planned.end);
   if (logits.rows == 0) return absl::OkStatus();
   HEED_ASSIGN_OR_RETURN(const std::optional<TokenId> token,
                         request_.task->OnLogits(positions_, logits));
   return token.has_value() ? Append(*token) : absl::OkStatus();
 }
 
+// One row after the other, as if each token had come in a step of its own, up to the first draft
+// that is not what the task appends.
+absl::Status Sequence::DeliverTokens(const PlannedSlice& planned, const SequenceSlice& slice,
+                                     ConstMatrixRef logits, Workspace* workspace) {
+  draft_counts_.run += logits.rows - 1;
+  PlannedSlice so_far = planned;
+  std::optional<TokenId> token;
+  for (int64_t row = 0; row < logits.rows; ++row) {
+    so_far.end = position_ = planned.begin + row + 1;
+    const auto position = absl::MakeConstSpan(positions_).subspan(row, 1);
+    HEED_RETURN_IF_ERROR(CheckFinite(so_far, slice, position, logits.Rows(row, 1), workspace));
+    HEED_ASSIGN_OR_RETURN(token, request_.task->OnLogits(position, logits.Rows(row, 1)));
+    const bool goes_on = token.has_value() && IsAsGuessed(*token) && !request_.stop->ShouldStop() &&
+                         request_.task->CanAdvance();
+    if (!goes_on) break;
+    ++draft_counts_.accepted;
+  }
+  lookup_.Learn(logits.rows - 1, position_ - 1 - planned.begin);
+  DropDrafts();
+  SharePages();
+  return token.has_value() ? Append(*token) : absl::OkStatus();
+}
+
+// There is a draft at the position that is next, and it is `token`.
+bool Sequence::IsAsGuessed(TokenId token) const {
+  return !complete() && tokens_[position_] == token;
+}
+
+void Sequence::DropDrafts() {
+  if (complete()) return;
+  tokens_.resize(position_);
+  cache_->Truncate(position_);
+  if (request_.plan.observer != nullptr) request_.plan.observer->OnTruncate(position_);
+}
+
+// Of the slice up to planned.end, and of the logits at `positions`.
 absl::Status Sequence::CheckFinite(const PlannedSlice& planned, const SequenceSlice& slice,
-                                   ConstMatrixRef logits, Workspace* workspace) {
-  if (slice.nonfinite_row >= 0) {
+                                   absl::Span<const int64_t> positions, ConstMatrixRef logits,
+                                   Workspace* workspace) {
+  if (slice.nonfinite_row >= 0 && planned.begin + slice.nonfinite_row < planned.end) {
     return Nonfinite(planned, "states", planned.begin + slice.nonfinite_row, workspace);
   }
   for (int64_t r = 0; r < logits.rows; ++r) {
-    if (!AllFinite(logits.Row(r))) return Nonfinite(planned, "logits", positions_[r], workspace);
+    if (!AllFinite(logits.Row(r))) return Nonfinite(planned, "logits", positions[r], workspace);
   }
   return absl::OkStatus();
 }
@@ -172,7 +227,8 @@ absl::Status Sequence::RunAgain(const PlannedSlice& planned, ForwardObserver* ob
 }
 
 absl::Status Sequence::Append(TokenId token) {
-  const bool at_end = !in_prompt() && positions_.back() == position_ - 1;
+  const bool at_end =
+      !in_prompt() && (position_ > prompt_tokens_ || positions_.back() == position_ - 1);
   const bool known = token >= 0 && token < request_.model->model->config().vocab_size;
   const int64_t appended_tokens = static_cast<int64_t>(tokens_.size()) - prompt_tokens_;
   if (!at_end || !known || appended_tokens >= request_.max_new_tokens) {
@@ -196,7 +252,9 @@ void Sequence::Finish(const absl::Status& status, absl::Time now) {
   const absl::Time started = started_.value_or(now);
   request_.task->OnDone(status, {.queue = std::max(started - submitted_, absl::ZeroDuration()),
                                  .compute = std::max(now - started, absl::ZeroDuration()),
-                                 .cached_tokens = cached_tokens_});
+                                 .cached_tokens = cached_tokens_,
+                                 .draft_tokens = draft_counts_.run,
+                                 .accepted_tokens = draft_counts_.accepted});
 }
 
 }  // namespace heed

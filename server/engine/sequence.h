@@ -3,6 +3,7 @@
 #ifndef HEED_SERVER_ENGINE_SEQUENCE_H_
 #define HEED_SERVER_ENGINE_SEQUENCE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "model/base/matrix.h"
+#include "model/generate/prompt_lookup.h"
 #include "model/transformer/kv_cache.h"
 #include "model/transformer/language_model.h"
 #include "server/engine/scheduler.h"
@@ -21,12 +23,20 @@
 
 namespace heed {
 
+// Guesses of a sequence's next tokens.
+struct DraftCounts {
+  int64_t run = 0;
+  int64_t accepted = 0;
+};
+
 class Sequence {
  public:
-  Sequence(EngineRequest request, absl::Time submitted)
+  Sequence(EngineRequest request, absl::Time submitted, int64_t max_draft_tokens)
       : request_(std::move(request)),
         tokens_(std::move(request_.prompt)),
         prompt_tokens_(static_cast<int64_t>(tokens_.size())),
+        max_drafts_(std::min(max_draft_tokens, request_.max_new_tokens)),
+        lookup_(max_drafts_),
         submitted_(submitted) {}
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
@@ -50,18 +60,24 @@ class Sequence {
   // Until when Review need not be called again unless something calls Scheduler::Wake.
   absl::Duration Patience(absl::Time now, absl::Duration stall_timeout) const;
 
+  // Guesses what follows the token that waits, for View and Begin. Once for each step.
+  void Draft();
+
   RunnableSequence View() const;
 
   // The slice to run for `planned`, in step number `step` (from 1). It borrows from this sequence
   // until the next call.
   SequenceSlice Begin(const PlannedSlice& planned, int64_t step, absl::Time now);
 
-  // The slice that was begun has run. `logits` are its rows, [planned.logits_rows, vocab_size]. An
-  // error ends the sequence: INTERNAL (NONFINITE_STATES or NONFINITE_LOGITS; INVALID_ARGUMENT for a
-  // sequence with edits), for which the slice is run again in `workspace` to find the layer,
-  // INTERNAL (BAD_TASK_TOKEN), or what the task returned.
+  // The slice that was begun has run. `logits` are its rows, [planned.logits_rows, vocab_size].
+  // Those of wrong guesses are not looked at, and leave nothing behind. An error ends the sequence:
+  // INTERNAL (NONFINITE_STATES or NONFINITE_LOGITS; INVALID_ARGUMENT for a sequence with edits),
+  // for which the slice is run again in `workspace` to find the layer, INTERNAL (BAD_TASK_TOKEN),
+  // or what the task returned.
   absl::Status Deliver(const PlannedSlice& planned, const SequenceSlice& slice,
                        ConstMatrixRef logits, Workspace* workspace);
+
+  DraftCounts draft_counts() const { return draft_counts_; }
 
   // A token was appended and waits to be run.
   bool has_next_token() const { return !in_prompt() && !complete(); }
@@ -78,8 +94,15 @@ class Sequence {
  private:
   int64_t FirstNeededPosition() const;
   void SharePages();
+  absl::Status DeliverPrompt(const PlannedSlice& planned, const SequenceSlice& slice,
+                             ConstMatrixRef logits, Workspace* workspace);
+  absl::Status DeliverTokens(const PlannedSlice& planned, const SequenceSlice& slice,
+                             ConstMatrixRef logits, Workspace* workspace);
+  bool IsAsGuessed(TokenId token) const;
+  void DropDrafts();
   absl::Status CheckFinite(const PlannedSlice& planned, const SequenceSlice& slice,
-                           ConstMatrixRef logits, Workspace* workspace);
+                           absl::Span<const int64_t> positions, ConstMatrixRef logits,
+                           Workspace* workspace);
   absl::Status Nonfinite(const PlannedSlice& planned, absl::string_view what, int64_t position,
                          Workspace* workspace);
   absl::Status RunAgain(const PlannedSlice& planned, ForwardObserver* observer,
@@ -87,8 +110,12 @@ class Sequence {
   absl::Status Append(TokenId token);
 
   EngineRequest request_;
-  std::vector<TokenId> tokens_;  // the prompt, then those that were appended
+  // The prompt, then those that were appended; while a slice runs, also its drafts.
+  std::vector<TokenId> tokens_;
   const int64_t prompt_tokens_;
+  const int64_t max_drafts_;
+  PromptLookup lookup_;
+  DraftCounts draft_counts_;
   std::unique_ptr<KvCache> cache_;
   int64_t cached_tokens_ = 0;
   int64_t shareable_tokens_ = 0;    // whose keys and values another sequence may use

@@ -60,7 +60,22 @@ class DecodeFirstPlanner : public StepPlanner {
              std::pair(sequences[b.sequence].last_step, b.sequence);
     });
     if (plan.size() > limit) plan.resize(limit);
+    if (!prompt_waits) AddDrafts(sequences, budget, plan);
     for (const PlannedSlice& slice : plan) budget.Spend(slice);
+  }
+
+  // In equal shares, of which the earlier ones leave what they do not need to the later.
+  void AddDrafts(absl::Span<const RunnableSequence> sequences, const Budget& budget,
+                 std::vector<PlannedSlice>& plan) const {
+    int64_t others = static_cast<int64_t>(plan.size());
+    int64_t room = std::min({limits_.max_draft_step_tokens, budget.tokens, budget.rows}) - others;
+    for (PlannedSlice& slice : plan) {
+      if (room <= 0) return;
+      const int64_t count = std::min(sequences[slice.sequence].drafts, room / others--);
+      slice.end += count;
+      slice.logits_rows += count;
+      room -= count;
+    }
   }
 
   void AddPrompts(absl::Span<const RunnableSequence> sequences, bool whole_prompts, Budget& budget,

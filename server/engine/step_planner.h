@@ -17,6 +17,9 @@ struct StepLimits {
   int64_t max_tokens = 256;        // at least 2: one of a decode and one of a prompt
   int64_t max_chunk_tokens = 128;  // of one prompt while other sequences decode; at least 1
   int64_t max_logits_rows = 64;    // at least 2, as max_tokens
+  // Of a step with drafts. Kernels read weights once for so many, so that they take little more
+  // time than one.
+  int64_t max_draft_step_tokens = 16;
 };
 
 // A live sequence that could run now.
@@ -27,6 +30,7 @@ struct RunnableSequence {
       logits_positions;       // wanted prompt positions at or past `position`, ascending
   int64_t last_step = 0;      // the step that ran it last; 0: none yet
   bool whole_prompt = false;  // its prompt runs in one slice or not at all
+  int64_t drafts = 0;         // guesses that could run behind the token of a decode
 
   bool decoding() const { return position >= prompt_tokens; }
 };
@@ -36,7 +40,8 @@ struct PlannedSlice {
   size_t sequence = 0;  // index into what the planner was given
   int64_t begin = 0;
   int64_t end = 0;
-  int64_t logits_rows = 0;  // of the prompt positions wanted in [begin, end), or 1 when decoding
+  // Of the prompt positions wanted in [begin, end), or all of them when decoding.
+  int64_t logits_rows = 0;
 
   friend bool operator==(const PlannedSlice&, const PlannedSlice&) = default;
 };
@@ -56,7 +61,7 @@ class StepPlanner {
 
 // Decodes first, longest-waiting sequence first, but leaves room for a token of a prompt when one
 // waits; then fills the step with prompts, oldest first. A whole prompt that exceeds the limits
-// runs with no other prompt.
+// runs with no other prompt. Steps without a prompt share out room for drafts.
 std::unique_ptr<StepPlanner> NewDecodeFirstPlanner(const StepLimits& limits);
 
 }  // namespace heed

@@ -132,7 +132,7 @@ class Sequence {
       const bool is_watched = i % 2 == (is_odd ? 1 : 0);
       const double begin = SecondsNow();
       HEED_RETURN_IF_ERROR(Append(1, is_watched ? &capture : nullptr));
-      if (is_watched) capture.TakeRows();
+      if (is_watched) capture.TakeRows(prompt + i);
       parts.push_back({SecondsNow() - begin, 1, is_watched});
     }
     return absl::OkStatus();

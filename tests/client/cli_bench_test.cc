@@ -65,12 +65,16 @@ TEST(BenchReportTest, LatenciesAreOfTheCallsDueInTheWindow) {
 TEST(BenchReportTest, ThroughputIsOfWhatCameInTheWindow) {
   std::vector<BenchCall> calls = {CallOf(9, {10.5, 10.6}), CallOf(10, {10.25, 10.5, 11}),
                                   CallOf(19.5, {19.75, 20.75}), CallOf(20, {20.1})};
+  calls[0].accepted_tokens = 1;
   calls[1].cached_tokens = 4;
+  calls[1].accepted_tokens = 2;
+  calls[2].accepted_tokens = 1;
   const BenchReport report = Summarize(calls, {Second(10), Second(20)}, {});
   EXPECT_DOUBLE_EQ(report.calls_per_second, 0.2);
   EXPECT_DOUBLE_EQ(report.generated_tokens_per_second, 0.6);
   EXPECT_DOUBLE_EQ(report.prompt_tokens_per_second, 3);
   EXPECT_DOUBLE_EQ(report.cached_tokens_per_second, 0.4);
+  EXPECT_DOUBLE_EQ(report.accepted_tokens_per_second, 0.3);
 }
 
 TEST(BenchReportTest, GoodCallsKeepEveryLimit) {

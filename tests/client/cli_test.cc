@@ -157,6 +157,17 @@ TEST_F(CliTest, PredictSaysWhatNeededNoComputing) {
   EXPECT_EQ(At(json, "timings_ms.cached_token_count").number_value(), 3);
 }
 
+TEST_F(CliTest, TimingsSayWhatCameFromDrafts) {
+  server_.script.edit_predict = [](v1::PredictResponse& response) {
+    response.mutable_timings()->set_draft_token_count(1200);
+    response.mutable_timings()->set_accepted_token_count(1100);
+  };
+  EXPECT_THAT(Run({"predict", kText}), HasSubstr("3.4 ms (1,100 of 1,200 drafts accepted)"));
+  const auto json = RunJson({"predict", kText});
+  EXPECT_EQ(At(json, "timings_ms.draft_token_count").number_value(), 1200);
+  EXPECT_EQ(At(json, "timings_ms.accepted_token_count").number_value(), 1100);
+}
+
 TEST_F(CliTest, GenerateWritesOnlyTheAnswerToAPipe) {
   EXPECT_EQ(Run({"generate", kText, "--seed=5"}), " were on the table\n");
   EXPECT_THAT(result_.err, HasSubstr("heed: seed 5\n"));

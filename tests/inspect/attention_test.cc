@@ -273,22 +273,44 @@ TEST(PromptCaptureTest, ALongSelectionIsCutIntoTilesThatLeaveEarly) {
   EXPECT_EQ(tiles[5].queries().back(), 699);
 }
 
+// Takes the rows of one query of layer 1 and heads 0 and 2.
+void ExpectStep(StepCapture& capture, int64_t query) {
+  const std::vector<AttentionTile> rows = capture.TakeRows(query);
+  ASSERT_EQ(rows.size(), 2u);
+  for (const AttentionTile& row : rows) {
+    EXPECT_EQ(row.layer(), 1);
+    EXPECT_THAT(row.queries(), ElementsAre(query));
+    ExpectRows(row, query + 1);
+  }
+  EXPECT_EQ(rows[1].head(), 2);
+}
+
 TEST(StepCaptureTest, KeepsTheRowThatPredictsAndNothingBefore) {
   StepCapture capture({.layers = {1}, .heads = {0, 2}}, /*prompt_length=*/6, 2, 3);
+  EXPECT_THAT(capture.TakeRows(0), IsEmpty());
   RunModel(capture, 2, 0, 4);
-  EXPECT_THAT(capture.TakeRows(), IsEmpty());
+  EXPECT_THAT(capture.TakeRows(3), IsEmpty());
   RunModel(capture, 2, 4, 6);
   for (int64_t query : {5, 6, 7}) {
     if (query > 5) RunModel(capture, 2, query, query + 1);
-    const std::vector<AttentionTile> rows = capture.TakeRows();
-    ASSERT_EQ(rows.size(), 2u);
-    for (const AttentionTile& row : rows) {
-      EXPECT_EQ(row.layer(), 1);
-      EXPECT_THAT(row.queries(), ElementsAre(query));
-      ExpectRows(row, query + 1);
-    }
-    EXPECT_EQ(rows[1].head(), 2);
+    ExpectStep(capture, query);
+    EXPECT_THAT(capture.TakeRows(query + 1), IsEmpty());
   }
+}
+
+// A token, two guesses behind it of which one is wrong, and what comes in its place.
+TEST(StepCaptureTest, KeepsTheRowsOfGuessesUntilOthersCome) {
+  StepCapture capture({.layers = {1}, .heads = {0, 2}}, /*prompt_length=*/6, 2, 3);
+  RunModel(capture, 2, 0, 6);
+  RunModel(capture, 2, 6, 9);
+  ExpectStep(capture, 6);
+  ExpectStep(capture, 7);
+  EXPECT_THAT(capture.TakeRows(5), IsEmpty());
+  RunModel(capture, 2, 8, 9);
+  ExpectStep(capture, 8);
+  EXPECT_THAT(capture.TakeRows(7), IsEmpty());
+  RunModel(capture, 2, 8, 10);
+  ExpectStep(capture, 9);
 }
 
 }  // namespace

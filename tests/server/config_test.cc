@@ -83,6 +83,7 @@ TEST(ConfigTest, EveryFlagIsReadInBothSpellingsAndFromTheEnvironment) {
        [](auto& c) { return c.max_step_tokens == 9; }},
       {"prefill-chunk", "HEED_PREFILL_CHUNK", "8", [](auto& c) { return c.prefill_chunk == 8; }},
       {"prefix-cache", "HEED_PREFIX_CACHE", "off", [](auto& c) { return !c.prefix_cache; }},
+      {"draft-tokens", "HEED_DRAFT_TOKENS", "3", [](auto& c) { return c.draft_tokens == 3; }},
       {"trace-memory-mib", "HEED_TRACE_MEMORY_MIB", "8",
        [](auto& c) { return c.trace_memory_mib == 8; }},
       {"trace-client-mib", "HEED_TRACE_CLIENT_MIB", "8",

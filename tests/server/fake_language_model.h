@@ -124,6 +124,7 @@ class FakeLanguageModel : public LanguageModel {
     int64_t row = 0;
     for (SequenceSlice& slice : batch) {
       slice.stopped = slice.stop != nullptr && slice.stop->ShouldStop();
+      slice.nonfinite_row = FirstPoisoned(slice);
       if (!slice.stopped) HEED_RETURN_IF_ERROR(RunSlice(slice, logits, row));
       row += static_cast<int64_t>(slice.logits_rows.size());
     }
@@ -158,6 +159,12 @@ class FakeLanguageModel : public LanguageModel {
   void Poison(TokenId token, float value) {
     absl::MutexLock lock(&mutex_);
     poison_ = {token, value};
+  }
+
+  // The stream of positions behind the prompt that hold `token` is not finite.
+  void PoisonGenerated(TokenId token) {
+    absl::MutexLock lock(&mutex_);
+    poisoned_generated_ = token;
   }
 
   // All Forward calls so far, those that wait or failed included.
@@ -224,6 +231,13 @@ class FakeLanguageModel : public LanguageModel {
     return absl::OkStatus();
   }
 
+  int64_t FirstPoisoned(const SequenceSlice& slice) const {
+    absl::MutexLock lock(&mutex_);
+    const auto found = std::find(slice.tokens.begin(), slice.tokens.end(), poisoned_generated_);
+    const bool is_generated = slice.cache->size() >= slice.prompt_tokens;
+    return found == slice.tokens.end() || !is_generated ? -1 : found - slice.tokens.begin();
+  }
+
   void WriteRow(absl::Span<const TokenId> visible, int64_t position, TokenId token,
                 absl::Span<float> row) const {
     const std::vector<float> values = FakeLogits(visible, position, config_.vocab_size);
@@ -263,6 +277,7 @@ class FakeLanguageModel : public LanguageModel {
   mutable std::vector<BatchRecord> batches_ ABSL_GUARDED_BY(mutex_);
   Hook hook_ ABSL_GUARDED_BY(mutex_);
   std::pair<TokenId, float> poison_ ABSL_GUARDED_BY(mutex_) = {-1, 0};
+  TokenId poisoned_generated_ ABSL_GUARDED_BY(mutex_) = -1;
 };
 
 // A fake served under a name, and the fake itself for the test to steer.

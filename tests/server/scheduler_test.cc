@@ -146,7 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(SchedulerTest, LiveSequencesShareEachBatch) {
   const FakeServed model = ServeFake();
-  Scheduler scheduler({});
+  Scheduler scheduler({.max_draft_tokens = 0});
   model.fake->Hold();
   std::vector<std::shared_ptr<FakeCall>> calls = {MakeCall(4, 3)};
   ASSERT_TRUE(scheduler.Submit(MakeRequest(calls[0], model)).ok());

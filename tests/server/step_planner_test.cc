@@ -45,6 +45,42 @@ TEST(StepPlannerTest, EveryDecodingSequenceTakesOneToken) {
               ElementsAre(PlannedSlice{0, 5, 6, 1}, PlannedSlice{1, 9, 10, 1}));
 }
 
+RunnableSequence Drafting(int64_t position, int64_t drafts, int64_t last_step = 0) {
+  RunnableSequence sequence = Decode(position, last_step);
+  sequence.drafts = drafts;
+  return sequence;
+}
+
+TEST(StepPlannerTest, DraftsRunBehindTheirToken) {
+  EXPECT_THAT(Plan({}, {Drafting(5, 3)}), ElementsAre(PlannedSlice{0, 5, 9, 4}));
+  EXPECT_THAT(Plan({.max_draft_step_tokens = 3}, {Drafting(5, 3)}),
+              ElementsAre(PlannedSlice{0, 5, 8, 3}));
+  EXPECT_THAT(Plan({.max_tokens = 2}, {Drafting(5, 3)}), ElementsAre(PlannedSlice{0, 5, 7, 2}));
+  EXPECT_THAT(Plan({.max_logits_rows = 2}, {Drafting(5, 3)}),
+              ElementsAre(PlannedSlice{0, 5, 7, 2}));
+}
+
+// 16 tokens: three that are due, and 13 drafts.
+TEST(StepPlannerTest, DraftsAreSharedOutAndWhatOneLeavesTheNextMayTake) {
+  EXPECT_THAT(
+      Plan({}, {Drafting(1, 15), Drafting(2, 15), Drafting(3, 15)}),
+      ElementsAre(PlannedSlice{0, 1, 6, 5}, PlannedSlice{1, 2, 7, 5}, PlannedSlice{2, 3, 9, 6}));
+  EXPECT_THAT(
+      Plan({}, {Drafting(1, 0), Drafting(2, 2), Drafting(3, 15)}),
+      ElementsAre(PlannedSlice{0, 1, 2, 1}, PlannedSlice{1, 2, 5, 3}, PlannedSlice{2, 3, 15, 12}));
+}
+
+TEST(StepPlannerTest, ManyDecodesLeaveNoRoomForDrafts) {
+  std::vector<RunnableSequence> sequences;
+  for (int i = 0; i < 20; ++i) sequences.push_back(Drafting(i + 1, 15));
+  for (const PlannedSlice& slice : Plan({}, sequences)) EXPECT_EQ(slice.end, slice.begin + 1);
+}
+
+TEST(StepPlannerTest, APromptKeepsDraftsAway) {
+  EXPECT_THAT(Plan({.max_chunk_tokens = 4}, {Drafting(5, 3), Prompt(0, 20)}),
+              ElementsAre(PlannedSlice{0, 5, 6, 1}, PlannedSlice{1, 0, 4, 0}));
+}
+
 TEST(StepPlannerTest, DecodesComeBeforePrompts) {
   EXPECT_THAT(Plan({.max_tokens = 10, .max_chunk_tokens = 4}, {Prompt(0, 20), Decode(7)}),
               ElementsAre(PlannedSlice{1, 7, 8, 1}, PlannedSlice{0, 0, 4, 0}));

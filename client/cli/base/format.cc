@@ -74,6 +74,10 @@ std::string FormatTimings(const Timings& timings) {
   if (timings.cached_token_count > 0) {
     parts.push_back(Plural(timings.cached_token_count, "token") + " cached");
   }
+  if (timings.accepted_token_count > 0) {
+    parts.push_back(FormatCount(timings.accepted_token_count) + " of " +
+                    Plural(timings.draft_token_count, "draft") + " accepted");
+  }
   const std::string text = FormatMillis(Total(timings));
   return parts.empty() ? text : absl::StrCat(text, " (", absl::StrJoin(parts, ", "), ")");
 }

@@ -73,6 +73,8 @@ void WriteTimings(JsonWriter& json, const Timings& timings) {
   json.Key("queue").Number(absl::ToDoubleMilliseconds(timings.queue));
   json.Key("compute").Number(absl::ToDoubleMilliseconds(timings.compute));
   json.Key("cached_token_count").Int(timings.cached_token_count);
+  json.Key("draft_token_count").Int(timings.draft_token_count);
+  json.Key("accepted_token_count").Int(timings.accepted_token_count);
   json.EndObject();
 }
 

@@ -181,6 +181,7 @@ class LoadGenerator {
           if (std::holds_alternative<GeneratedToken>(event)) call.tokens.push_back(absl::Now());
           if (const auto* end = std::get_if<GenerateEnd>(&event)) {
             call.cached_tokens = end->timings.cached_token_count;
+            call.accepted_tokens = end->timings.accepted_token_count;
           }
         },
         options_);

@@ -37,9 +37,12 @@ std::string PlanText(const BenchResult& result) {
 }
 
 std::string ThroughputText(const BenchReport& report) {
-  std::string text = absl::StrFormat("%.2f calls/s, %.1f generated tokens/s, %.1f prompt tokens/s",
-                                     report.calls_per_second, report.generated_tokens_per_second,
-                                     report.prompt_tokens_per_second);
+  std::string text = absl::StrFormat("%.2f calls/s, %.1f generated tokens/s",
+                                     report.calls_per_second, report.generated_tokens_per_second);
+  if (report.accepted_tokens_per_second > 0) {
+    absl::StrAppendFormat(&text, ", %.1f of them from drafts", report.accepted_tokens_per_second);
+  }
+  absl::StrAppendFormat(&text, ", %.1f prompt tokens/s", report.prompt_tokens_per_second);
   if (report.cached_tokens_per_second > 0) {
     absl::StrAppendFormat(&text, ", %.1f of them cached", report.cached_tokens_per_second);
   }
@@ -154,6 +157,7 @@ void ShowJson(const BenchResult& result, Session& session) {
   json.Key("prompt_tokens_per_s").Number(report.prompt_tokens_per_second);
   json.Key("cached_prompt_tokens_per_s").Number(report.cached_tokens_per_second);
   json.Key("generated_tokens_per_s").Number(report.generated_tokens_per_second);
+  json.Key("accepted_tokens_per_s").Number(report.accepted_tokens_per_second);
   json.Key("errors").BeginArray();
   for (const auto& [code, errors] : report.errors) {
     json.BeginObject();

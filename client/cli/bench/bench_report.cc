@@ -20,6 +20,7 @@ void AddThroughput(const BenchCall& call, const BenchWindow& window, const Bench
   const auto inside = [&](absl::Time time) { return time >= window.begin && time < window.end; };
   if (call.status.ok() && !call.cut && inside(call.end)) {
     ++report.calls_per_second;
+    report.accepted_tokens_per_second += static_cast<double>(call.accepted_tokens);
     if (IsGood(call, limits)) ++report.good_calls_per_second;
   }
   if (!call.tokens.empty() && inside(call.tokens.front())) {
@@ -76,9 +77,9 @@ BenchReport Summarize(absl::Span<const BenchCall> calls, const BenchWindow& wind
   report.gaps = QuantilesOf(std::move(gaps));
   report.whole_call = QuantilesOf(std::move(whole));
   const double seconds = absl::ToDoubleSeconds(report.length);
-  for (double* rate :
-       {&report.calls_per_second, &report.good_calls_per_second, &report.prompt_tokens_per_second,
-        &report.cached_tokens_per_second, &report.generated_tokens_per_second}) {
+  for (double* rate : {&report.calls_per_second, &report.good_calls_per_second,
+                       &report.prompt_tokens_per_second, &report.cached_tokens_per_second,
+                       &report.generated_tokens_per_second, &report.accepted_tokens_per_second}) {
     *rate = seconds > 0 ? *rate / seconds : 0;
   }
   return report;

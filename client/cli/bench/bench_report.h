@@ -22,7 +22,8 @@ struct BenchCall {
   absl::Status status;
   bool cut = false;  // the test ended first: what came is counted, the call is not
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;  // of those
+  int64_t cached_tokens = 0;    // of those
+  int64_t accepted_tokens = 0;  // of those that were generated, from drafts
 
   absl::Duration time_to_first_token() const { return tokens.front() - due; }
   // Between its tokens, on average; zero for fewer than two.
@@ -63,6 +64,7 @@ struct BenchReport {
   double prompt_tokens_per_second = 0;
   double cached_tokens_per_second = 0;  // of those
   double generated_tokens_per_second = 0;
+  double accepted_tokens_per_second = 0;  // from drafts, of calls that ended well
   struct Errors {
     int64_t count = 0;
     std::string message;  // of the first
