@@ -345,6 +345,7 @@ TEST_F(BenchTest, CtrlCBeforeACallWasMeasuredShowsNoTable) {
   RunToFail(kExitInterrupted, {"bench", "--warm-up=1h", "--streams=1"}, {.cancel = &cancel});
   EXPECT_EQ(result_.out, "");
   EXPECT_EQ(result_.err, "heed: cancelled; the server was told to stop.\n");
+  server_.Shutdown();  // its calls still use the token
 }
 
 TEST_F(BenchTest, AModelThatCannotGenerateIsNotAsked) {

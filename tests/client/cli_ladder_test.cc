@@ -254,6 +254,7 @@ TEST_F(CliLadderTest, CtrlCEndsItWithoutAnswers) {
   EXPECT_EQ(RunToFail(kExitInterrupted, {"ladder", kText}, {.cancel = &cancel}),
             "heed: cancelled; the server was told to stop.\n");
   EXPECT_EQ(result_.out, "");
+  server_.Shutdown();  // its calls still use the token
 }
 
 TEST_F(CliLadderTest, NoLineIsWiderThanTheTerminal) {
