@@ -24,7 +24,8 @@ struct Mass {
   uint64_t weight;
 };
 
-// Rows have n elements and no NaN; `largest` is at least every logit. e^x is NegativeExp (exp.h).
+// Rows have n elements and, but for count_nonfinite, no NaN; `largest` is at least every logit. e^x
+// is NegativeExp (exp.h).
 struct LogitRows {
   // In kSumParts parts. Logits are finite.
   ExpSums (*sum_exp)(const float* logits, int64_t n, double largest);
@@ -48,6 +49,8 @@ struct LogitRows {
   int64_t (*count_above)(const float* values, int64_t n, float bound);
   // How many are as large as `bound`.
   int64_t (*count_equal)(const float* values, int64_t n, float bound);
+  // How many are a NaN or an infinity.
+  int64_t (*count_nonfinite)(const float* values, int64_t n);
 };
 
 const LogitRows& PortableLogitRows();

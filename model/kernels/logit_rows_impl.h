@@ -173,6 +173,13 @@ int64_t CountEqual(const float* values, int64_t n, float bound) {
   return Count(values, n, __builtin_nanf(""), [=](WideFloats v) { return v == bound; });
 }
 
+int64_t CountNonfinite(const float* values, int64_t n) {
+  return Count(values, n, 0.0f, [](WideFloats v) {
+    const WideIntegers exponent = (WideIntegers)v & 0x7f800000;
+    return exponent == 0x7f800000;
+  });
+}
+
 // Loops that compilers make vectors of themselves, of single and double width together.
 Mass MassAbove(const float* logits, const uint64_t* weights, int64_t n, float bound) {
   Mass mass = {};
@@ -215,9 +222,9 @@ int64_t FirstAbove(const float* values, int64_t begin, int64_t n, float bound) {
   return n;
 }
 
-constexpr LogitRows kLogitRows = {SumExp,     WeighRow,    Sum,        MassAbove,
-                                  DropOthers, FindBetween, FirstAbove, IndexOfLargest,
-                                  CountAbove, CountEqual};
+constexpr LogitRows kLogitRows = {SumExp,     WeighRow,    Sum,           MassAbove,
+                                  DropOthers, FindBetween, FirstAbove,    IndexOfLargest,
+                                  CountAbove, CountEqual,  CountNonfinite};
 
 }  // namespace
 }  // namespace heed

@@ -18,6 +18,10 @@ SoftmaxSums SumSoftmax(absl::Span<const float> logits) {
           .entropy = std::clamp(log_sum - sums.weighted_offsets / sums.weights, 0.0, most)};
 }
 
+bool AreFinite(absl::Span<const float> logits) {
+  return BestLogitRows().count_nonfinite(logits.data(), std::ssize(logits)) == 0;
+}
+
 int32_t IndexOfLargest(absl::Span<const float> values) {
   return static_cast<int32_t>(BestLogitRows().index_of_largest(values.data(), std::ssize(values)));
 }

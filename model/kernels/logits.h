@@ -18,6 +18,9 @@ struct SoftmaxSums {
 // `logits` are finite and not empty.
 SoftmaxSums SumSoftmax(absl::Span<const float> logits);
 
+// True when no value is a NaN or an infinity.
+bool AreFinite(absl::Span<const float> logits);
+
 // The index of the largest value, the smallest one among equals. `values` is not empty and has no
 // NaN.
 int32_t IndexOfLargest(absl::Span<const float> values);

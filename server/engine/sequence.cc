@@ -10,9 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/base/error.h"
-#include "model/base/finite.h"
 #include "model/base/status_macros.h"
 #include "model/inspect/nonfinite_finder.h"
+#include "model/kernels/logits.h"
 
 namespace heed {
 namespace {
@@ -190,7 +190,7 @@ absl::Status Sequence::CheckFinite(const PlannedSlice& planned, const SequenceSl
     return Nonfinite(planned, "states", planned.begin + slice.nonfinite_row, workspace);
   }
   for (int64_t r = 0; r < logits.rows; ++r) {
-    if (!AllFinite(logits.Row(r))) return Nonfinite(planned, "logits", positions[r], workspace);
+    if (!AreFinite(logits.Row(r))) return Nonfinite(planned, "logits", positions[r], workspace);
   }
   return absl::OkStatus();
 }

@@ -130,6 +130,22 @@ TEST_P(LogitRowsTest, MassAndSumAreThoseOfTheWeights) {
   }
 }
 
+TEST_P(LogitRowsTest, CountsWhatIsNotFinite) {
+  for (std::vector<float> row : Rows(0)) {
+    row[0] = std::numeric_limits<float>::max();
+    EXPECT_EQ(rows().count_nonfinite(row.data(), Size(row)), 0);
+    size_t place = row.size();
+    for (const float value : {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(),
+                              -std::numeric_limits<float>::quiet_NaN()}) {
+      place = (place + row.size() - 1 - row.size() / 5) % row.size();
+      row[place] = value;
+      EXPECT_EQ(rows().count_nonfinite(row.data(), Size(row)),
+                std::count_if(row.begin(), row.end(), [](float v) { return !std::isfinite(v); }))
+          << row.size();
+    }
+  }
+}
+
 TEST_P(LogitRowsTest, FindsWhatIsBetweenBounds) {
   for (const std::vector<float>& row : Rows(0.5)) {
     for (const float low : {-kInfinity, -9.5f, -2.0f, 7.5f}) {
