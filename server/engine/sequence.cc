@@ -88,7 +88,7 @@ absl::Duration Sequence::Patience(absl::Time now, absl::Duration stall_timeout) 
 }
 
 void Sequence::Draft() {
-  // Of what may be appended, all but the last needs no look at what follows it.
+  // A guess takes the place of a token that may yet be appended.
   const int64_t most = prompt_tokens_ + request_.max_new_tokens;
   lookup_.Look(tokens_, has_next_token() ? most - static_cast<int64_t>(tokens_.size()) : 0);
 }
