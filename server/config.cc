@@ -288,8 +288,7 @@ const std::vector<Flag>& Flags() {
        OnOff(&ServerConfig::prefix_cache)},
       {"draft-tokens", "N",
        "Most tokens that a step guesses of an answer, from what followed the same words before, "
-       "and "
-       "runs along with the one that is due. Answers are the same to the bit, and come faster "
+       "and runs along with the one that is due. Answers are the same to the bit, and come faster "
        "where a text repeats itself. 0: none. Default 15.",
        Integer(&ServerConfig::draft_tokens, 0, 15)},
       {"trace-memory-mib", "N",

@@ -3,9 +3,8 @@
 #include "model/base/cpu.h"
 
 namespace heed {
-namespace {
 
-const LogitRows& RowsFor(Isa isa) {
+const LogitRows& LogitRowsFor(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx512) return Avx512LogitRows();
   if (isa == Isa::kAvx2) return Avx2LogitRows();
@@ -13,10 +12,8 @@ const LogitRows& RowsFor(Isa isa) {
   return PortableLogitRows();
 }
 
-}  // namespace
-
 const LogitRows& BestLogitRows() {
-  static const LogitRows& rows = RowsFor(DetectCpu().isa);
+  static const LogitRows& rows = LogitRowsFor(DetectCpu().isa);
   return rows;
 }
 

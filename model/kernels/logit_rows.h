@@ -53,11 +53,15 @@ struct LogitRows {
   int64_t (*count_nonfinite)(const float* values, int64_t n);
 };
 
+enum class Isa;  // model/base/cpu.h
+
 const LogitRows& PortableLogitRows();
 #if defined(__x86_64__)
 const LogitRows& Avx2LogitRows();
 const LogitRows& Avx512LogitRows();
 #endif
+// One of these.
+const LogitRows& LogitRowsFor(Isa isa);
 // Of the best that the process is held to when it is first asked.
 const LogitRows& BestLogitRows();
 

@@ -17,8 +17,8 @@ struct StepLimits {
   int64_t max_tokens = 256;        // at least 2: one of a decode and one of a prompt
   int64_t max_chunk_tokens = 128;  // of one prompt while other sequences decode; at least 1
   int64_t max_logits_rows = 64;    // at least 2, as max_tokens
-  // Of a step with drafts. Kernels read weights once for so many, so that they take little more
-  // time than one.
+  // Of a step with drafts. Kernels read weights once for so many, so that they take about twice the
+  // time of one, and four hardly more.
   int64_t max_draft_step_tokens = 16;
 };
 

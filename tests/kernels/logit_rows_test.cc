@@ -29,21 +29,13 @@ std::vector<float> RandomLogits(uint32_t seed, int64_t size, double range, doubl
   return logits;
 }
 
-const LogitRows& RowsOf(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512) return Avx512LogitRows();
-  if (isa == Isa::kAvx2) return Avx2LogitRows();
-#endif
-  return PortableLogitRows();
-}
-
 // Each instruction set that this machine has, against what the header says in so many words.
 class LogitRowsTest : public testing::TestWithParam<Isa> {
  protected:
   void SetUp() override {
     if (GetParam() > DetectCpu().isa) GTEST_SKIP() << "not on this machine";
   }
-  const LogitRows& rows() const { return RowsOf(GetParam()); }
+  const LogitRows& rows() const { return LogitRowsFor(GetParam()); }
 
   // Of all lengths that a vector or a block of them may leave a rest of, and of a vocabulary's.
   static std::vector<std::vector<float>> Rows(double step) {

@@ -151,6 +151,19 @@ TEST_F(SchedulerDraftTest, ALaterPromptFindsTheTokensThatWereKept) {
   ExpectTrueLogits(*warm);
 }
 
+// The second page was full of guesses, of which one, at position 30, was wrong.
+TEST_F(SchedulerDraftTest, NoPromptFindsWhatWasOnlyGuessed) {
+  std::vector<TokenId> answer = Repeated({1, 2, 3}, 8);
+  answer.insert(answer.end(), {9, 4, 5, 6});
+  const auto first = Says({1, 2, 3, 1, 2, 3}, answer);
+  first->new_tokens = 60;
+  Finished(first);
+  EXPECT_THAT(SliceSizes(), ElementsAre(6, 3, 6, 12, 16, 1, 1, 1, 1));
+  const auto other = Finished(Says(Repeated({1, 2, 3}, 14), {7}));
+  EXPECT_EQ(other->timings.cached_tokens, 16);
+  ExpectTrueLogits(*other);
+}
+
 TEST_F(SchedulerDraftTest, WrongGuessesThatOverflowHarmNobody) {
   model_.fake->Poison(kPoisoned, std::numeric_limits<float>::quiet_NaN());
   const auto call = Finished(Says({1, 2, kPoisoned, 5, 1}, {2, 7, 8}));
