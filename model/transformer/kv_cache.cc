@@ -1,8 +1,10 @@
 #include "model/transformer/kv_cache.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <new>
 
 #include "absl/strings/str_cat.h"
@@ -11,8 +13,21 @@
 
 namespace heed {
 
-KvPool::KvPool(const KvLayout& layout, int64_t n_pages) : layout_(layout), n_pages_(n_pages) {
-  const size_t bytes = static_cast<size_t>(n_pages_ * layout_.page_bytes());
+namespace {
+
+constexpr int64_t kMib = int64_t{1} << 20;
+constexpr int64_t kMostAhead = 64 * kMib;
+constexpr int64_t kHugePage = 2 * kMib;  // as on most machines; any other is as right
+
+char* AlignedDown(char* address, int64_t alignment) {
+  return address - reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(alignment);
+}
+
+}  // namespace
+
+KvPool::KvPool(const KvLayout& layout, int64_t n_pages)
+    : layout_(layout), n_pages_(n_pages), bytes_(n_pages * layout.page_bytes()) {
+  const size_t bytes = static_cast<size_t>(bytes_);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
@@ -24,7 +39,7 @@ KvPool::KvPool(const KvLayout& layout, int64_t n_pages) : layout_(layout), n_pag
 }
 
 KvPool::~KvPool() {
-  munmap(memory_, static_cast<size_t>(n_pages_ * layout_.page_bytes()));
+  munmap(memory_, static_cast<size_t>(bytes_));
 }
 
 int64_t KvPool::free_pages() const {
@@ -41,6 +56,40 @@ int64_t KvPool::FreePages() const {
   const int64_t never_used = n_pages_ - static_cast<int64_t>(states_.size());
   return never_used + static_cast<int64_t>(free_.size()) + idle_;
 }
+
+int64_t KvPool::UsedBytes() const {
+  return static_cast<int64_t>(states_.size()) * layout_.page_bytes();
+}
+
+int64_t KvPool::touched_bytes() const {
+  absl::MutexLock lock(&mutex_);
+  return std::max(touched_, UsedBytes());
+}
+
+#if defined(MADV_POPULATE_WRITE)
+bool KvPool::TouchAhead(int64_t tokens) {
+  const int64_t ahead = std::min(PagesFor(tokens) * layout_.page_bytes(), kMostAhead);
+  char *begin = nullptr, *end = nullptr;
+  {
+    absl::MutexLock lock(&mutex_);
+    const int64_t touched = std::max(touched_, UsedBytes());
+    if (touched >= std::min(UsedBytes() + ahead, bytes_)) return false;
+    // Up to where a huge page ends, so that it is taken whole.
+    begin = memory_ + touched;
+    end = std::min(AlignedDown(begin, kHugePage) + kHugePage, memory_ + bytes_);
+  }
+  // Without the lock: sequences take pages meanwhile, and write into these.
+  begin = AlignedDown(begin, sysconf(_SC_PAGESIZE));
+  if (madvise(begin, static_cast<size_t>(end - begin), MADV_POPULATE_WRITE) != 0) return false;
+  absl::MutexLock lock(&mutex_);
+  touched_ = std::max(touched_, end - memory_);
+  return true;
+}
+#else
+bool KvPool::TouchAhead(int64_t) {
+  return false;
+}
+#endif
 
 std::optional<int64_t> KvPool::Take(absl::Span<const TokenId> tokens, int64_t count,
                                     PrefixIndex::Prefix* prefix, std::vector<int32_t>* pages) {

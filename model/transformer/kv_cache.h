@@ -42,7 +42,8 @@ struct KvLayout {
 // Owns the memory of all pages. Thread-safe. Must outlive the caches that borrow from it.
 class KvPool {
  public:
-  // Room for at least one page; the memory is touched only as pages are first used.
+  // Room for at least one page; the memory is touched only as pages are first used, or a little
+  // before (TouchAhead).
   KvPool(const KvLayout& layout, int64_t n_pages);
   ~KvPool();
   KvPool(const KvPool&) = delete;
@@ -54,6 +55,15 @@ class KvPool {
   int64_t free_pages() const;
   // Those of them that are remembered for what is in them.
   int64_t idle_pages() const;
+
+  // For whoever has nothing better to do: takes from the system one piece of the memory behind what
+  // was ever used, as long as that is not there for the next `tokens` positions, 64 MiB at most. A
+  // prompt would wait for it: the system clears memory before it gives it, and so does a virtual
+  // machine's host, which can take as long as the prefill. False when all is there or the system
+  // (Linux before 5.14) does not offer it. What is in the memory stays.
+  bool TouchAhead(int64_t tokens);
+  // From the memory's beginning, that are there already, as far as TouchAhead knows.
+  int64_t touched_bytes() const;
 
  private:
   friend class KvCache;
@@ -79,6 +89,7 @@ class KvPool {
   std::vector<int32_t> Find(PrefixIndex::Prefix prefix, absl::Span<const TokenId> tokens) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int64_t FreePages() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int64_t UsedBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MakeRoom(int64_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int32_t TakeFree() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Hold(int32_t page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -88,6 +99,7 @@ class KvPool {
 
   const KvLayout layout_;
   const int64_t n_pages_;
+  const int64_t bytes_;
   char* memory_ = nullptr;  // [n_pages, page_bytes], anonymous mapping
 
   // A page is in one of four states: never used (its number is not below states_.size()), free (in
@@ -102,6 +114,7 @@ class KvPool {
   int32_t oldest_idle_ ABSL_GUARDED_BY(mutex_) = kNone;
   int32_t newest_idle_ ABSL_GUARDED_BY(mutex_) = kNone;
   int64_t idle_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t touched_ ABSL_GUARDED_BY(mutex_) = 0;  // from the beginning, by TouchAhead
 };
 
 // One sequence's past. Not thread-safe: the engine thread owns it. Returns its pages when

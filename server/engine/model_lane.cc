@@ -138,6 +138,10 @@ void ModelLane::End(SequenceList& sequences, SequenceList::iterator sequence,
   sequences.erase(sequence);
 }
 
+bool ModelLane::TouchAhead() {
+  return model_->kv_pool->TouchAhead(model_->model->config().context_window);
+}
+
 absl::Duration ModelLane::Patience() const {
   const absl::Time now = options_.now();
   absl::Duration patience = absl::InfiniteDuration();

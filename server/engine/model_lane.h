@@ -50,6 +50,10 @@ class ModelLane {
   // Ends every sequence; returns how many there were.
   int64_t EndAll(const absl::Status& status);
 
+  // When there is nothing to run: readies a piece of memory for the next prompt. False when all of
+  // it is ready.
+  bool TouchAhead();
+
   // How long nothing needs to be looked at, unless Scheduler::Wake is called.
   absl::Duration Patience() const;
 

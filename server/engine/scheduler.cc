@@ -204,7 +204,8 @@ class Scheduler::Impl {
       if (news.abort) AbortAll();
       if (news.exit) return;
       DropAbandonedLanes();
-      patience = StepLanes(news.woken) ? absl::ZeroDuration() : Patience();
+      const bool busy = StepLanes(news.woken) || TouchAhead();
+      patience = busy ? absl::ZeroDuration() : Patience();
     }
   }
 
@@ -265,6 +266,13 @@ class Scheduler::Impl {
     bool ran = false;
     for (const auto& lane : lanes_) ran |= lane->Step(woken);
     return ran;
+  }
+
+  // One piece of one model's memory, so that what arrives meanwhile waits for no more; false when
+  // there is nothing left to ready.
+  bool TouchAhead() {
+    return std::any_of(lanes_.begin(), lanes_.end(),
+                       [](const auto& lane) { return lane->TouchAhead(); });
   }
 
   absl::Duration Patience() const {

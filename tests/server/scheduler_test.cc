@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
@@ -453,6 +455,20 @@ TEST(SchedulerTest, TheEngineThreadHasItsNameAndTeam) {
   ASSERT_TRUE(call->Wait().ok());
   EXPECT_STREQ(name.c_str(), "heed-engine");
   EXPECT_EQ(threads, 3);
+}
+
+TEST(SchedulerTest, WithNothingToRunMemoryIsReadiedForTheNextPrompt) {
+  const FakeServed model = ServeFake(), unused = ServeFake();
+  if (!unused.pool().TouchAhead(1)) GTEST_SKIP() << "this system offers nothing for it";
+  const int64_t all = model.pool().total_pages() * model.pool().layout().page_bytes();
+  Scheduler scheduler({});
+  const auto call = MakeCall(10, 20);
+  ASSERT_TRUE(scheduler.Submit(MakeRequest(call, model)).ok());
+  ASSERT_TRUE(call->Wait().ok());
+  for (int i = 0; i < 1000 && model.pool().touched_bytes() < all; ++i) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  EXPECT_EQ(model.pool().touched_bytes(), all);
 }
 
 TEST(SchedulerTest, AModelThatNobodyHoldsIsLetGo) {

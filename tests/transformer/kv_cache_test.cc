@@ -1,6 +1,10 @@
 #include "model/transformer/kv_cache.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <random>
@@ -280,6 +284,94 @@ TEST(KvSharingTest, PagesAlwaysHoldWhatTheyStandFor) {
     ASSERT_LE(pool.idle_pages(), pool.free_pages());
   }
   EXPECT_GT(hits, 1000);
+}
+
+constexpr int64_t kMib = int64_t{1} << 20;
+// Pages of one MiB.
+constexpr KvLayout kLarge{.n_layers = 8, .n_kv_heads = 16, .head_dim = 64};
+
+// Whether the system has given memory for what is at `address`.
+bool IsResident(char* address) {
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  char* const begin = address - reinterpret_cast<uintptr_t>(address) % page;
+  unsigned char state = 0;
+  EXPECT_EQ(mincore(begin, 1, &state), 0);
+  return (state & 1) != 0;
+}
+
+// Where pages that nobody holds are, by taking all of them for a moment.
+std::vector<char*> AllPages(KvPool* pool) {
+  KvCache cache(pool);
+  EXPECT_TRUE(cache.Reserve(pool->total_pages() * kPageTokens).ok());
+  return Pages(cache);
+}
+
+int TouchAll(KvPool* pool, int64_t tokens) {
+  int pieces = 0;
+  while (pool->TouchAhead(tokens)) ++pieces;
+  return pieces;
+}
+
+bool CanTouch() {
+  KvPool pool(kLarge, 1);
+  return pool.TouchAhead(1);
+}
+
+TEST(KvTouchTest, MemoryIsThereBeforeItIsUsed) {
+  if (!CanTouch()) GTEST_SKIP() << "this system offers nothing for it";
+  KvPool pool(kLarge, 100);
+  EXPECT_EQ(pool.touched_bytes(), 0);
+  EXPECT_EQ(TouchAll(&pool, 0), 0);
+  const int pieces = TouchAll(&pool, 10 * kPageTokens - 15);
+  EXPECT_GE(pieces, 5);  // of 2 MiB each
+  EXPECT_LE(pieces, 6);
+  const int64_t touched = pool.touched_bytes();
+  EXPECT_GE(touched, 10 * kMib);
+  EXPECT_LT(touched, 12 * kMib);
+  const std::vector<char*> pages = AllPages(&pool);
+  for (int page = 0; page < 10; ++page) {
+    EXPECT_TRUE(IsResident(pages[page]) && IsResident(pages[page] + kMib - 1)) << page;
+  }
+  EXPECT_FALSE(IsResident(pages[12]));
+}
+
+TEST(KvTouchTest, GoesOnBehindWhatIsUsed) {
+  if (!CanTouch()) GTEST_SKIP() << "this system offers nothing for it";
+  KvPool pool(kLarge, 100);
+  TouchAll(&pool, 4 * kPageTokens);
+  KvCache cache(&pool);
+  ASSERT_TRUE(cache.Reserve(30 * kPageTokens).ok());
+  EXPECT_EQ(pool.touched_bytes(), 30 * kMib);
+  EXPECT_FALSE(IsResident(Pages(cache)[29]));
+  EXPECT_GE(TouchAll(&pool, 4 * kPageTokens), 2);
+  EXPECT_GE(pool.touched_bytes(), 34 * kMib);
+  EXPECT_LT(pool.touched_bytes(), 36 * kMib);
+  EXPECT_EQ(TouchAll(&pool, 4 * kPageTokens), 0);
+  EXPECT_FALSE(IsResident(Pages(cache)[20]));  // what was taken is not looked at again
+}
+
+TEST(KvTouchTest, IsBounded) {
+  if (!CanTouch()) GTEST_SKIP() << "this system offers nothing for it";
+  KvPool large(kLarge, 100), small(kLayout, 9);
+  TouchAll(&large, 99 * kPageTokens);
+  EXPECT_GE(large.touched_bytes(), 64 * kMib);
+  EXPECT_LT(large.touched_bytes(), 66 * kMib);
+  EXPECT_FALSE(IsResident(AllPages(&large)[66]));
+  EXPECT_LE(TouchAll(&small, 99 * kPageTokens), 2);
+  EXPECT_EQ(small.touched_bytes(), 9 * kLayout.page_bytes());
+}
+
+TEST(KvTouchTest, LeavesWhatIsThere) {
+  if (!CanTouch()) GTEST_SKIP() << "this system offers nothing for it";
+  KvPool pool(kLayout, 9);
+  KvCache cache(&pool);
+  ASSERT_TRUE(cache.Reserve(5 * kPageTokens).ok());
+  for (char* page : Pages(cache)) std::fill_n(page, kLayout.page_bytes(), 'x');
+  TouchAll(&pool, 4 * kPageTokens);
+  EXPECT_EQ(pool.touched_bytes(), 9 * kLayout.page_bytes());
+  for (char* page : Pages(cache)) {
+    EXPECT_EQ(std::count(page, page + kLayout.page_bytes(), 'x'), kLayout.page_bytes());
+  }
 }
 
 TEST(KvCacheTest, PagesForRoundsUp) {
