@@ -10,6 +10,10 @@
 
 namespace heed {
 
+// Rows of so many logits in all take 30 us or more to be looked at: worth a team's threads, of
+// which each looks at rows of its own.
+constexpr int64_t kLogitsToShareOut = 1 << 15;
+
 // In double precision, in an order that is the same on every machine (logit_rows.h).
 struct SoftmaxSums {
   double log_sum_exp = 0;

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/kernels/logits.h"
+#include "model/kernels/parallel.h"
 #include "server/engine/catch_exceptions.h"
 
 namespace heed {
-
 ModelLane::ModelLane(std::shared_ptr<const ServedModel> model, const SchedulerOptions& options,
                      const StepPlanner& planner, EngineCounters* counters)
     : model_(std::move(model)), options_(options), planner_(planner), counters_(counters) {}
@@ -61,6 +62,7 @@ absl::Status ModelLane::RunBatch() {
   runnable_.clear();
   views_.clear();
   slices_.clear();
+  first_rows_.clear();
   for (auto sequence = live_.begin(); sequence != live_.end(); ++sequence) {
     if (sequence->parked()) continue;
     sequence->Draft();
@@ -76,6 +78,7 @@ absl::Status ModelLane::RunBatch() {
   const absl::Time now = options_.now();
   for (const PlannedSlice& planned : plan_) {
     slices_.push_back(runnable_[planned.sequence]->Begin(planned, step_, now));
+    first_rows_.push_back(rows);
     rows += planned.logits_rows;
   }
   const int64_t vocab_size = model_->model->config().vocab_size;
@@ -85,31 +88,44 @@ absl::Status ModelLane::RunBatch() {
                                 MatrixRef(logits_.data(), rows, vocab_size), workspace_.get());
 }
 
+// Tokens are drawn and described on all threads, each sequence's by one; the rest is quick.
 void ModelLane::Deliver() {
-  const int64_t vocab_size = model_->model->config().vocab_size;
-  int64_t row = 0;
-  for (size_t i = 0; i < plan_.size(); ++i) {
-    const int64_t rows = plan_[i].logits_rows;
-    DeliverSlice(i, {logits_.data() + row * vocab_size, rows, vocab_size});
-    row += rows;
-  }
+  if (plan_.empty()) return;
+  const int64_t rows = first_rows_.back() + plan_.back().logits_rows;
+  const bool worth_it = rows * model_->model->config().vocab_size >= kLogitsToShareOut;
+  outcomes_.assign(plan_.size(), absl::OkStatus());
+  ParallelFor(static_cast<int64_t>(plan_.size()), worth_it,
+              [&](int64_t i) { outcomes_[i] = CatchExceptions([&] { return DeliverSlice(i); }); });
+  for (size_t i = 0; i < plan_.size(); ++i) Settle(i);
   // A bidirectional prompt may have needed more than a step's usual share.
-  if (row > options_.max_step_logits_rows) logits_ = AlignedBuffer();
+  if (rows > options_.max_step_logits_rows) logits_ = AlignedBuffer();
 }
 
-void ModelLane::DeliverSlice(size_t index, ConstMatrixRef logits) {
+absl::Status ModelLane::DeliverSlice(size_t index) {
   const PlannedSlice& planned = plan_[index];
-  const SequenceList::iterator sequence = runnable_[planned.sequence];
-  if (slices_[index].stopped) return End(live_, sequence, sequence->StopReason());
-  if (sequence->in_prompt()) counters_->prompt_tokens += planned.end - planned.begin;
-  const DraftCounts before = sequence->draft_counts();
-  const absl::Status status = CatchExceptions(
-      [&] { return sequence->Deliver(planned, slices_[index], logits, workspace_.get()); });
-  const int64_t accepted = sequence->draft_counts().accepted - before.accepted;
-  counters_->draft_tokens += sequence->draft_counts().run - before.run;
+  Sequence& sequence = *runnable_[planned.sequence];
+  if (slices_[index].stopped) return sequence.StopReason();
+  if (sequence.in_prompt()) counters_->prompt_tokens += planned.end - planned.begin;
+  const int64_t vocab_size = model_->model->config().vocab_size;
+  const float* const logits = logits_.data() + first_rows_[index] * vocab_size;
+  const DraftCounts before = sequence.draft_counts();
+  const absl::Status status = CatchExceptions([&] {
+    return sequence.Deliver(planned, slices_[index], {logits, planned.logits_rows, vocab_size});
+  });
+  const int64_t accepted = sequence.draft_counts().accepted - before.accepted;
+  counters_->draft_tokens += sequence.draft_counts().run - before.run;
   counters_->accepted_tokens += accepted;
-  counters_->generated_tokens += accepted + (sequence->has_next_token() ? 1 : 0);
-  if (!status.ok() || sequence->complete()) End(live_, sequence, status);
+  counters_->generated_tokens += accepted + (sequence.has_next_token() ? 1 : 0);
+  return status;
+}
+
+void ModelLane::Settle(size_t index) {
+  const SequenceList::iterator sequence = runnable_[plan_[index].sequence];
+  absl::Status& outcome = outcomes_[index];
+  if (sequence->nonfinite()) {
+    outcome = CatchExceptions([&] { return sequence->FindNonfinite(workspace_.get()); });
+  }
+  if (!outcome.ok() || sequence->complete()) End(live_, sequence, outcome);
 }
 
 void ModelLane::EndBatch(const absl::Status& status) {

@@ -62,7 +62,8 @@ class ModelLane {
   void Admit();
   absl::Status RunBatch();
   void Deliver();
-  void DeliverSlice(size_t index, ConstMatrixRef logits);
+  absl::Status DeliverSlice(size_t index);
+  void Settle(size_t index);
   void EndBatch(const absl::Status& status);
   int64_t EndEach(SequenceList& sequences, const absl::Status& status);
   // Ends a sequence that is in `sequences` and forgets it.
@@ -82,6 +83,8 @@ class ModelLane {
   std::vector<RunnableSequence> views_;
   std::vector<PlannedSlice> plan_;
   std::vector<SequenceSlice> slices_;
+  std::vector<int64_t> first_rows_;  // of each slice's logits
+  std::vector<absl::Status> outcomes_;
   std::unique_ptr<Workspace> workspace_;
   AlignedBuffer logits_;  // [rows of the step, vocab_size]
 };

@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "model/kernels/logits.h"
+#include "model/kernels/parallel.h"
+
 namespace heed {
 namespace {
 
@@ -59,13 +62,15 @@ PredictTask::PredictTask(std::vector<TokenId> prompt, bool causal, CandidateChoi
 absl::StatusOr<std::optional<TokenId>> PredictTask::OnLogits(absl::Span<const int64_t> positions,
                                                              ConstMatrixRef logits) {
   const int64_t prompt_length = static_cast<int64_t>(prompt_.size());
-  for (size_t i = 0; i < positions.size(); ++i) {
+  const size_t first = positions_.size();
+  positions_.resize(first + positions.size());
+  const bool worth_it = logits.rows * logits.cols >= kLogitsToShareOut;
+  ParallelFor(logits.rows, worth_it, [&](int64_t i) {
     const int64_t described = positions[i] + (causal_ ? 1 : 0);
     std::optional<TokenId> actual;
     if (described < prompt_length) actual = prompt_[described];
-    positions_.push_back(
-        EvaluatePosition(positions[i], logits.Row(static_cast<int64_t>(i)), choice_, actual));
-  }
+    positions_[first + i] = EvaluatePosition(positions[i], logits.Row(i), choice_, actual);
+  });
   return std::nullopt;
 }
 

@@ -38,9 +38,10 @@ struct EngineTimings {
   int64_t accepted_tokens = 0;
 };
 
-// One call's own part of a sequence: what to do with logits, and how to end. All methods are called
-// on the engine thread and must not block; they may call Submit, Wake and stats. An exception from
-// any but OnDone, which must not throw, ends the sequence.
+// One call's own part of a sequence: what to do with logits, and how to end. One method is called
+// after the other, on the engine thread or one that helps it, at the same time as other tasks'.
+// They must not block and may call Submit, Wake and stats. An exception from any but OnDone, which
+// must not throw, ends the sequence.
 class SequenceTask {
  public:
   virtual ~SequenceTask() = default;

@@ -129,15 +129,15 @@ SequenceSlice Sequence::Begin(const PlannedSlice& planned, int64_t step, absl::T
 }
 
 absl::Status Sequence::Deliver(const PlannedSlice& planned, const SequenceSlice& slice,
-                               ConstMatrixRef logits, Workspace* workspace) {
-  return in_prompt() ? DeliverPrompt(planned, slice, logits, workspace)
-                     : DeliverTokens(planned, slice, logits, workspace);
+                               ConstMatrixRef logits) {
+  return in_prompt() ? DeliverPrompt(planned, slice, logits)
+                     : DeliverTokens(planned, slice, logits);
 }
 
 absl::Status Sequence::DeliverPrompt(const PlannedSlice& planned, const SequenceSlice& slice,
-                                     ConstMatrixRef logits, Workspace* workspace) {
+                                     ConstMatrixRef logits) {
   position_ = planned.end;
-  HEED_RETURN_IF_ERROR(CheckFinite(planned, slice, positions_, logits, workspace));
+  HEED_RETURN_IF_ERROR(CheckFinite(planned, slice, positions_, logits));
   SharePages();
   next_logits_ += planned.logits_rows;
   request_.task->OnPromptChunk(planned.begin, planned.end);
@@ -150,14 +150,14 @@ absl::Status Sequence::DeliverPrompt(const PlannedSlice& planned, const Sequence
 // One row after the other, as if each token had come in a step of its own, up to the first draft
 // that is not what the task appends.
 absl::Status Sequence::DeliverTokens(const PlannedSlice& planned, const SequenceSlice& slice,
-                                     ConstMatrixRef logits, Workspace* workspace) {
+                                     ConstMatrixRef logits) {
   draft_counts_.run += logits.rows - 1;
   PlannedSlice so_far = planned;
   std::optional<TokenId> token;
   for (int64_t row = 0; row < logits.rows; ++row) {
     so_far.end = position_ = planned.begin + row + 1;
     const auto position = absl::MakeConstSpan(positions_).subspan(row, 1);
-    HEED_RETURN_IF_ERROR(CheckFinite(so_far, slice, position, logits.Rows(row, 1), workspace));
+    HEED_RETURN_IF_ERROR(CheckFinite(so_far, slice, position, logits.Rows(row, 1)));
     HEED_ASSIGN_OR_RETURN(token, request_.task->OnLogits(position, logits.Rows(row, 1)));
     const bool goes_on = token.has_value() && IsAsGuessed(*token) && !request_.stop->ShouldStop() &&
                          request_.task->CanAdvance();
@@ -184,21 +184,26 @@ void Sequence::DropDrafts() {
 
 // Of the slice up to planned.end, and of the logits at `positions`.
 absl::Status Sequence::CheckFinite(const PlannedSlice& planned, const SequenceSlice& slice,
-                                   absl::Span<const int64_t> positions, ConstMatrixRef logits,
-                                   Workspace* workspace) {
+                                   absl::Span<const int64_t> positions, ConstMatrixRef logits) {
   if (slice.nonfinite_row >= 0 && planned.begin + slice.nonfinite_row < planned.end) {
-    return Nonfinite(planned, "states", planned.begin + slice.nonfinite_row, workspace);
+    return Nonfinite(planned, "states", planned.begin + slice.nonfinite_row);
   }
   for (int64_t r = 0; r < logits.rows; ++r) {
-    if (!AreFinite(logits.Row(r))) return Nonfinite(planned, "logits", positions[r], workspace);
+    if (!AreFinite(logits.Row(r))) return Nonfinite(planned, "logits", positions[r]);
   }
   return absl::OkStatus();
 }
 
 absl::Status Sequence::Nonfinite(const PlannedSlice& planned, absl::string_view what,
-                                 int64_t position, Workspace* workspace) {
+                                 int64_t position) {
+  nonfinite_ = {planned, what, position};
+  return absl::InternalError("not finite");
+}
+
+absl::Status Sequence::FindNonfinite(Workspace* workspace) {
+  auto [slice, what, position] = *nonfinite_;
   NonfiniteFinder finder;
-  HEED_RETURN_IF_ERROR(RunAgain(planned, &finder, workspace));
+  HEED_RETURN_IF_ERROR(RunAgain(slice, &finder, workspace));
   if (finder.place().has_value()) position = finder.place()->position;
   const bool is_edited = request_.plan.editor != nullptr;
   const std::string origin = Describe(finder.place());

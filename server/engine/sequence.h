@@ -70,12 +70,18 @@ class Sequence {
   SequenceSlice Begin(const PlannedSlice& planned, int64_t step, absl::Time now);
 
   // The slice that was begun has run. `logits` are its rows, [planned.logits_rows, vocab_size].
-  // Those of wrong guesses are not looked at, and leave nothing behind. An error ends the sequence:
-  // INTERNAL (NONFINITE_STATES or NONFINITE_LOGITS; INVALID_ARGUMENT for a sequence with edits),
-  // for which the slice is run again in `workspace` to find the layer, INTERNAL (BAD_TASK_TOKEN),
-  // or what the task returned.
+  // Those of wrong guesses are not looked at, and leave nothing behind. On the engine thread
+  // or one that helps it, at the same time as other sequences'. An error ends the sequence:
+  // INTERNAL (BAD_TASK_TOKEN), what the task returned, or, for rows that are not finite, one that
+  // FindNonfinite replaces.
   absl::Status Deliver(const PlannedSlice& planned, const SequenceSlice& slice,
-                       ConstMatrixRef logits, Workspace* workspace);
+                       ConstMatrixRef logits);
+
+  // Whether the delivered rows were not finite.
+  bool nonfinite() const { return nonfinite_.has_value(); }
+  // Where from: INTERNAL (NONFINITE_STATES or NONFINITE_LOGITS; INVALID_ARGUMENT for a sequence
+  // with edits). Runs the slice again in `workspace` to find the layer.
+  absl::Status FindNonfinite(Workspace* workspace);
 
   DraftCounts draft_counts() const { return draft_counts_; }
 
@@ -95,16 +101,14 @@ class Sequence {
   int64_t FirstNeededPosition() const;
   void SharePages();
   absl::Status DeliverPrompt(const PlannedSlice& planned, const SequenceSlice& slice,
-                             ConstMatrixRef logits, Workspace* workspace);
+                             ConstMatrixRef logits);
   absl::Status DeliverTokens(const PlannedSlice& planned, const SequenceSlice& slice,
-                             ConstMatrixRef logits, Workspace* workspace);
+                             ConstMatrixRef logits);
   bool IsAsGuessed(TokenId token) const;
   void DropDrafts();
   absl::Status CheckFinite(const PlannedSlice& planned, const SequenceSlice& slice,
-                           absl::Span<const int64_t> positions, ConstMatrixRef logits,
-                           Workspace* workspace);
-  absl::Status Nonfinite(const PlannedSlice& planned, absl::string_view what, int64_t position,
-                         Workspace* workspace);
+                           absl::Span<const int64_t> positions, ConstMatrixRef logits);
+  absl::Status Nonfinite(const PlannedSlice& planned, absl::string_view what, int64_t position);
   absl::Status RunAgain(const PlannedSlice& planned, ForwardObserver* observer,
                         Workspace* workspace);
   absl::Status Append(TokenId token);
@@ -127,6 +131,12 @@ class Sequence {
   const absl::Time submitted_;
   std::optional<absl::Time> started_;  // its first step
   std::optional<absl::Time> parked_since_;
+  struct NonfiniteRow {
+    PlannedSlice slice;      // what had run
+    absl::string_view what;  // "states" or "logits"
+    int64_t position;
+  };
+  std::optional<NonfiniteRow> nonfinite_;
 };
 
 // Sequences move between lists by splicing, which allocates nothing.

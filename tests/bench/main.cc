@@ -55,7 +55,7 @@ const std::vector<OptionSpec>& Options() {
       {"threads", "N", "Threads of the engine; default: what quota and affinity allow."},
       {"repetitions", "N", "How often each thing is measured; default 5."},
       {"server", "HOST:PORT", "Measure the calls to this server; default: to one in this process."},
-      {"engine-only", "", "Measure no calls; for models without a tokenizer."},
+      {"engine-only", "", "Measure no calls."},
       {"brief", "", "Measure the machine, prefill of 512 tokens and decoding of one sequence."},
       {"quick", "", "Only show that everything runs: the numbers mean little."},
       {"json", "", "Print JSON instead of a table."},
@@ -217,6 +217,8 @@ absl::StatusOr<Settings> ReadSettings(const Arguments& arguments) {
     settings.memory_bytes = int64_t{1} << 22;
     settings.engine.decode_tokens = 4;
     settings.rpc.calls = 5;
+    settings.rpc.prompt_tokens = 8;
+    settings.rpc.streams = 2;
     settings.rpc.generated_tokens = 4;
   }
   settings.engine.repetitions = settings.rpc.repetitions = settings.repetitions;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <random>
 #include <thread>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "client/client.h"
 #include "model/base/status_macros.h"
@@ -38,15 +40,18 @@ absl::StatusOr<std::vector<double>> CallRepeatedly(Client& client, const Predict
   return latencies;
 }
 
+// Runs fn(i) for i in [0, n), each on a thread of its own.
+void RunAtOnce(int n, absl::FunctionRef<void(int)> fn) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < n; ++i) threads.emplace_back([fn, i] { fn(i); });
+  for (std::thread& thread : threads) thread.join();
+}
+
 absl::StatusOr<Load> RunCallers(Client& client, const PredictRequest& request, int callers,
                                 int calls) {
   std::vector<absl::StatusOr<std::vector<double>>> results(callers);
-  std::vector<std::thread> threads;
   const double begin = SecondsNow();
-  for (auto& result : results) {
-    threads.emplace_back([&] { result = CallRepeatedly(client, request, calls); });
-  }
-  for (std::thread& thread : threads) thread.join();
+  RunAtOnce(callers, [&](int i) { results[i] = CallRepeatedly(client, request, calls); });
   Load load;
   load.seconds = SecondsNow() - begin;
   for (const auto& result : results) {
@@ -74,20 +79,54 @@ absl::StatusOr<std::vector<Measurement>> BenchPredict(Client& client, const Pred
                                   Summarise(absl::StrCat(name, ", latency p99"), "ms", tails)};
 }
 
+std::vector<double> Rates(double work, const std::vector<double>& seconds) {
+  std::vector<double> rates;
+  for (double s : seconds) rates.push_back(work / s);
+  return rates;
+}
+
+// Each time another prompt, so that nothing of it is remembered.
+absl::StatusOr<Measurement> BenchNewPrompts(Client& client, const ModelInfo& model,
+                                            const RpcBenchOptions& options) {
+  const int64_t size = std::min<int64_t>(options.prompt_tokens, model.context_window);
+  std::mt19937_64 random(std::random_device{}());
+  std::uniform_int_distribution<int32_t> token(
+      0, static_cast<int32_t>(std::min<int64_t>(model.vocabulary_size, 1000) - 1));
+  PredictRequest request;
+  request.positions = {-1};
+  absl::Status status;
+  const std::vector<double> seconds = TimeRepeatedly(options.repetitions, [&] {
+    request.token_ids.resize(size);
+    for (int32_t& id : request.token_ids) id = token(random);
+    status.Update(client.Predict(request).status());
+  });
+  HEED_RETURN_IF_ERROR(status);
+  return Summarise(absl::StrCat("Predict of ", size, " new tokens"), "tokens/s",
+                   Rates(static_cast<double>(size), seconds));
+}
+
+// At temperature 1, where a text does not repeat itself, and behind a prompt that is remembered.
 absl::StatusOr<Measurement> BenchGenerate(Client& client, const PredictRequest& prompt,
-                                          const ModelInfo& model, const RpcBenchOptions& options) {
+                                          const ModelInfo& model, int streams,
+                                          const RpcBenchOptions& options) {
   GenerateRequest request;
   request.token_ids = prompt.token_ids;
   const int64_t room = model.context_window - static_cast<int64_t>(prompt.token_ids.size());
   request.max_tokens = static_cast<int32_t>(std::min<int64_t>(options.generated_tokens, room));
   request.ignore_end_of_text = true;
-  absl::Status status;
-  const std::vector<double> seconds = TimeRepeatedly(
-      options.repetitions, [&] { status.Update(client.Generate(request).status()); });
-  HEED_RETURN_IF_ERROR(status);
-  std::vector<double> rates;
-  for (double s : seconds) rates.push_back(*request.max_tokens / s);
-  return Summarise(absl::StrCat("Generate ", *request.max_tokens, ", streamed"), "tokens/s", rates);
+  request.temperature = 1;
+  std::vector<absl::Status> statuses(streams);
+  const std::vector<double> seconds = TimeRepeatedly(options.repetitions, [&] {
+    RunAtOnce(streams, [&](int i) {
+      GenerateRequest own = request;
+      own.seed = i;
+      statuses[i].Update(client.Generate(own).status());
+    });
+  });
+  for (const absl::Status& status : statuses) HEED_RETURN_IF_ERROR(status);
+  const std::string name = absl::StrCat("Generate ", *request.max_tokens, ", streamed");
+  return Summarise(streams == 1 ? name : absl::StrCat(name, ", ", streams, " at once"), "tokens/s",
+                   Rates(static_cast<double>(*request.max_tokens) * streams, seconds));
 }
 
 bool CanGenerate(const ModelInfo& model) {
@@ -113,8 +152,12 @@ absl::StatusOr<std::vector<Measurement>> BenchRpc(const std::string& address,
                           BenchPredict(*client, request, callers, options));
     measurements.insert(measurements.end(), predict.begin(), predict.end());
   }
-  if (CanGenerate(model)) {
-    HEED_ASSIGN_OR_RETURN(Measurement generate, BenchGenerate(*client, request, model, options));
+  HEED_ASSIGN_OR_RETURN(Measurement prompts, BenchNewPrompts(*client, model, options));
+  measurements.push_back(std::move(prompts));
+  if (!CanGenerate(model)) return measurements;
+  for (int streams : {1, options.streams}) {
+    HEED_ASSIGN_OR_RETURN(Measurement generate,
+                          BenchGenerate(*client, request, model, streams, options));
     measurements.push_back(std::move(generate));
   }
   return measurements;

@@ -10,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/generate/distribution.h"
+#include "model/kernels/logits.h"
 #include "server/engine/generate_task.h"
 #include "server/engine/predict_task.h"
 #include "server/engine/registry.h"
@@ -77,6 +79,37 @@ TEST(PredictTaskTest, ActualIsTheNextTokenOrForAMaskedModelTheSame) {
     EXPECT_EQ(outcome.positions[0].actual->id, causal ? 5 : 4);
     EXPECT_EQ(outcome.positions[1].actual.has_value(), !causal);
     EXPECT_EQ(outcome.positions[1].candidates[0].id, 8);
+  }
+}
+
+// As many rows as are shared out to a team, after some that are not.
+TEST(PredictTaskTest, ManyPositionsAreInOrder) {
+  constexpr int64_t kFew = 3, kMany = kLogitsToShareOut / kVocabSize + 1;
+  std::vector<TokenId> prompt;
+  std::vector<float> logits;
+  std::vector<int64_t> positions;
+  for (int64_t i = 0; i < kFew + kMany; ++i) {
+    prompt.push_back(static_cast<TokenId>(i * 5 % kVocabSize));
+    positions.push_back(i);
+    const std::vector<float> row = Favouring(static_cast<TokenId>(i * 3 % kVocabSize));
+    logits.insert(logits.end(), row.begin(), row.end());
+  }
+  PredictTask::Outcome outcome;
+  PredictTask task(prompt, /*causal=*/true, {.top_k = 2},
+                   [&](PredictTask::Outcome result) { outcome = std::move(result); });
+  const ConstMatrixRef rows(logits.data(), kFew + kMany, kVocabSize);
+  const absl::Span<const int64_t> all = positions;
+  ASSERT_TRUE(task.OnLogits(all.first(kFew), rows.Rows(0, kFew)).ok());
+  ASSERT_TRUE(task.OnLogits(all.subspan(kFew), rows.Rows(kFew, kMany)).ok());
+  task.OnDone(absl::OkStatus(), {});
+  ASSERT_EQ(outcome.positions.size(), positions.size());
+  for (int64_t i = 0; i < kFew + kMany; ++i) {
+    const PredictedPosition& position = outcome.positions[i];
+    EXPECT_EQ(position.position, i);
+    EXPECT_EQ(position.candidates[0].id, i * 3 % kVocabSize);
+    EXPECT_EQ(position.entropy, Distribution(rows.Row(i)).Entropy());
+    ASSERT_EQ(position.actual.has_value(), i + 1 < kFew + kMany);
+    if (position.actual) EXPECT_EQ(position.actual->id, prompt[i + 1]);
   }
 }
 
