@@ -259,7 +259,9 @@ const std::vector<Flag>& Flags() {
        "The best instructions that are used, oneDNN's included: amx, avx512, avxvnni, avx2, "
        "portable, or auto for all that this machine has. Default auto.",
        SetIsa},
-      {"kv-cache-mib", "N", "Memory for keys and values, of each model. Default 256.",
+      {"kv-cache-mib", "N",
+       "Memory for keys and values, of each model; taken from the system a little before it is "
+       "needed, at most four context windows ahead. Default 256.",
        Integer(&ServerConfig::kv_cache_mib, 1, kMaxBytes >> 20)},
       {"kv-cache-type", "[NAME=]TYPE",
        "How keys and values are kept: f32, f16, or int8 with a scale for each head of each token. "

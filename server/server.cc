@@ -134,6 +134,7 @@ class Server::Impl {
           ": the address is taken or not this machine's; choose another with --listen"));
     }
     SetServing(true);
+    for (const auto& model : registry_.models()) scheduler_.Expect(model);
     return absl::OkStatus();
   }
 

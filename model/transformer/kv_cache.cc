@@ -16,7 +16,7 @@ namespace heed {
 namespace {
 
 constexpr int64_t kMib = int64_t{1} << 20;
-constexpr int64_t kMostAhead = 64 * kMib;
+constexpr int64_t kMostAhead = 256 * kMib;
 constexpr int64_t kHugePage = 2 * kMib;  // as on most machines; any other is as right
 
 char* AlignedDown(char* address, int64_t alignment) {

@@ -57,7 +57,7 @@ class KvPool {
   int64_t idle_pages() const;
 
   // For whoever has nothing better to do: takes from the system one piece of the memory behind what
-  // was ever used, as long as that is not there for the next `tokens` positions, 64 MiB at most. A
+  // was ever used, as long as that is not there for the next `tokens` positions, 256 MiB at most. A
   // prompt would wait for it: the system clears memory before it gives it, and so does a virtual
   // machine's host, which can take as long as the prefill. False when all is there or the system
   // (Linux before 5.14) does not offer it. What is in the memory stays.

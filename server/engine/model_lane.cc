@@ -155,7 +155,8 @@ void ModelLane::End(SequenceList& sequences, SequenceList::iterator sequence,
 }
 
 bool ModelLane::TouchAhead() {
-  return model_->kv_pool->TouchAhead(model_->model->config().context_window);
+  constexpr int64_t kLongPrompts = 4;  // that may come one right after the other
+  return model_->kv_pool->TouchAhead(kLongPrompts * model_->model->config().context_window);
 }
 
 absl::Duration ModelLane::Patience() const {

@@ -50,7 +50,7 @@ class ModelLane {
   // Ends every sequence; returns how many there were.
   int64_t EndAll(const absl::Status& status);
 
-  // When there is nothing to run: readies a piece of memory for the next prompt. False when all of
+  // When there is nothing to run: readies a piece of memory for the next prompts. False when all of
   // it is ready.
   bool TouchAhead();
 

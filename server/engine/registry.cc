@@ -194,7 +194,6 @@ absl::StatusOr<std::shared_ptr<const ServedModel>> Load(absl::string_view name,
   const ModelConfig& config = served->model->config();
   HEED_ASSIGN_OR_RETURN(served->pooling, ChoosePooling(folder, *checkpoint));
   served->kv_pool = std::make_unique<KvPool>(KvLayout::For(config), pool.pages());
-  while (served->kv_pool->TouchAhead(config.context_window)) continue;
   served->digest = checkpoint->digest();
   if (digest) {
     HEED_ASSIGN_OR_RETURN(served->digest, digest->Wait(StageProgress("checking", options)));

@@ -140,6 +140,11 @@ class Scheduler::Impl {
     });
   }
 
+  void Expect(std::shared_ptr<const ServedModel> model) {
+    absl::MutexLock lock(&mutex_);
+    expected_.push_back(std::move(model));
+  }
+
   void Wake() {
     absl::MutexLock lock(&mutex_);
     woken_ = true;
@@ -176,6 +181,7 @@ class Scheduler::Impl {
   // What the other threads want of the engine thread.
   struct News {
     SequenceList arrived;
+    std::vector<std::shared_ptr<const ServedModel>> expected;
     bool woken = false;
     bool abort = false;  // end everything
     bool exit = false;
@@ -201,6 +207,7 @@ class Scheduler::Impl {
     while (true) {
       News news = WaitForNews(patience);
       Adopt(news.arrived);
+      for (const auto& model : news.expected) LaneOf(model);
       if (news.abort) AbortAll();
       if (news.exit) return;
       DropAbandonedLanes();
@@ -219,6 +226,7 @@ class Scheduler::Impl {
     busy_ = busy || !arrived_.empty();
     News news{.woken = woken_, .abort = abort_ || exit_, .exit = exit_};
     news.arrived.swap(arrived_);
+    news.expected.swap(expected_);
     woken_ = false;
     abort_ = false;
     return news;
@@ -287,7 +295,7 @@ class Scheduler::Impl {
   }
 
   bool HasNews() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return !arrived_.empty() || woken_ || abort_ || exit_;
+    return !arrived_.empty() || !expected_.empty() || woken_ || abort_ || exit_;
   }
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return arrived_.empty() && !busy_; }
 
@@ -297,6 +305,7 @@ class Scheduler::Impl {
 
   mutable absl::Mutex mutex_;
   SequenceList arrived_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<const ServedModel>> expected_ ABSL_GUARDED_BY(mutex_);
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool abort_ ABSL_GUARDED_BY(mutex_) = false;
   bool exit_ ABSL_GUARDED_BY(mutex_) = false;
@@ -315,6 +324,10 @@ Scheduler::~Scheduler() = default;
 
 absl::Status Scheduler::Submit(EngineRequest request) {
   return impl_->Submit(std::move(request));
+}
+
+void Scheduler::Expect(std::shared_ptr<const ServedModel> model) {
+  impl_->Expect(std::move(model));
 }
 
 void Scheduler::Wake() {

@@ -145,6 +145,10 @@ class Scheduler {
   // is not called and the request's task is destroyed.
   absl::Status Submit(EngineRequest request);
 
+  // There may be prompts for this model: memory for their keys and values is readied as long as
+  // there is nothing to run, so that the first ones need not wait for it (KvPool::TouchAhead).
+  void Expect(std::shared_ptr<const ServedModel> model);
+
   // Look again at cancelled and parked sequences. Deadlines are seen without it. A sequence that is
   // running sees its cancellation before the next layer anyway.
   void Wake();

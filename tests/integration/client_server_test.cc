@@ -445,6 +445,32 @@ TEST_F(ClientServerTest, ShuttingDownLetsCallsEndAndRefusesNewOnes) {
 }
 
 // The real program: SIGTERM while a generation runs lets it end, then exits with 0.
+TEST(ServerTest, MemoryOfEveryModelIsReadiedFromTheStart) {
+  ServerConfig config;
+  config.listen = "127.0.0.1:0";
+  config.log_level = "off";
+  Registry registry;
+  std::vector<std::shared_ptr<const ServedModel>> models;
+  for (const char* name : {"gpt2-f32", "bert-f32"}) {
+    auto model = LoadServedModel(name, GoldenFolder(name), {});
+    ASSERT_TRUE(model.ok()) << model.status();
+    models.push_back(*model);
+    ASSERT_TRUE(registry.Add(*std::move(model)).ok());
+  }
+  if (!KvPool(models[0]->kv_pool->layout(), 1).TouchAhead(1)) {
+    GTEST_SKIP() << "this system offers nothing for it";
+  }
+  const auto server = Server::Start(config, std::move(registry));
+  ASSERT_TRUE(server.ok()) << server.status();
+  for (const auto& model : models) {
+    const KvPool& pool = *model->kv_pool;
+    for (int i = 0; i < 1000 && pool.touched_bytes() == 0; ++i) {
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    EXPECT_GT(pool.touched_bytes(), 0) << model->name;
+  }
+}
+
 TEST(ServerProgramTest, SigtermDrains) {
   TestFolder folder;
   const std::string port_file = folder.File("port");

@@ -157,17 +157,6 @@ TEST(LoadServedModelTest, ThePoolTakesTheBytesItIsGiven) {
   EXPECT_EQ((*served)->kv_pool->total_pages(), 12);
 }
 
-TEST(LoadServedModelTest, MemoryForTheFirstPromptIsReady) {
-  const auto served = LoadServedModel("tiny", Golden("gpt2-f32"), {});
-  ASSERT_TRUE(served.ok()) << served.status();
-  KvPool& pool = *(*served)->kv_pool;
-  if (pool.touched_bytes() == 0 && !KvPool(pool.layout(), 1).TouchAhead(1)) {
-    GTEST_SKIP() << "this system offers nothing for it";
-  }
-  EXPECT_GE(pool.touched_bytes(), 4 * 8192);
-  EXPECT_FALSE(pool.TouchAhead(64));
-}
-
 TEST(LoadServedModelTest, AContextWindowThatFitsIsServedWhole) {
   const auto served = LoadServedModel("tiny", Golden("gpt2-f32"), {.kv_cache_bytes = 32 * 1024});
   ASSERT_TRUE(served.ok()) << served.status();

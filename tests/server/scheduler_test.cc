@@ -457,18 +457,26 @@ TEST(SchedulerTest, TheEngineThreadHasItsNameAndTeam) {
   EXPECT_EQ(threads, 3);
 }
 
-TEST(SchedulerTest, WithNothingToRunMemoryIsReadiedForTheNextPrompt) {
-  const FakeServed model = ServeFake(), unused = ServeFake();
+// Whether all of the pool's memory is there, at the latest in some seconds.
+bool BecomesReady(const KvPool& pool) {
+  const int64_t all = pool.total_pages() * pool.layout().page_bytes();
+  for (int i = 0; i < 1000 && pool.touched_bytes() < all; ++i) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return pool.touched_bytes() == all;
+}
+
+TEST(SchedulerTest, WithNothingToRunMemoryIsReadiedForTheNextPrompts) {
+  const FakeServed model = ServeFake(), other = ServeFake(), unused = ServeFake();
   if (!unused.pool().TouchAhead(1)) GTEST_SKIP() << "this system offers nothing for it";
-  const int64_t all = model.pool().total_pages() * model.pool().layout().page_bytes();
   Scheduler scheduler({});
   const auto call = MakeCall(10, 20);
   ASSERT_TRUE(scheduler.Submit(MakeRequest(call, model)).ok());
   ASSERT_TRUE(call->Wait().ok());
-  for (int i = 0; i < 1000 && model.pool().touched_bytes() < all; ++i) {
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  EXPECT_EQ(model.pool().touched_bytes(), all);
+  EXPECT_TRUE(BecomesReady(model.pool()));
+  EXPECT_EQ(other.pool().touched_bytes(), 0);
+  scheduler.Expect(other.served);
+  EXPECT_TRUE(BecomesReady(other.pool()));
 }
 
 TEST(SchedulerTest, AModelThatNobodyHoldsIsLetGo) {
