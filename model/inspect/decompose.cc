@@ -10,6 +10,7 @@
 #include "model/base/status_macros.h"
 #include "model/inspect/activations.h"
 #include "model/inspect/attention_read.h"
+#include "model/kernels/double_rows.h"
 #include "model/kernels/parallel.h"
 
 namespace heed {
@@ -51,7 +52,7 @@ class FrozenNorm {
 };
 
 double Norm(absl::Span<const double> x) {
-  return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
+  return std::sqrt(BestDoubleRows().sum_squares(x.data(), static_cast<int64_t>(x.size())));
 }
 
 // The parts p(i, j) of one layer. f_h(j) = v_j W_O of head h behind the norms, at scale 1, are kept
@@ -86,14 +87,12 @@ class Parts {
 
   // p(query, key) [width], with the residual where it belongs.
   void Compute(int64_t query, int64_t key, absl::Span<double> part) const {
-    std::fill(part.begin(), part.end(), 0.0);
+    thread_local std::vector<double> weights;
+    weights.resize(heads_);
     const double scale = inner_.scale(query) * outer_.scale(query);
-    for (int64_t head = 0; head < heads_; ++head) {
-      const double w = weight(head, query, key) * scale;
-      if (w == 0) continue;
-      const float* f = transformed_.data() + (key * heads_ + head) * width_;
-      for (int64_t d = 0; d < width_; ++d) part[d] += w * f[d];
-    }
+    for (int64_t head = 0; head < heads_; ++head) weights[head] = weight(head, query, key) * scale;
+    BestDoubleRows().mix(transformed_.data() + key * heads_ * width_, heads_, width_,
+                         weights.data(), part.data());
     if (query == key && residual_.cols > 0) AddResidual(query, part);
   }
 
@@ -118,13 +117,16 @@ class Parts {
   void Transform(int head) {
     const int64_t dim = attention_.shape().head_dim;
     const std::vector<float> projection = attention_.HeadProjection(head);
+    std::vector<float> columns(dim * width_);  // [head_dim, width]
+    for (int64_t d = 0; d < width_; ++d) {
+      for (int64_t i = 0; i < dim; ++i) columns[i * width_ + d] = projection[d * dim + i];
+    }
     ParallelBlocks(n_, 8, [&](int64_t begin, int64_t end) {
       std::vector<double> f(width_);
       for (int64_t key = begin; key < end; ++key) {
         const absl::Span<const float> v = attention_.Value(head, key);
-        for (int64_t d = 0; d < width_; ++d) {
-          f[d] = std::inner_product(v.begin(), v.end(), projection.data() + d * dim, 0.0);
-        }
+        const std::vector<double> weights(v.begin(), v.end());
+        BestDoubleRows().mix(columns.data(), dim, width_, weights.data(), f.data());
         inner_.Apply(absl::MakeSpan(f));
         outer_.Apply(absl::MakeSpan(f));
         std::copy(f.begin(), f.end(), transformed_.data() + (key * heads_ + head) * width_);
@@ -153,32 +155,43 @@ class Parts {
   std::vector<float> weights_;  // [heads, size, size]
 };
 
-// Calls fn(query) for all, on the team.
+// Queries that look at a key's vectors while these are in the cache.
+constexpr int64_t kQueryBlock = 8;
+
+// Calls fn(begin, end) for blocks of all queries, on the team.
 template <typename Fn>
-absl::Status ForEachQuery(const Parts& parts, const StopSignal* stop, const Fn& fn) {
-  ParallelFor(parts.size(), true, [&](int64_t query) {
-    if (CheckStop(stop).ok()) fn(query);
+absl::Status ForEachBlock(const Parts& parts, const StopSignal* stop, const Fn& fn) {
+  const int64_t n = parts.size();
+  ParallelFor((n + kQueryBlock - 1) / kQueryBlock, true, [&](int64_t block) {
+    const int64_t begin = block * kQueryBlock;
+    if (CheckStop(stop).ok()) fn(begin, std::min(begin + kQueryBlock, n));
   });
   return CheckStop(stop);
 }
 
 absl::Status FillNorms(const Parts& parts, const StopSignal* stop, AttentionDecomposition& result) {
-  return ForEachQuery(parts, stop, [&](int64_t query) {
-    std::vector<double> part(parts.width()), others(parts.width());
-    double own = 0;
-    for (int64_t key = 0; key < parts.size(); ++key) {
-      if (parts.IsEmpty(query, key)) continue;
-      parts.Compute(query, key, absl::MakeSpan(part));
-      const double norm = Norm(part);
-      result.shares[query * parts.size() + key] = static_cast<float>(norm);
-      if (key == query) {
-        own = norm;
-      } else {
-        for (int64_t d = 0; d < parts.width(); ++d) others[d] += part[d];
+  const int64_t n = parts.size(), width = parts.width();
+  return ForEachBlock(parts, stop, [&](int64_t begin, int64_t end) {
+    std::vector<double> part(width), others((end - begin) * width), own(end - begin);
+    for (int64_t key = 0; key < n; ++key) {
+      for (int64_t query = begin; query < end; ++query) {
+        if (parts.IsEmpty(query, key)) continue;
+        parts.Compute(query, key, absl::MakeSpan(part));
+        const double norm = Norm(part);
+        result.shares[query * n + key] = static_cast<float>(norm);
+        if (key == query) {
+          own[query - begin] = norm;
+        } else {
+          BestDoubleRows().add(part.data(), width, others.data() + (query - begin) * width);
+        }
       }
     }
-    const double mixed = Norm(others);
-    result.mixing_ratios[query] = static_cast<float>(mixed + own > 0 ? mixed / (mixed + own) : 0);
+    for (int64_t query = begin; query < end; ++query) {
+      const double mixed =
+          Norm(absl::MakeConstSpan(others).subspan((query - begin) * width, width));
+      const double sum = mixed + own[query - begin];
+      result.mixing_ratios[query] = static_cast<float>(sum > 0 ? mixed / sum : 0);
+    }
   });
 }
 
@@ -190,22 +203,27 @@ double L1(absl::Span<const float> x) {
 
 absl::Status FillAlti(const Parts& parts, ConstMatrixRef whole, const StopSignal* stop,
                       AttentionDecomposition& result) {
-  return ForEachQuery(parts, stop, [&](int64_t query) {
-    const absl::Span<const float> y = whole.Row(query);
-    const double length = L1(y);
-    std::vector<double> part(parts.width()), row(parts.size());
-    for (int64_t key = 0; key < parts.size(); ++key) {
-      if (parts.IsEmpty(query, key)) continue;
-      parts.Compute(query, key, absl::MakeSpan(part));
-      double distance = 0;
-      for (int64_t d = 0; d < parts.width(); ++d) distance += std::abs(y[d] - part[d]);
-      row[key] = std::max(0.0, length - distance);
+  const int64_t n = parts.size(), width = parts.width();
+  return ForEachBlock(parts, stop, [&](int64_t begin, int64_t end) {
+    std::vector<double> part(width), lengths, kept((end - begin) * n);
+    for (int64_t query = begin; query < end; ++query) lengths.push_back(L1(whole.Row(query)));
+    for (int64_t key = 0; key < n; ++key) {
+      for (int64_t query = begin; query < end; ++query) {
+        if (parts.IsEmpty(query, key)) continue;
+        parts.Compute(query, key, absl::MakeSpan(part));
+        const absl::Span<const float> y = whole.Row(query);
+        const double distance = BestDoubleRows().distance(y.data(), part.data(), width);
+        kept[(query - begin) * n + key] = std::max(0.0, lengths[query - begin] - distance);
+      }
     }
-    const double sum = std::accumulate(row.begin(), row.end(), 0.0);
-    for (int64_t key = 0; key < parts.size(); ++key) {
-      const double share = sum > 0 ? row[key] / sum : 0;
-      result.shares[query * parts.size() + key] = static_cast<float>(share);
-      if (key != query) result.mixing_ratios[query] += static_cast<float>(share);
+    for (int64_t query = begin; query < end; ++query) {
+      const double* const row = kept.data() + (query - begin) * n;
+      const double sum = std::accumulate(row, row + n, 0.0);
+      for (int64_t key = 0; key < n; ++key) {
+        const double share = sum > 0 ? row[key] / sum : 0;
+        result.shares[query * n + key] = static_cast<float>(share);
+        if (key != query) result.mixing_ratios[query] += static_cast<float>(share);
+      }
     }
   });
 }

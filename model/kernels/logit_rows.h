@@ -11,9 +11,6 @@
 
 namespace heed {
 
-// Sums that are made in so many parts, of every eighth element, which are then added in order.
-constexpr int64_t kSumParts = 8;
-
 struct ExpSums {
   double weights;           // of e^(logit - largest)
   double weighted_offsets;  // of e^(logit - largest) * (logit - largest)
@@ -27,7 +24,7 @@ struct Mass {
 // Rows have n elements and, but for count_nonfinite, no NaN; `largest` is at least every logit. e^x
 // is NegativeExp (exp.h).
 struct LogitRows {
-  // In kSumParts parts. Logits are finite.
+  // In kSumParts parts (sum_parts.h). Logits are finite.
   ExpSums (*sum_exp)(const float* logits, int64_t n, double largest);
   // weights[i] = e^((logits[i] - largest) * scale) * unit, to the nearest integer, halves up. scale
   // is at least 0, unit at most 2^52; a logit of minus infinity gives 0.

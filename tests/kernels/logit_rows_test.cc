@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "model/base/cpu.h"
 #include "model/kernels/exp.h"
+#include "model/kernels/sum_parts.h"
 
 namespace heed {
 namespace {

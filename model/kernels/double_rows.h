@@ -1,0 +1,37 @@
+// Rows of float32 added up in double precision, for what is shown of a run, at the speed of each
+// instruction set; every one gives the same bits. What logit_rows.h says of its files holds for
+// these.
+#ifndef HEED_MODEL_KERNELS_DOUBLE_ROWS_H_
+#define HEED_MODEL_KERNELS_DOUBLE_ROWS_H_
+
+#include <stdint.h>
+
+namespace heed {
+
+struct DoubleRows {
+  // out[i] = the sum of weights[r] * rows[r * n + i] over the rows in order, from 0 on.
+  // rows [n_rows, n].
+  void (*mix)(const float* rows, int64_t n_rows, int64_t n, const double* weights, double* out);
+  // sums[i] += x[i].
+  void (*add)(const double* x, int64_t n, double* sums);
+  // Of x[i]^2; in kSumParts parts (sum_parts.h), as the next.
+  double (*sum_squares)(const double* x, int64_t n);
+  // Of |y[i] - x[i]|.
+  double (*distance)(const float* y, const double* x, int64_t n);
+};
+
+enum class Isa;  // model/base/cpu.h
+
+const DoubleRows& PortableDoubleRows();
+#if defined(__x86_64__)
+const DoubleRows& Avx2DoubleRows();
+const DoubleRows& Avx512DoubleRows();
+#endif
+// One of these.
+const DoubleRows& DoubleRowsFor(Isa isa);
+// Of the best that the process is held to when it is first asked.
+const DoubleRows& BestDoubleRows();
+
+}  // namespace heed
+
+#endif  // HEED_MODEL_KERNELS_DOUBLE_ROWS_H_
