@@ -6,6 +6,7 @@
 #include <numeric>
 #include <optional>
 
+#include "model/kernels/double_rows.h"
 #include "model/kernels/parallel.h"
 
 namespace heed {
@@ -15,16 +16,8 @@ using RowFn = LayerAttention::RowFn;
 
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
-// Sums of a fixed shape, so that equal vectors give equal bits.
-double Dot(absl::Span<const float> a, absl::Span<const float> b) {
-  double sum[4] = {};
-  size_t i = 0;
-  for (; i + 4 <= a.size(); i += 4) {
-    for (size_t k = 0; k < 4; ++k) sum[k] += double{a[i + k]} * b[i + k];
-  }
-  for (; i < a.size(); ++i) sum[0] += double{a[i]} * b[i];
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
+// Queries whose scores are made together, and keys that are then in the cache.
+constexpr int64_t kScoreQueries = 32, kScoreKeys = 64;
 
 // One head's keys and values in pages of their own.
 class HeadPages {
@@ -206,32 +199,56 @@ void LayerAttention::Mask(int head, int64_t query, absl::Span<float> row) const 
   }
 }
 
-void LayerAttention::Score(AttentionStage stage, int head, int64_t query,
-                           absl::Span<float> row) const {
-  const absl::Span<const float> q = Query(head, query);
-  const double slope =
-      stage == AttentionStage::kMasked && !shape().slopes.empty() ? shape().slopes[head] : 0;
-  for (int64_t key = 0; key < trace_.size(); ++key) {
-    double score = Dot(q, Key(head, key));
-    if (stage >= AttentionStage::kScaled) score *= shape().scale;
-    if (stage >= AttentionStage::kCapped && shape().soft_cap != 0) {
-      score = shape().soft_cap * std::tanh(score / shape().soft_cap);
-    }
-    row[key] = static_cast<float>(score - SlopeOver(slope, query - key));
+float LayerAttention::AtStage(AttentionStage stage, int head, int64_t query, int64_t key,
+                              double product) const {
+  double score = product;
+  if (stage >= AttentionStage::kScaled) score *= shape().scale;
+  if (stage >= AttentionStage::kCapped && shape().soft_cap != 0) {
+    score = shape().soft_cap * std::tanh(score / shape().soft_cap);
   }
-  if (stage == AttentionStage::kMasked) Mask(head, query, row);
+  const bool has_slope = stage == AttentionStage::kMasked && !shape().slopes.empty();
+  return static_cast<float>(score - SlopeOver(has_slope ? shape().slopes[head] : 0, query - key));
+}
+
+// Products are summed in order, so that equal vectors give equal bits, of many keys at once: their
+// numbers are put side by side.
+void LayerAttention::Score(AttentionStage stage, int head, absl::Span<const int64_t> queries,
+                           MatrixRef rows) const {
+  const int64_t dim = shape().head_dim, n = trace_.size();
+  std::vector<double> weights, products(kScoreKeys);  // weights: [queries, head_dim]
+  for (int64_t query : queries) {
+    const absl::Span<const float> q = Query(head, query);
+    weights.insert(weights.end(), q.begin(), q.end());
+  }
+  std::vector<float> columns(dim * kScoreKeys);  // [head_dim, keys]
+  for (int64_t begin = 0; begin < n; begin += kScoreKeys) {
+    const int64_t count = std::min(kScoreKeys, n - begin);
+    for (int64_t k = 0; k < count; ++k) {
+      const absl::Span<const float> key = Key(head, begin + k);
+      for (int64_t d = 0; d < dim; ++d) columns[d * count + k] = key[d];
+    }
+    for (size_t i = 0; i < queries.size(); ++i) {
+      BestDoubleRows().mix(columns.data(), dim, count, weights.data() + i * dim, products.data());
+      for (int64_t k = 0; k < count; ++k) {
+        rows.Row(i)[begin + k] = AtStage(stage, head, queries[i], begin + k, products[k]);
+      }
+    }
+  }
+  if (stage != AttentionStage::kMasked) return;
+  for (size_t i = 0; i < queries.size(); ++i) Mask(head, queries[i], rows.Row(i));
 }
 
 void LayerAttention::ReadScores(AttentionStage stage, absl::Span<const int> heads,
                                 absl::Span<const int64_t> queries, RowFn fn) const {
-  const int64_t n_queries = static_cast<int64_t>(queries.size());
-  ParallelFor(static_cast<int64_t>(heads.size()) * n_queries, true, [&](int64_t i) {
-    thread_local std::vector<float> row;
-    row.resize(trace_.size());
-    const int head = heads[i / n_queries];
-    const int64_t query = queries[i % n_queries];
-    Score(stage, head, query, absl::MakeSpan(row));
-    fn(head, query, row);
+  const int64_t n = trace_.size(), n_queries = static_cast<int64_t>(queries.size());
+  const int64_t blocks = (n_queries + kScoreQueries - 1) / kScoreQueries;
+  ParallelFor(static_cast<int64_t>(heads.size()) * blocks, true, [&](int64_t i) {
+    const int head = heads[i / blocks];
+    const auto some = queries.subspan(i % blocks * kScoreQueries, kScoreQueries);
+    AlignedBuffer memory(static_cast<int64_t>(some.size()) * n);
+    const MatrixRef rows(memory.data(), static_cast<int64_t>(some.size()), n);
+    Score(stage, head, some, rows);
+    for (size_t r = 0; r < some.size(); ++r) fn(head, some[r], rows.Row(r));
   });
 }
 
@@ -393,12 +410,10 @@ std::vector<float> LayerAttention::ProjectionBias() const {
 std::vector<double> LayerAttention::ValueNorms(int head) const {
   const int64_t dim = shape().head_dim, width = model_.config().width;
   const std::vector<float> projection = HeadProjection(head);
-  std::vector<double> gram(dim * dim);
-  for (int64_t row = 0; row < width; ++row) {
-    const float* w = projection.data() + row * dim;
-    for (int64_t a = 0; a < dim; ++a) {
-      for (int64_t b = 0; b < dim; ++b) gram[a * dim + b] += double{w[a]} * w[b];
-    }
+  std::vector<double> gram(dim * dim), column(width);
+  for (int64_t a = 0; a < dim; ++a) {
+    for (int64_t row = 0; row < width; ++row) column[row] = projection[row * dim + a];
+    BestDoubleRows().mix(projection.data(), width, dim, column.data(), gram.data() + a * dim);
   }
   std::vector<double> norms(trace_.size());
   ParallelBlocks(trace_.size(), 64, [&](int64_t begin, int64_t end) {

@@ -83,7 +83,11 @@ class LayerAttention {
   void ReadWeights(absl::Span<const int> heads, absl::Span<const int64_t> queries, RowFn fn) const;
   void ReadValueWeighted(AttentionStage stage, absl::Span<const int> heads,
                          absl::Span<const int64_t> queries, RowFn fn) const;
-  void Score(AttentionStage stage, int head, int64_t query, absl::Span<float> row) const;
+  // Of the product of a query and a key.
+  float AtStage(AttentionStage stage, int head, int64_t query, int64_t key, double product) const;
+  // Rows [queries, size].
+  void Score(AttentionStage stage, int head, absl::Span<const int64_t> queries,
+             MatrixRef rows) const;
   void Mask(int head, int64_t query, absl::Span<float> row) const;
   void Attend(int head, absl::Span<const int64_t> queries, AttentionRowSink* sink,
               MatrixRef mixed) const;

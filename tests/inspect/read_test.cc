@@ -2,11 +2,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <numeric>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
@@ -193,6 +197,50 @@ TEST(ReadTest, APartIsAPartOfTheWholeAtEveryStage) {
       }
     }
   });
+}
+
+// Of many more queries and keys than are taken together; ALiBi knows no longest prompt.
+void ExpectScoresOfQueriesAndKeys(const LanguageModel& model) {
+  constexpr int64_t kTokens = 150;
+  const auto trace = TraceOf(model, SomeTokens(model.config(), kTokens), {});
+  const LayerAttention attention(model, *trace, 1);
+  const std::vector<int> heads = {1, model.config().n_heads - 1};
+  std::vector<int64_t> queries = FirstOf(kTokens);
+  queries.erase(queries.begin() + 40, queries.begin() + 50);
+  const auto raw = ReadAll(attention, AttentionStage::kRaw, heads, queries);
+  const auto masked = ReadAll(attention, AttentionStage::kMasked, heads, queries);
+  const auto weights = ReadAll(attention, AttentionStage::kWeights, heads, queries);
+  for (size_t row = 0; row < heads.size() * queries.size(); ++row) {
+    const int head = heads[row / queries.size()];
+    const int64_t query = queries[row % queries.size()];
+    const absl::Span<const float> q = attention.Query(head, query);
+    const double bottom = masked[row * kTokens];
+    double sum = 0;
+    for (int64_t key = 0; key <= query; ++key)
+      sum += std::exp(masked[row * kTokens + key] - bottom);
+    for (int64_t key = 0; key < kTokens; ++key) {
+      const absl::Span<const float> k = attention.Key(head, key);
+      const double product = std::inner_product(q.begin(), q.end(), k.begin(), 0.0);
+      ASSERT_NEAR(raw[row * kTokens + key], product, 1e-5 * (1 + std::abs(product)));
+      const double weight = key > query ? 0 : std::exp(masked[row * kTokens + key] - bottom) / sum;
+      ASSERT_NEAR(weights[row * kTokens + key], weight, 1e-5) << query << " " << key;
+    }
+  }
+}
+
+TEST(ReadTest, ScoresOfLongPromptsAreProductsOfQueriesAndKeys) {
+  ExpectScoresOfQueriesAndKeys(
+      *LoadFolder(std::string(HEED_SOURCE_DIR) + "/model/zoo/decoder", DefaultBackend()));
+  const std::filesystem::path folder = testing::TempDir() + "long-bloom";
+  std::filesystem::remove_all(folder);
+  std::filesystem::copy(GoldenFolder("bloom-f16"), folder,
+                        std::filesystem::copy_options::recursive);
+  std::stringstream config;
+  config << std::ifstream(folder / "config.json").rdbuf();
+  std::ofstream(folder / "config.json")
+      << absl::StrReplaceAll(config.str(), {{"\"seq_length\": 32", "\"seq_length\": 256"}});
+  ExpectScoresOfQueriesAndKeys(*LoadFolder(folder, DefaultBackend()));
+  std::filesystem::remove_all(folder);
 }
 
 TEST(ReadTest, FusedHeadsAreTheMeanAndTheMaximum) {
