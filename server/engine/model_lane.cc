@@ -95,7 +95,7 @@ void ModelLane::Deliver() {
   const bool worth_it = rows * model_->model->config().vocab_size >= kLogitsToShareOut;
   outcomes_.assign(plan_.size(), absl::OkStatus());
   ParallelFor(static_cast<int64_t>(plan_.size()), worth_it,
-              [&](int64_t i) { outcomes_[i] = CatchExceptions([&] { return DeliverSlice(i); }); });
+              [&](int64_t i) { outcomes_[i] = DeliverSlice(i); });
   for (size_t i = 0; i < plan_.size(); ++i) Settle(i);
   // A bidirectional prompt may have needed more than a step's usual share.
   if (rows > options_.max_step_logits_rows) logits_ = AlignedBuffer();

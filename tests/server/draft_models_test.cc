@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
+#include "model/inspect/intervention_set.h"
 #include "model/inspect/trace.h"
 #include "server/engine/generate_task.h"
 #include "server/engine/observer_pair.h"
@@ -61,7 +62,25 @@ struct Wanted {
   bool watched = false;
   int64_t top_k = 0;  // of watched rows
   std::vector<TokenId> stop_ids;
+  bool edited = false;
 };
+
+// Scores, edges, weights, heads and the stream, of prompt and answer.
+std::vector<Intervention> SomeEdits() {
+  std::vector<Intervention> edits(5);
+  edits[0].edit = ScaleScores{1.5};
+  edits[1].edit = KnockOut{};
+  edits[1].keys = {{2, 5}};
+  edits[2].edit = WeightPreset::kLastWord;
+  edits[2].layers = {-1};
+  edits[2].heads = {1};
+  edits[3].edit = ScaleSite{Site::kMixed, 0};
+  edits[3].layers = {0};
+  edits[3].heads = {0};
+  edits[4].edit = ScaleSite{Site::kAttentionOut, 0.75};
+  edits[4].positions = {{kPromptTokens - 1, {}}};
+  return edits;
+}
 
 class DraftModels : public testing::TestWithParam<std::pair<std::string, WeightFormat>> {
  protected:
@@ -82,6 +101,13 @@ class DraftModels : public testing::TestWithParam<std::pair<std::string, WeightF
     request.max_new_tokens = job.max_tokens - 1;
     request.stop = std::make_shared<StopSignal>();
 
+    std::shared_ptr<InterventionSet> edits;
+    if (wanted.edited) {
+      auto made = InterventionSet::Create(SomeEdits(), config, {kPromptTokens, job.max_tokens});
+      EXPECT_TRUE(made.ok()) << made.status();
+      edits = *std::move(made);
+      request.plan.editor = edits.get();
+    }
     std::unique_ptr<StepCapture> capture;
     std::unique_ptr<TraceRecorder> recorder;
     std::optional<ObserverPair> pair;
@@ -124,7 +150,7 @@ class DraftModels : public testing::TestWithParam<std::pair<std::string, WeightF
       std::vector<TokenId> all = prompt;
       all.insert(all.end(), outcome.tokens.begin(), outcome.tokens.end());
       outcome.trace_size = recorder->positions();
-      AddTrace(*recorder->Finish(all), config, &outcome);
+      AddTrace(*recorder->Finish(all, edits), config, &outcome);
     }
     return outcome;
   }
@@ -153,7 +179,11 @@ TEST_P(DraftModels, ChangeNoBit) {
                                {.watched = true},
                                {.watched = true, .top_k = 3},
                                {.temperature = 0.1f, .watched = true},
-                               {.temperature = 1}};
+                               {.temperature = 1},
+                               {.edited = true},
+                               {.watched = true, .edited = true},
+                               {.temperature = 0.1f, .watched = true, .top_k = 3, .edited = true}};
+    EXPECT_NE(Generate(*model, 0, {.edited = true}).facts, Generate(*model, 0, {}).facts);
     // Ends that the guesses go beyond.
     const std::vector<TokenId> greedy = Generate(*model, 0, {}).tokens;
     for (const TokenId id : std::set<TokenId>(greedy.begin(), greedy.end())) {
@@ -164,8 +194,9 @@ TEST_P(DraftModels, ChangeNoBit) {
       EXPECT_EQ(plain.timings.draft_tokens, 0);
       for (const int64_t most : {1, 4, 15}) {
         const Outcome drafted = Generate(*model, most, wanted);
-        EXPECT_TRUE(drafted == plain) << "temperature " << wanted.temperature << ", "
-                                      << wanted.watched << ", at most " << most;
+        EXPECT_TRUE(drafted == plain)
+            << "temperature " << wanted.temperature << (wanted.watched ? ", watched" : "")
+            << (wanted.edited ? ", edited" : "") << ", at most " << most;
         accepted += drafted.timings.accepted_tokens;
         rejected += drafted.timings.draft_tokens - drafted.timings.accepted_tokens;
       }
