@@ -168,6 +168,23 @@ TEST(BenchRequestTest, PromptsDifferAfterWhatTheyShare) {
   EXPECT_EQ(answers, (std::set<int32_t>{3, 4, 5}));
 }
 
+TEST(BenchRequestTest, AnswersAreDrawnWhereAsked) {
+  LoadPlan plan{.prompt_tokens = {5, 5}, .new_tokens = {3, 3}, .seed = 4, .vocabulary_size = 500};
+  const GenerateRequest greedy = MakeBenchRequest(plan, 1);
+  EXPECT_FALSE(greedy.temperature || greedy.top_p || greedy.seed);
+  plan.temperature = 0.5f;
+  const GenerateRequest drawn = MakeBenchRequest(plan, 1);
+  EXPECT_EQ(drawn.temperature, 0.5f);
+  EXPECT_EQ(drawn.token_ids, greedy.token_ids);
+  ASSERT_TRUE(drawn.seed.has_value());
+  EXPECT_EQ(MakeBenchRequest(plan, 1).seed, drawn.seed);
+  EXPECT_NE(MakeBenchRequest(plan, 2).seed, drawn.seed);
+  plan.temperature.reset();
+  plan.top_p = 0.9f;
+  EXPECT_EQ(MakeBenchRequest(plan, 1).top_p, 0.9f);
+  EXPECT_EQ(MakeBenchRequest(plan, 1).seed, drawn.seed);
+}
+
 // --- Commands ------------------------------------------------------------------------------------
 
 class BenchTest : public CliFixture {};
@@ -190,6 +207,23 @@ TEST_F(BenchTest, AClosedLoopMakesSoManyCalls) {
   EXPECT_EQ(server_.last_generate.prompt().tokens().ids_size(), 5);
   EXPECT_EQ(server_.last_generate.stopping().max_tokens(), 4);
   EXPECT_TRUE(server_.last_generate.stopping().ignore_end_of_text());
+}
+
+TEST_F(BenchTest, AnswersAreDrawnWhereAsked) {
+  const auto plain = RunJson({"bench", "--calls=1", "--warm-up=0"});
+  for (const char* key : {"plan.temperature", "plan.top_p"}) {
+    EXPECT_EQ(At(plain, key).kind_case(), google::protobuf::Value::kNullValue) << key;
+  }
+  EXPECT_FALSE(server_.last_generate.sampling().has_temperature());
+  const auto drawn =
+      RunJson({"bench", "--calls=1", "--warm-up=0", "--temperature=0.5", "--top-p=0.75"});
+  EXPECT_EQ(At(drawn, "plan.temperature").number_value(), 0.5);
+  EXPECT_EQ(At(drawn, "plan.top_p").number_value(), 0.75);
+  EXPECT_EQ(server_.last_generate.sampling().temperature(), 0.5f);
+  EXPECT_EQ(server_.last_generate.sampling().top_p(), 0.75f);
+  EXPECT_TRUE(server_.last_generate.sampling().has_seed());
+  const std::string text = Run({"bench", "--calls=1", "--temperature=0.5", "--top-p=0.75"});
+  EXPECT_THAT(text, HasSubstr(", temperature 0.5, top-p 0.75, seed "));
 }
 
 TEST_F(BenchTest, AnOpenLoopMakesSoManyCalls) {
@@ -362,6 +396,11 @@ TEST_F(BenchTest, WrongUsageIsSaid) {
       {{"bench", "--rate=0"}, "--rate is \"0\"; expected a number of calls a second, above 0"},
       {{"bench", "--rate=x"}, "--rate is \"x\"; expected a number"},
       {{"bench", "--streams=0"}, "--streams is 0"},
+      {{"bench", "--temperature=-1"}, "--temperature is -1; must be in [0, 100]"},
+      {{"bench", "--temperature=101"}, "--temperature is 101; must be in [0, 100]"},
+      {{"bench", "--temperature=hot"}, "--temperature is \"hot\""},
+      {{"bench", "--top-p=0"}, "--top-p is 0; must be above 0 and at most 1"},
+      {{"bench", "--top-p=1.5"}, "--top-p is 1.5; must be above 0 and at most 1"},
       {{"bench", "--calls=2", "--duration=2s"}, "both say when to end"},
       {{"bench", "--prompt-tokens=9-3"}, "\"9-3\"; expected a number of tokens"},
       {{"bench", "--max-tokens=x"}, "\"x\"; expected a number of tokens"},

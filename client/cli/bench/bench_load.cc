@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <limits>
 #include <string>
 #include <thread>
 #include <utility>
@@ -240,6 +241,11 @@ GenerateRequest MakeBenchRequest(const LoadPlan& plan, int64_t index) {
   }
   request.max_tokens = static_cast<int32_t>(Draw(plan.new_tokens, own));
   request.ignore_end_of_text = true;
+  request.temperature = plan.temperature;
+  request.top_p = plan.top_p;
+  if (plan.temperature || plan.top_p) {
+    request.seed = Draw({0, std::numeric_limits<int32_t>::max()}, own);
+  }
   return request;
 }
 

@@ -30,8 +30,9 @@ struct LoadPlan {
   absl::Duration duration;       // of the window
   std::optional<int64_t> calls;  // the window ends when so many that were due in it are answered
   LengthRange prompt_tokens, new_tokens;
-  int64_t shared_tokens = 0;  // that all prompts begin with
-  int64_t seed = 0;           // of prompts, lengths and arrivals
+  int64_t shared_tokens = 0;                // that all prompts begin with
+  std::optional<float> temperature, top_p;  // neither: the best token is taken
+  int64_t seed = 0;                         // of prompts, lengths, arrivals and what is drawn
   std::string model;
   int32_t vocabulary_size = 0;
 };

@@ -30,8 +30,11 @@ std::string PlanText(const BenchResult& result) {
   if (plan.shared_tokens > 0) {
     absl::StrAppend(&text, ", the first ", FormatCount(plan.shared_tokens), " the same");
   }
-  absl::StrAppend(&text, ", answers of ", RangeText(plan.new_tokens), ", seed ", plan.seed, "; ",
-                  Plural(result.report.calls, "call"), " in ", FormatMillis(result.report.length));
+  absl::StrAppend(&text, ", answers of ", RangeText(plan.new_tokens));
+  if (plan.temperature) absl::StrAppendFormat(&text, ", temperature %g", *plan.temperature);
+  if (plan.top_p) absl::StrAppendFormat(&text, ", top-p %g", *plan.top_p);
+  absl::StrAppend(&text, ", seed ", plan.seed, "; ", Plural(result.report.calls, "call"), " in ",
+                  FormatMillis(result.report.length));
   if (result.interrupted) absl::StrAppend(&text, ", ended by Ctrl-C");
   return text;
 }
@@ -133,6 +136,10 @@ void WritePlan(JsonWriter& json, const BenchResult& result) {
   WriteRange(json, "prompt_token_counts", plan.prompt_tokens);
   json.Key("shared_token_count").Int(plan.shared_tokens);
   WriteRange(json, "generated_token_counts", plan.new_tokens);
+  json.Key("temperature");
+  plan.temperature ? json.Number(*plan.temperature) : json.Null();
+  json.Key("top_p");
+  plan.top_p ? json.Number(*plan.top_p) : json.Null();
   json.Key("seed").Int(plan.seed);
   limit("first_token_limit_ms", result.limits.first_token);
   limit("mean_gap_limit_ms", result.limits.mean_gap);

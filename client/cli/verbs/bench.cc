@@ -73,6 +73,22 @@ absl::Status ReadLength(const Arguments& arguments, LoadPlan& plan) {
   return absl::OkStatus();
 }
 
+absl::Status ReadSampling(const Arguments& arguments, LoadPlan& plan) {
+  const auto temperature = arguments.Float("temperature");
+  if (!temperature.ok()) return temperature.status();
+  if (*temperature && !(**temperature >= 0 && **temperature <= 100)) {
+    return UsageError(absl::StrCat("--temperature is ", **temperature, "; must be in [0, 100]."));
+  }
+  const auto top_p = arguments.Float("top-p");
+  if (!top_p.ok()) return top_p.status();
+  if (*top_p && !(**top_p > 0 && **top_p <= 1)) {
+    return UsageError(absl::StrCat("--top-p is ", **top_p, "; must be above 0 and at most 1."));
+  }
+  plan.temperature = *temperature;
+  plan.top_p = *top_p;
+  return absl::OkStatus();
+}
+
 // What the model can take decides what is not given.
 absl::Status ReadTokens(const Arguments& arguments, const ModelInfo& model, LoadPlan& plan) {
   const auto prompt = ReadRange(arguments, "prompt-tokens");
@@ -112,7 +128,7 @@ absl::Status CheckCanGenerate(const ModelInfo& model) {
 
 absl::StatusOr<LoadPlan> ReadPlan(const Arguments& arguments, Session& session) {
   LoadPlan plan;
-  for (auto* read : {ReadLoop, ReadLength}) {
+  for (auto* read : {ReadLoop, ReadLength, ReadSampling}) {
     if (absl::Status status = read(arguments, plan); !status.ok()) return status;
   }
   const auto seed = arguments.Int("seed", 0);
@@ -209,11 +225,15 @@ Verb BenchVerb() {
                    "Tokens of each prompt; A-B draws from A to B. Default 128."},
                   {"max-tokens", "N", "Tokens of each answer; A-B draws from A to B. Default 64."},
                   {"shared-prefix", "N", "All prompts begin with the same N tokens; default 0."},
+                  {"temperature", "T",
+                   "Draw the answers as generate does; default 0, the best tokens, which repeat "
+                   "themselves more, so that more of them come from drafts."},
+                  {"top-p", "P", "Draw from the most probable tokens, as generate does."},
                   {"first-token-limit", "TIME",
                    "Goodput counts calls whose first token came within TIME."},
                   {"token-limit", "TIME",
                    "And those whose further tokens came every TIME on average."},
-                  {"seed", "N", "Draw the same prompts, lengths and times again."}},
+                  {"seed", "N", "Draw the same prompts, lengths, times and answers again."}},
       .run = RunBench};
 }
 
