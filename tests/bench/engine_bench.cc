@@ -57,12 +57,6 @@ class Batch {
   std::vector<float> logits_;  // [sequences, vocab_size]
 };
 
-std::vector<double> Rates(double work, const std::vector<double>& seconds) {
-  std::vector<double> rates;
-  for (double s : seconds) rates.push_back(work / s);
-  return rates;
-}
-
 Measurement WithRoof(Measurement measurement, double roof) {
   if (roof > 0) measurement.percent_of_roof = 100 * measurement.median / roof;
   return measurement;

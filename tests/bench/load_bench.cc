@@ -55,11 +55,6 @@ absl::StatusOr<std::unique_ptr<const LanguageModel>> LoadOnce(const Checkpoint& 
   return LoadLanguageModel(checkpoint, backend, options);
 }
 
-std::vector<double> RatesOf(int64_t bytes, std::vector<double> seconds) {
-  for (double& value : seconds) value = static_cast<double>(bytes) / 1e9 / value;
-  return seconds;
-}
-
 }  // namespace
 
 absl::StatusOr<LoadedModel> BenchLoad(const std::string& path, const LanguageModelOptions& options,
@@ -95,14 +90,16 @@ absl::StatusOr<LoadedModel> BenchLoad(const std::string& path, const LanguageMod
     times.reading_cpu.push_back(CpuSecondsNow() - cpu_start);
   }
   const int64_t packed = loaded.model->weight_bytes();
+  const double gigabytes = static_cast<double>(packed) / 1e9;
   const auto megabytes = [](int64_t bytes) {
     return std::vector<double>{static_cast<double>(bytes) / 1e6};
   };
   loaded.measurements = {
-      Summarise("load: hashing the files", "GB/s", RatesOf(hashed, times.hashing)),
+      Summarise("load: hashing the files", "GB/s",
+                Rates(static_cast<double>(hashed) / 1e9, times.hashing)),
       Summarise("load: reading and packing, of packed weights", "GB/s",
-                RatesOf(packed, times.packing)),
-      Summarise("load: from a packed copy", "GB/s", RatesOf(packed, times.reading)),
+                Rates(gigabytes, times.packing)),
+      Summarise("load: from a packed copy", "GB/s", Rates(gigabytes, times.reading)),
       Summarise("load: the whole of a packed copy", "s", times.reading),
       Summarise("load: the whole of a packed copy, processor time", "s", times.reading_cpu),
       Summarise("memory: packed weights", "MB", megabytes(packed)),

@@ -52,6 +52,12 @@ std::vector<double> TimeRepeatedly(int repetitions, absl::FunctionRef<void()> ru
   return seconds;
 }
 
+std::vector<double> Rates(double work, absl::Span<const double> seconds) {
+  std::vector<double> rates;
+  for (double s : seconds) rates.push_back(work / s);
+  return rates;
+}
+
 std::string FormatTable(absl::Span<const Measurement> measurements) {
   size_t width = 0;
   for (const Measurement& m : measurements) width = std::max(width, m.name.size());

@@ -31,6 +31,9 @@ Measurement Summarise(std::string name, std::string unit, const std::vector<doub
 // Runs `run` once to warm up and then `repetitions` times; the seconds that each took.
 std::vector<double> TimeRepeatedly(int repetitions, absl::FunctionRef<void()> run);
 
+// `work` in a second, of each of the times that it took.
+std::vector<double> Rates(double work, absl::Span<const double> seconds);
+
 // A table for people; the name's column, then median, spread, unit and percent of the roof.
 std::string FormatTable(absl::Span<const Measurement> measurements);
 

@@ -79,12 +79,6 @@ absl::StatusOr<std::vector<Measurement>> BenchPredict(Client& client, const Pred
                                   Summarise(absl::StrCat(name, ", latency p99"), "ms", tails)};
 }
 
-std::vector<double> Rates(double work, const std::vector<double>& seconds) {
-  std::vector<double> rates;
-  for (double s : seconds) rates.push_back(work / s);
-  return rates;
-}
-
 // Each time another prompt, so that nothing of it is remembered.
 absl::StatusOr<Measurement> BenchNewPrompts(Client& client, const ModelInfo& model,
                                             const RpcBenchOptions& options) {
