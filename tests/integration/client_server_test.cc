@@ -23,6 +23,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/server.h"
+#include "tests/base/populates.h"
 #include "tests/checkpoint/checkpoint_builder.h"
 #include "tests/integration/eventually.h"
 #include "tests/transformer/golden_file.h"
@@ -457,9 +458,7 @@ TEST(ServerTest, MemoryOfEveryModelIsReadiedFromTheStart) {
     models.push_back(*model);
     ASSERT_TRUE(registry.Add(*std::move(model)).ok());
   }
-  if (!KvPool(models[0]->kv_pool->layout(), 1).TouchAhead(1)) {
-    GTEST_SKIP() << "this system offers nothing for it";
-  }
+  if (!SystemPopulates()) GTEST_SKIP() << "this system offers nothing for it";
   const auto server = Server::Start(config, std::move(registry));
   ASSERT_TRUE(server.ok()) << server.status();
   for (const auto& model : models) {

@@ -3,12 +3,11 @@
 #include <cmath>
 #include <cstdint>
 #include <random>
-#include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "model/base/cpu.h"
 #include "model/kernels/sum_parts.h"
+#include "tests/kernels/isa_testing.h"
 
 namespace heed {
 namespace {
@@ -39,11 +38,8 @@ double InParts(const std::vector<double>& terms) {
 }
 
 // Each instruction set that this machine has, against what the header says in so many words.
-class DoubleRowsTest : public testing::TestWithParam<Isa> {
+class DoubleRowsTest : public IsaTest {
  protected:
-  void SetUp() override {
-    if (GetParam() > DetectCpu().isa) GTEST_SKIP() << "not on this machine";
-  }
   const DoubleRows& rows() const { return DoubleRowsFor(GetParam()); }
 };
 
@@ -88,12 +84,7 @@ TEST_P(DoubleRowsTest, SumsAreMadeInEightParts) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, DoubleRowsTest,
-                         testing::Values(Isa::kPortable, Isa::kAvx2, Isa::kAvx512),
-                         [](const auto& info) {
-                           const std::string name(IsaName(info.param));
-                           return name == "AVX-512" ? "AVX512" : name;
-                         });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, DoubleRowsTest, AllIsas(), IsaTestName);
 
 }  // namespace
 }  // namespace heed

@@ -5,14 +5,13 @@
 #include <cstdint>
 #include <limits>
 #include <random>
-#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "model/base/cpu.h"
 #include "model/kernels/exp.h"
 #include "model/kernels/sum_parts.h"
+#include "tests/kernels/isa_testing.h"
 
 namespace heed {
 namespace {
@@ -31,11 +30,8 @@ std::vector<float> RandomLogits(uint32_t seed, int64_t size, double range, doubl
 }
 
 // Each instruction set that this machine has, against what the header says in so many words.
-class LogitRowsTest : public testing::TestWithParam<Isa> {
+class LogitRowsTest : public IsaTest {
  protected:
-  void SetUp() override {
-    if (GetParam() > DetectCpu().isa) GTEST_SKIP() << "not on this machine";
-  }
   const LogitRows& rows() const { return LogitRowsFor(GetParam()); }
 
   // Of all lengths that a vector or a block of them may leave a rest of, and of a vocabulary's.
@@ -188,12 +184,7 @@ TEST_P(LogitRowsTest, CountsAndFindsTheLargest) {
   EXPECT_EQ(rows().sum(nullptr, 0), 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, LogitRowsTest,
-                         testing::Values(Isa::kPortable, Isa::kAvx2, Isa::kAvx512),
-                         [](const auto& info) {
-                           const std::string name(IsaName(info.param));
-                           return name == "AVX-512" ? "AVX512" : name;
-                         });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, LogitRowsTest, AllIsas(), IsaTestName);
 
 }  // namespace
 }  // namespace heed

@@ -18,6 +18,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/base/error.h"
+#include "tests/base/populates.h"
 #include "tests/server/fake_call.h"
 #include "tests/server/fake_language_model.h"
 
@@ -467,8 +468,8 @@ bool BecomesReady(const KvPool& pool) {
 }
 
 TEST(SchedulerTest, WithNothingToRunMemoryIsReadiedForTheNextPrompts) {
-  const FakeServed model = ServeFake(), other = ServeFake(), unused = ServeFake();
-  if (!unused.pool().TouchAhead(1)) GTEST_SKIP() << "this system offers nothing for it";
+  const FakeServed model = ServeFake(), other = ServeFake();
+  if (!SystemPopulates()) GTEST_SKIP() << "this system offers nothing for it";
   Scheduler scheduler({});
   const auto call = MakeCall(10, 20);
   ASSERT_TRUE(scheduler.Submit(MakeRequest(call, model)).ok());

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/base/populates.h"
 
 namespace heed {
 namespace {
@@ -312,13 +313,8 @@ int TouchAll(KvPool* pool, int64_t tokens) {
   return pieces;
 }
 
-bool CanTouch() {
-  KvPool pool(kLarge, 1);
-  return pool.TouchAhead(1);
-}
-
 TEST(KvTouchTest, MemoryIsThereBeforeItIsUsed) {
-  if (!CanTouch()) GTEST_SKIP() << "this system offers nothing for it";
+  if (!SystemPopulates()) GTEST_SKIP() << "this system offers nothing for it";
   KvPool pool(kLarge, 100);
   EXPECT_EQ(pool.touched_bytes(), 0);
   EXPECT_EQ(TouchAll(&pool, 0), 0);
@@ -336,7 +332,7 @@ TEST(KvTouchTest, MemoryIsThereBeforeItIsUsed) {
 }
 
 TEST(KvTouchTest, GoesOnBehindWhatIsUsed) {
-  if (!CanTouch()) GTEST_SKIP() << "this system offers nothing for it";
+  if (!SystemPopulates()) GTEST_SKIP() << "this system offers nothing for it";
   KvPool pool(kLarge, 100);
   TouchAll(&pool, 4 * kPageTokens);
   KvCache cache(&pool);
@@ -351,7 +347,7 @@ TEST(KvTouchTest, GoesOnBehindWhatIsUsed) {
 }
 
 TEST(KvTouchTest, IsBounded) {
-  if (!CanTouch()) GTEST_SKIP() << "this system offers nothing for it";
+  if (!SystemPopulates()) GTEST_SKIP() << "this system offers nothing for it";
   KvPool large(kLarge, 300), small(kLayout, 9);
   TouchAll(&large, 299 * kPageTokens);
   EXPECT_GE(large.touched_bytes(), 256 * kMib);
@@ -362,7 +358,7 @@ TEST(KvTouchTest, IsBounded) {
 }
 
 TEST(KvTouchTest, LeavesWhatIsThere) {
-  if (!CanTouch()) GTEST_SKIP() << "this system offers nothing for it";
+  if (!SystemPopulates()) GTEST_SKIP() << "this system offers nothing for it";
   KvPool pool(kLayout, 9);
   KvCache cache(&pool);
   ASSERT_TRUE(cache.Reserve(5 * kPageTokens).ok());
