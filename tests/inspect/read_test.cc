@@ -1,4 +1,6 @@
 // What holds of the reads of any trace: of every structure of model, of edited and of rounded runs.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -10,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -231,7 +234,7 @@ void ExpectScoresOfQueriesAndKeys(const LanguageModel& model) {
 TEST(ReadTest, ScoresOfLongPromptsAreProductsOfQueriesAndKeys) {
   ExpectScoresOfQueriesAndKeys(
       *LoadFolder(std::string(HEED_SOURCE_DIR) + "/model/zoo/decoder", DefaultBackend()));
-  const std::filesystem::path folder = testing::TempDir() + "long-bloom";
+  const std::filesystem::path folder = absl::StrCat(testing::TempDir(), "long-bloom-", getpid());
   std::filesystem::remove_all(folder);
   std::filesystem::copy(GoldenFolder("bloom-f16"), folder,
                         std::filesystem::copy_options::recursive);

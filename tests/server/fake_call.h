@@ -19,8 +19,9 @@
 
 namespace heed {
 
-// Written on the engine thread. `done_count`, `can_advance`, `advance_questions` and `tasks_alive`
-// may be used at any time, the rest only once `done` was notified.
+// Written on the engine thread or one that helps it. `done_count`, `can_advance`,
+// `advance_questions` and `tasks_alive` may be used at any time, the rest only once `done` was
+// notified.
 struct FakeCall {
   // What to do. Set before Submit.
   std::vector<TokenId> prompt;
