@@ -3,7 +3,7 @@
 
 #include "model/kernels/bf16_kernels.h"
 #include "model/kernels/int_kernels.h"
-#include "model/kernels/int_kernels_avx512.h"
+#include "model/kernels/vector_avx512.h"
 
 namespace heed {
 namespace {
@@ -66,8 +66,8 @@ inline __m256i RoundHalfTile(__m512 x) {
 
 void Round(const float* x, int64_t n, uint16_t* out) {
   for (; n > 0; n -= kTileFeatures, x += kTileFeatures, out += kTileNumbers) {
-    const __m512 low = _mm512_maskz_loadu_ps(Lanes(n, 0), x);
-    const __m512 high = _mm512_maskz_loadu_ps(Lanes(n, 1), x + 16);
+    const __m512 low = _mm512_maskz_loadu_ps(FirstLanes(n), x);
+    const __m512 high = _mm512_maskz_loadu_ps(FirstLanes(n - 16), x + 16);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), RoundHalfTile(low));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16), RoundHalfTile(high));
   }
@@ -167,7 +167,7 @@ void Finish(const Bf16FinishArgs& args) {
     const float* const total = args.total + r * kTileSide;
     float* const y = args.y + r * args.y_stride;
     for (int v = 0; v * 16 < args.cols; ++v) {
-      const __mmask16 lanes = Lanes(args.cols, v);
+      const __mmask16 lanes = FirstLanes(args.cols - 16 * v);
       __m512 sum = _mm512_fmadd_ps(_mm512_load_ps(total + v * kTileSumCount), factor,
                                    _mm512_loadu_ps(args.bias + 16 * v));
       if (args.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, y + 16 * v), sum);

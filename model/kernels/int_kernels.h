@@ -20,6 +20,9 @@ constexpr int64_t kPanelCols = 64;
 // instruction.
 constexpr int64_t kDotWidth = 4;
 
+// Bytes of 8-bit weights in one step of a panel.
+constexpr int64_t kStepBytes = kPanelCols * kDotWidth;
+
 // Values that are spread over each other; see int_kernels_spread.h.
 constexpr int64_t kSpreadGroup = 64;
 
@@ -90,10 +93,6 @@ struct IntKernels {
 
   void (*tile8)(const IntTileArgs& args);
   void (*tile4)(const IntTileArgs& args);
-
-  // 4-bit weights as tile8 takes those of the same values; `bytes` of the former, a multiple of
-  // 256.
-  void (*unpack4)(const uint8_t* w4, int64_t bytes, uint8_t* w8);
 
   // One row of n elements in groups, the last of which is filled up with zeros, to its place in a
   // tile, of whose x, x_scale and x_start (see IntTileArgs) it gets what belongs to row 0: q =

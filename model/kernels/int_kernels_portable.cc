@@ -80,20 +80,9 @@ int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padded, int8
   return sum;
 }
 
-void Unpack4(const uint8_t* w4, int64_t bytes, uint8_t* w8) {
-  constexpr int64_t kStepBytes = kPanelCols * kDotWidth;
-  for (int64_t i = 0; i < bytes; i += kStepBytes, w8 += 2 * kStepBytes) {
-    for (int64_t j = 0; j < kStepBytes; ++j) {
-      w8[j] = w4[i + j] & 15;
-      w8[kStepBytes + j] = w4[i + j] >> 4;
-    }
-  }
-}
-
 constexpr IntKernels kKernels = {.bf16 = nullptr,
                                  .tile8 = Tile<Weight8, 8>,
                                  .tile4 = Tile<Weight4, 4>,
-                                 .unpack4 = Unpack4,
                                  .quantize = QuantizeRow<LargestOf, RoundGroup>,
                                  .spread = SpreadRow<SpreadGroup>,
                                  .round_weights = RoundWeights};

@@ -8,9 +8,8 @@
 #include <stdint.h>
 
 #include "model/kernels/int_kernels.h"
-#include "model/kernels/int_kernels_avx512.h"
 #include "model/kernels/int_kernels_quantize.h"
-#include "model/kernels/vector_avx512_reduce.h"
+#include "model/kernels/vector_avx512.h"
 
 namespace heed {
 namespace {
@@ -42,7 +41,7 @@ inline __m512i LargestLanes(const float* x, int64_t n) {
   __m512i most = _mm512_setzero_si512();
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) most = larger(most, _mm512_loadu_ps(x + i));
-  if (i < n) most = larger(most, _mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i));
+  if (i < n) most = larger(most, _mm512_maskz_loadu_ps(FirstLanes(n - i), x + i));
   return most;
 }
 
@@ -94,7 +93,7 @@ inline __m512i RoundGroup(const float* x, float factor, int64_t n, int64_t padde
     sum = RoundSome(_mm512_loadu_ps(x + i), factors, sum, q);
   }
   for (; i < padded; i += 16, q += 4 * kStepActivations) {
-    sum = RoundSome(_mm512_maskz_loadu_ps(Lanes(n - i, 0), x + i), factors, sum, q);
+    sum = RoundSome(_mm512_maskz_loadu_ps(FirstLanes(n - i), x + i), factors, sum, q);
   }
   return sum;
 }

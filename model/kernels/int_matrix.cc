@@ -118,7 +118,6 @@ uint8_t* IntMatrix::Place(int64_t row, int64_t step) const {
 }
 
 void IntMatrix::SetGroup(int64_t row, int64_t g, const uint8_t* q) {
-  constexpr int64_t kStepBytes = kPanelCols * kDotWidth;
   uint8_t* to = Place(row, g * group_ / kDotWidth);
   const uint8_t* const end = q + group_;
   if (bits_ == 8) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "model/base/aligned_buffer.h"
 #include "model/base/status_macros.h"
 #include "model/kernels/int_matrix.h"
 #include "model/kernels/linear_bf16.h"
@@ -18,9 +19,6 @@ namespace {
 
 // Weights that stay in the first-level cache while the rows of a large batch pass by.
 constexpr int64_t kCacheBytes = 24 * 1024;
-
-// Rows for which unpacking 4-bit weights once pays.
-constexpr int64_t kUnpackRows = 4 * kMaxIntTileRows;
 
 // Multiply-adds below which waking a team costs more than it saves.
 constexpr int64_t kTeamWork = 1024 * 1024;
@@ -45,22 +43,6 @@ template <typename T>
 void Grow(std::vector<T>& storage, int64_t count) {
   storage.resize(std::max<size_t>(storage.size(), count));
 }
-
-// Where one thread works.
-class Scratch {
- public:
-  float* Totals(int64_t count) { return Aligned(totals_, count); }
-  uint8_t* Weights(int64_t bytes) { return Aligned(weights_, bytes); }
-
- private:
-  template <typename T>
-  static T* Aligned(std::vector<T>& storage, int64_t count) {
-    storage.resize(std::max<size_t>(storage.size(), count + 64 / sizeof(T)));
-    return reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(storage.data()) + 63) / 64 * 64);
-  }
-  std::vector<float> totals_;
-  std::vector<uint8_t> weights_;
-};
 
 class QuantizedLinear : public Linear {
  public:
@@ -189,7 +171,8 @@ class QuantizedLinear : public Linear {
 
   // Many rows pass by a part of the panel that fits in the cache, then by the next one.
   void RunTiles(const RoundedRows& x, int64_t panel, MatrixRef y, Write write) const {
-    thread_local Scratch scratch;
+    thread_local AlignedBuffer totals;
+    totals.Grow(y.rows * kPanelCols);
     IntTileArgs args{};
     args.w = weight_.panel(panel);
     args.w_scale = weight_.scales(panel);
@@ -200,15 +183,11 @@ class QuantizedLinear : public Linear {
     args.n_groups = weight_.n_groups();
     args.group = weight_.group();
     args.accumulate = write == Write::kAccumulate ? 1 : 0;
-    float* const totals = scratch.Totals(y.rows * kPanelCols);
-    const bool unpacks = weight_.bits() == 4 && y.rows >= kUnpackRows;
-    if (unpacks) args.w = Unpack(args.w, scratch);
-    const int64_t group_bytes = unpacks ? 2 * GroupBytes() : GroupBytes();
-    const auto run = weight_.bits() == 4 && !unpacks ? kernels_.tile4 : kernels_.tile8;
-    const int64_t chunk = y.rows <= kMaxIntTileRows ? args.n_groups : ChunkGroups(group_bytes);
+    const auto run = weight_.bits() == 4 ? kernels_.tile4 : kernels_.tile8;
+    const int64_t chunk = y.rows <= kMaxIntTileRows ? args.n_groups : ChunkGroups();
     // Several tiles each ask for their share of the next chunk, or of the next panel; one alone
     // reads from memory all the time anyway.
-    args.ahead = weight_.panel(panel) + (unpacks ? weight_.panel_bytes() : chunk * GroupBytes());
+    args.ahead = args.w + chunk * GroupBytes();
     const int64_t n_tiles = CeilDiv(y.rows, kMaxIntTileRows);
     const int64_t share = n_tiles > 1 ? CeilDiv(chunk * GroupBytes(), n_tiles) : 0;
     for (args.begin_group = 0; args.begin_group < args.n_groups;
@@ -223,7 +202,7 @@ class QuantizedLinear : public Linear {
         args.x_scale = x.scale.data() + tile * TileGroups();
         args.x_start = x.start.data() + tile * TileGroups();
         args.y = y.Row(r).data() + panel * kPanelCols;
-        args.total = totals + r * kPanelCols;
+        args.total = totals.data() + r * kPanelCols;
         run(args);
         args.ahead += args.ahead_bytes;
       }
@@ -231,16 +210,9 @@ class QuantizedLinear : public Linear {
   }
 
   // Groups that fit in the cache together, in parts of the panel that are alike.
-  int64_t ChunkGroups(int64_t group_bytes) const {
-    const int64_t most = std::max<int64_t>(1, kCacheBytes / group_bytes);
+  int64_t ChunkGroups() const {
+    const int64_t most = std::max<int64_t>(1, kCacheBytes / GroupBytes());
     return CeilDiv(weight_.n_groups(), CeilDiv(weight_.n_groups(), most));
-  }
-
-  // A panel of 4-bit weights as one of 8-bit weights.
-  const uint8_t* Unpack(const uint8_t* panel, Scratch& scratch) const {
-    uint8_t* const unpacked = scratch.Weights(2 * weight_.panel_bytes() + kIntPaddingBytes);
-    kernels_.unpack4(panel, weight_.panel_bytes(), unpacked);
-    return unpacked;
   }
 
   IntMatrix weight_;
