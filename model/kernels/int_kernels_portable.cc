@@ -5,22 +5,48 @@
 #include "model/kernels/int_kernels.h"
 #include "model/kernels/int_kernels_quantize.h"
 #include "model/kernels/int_kernels_spread.h"
+#include "model/kernels/vector_compiler.h"
+
+#include "model/kernels/int_tile_impl.h"
 
 namespace heed {
 namespace {
 
-float HalfToFloat(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1f, fraction = half & 0x3ff;
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
+typedef int32_t I32x4 __attribute__((vector_size(16)));
+
+// Groups whose sums are whole numbers up to 2^24, on the way too, so that single precision has them
+// exactly: each product that is added, and each that is yet to be, makes at most 128 times 127.
+constexpr int64_t kMostExactGroup = 1024;
+
+// Products of such groups, in single precision: that has vectors on every processor.
+template <int kBitsOfWeight>
+struct Dot {
+  static constexpr int kBits = kBitsOfWeight, kCols = 4, kSteps = 1, kHeld = 4;
+  static constexpr bool kTakesOffZero = false;
+  using Sums = F32x4;
+  struct Weights {
+    F32x4 of[kDotWidth];  // activation
+  };
+
+  static Sums Start(int32_t start) {
+    const auto sum = static_cast<float>(start);
+    return Sums{sum, sum, sum, sum};
   }
-  const uint32_t bits = sign | (exponent == 31 ? 255u : exponent + 112u) << 23 | fraction << 13;
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
+  static Weights Load(const uint8_t* w, int step) {
+    I32x4 words;
+    memcpy(&words, w + (kBits == 8 ? step : step / 2) * kStepBytes, sizeof words);
+    Weights weights;
+    for (int k = 0; k < kDotWidth; ++k) {
+      const int shift = 8 * k + (kBits == 8 ? 0 : step % 2 * 4);
+      weights.of[k] = __builtin_convertvector(words >> shift & (kBits == 8 ? 255 : 15), F32x4);
+    }
+    return weights;
+  }
+  static void Add(const Weights& w, const int8_t* x, Sums& sums) {
+    for (int k = 0; k < kDotWidth; ++k) sums += w.of[k] * static_cast<float>(x[k]);
+  }
+  static F32x16 ToFloats(const Sums* sums) { return {{sums[0], sums[1], sums[2], sums[3]}}; }
+};
 
 int Weight8(const uint8_t* group, int64_t k, int64_t col) {
   return group[(k / kDotWidth * kPanelCols + col) * kDotWidth + k % kDotWidth];
@@ -46,7 +72,8 @@ float GroupSum(const IntTileArgs& args, int64_t g, int64_t r, int64_t col) {
 }
 
 template <int (*kWeight)(const uint8_t*, int64_t, int64_t), int kBits>
-void Tile(const IntTileArgs& args) {
+void AnyTile(const IntTileArgs& args) {
+  if (args.group <= kMostExactGroup) return Tile<Dot<kBits>>(args);
   for (int64_t r = 0; r < args.rows; ++r) {
     for (int64_t col = 0; col < args.cols; ++col) {
       float& total = args.total[r * kPanelCols + col];
@@ -81,8 +108,8 @@ int32_t RoundGroup(const float* x, float factor, int64_t n, int64_t padded, int8
 }
 
 constexpr IntKernels kKernels = {.bf16 = nullptr,
-                                 .tile8 = Tile<Weight8, 8>,
-                                 .tile4 = Tile<Weight4, 4>,
+                                 .tile8 = AnyTile<Weight8, 8>,
+                                 .tile4 = AnyTile<Weight4, 4>,
                                  .quantize = QuantizeRow<LargestOf, RoundGroup>,
                                  .spread = SpreadRow<SpreadGroup>,
                                  .round_weights = RoundWeights};

@@ -290,6 +290,22 @@ TEST(LinearQuantizedTest, TheLargestSumsOfAGroupAreExact) {
   }
 }
 
+// What is summed in single precision must not exceed 2^24 on the way.
+TEST(LinearQuantizedTest, SumsThatComeBackFromFarAreExact) {
+  for (int64_t group : {256, 1024, 2048}) {
+    Matrix weight(70, 2048), x(20, 2048);
+    const auto is_first_half = [&](size_t i) { return i / (group / 2) % 2 == 0; };
+    for (size_t i = 0; i < weight.values.size(); ++i)
+      weight.values[i] = is_first_half(i) ? 127 : 126;
+    for (size_t i = 0; i < x.values.size(); ++i) x.values[i] = is_first_half(i) ? 127 : -127;
+    for (const NamedKernels& isa : KernelsOfThisMachine()) {
+      Matrix y(20, 70);
+      Pack(weight, {}, {8, group}, isa.kernels)->Apply(x.ref(), y.ref(), Linear::Write::kOverwrite);
+      for (float value : y.values) ASSERT_EQ(value, 127.0f * 1024) << isa.name << ", " << group;
+    }
+  }
+}
+
 TEST(LinearQuantizedTest, ExtremeWeightsKeepTheirScale) {
   for (float size : {1e-30f, 1e-12f, 1.0f, 1e12f, 1e30f}) {
     const Matrix weight = RandomMatrix(3, 48, 7, size);
