@@ -98,52 +98,45 @@ __attribute__((target("avx512f"))) float RunAvx512(int64_t rounds) {
   return _mm512_cvtss_f32(sum);
 }
 
-// Sums products of bytes in 16 bits.
-__attribute__((target("avx2"))) float RunInt8Avx2(int64_t rounds) {
-  __m256i values[kAvx2Registers];
-#pragma GCC unroll 12
-  for (int i = 0; i < kAvx2Registers; ++i) values[i] = _mm256_set1_epi16(i + 1);
-  const __m256i factor = _mm256_set1_epi8(3);
-  for (int64_t r = 0; r < rounds; ++r) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kAvx2Registers; ++i) {
-      values[i] = _mm256_add_epi16(values[i], _mm256_maddubs_epi16(values[i], factor));
-    }
-  }
-  __m256i sum = values[0];
-  for (int i = 1; i < kAvx2Registers; ++i) sum = _mm256_add_epi16(sum, values[i]);
-  return static_cast<float>(_mm256_extract_epi16(sum, 0));
-}
+constexpr int kDotSums = 12;
 
-constexpr int kVnniSums = 12;
-
-// Dot products of bytes in assembly as a whole: GCC 12 would copy each sum at each step, or keep
-// them in memory.
-#define HEED_DOT(prefix, name, sum) prefix "vpdpbusd %%" name "15, %%" name "15, %%" name sum "\n\t"
-#define HEED_RUN_DOTS(prefix, name, rounds)                                                        \
-  asm volatile(                                                                                    \
-      "1:\n\t" HEED_DOT(prefix, name, "0") HEED_DOT(prefix, name, "1") HEED_DOT(prefix, name, "2") \
-          HEED_DOT(prefix, name, "3") HEED_DOT(prefix, name, "4") HEED_DOT(prefix, name, "5")      \
-              HEED_DOT(prefix, name, "6") HEED_DOT(prefix, name, "7") HEED_DOT(prefix, name, "8")  \
-                  HEED_DOT(prefix, name, "9") HEED_DOT(prefix, name, "10")                         \
-                      HEED_DOT(prefix, name, "11") "dec %0\n\tjnz 1b\n\tvzeroupper"                \
-      : "+r"(rounds)                                                                               \
-      :                                                                                            \
-      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",      \
-        "xmm10", "xmm11")
+// Dot products of bytes, added to twelve sums in turn, in assembly as a whole: GCC 12 would copy
+// each sum at each step, or keep them in memory.
+#define HEED_ADD_VNNI(prefix, name, sum) \
+  prefix "vpdpbusd %%" name "15, %%" name "15, %%" name sum "\n\t"
+#define HEED_ADD_AVX2(prefix, name, sum)     \
+  "vpmaddubsw %%ymm15, %%ymm15, %%ymm12\n\t" \
+  "vpmaddwd %%ymm14, %%ymm12, %%ymm12\n\t"   \
+  "vpaddd %%ymm12, %%ymm" sum ", %%ymm" sum "\n\t"
+#define HEED_RUN_DOTS(ADD, prefix, name, rounds)                                               \
+  asm volatile("1:\n\t" ADD(prefix, name, "0") ADD(prefix, name, "1") ADD(prefix, name, "2")   \
+                   ADD(prefix, name, "3") ADD(prefix, name, "4") ADD(prefix, name, "5")        \
+                       ADD(prefix, name, "6") ADD(prefix, name, "7") ADD(prefix, name, "8")    \
+                           ADD(prefix, name, "9") ADD(prefix, name, "10")                      \
+                               ADD(prefix, name, "11") "dec %0\n\tjnz 1b\n\tvzeroupper"        \
+               : "+r"(rounds)                                                                  \
+               :                                                                               \
+               : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", \
+                 "xmm9", "xmm10", "xmm11", "xmm12")
 
 float RunInt8Vnni(int64_t rounds) {
-  HEED_RUN_DOTS("", "zmm", rounds);
+  HEED_RUN_DOTS(HEED_ADD_VNNI, "", "zmm", rounds);
   return 0;
 }
 
 float RunInt8AvxVnni(int64_t rounds) {
-  HEED_RUN_DOTS("%{vex%} ", "ymm", rounds);
+  HEED_RUN_DOTS(HEED_ADD_VNNI, "%{vex%} ", "ymm", rounds);
+  return 0;
+}
+
+float RunInt8Avx2(int64_t rounds) {
+  HEED_RUN_DOTS(HEED_ADD_AVX2, , , rounds);
   return 0;
 }
 
 #undef HEED_RUN_DOTS
-#undef HEED_DOT
+#undef HEED_ADD_AVX2
+#undef HEED_ADD_VNNI
 
 constexpr int kTileSums = 4;
 constexpr double kTileProducts = 16 * 16 * 32;
@@ -182,9 +175,9 @@ Kernel BestQuantizedKernel() {
 #if defined(__x86_64__)
   const CpuFacts cpu = DetectCpu();
   if (cpu.amx) return {RunBf16Amx, 2.0 * kTileSums * kTileProducts};
-  if (cpu.avx512_vnni) return {RunInt8Vnni, 2.0 * 64 * kVnniSums};
-  if (cpu.avx_vnni) return {RunInt8AvxVnni, 2.0 * 32 * kVnniSums};
-  if (cpu.isa != Isa::kPortable) return {RunInt8Avx2, 2.0 * 32 * kAvx2Registers};
+  if (cpu.avx512_vnni) return {RunInt8Vnni, 2.0 * 64 * kDotSums};
+  if (cpu.avx_vnni) return {RunInt8AvxVnni, 2.0 * 32 * kDotSums};
+  if (cpu.isa != Isa::kPortable) return {RunInt8Avx2, 2.0 * 32 * kDotSums};
 #endif
   return {RunPortable, 2.0 * kPortableLanes};
 }

@@ -19,8 +19,7 @@ enum class Arithmetic {
   kQuantized,  // what layers of 8 and 4 bits are made of; see ArithmeticName
 };
 
-// "f32"; "bf16" with tiles (AMX), else "int8": bytes summed in 32 bits, below AVX-512 VNNI 16-bit
-// numbers.
+// "f32"; "bf16" with tiles (AMX), else "int8": dot products of four bytes, summed in 32 bits.
 absl::string_view ArithmeticName(Arithmetic arithmetic);
 
 // Operations per second (a multiply-add is two) of all OpenMP threads in registers, with the widest
