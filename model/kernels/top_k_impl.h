@@ -138,11 +138,11 @@ struct DroppedLanes {
 constexpr int64_t kRun = 4096;
 
 // Adds those of the keys [begin, end) whose weights reach the bound.
+#if defined(__AVX512F__)
 template <int kVectors>
 inline void TakeFrom(const float* weights, int64_t begin, int64_t end, float bound,
                      FoundCandidates& found, DroppedLanes<kVectors>& rest) {
   int64_t count = found.count;
-#if defined(__AVX512F__)
   const __m512 limit = _mm512_set1_ps(bound);
   __m512i places =
       _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
@@ -166,12 +166,63 @@ inline void TakeFrom(const float* weights, int64_t begin, int64_t end, float bou
     const __mmask16 there = FirstLanes(end - key);
     take(_mm512_maskz_loadu_ps(there, weights + key), there, rest.sums[v].v);
   }
+  found.count = count;
+}
+#elif defined(__AVX2__)
+// Of each set of eight lanes its members, in order, a byte each.
+struct LanesOfSets {
+  uint64_t lanes[256];
+};
+constexpr LanesOfSets MakeLanesOfSets() {
+  LanesOfSets sets{};
+  for (int set = 0; set < 256; ++set) {
+    int count = 0;
+    for (uint64_t lane = 0; lane < 8; ++lane) {
+      if ((set >> lane & 1) != 0) sets.lanes[set] |= lane << 8 * count++;
+    }
+  }
+  return sets;
+}
+constexpr LanesOfSets kLanesOfSets = MakeLanesOfSets();
+
+template <int kVectors>
+inline void TakeFrom(const float* weights, int64_t begin, int64_t end, float bound,
+                     FoundCandidates& found, DroppedLanes<kVectors>& rest) {
+  int64_t count = found.count;
+  const __m256 limit = _mm256_set1_ps(bound);
+  __m256i places = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+                                    _mm256_set1_epi32((int32_t)begin));
+  const auto take = [&](__m256 some, __m256i there, __m256& sum) {
+    const __m256 large = _mm256_cmp_ps(some, limit, _CMP_GE_OQ);
+    const __m256 reached = _mm256_and_ps(large, _mm256_castsi256_ps(there));
+    const int set = _mm256_movemask_ps(reached);
+    const __m256i lanes =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)(kLanesOfSets.lanes + set)));
+    _mm256_storeu_si256((__m256i*)(found.keys + count), _mm256_permutevar8x32_epi32(places, lanes));
+    _mm256_storeu_ps(found.weights + count, _mm256_permutevar8x32_ps(some, lanes));
+    count += __builtin_popcount(set);
+    sum = _mm256_add_ps(sum, _mm256_andnot_ps(reached, some));
+    places = _mm256_add_epi32(places, _mm256_set1_epi32(8));
+  };
+  for (int64_t key = begin; key < end; key += 16) {
+    const int64_t left = end - key;
+    const F32x16 some =
+        left < 16 ? F32x16::LoadPartial(weights + key, left) : F32x16::Load(weights + key);
+    F32x16& sum = rest.sums[(key - begin) / 16 % kVectors];
+    take(some.lo, FirstLanes(left), sum.lo);
+    take(some.hi, FirstLanes(left - 8), sum.hi);
+  }
+  found.count = count;
+}
 #else
+template <int kVectors>
+inline void TakeFrom(const float* weights, int64_t begin, int64_t end, float bound,
+                     FoundCandidates& found, DroppedLanes<kVectors>& rest) {
   const F32x16 limit = F32x16::Broadcast(bound), zero = F32x16::Broadcast(0.0f);
   for (int64_t key = begin; key < end; ++key) {
-    found.keys[count] = (int32_t)key;
-    found.weights[count] = weights[key];
-    count += weights[key] >= bound;
+    found.keys[found.count] = (int32_t)key;
+    found.weights[found.count] = weights[key];
+    found.count += weights[key] >= bound;
   }
   for (int64_t key = begin; key < end; key += 16) {
     const F32x16 some = end - key < 16 ? F32x16::LoadPartial(weights + key, end - key)
@@ -179,9 +230,8 @@ inline void TakeFrom(const float* weights, int64_t begin, int64_t end, float bou
     F32x16& sum = rest.sums[(key - begin) / 16 % kVectors];
     sum = sum + IfNegative(some - limit, some, zero);
   }
-#endif
-  found.count = count;
 }
+#endif
 
 template <int kVectors>
 TopKCandidates TakeAllFrom(const float* weights, int64_t n, float bound, FoundCandidates found) {
