@@ -1,8 +1,5 @@
 #include "model/transformer/kv_cache.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <map>
@@ -290,15 +287,6 @@ TEST(KvSharingTest, PagesAlwaysHoldWhatTheyStandFor) {
 constexpr int64_t kMib = int64_t{1} << 20;
 // Pages of one MiB.
 constexpr KvLayout kLarge{.n_layers = 8, .n_kv_heads = 16, .head_dim = 64};
-
-// Whether the system has given memory for what is at `address`.
-bool IsResident(char* address) {
-  const int64_t page = sysconf(_SC_PAGESIZE);
-  char* const begin = address - reinterpret_cast<uintptr_t>(address) % page;
-  unsigned char state = 0;
-  EXPECT_EQ(mincore(begin, 1, &state), 0);
-  return (state & 1) != 0;
-}
 
 // Where pages that nobody holds are, by taking all of them for a moment.
 std::vector<char*> AllPages(KvPool* pool) {
