@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "model/kernels/half.h"
 #include "model/kernels/int_kernels.h"
 #include "model/kernels/int_kernels_quantize.h"
 #include "model/kernels/int_kernels_spread.h"
