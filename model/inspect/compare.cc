@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
@@ -11,6 +13,7 @@
 #include "model/base/status_macros.h"
 #include "model/inspect/attention_read.h"
 #include "model/inspect/logit_lens.h"
+#include "model/kernels/double_rows.h"
 
 namespace heed {
 namespace {
@@ -117,38 +120,38 @@ absl::Status ComparePredictions(const CompareSide& a, const CompareSide& b, int6
 
 // ---- heads
 
-// p ln(p / m) for the halves of a Jensen-Shannon divergence.
-double Part(double p, double m) {
-  return p == 0 ? 0 : p * std::log(p / m);
-}
-
 // Rows of a pair over the keys of each.
 class RowDivergence {
  public:
   RowDivergence(const std::vector<AlignedPair>& pairs, int64_t keys_a, int64_t keys_b)
-      : counterpart_(keys_a, -1), is_alone_(keys_b, true) {
+      : counterpart_(keys_a, -1) {
+    std::vector<bool> is_alone(keys_b, true);
     for (const AlignedPair& pair : pairs) {
       counterpart_[pair.a] = pair.b;
-      is_alone_[pair.b] = false;
+      is_alone[pair.b] = false;
+    }
+    for (int64_t key = 0; key < keys_b; ++key) {
+      if (is_alone[key]) alone_.push_back(key);
     }
   }
 
   double operator()(absl::Span<const float> a, absl::Span<const float> b) const {
-    double sum = 0;
+    thread_local std::vector<float> opposite;  // of a's keys
+    opposite.resize(a.size());
     for (size_t j = 0; j < a.size(); ++j) {
-      const double p = a[j], q = counterpart_[j] < 0 ? 0.0 : b[counterpart_[j]];
-      const double m = (p + q) / 2;
-      sum += Part(p, m) + Part(q, m);
+      opposite[j] = counterpart_[j] < 0 ? 0 : b[counterpart_[j]];
     }
-    for (size_t j = 0; j < b.size(); ++j) {
-      if (is_alone_[j]) sum += Part(b[j], double{b[j]} / 2);
-    }
+    double alone = 0;
+    for (int64_t key : alone_) alone += b[key];
+    const double sum =
+        BestDoubleRows().diverge(a.data(), opposite.data(), static_cast<int64_t>(a.size())) +
+        alone * std::numbers::ln2;
     return std::max(sum / 2, 0.0);
   }
 
  private:
   std::vector<int64_t> counterpart_;  // by key of a: b's, or -1
-  std::vector<bool> is_alone_;        // by key of b
+  std::vector<int64_t> alone_;        // b's keys that are no key's counterpart: q ln(q / (q / 2))
 };
 
 // The mean divergence of one head's rows.

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <functional>
 #include <numeric>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "model/base/error.h"
 #include "model/inspect/attention_read.h"
+#include "model/kernels/double_rows.h"
 
 namespace heed {
 namespace {
@@ -53,28 +52,40 @@ void FillPattern(HeadPattern pattern, const std::vector<TokenId>& tokens, int64_
   }
 }
 
-// What each row adds to a score.
-struct RowSums {
-  double matched = 0;   // sum A * D
-  double all = 0;       // sum A
-  double distance = 0;  // sum |A - D|
-  double visual = 0;    // HeadVis
-};
+// HeadVis counts weights of at least this behind an earlier token, and the previous one's always.
+constexpr float kHeadVisFloor = 0.01f;
 
-RowSums SumsOf(const DetectionOptions& options, int64_t query, absl::Span<const float> weights,
-               absl::Span<const float> pattern) {
-  constexpr float kHeadVisFloor = 0.01f;
-  RowSums sums;
-  for (int64_t key = 0; key < static_cast<int64_t>(weights.size()); ++key) {
-    const double a = weights[key], d = pattern[key];
-    if (d != 0 && (options.pattern == HeadPattern::kPreviousToken || weights[key] >= kHeadVisFloor))
-      sums.visual += a;
-    if (options.exclude_first_token && key == 0) continue;
-    if (options.exclude_current_token && key == query) continue;
-    sums.matched += a * d;
-    sums.all += a;
-    sums.distance += std::abs(a - d);
+double HeadVisSum(HeadPattern pattern, absl::Span<const float> weights,
+                  absl::Span<const float> cells) {
+  double sum = 0;
+  for (size_t key = 0; key < weights.size(); ++key) {
+    const bool counts = pattern == HeadPattern::kPreviousToken || weights[key] >= kHeadVisFloor;
+    if (cells[key] != 0 && counts) sum += weights[key];
   }
+  return sum;
+}
+
+void Add(const PatternSums& from, PatternSums& to) {
+  to.matched += from.matched;
+  to.all += from.all;
+  to.apart += from.apart;
+}
+
+// What a row adds to a score; to HeadVis's it adds what matched.
+PatternSums SumsOf(const DetectionOptions& options, int64_t query, absl::Span<const float> weights,
+                   absl::Span<const float> cells) {
+  if (options.score == DetectionScore::kHeadVis) {
+    return {.matched = HeadVisSum(options.pattern, weights, cells), .all = 0, .apart = 0};
+  }
+  // None where `end` is before `begin`, as in the first row behind an excluded first token.
+  const auto sums_between = [&](int64_t begin, int64_t end) {
+    return BestDoubleRows().match(weights.data() + begin, cells.data() + begin, end - begin);
+  };
+  const int64_t begin = options.exclude_first_token ? 1 : 0;
+  const int64_t end = static_cast<int64_t>(weights.size());
+  if (!options.exclude_current_token) return sums_between(begin, end);
+  PatternSums sums = sums_between(begin, query);
+  Add(sums_between(query + 1, end), sums);
   return sums;
 }
 
@@ -86,19 +97,19 @@ int64_t CountRepeated(const std::vector<TokenId>& tokens) {
   return repeated;
 }
 
-double ScoreOf(const DetectionOptions& options, const Trace& trace, const RowSums& sums) {
+double ScoreOf(const DetectionOptions& options, const Trace& trace, const PatternSums& sums) {
   const double n = static_cast<double>(trace.size());
   switch (options.score) {
     case DetectionScore::kTlMul:
       return sums.all > 0 ? sums.matched / sums.all : 0;
     case DetectionScore::kTlAbs:
-      return 1 - sums.distance / n;  // T * (sum / T^2)
+      return 1 - sums.apart / n;  // T * (sum / T^2)
     case DetectionScore::kHeadVis:
       break;
   }
-  if (options.pattern == HeadPattern::kPreviousToken) return sums.visual / (n - 1);
+  if (options.pattern == HeadPattern::kPreviousToken) return sums.matched / (n - 1);
   const int64_t repeated = CountRepeated(trace.tokens());
-  return repeated > 0 ? sums.visual / static_cast<double>(repeated) : 0;
+  return repeated > 0 ? sums.matched / static_cast<double>(repeated) : 0;
 }
 
 absl::Status CheckDetection(const Trace& trace, const DetectionOptions& options) {
@@ -124,19 +135,14 @@ absl::Status CheckDetection(const Trace& trace, const DetectionOptions& options)
 }  // namespace
 
 RowStats StatsOf(int64_t query, absl::Span<const float> weights) {
+  const WeightSums sums =
+      BestDoubleRows().weigh(weights.data(), static_cast<int64_t>(weights.size()), query);
   RowStats stats;
-  bool is_empty = true;
-  for (int64_t key = 0; key < static_cast<int64_t>(weights.size()); ++key) {
-    const double w = weights[key];
-    if (w == 0) continue;
-    is_empty = false;
-    stats.entropy -= w * std::log(w);
-    stats.max_weight = std::max(stats.max_weight, w);
-    stats.mean_distance += w * static_cast<double>(std::abs(query - key));
-  }
-  if (is_empty) return stats;
-  stats.entropy = std::max(stats.entropy, 0.0);
+  if (sums.largest == 0) return stats;
+  stats.entropy = std::max(sums.entropy, 0.0);
   stats.effective_tokens = std::exp(stats.entropy);
+  stats.max_weight = sums.largest;
+  stats.mean_distance = sums.distance;
   stats.first_token = weights[0];
   stats.self = weights[query];
   stats.previous_token = query > 0 ? weights[query - 1] : 0;
@@ -191,7 +197,7 @@ absl::StatusOr<std::vector<double>> DetectHeads(const LanguageModel& model, cons
   std::iota(queries.begin(), queries.end(), int64_t{0});
   std::vector<double> scores;
   for (int layer : choice.layers) {
-    std::vector<RowSums> rows(choice.heads.size() * n);
+    std::vector<PatternSums> rows(choice.heads.size() * n);
     LayerAttention(model, trace, layer)
         .Read(AttentionStage::kWeights, choice.heads, queries,
               [&](int head, int64_t query, absl::Span<const float> weights) {
@@ -207,14 +213,8 @@ absl::StatusOr<std::vector<double>> DetectHeads(const LanguageModel& model, cons
                     SumsOf(options, query, weights, pattern);
               });
     for (size_t h = 0; h < choice.heads.size(); ++h) {
-      RowSums sums;
-      for (int64_t query = 0; query < n; ++query) {
-        const RowSums& row = rows[h * n + query];
-        sums.matched += row.matched;
-        sums.all += row.all;
-        sums.distance += row.distance;
-        sums.visual += row.visual;
-      }
+      PatternSums sums = {};
+      for (int64_t query = 0; query < n; ++query) Add(rows[h * n + query], sums);
       scores.push_back(ScoreOf(options, trace, sums));
     }
   }

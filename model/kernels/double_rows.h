@@ -8,16 +8,38 @@
 
 namespace heed {
 
+// Of a row of attention weights.
+struct WeightSums {
+  double entropy;   // -sum w ln w, nats
+  double distance;  // sum w |query - key|
+  double largest;
+};
+
+// Of a row of attention weights and a pattern.
+struct PatternSums {
+  double matched;  // sum w d
+  double all;      // sum w
+  double apart;    // sum |w - d|
+};
+
+// Sums are in kSumParts parts (sum_parts.h), but for those of mix. Weights are finite and at least
+// 0; one that is 0 adds nothing.
 struct DoubleRows {
   // out[i] = the sum of weights[r] * rows[r * n + i] over the rows in order, from 0 on.
   // rows [n_rows, n].
   void (*mix)(const float* rows, int64_t n_rows, int64_t n, const double* weights, double* out);
   // sums[i] += x[i].
   void (*add)(const double* x, int64_t n, double* sums);
-  // Of x[i]^2; in kSumParts parts (sum_parts.h), as the next.
+  // Of x[i]^2.
   double (*sum_squares)(const double* x, int64_t n);
   // Of |y[i] - x[i]|.
   double (*distance)(const float* y, const double* x, int64_t n);
+  // weights[i] is that of key i.
+  WeightSums (*weigh)(const float* weights, int64_t n, int64_t query);
+  // pattern[i] is finite.
+  PatternSums (*match)(const float* weights, const float* pattern, int64_t n);
+  // Of p ln(p / m) + q ln(q / m), m = (p + q) / 2: twice the Jensen-Shannon divergence, nats.
+  double (*diverge)(const float* p, const float* q, int64_t n);
 };
 
 enum class Isa;  // model/base/cpu.h

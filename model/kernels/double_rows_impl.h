@@ -7,6 +7,7 @@
 
 #include "model/kernels/double_rows.h"
 #include "model/kernels/lanes_impl.h"
+#include "model/kernels/log_impl.h"
 
 namespace heed {
 namespace {
@@ -48,41 +49,112 @@ void Add(const double* x, int64_t n, double* sums) {
   for (; i < n; ++i) sums[i] += x[i];
 }
 
-// `term_at(i, count)` gives the terms from i on, of which the first `count`, at most kLanes, are
-// there, and zeros.
-template <typename Fn>
-inline double SumInParts(int64_t n, Fn term_at) {
-  Doubles sums[kVectors] = {};
-  for (int64_t i = 0; i < n; i += kSumParts) {
-    for (int64_t v = 0; v < kVectors; ++v) {
-      const int64_t left = n - i - v * kLanes;
-      if (left > 0) sums[v] += term_at(i + v * kLanes, left < kLanes ? left : kLanes);
-    }
-  }
-  return SumOfLanes<double>(sums);
-}
-
 template <typename Vector, typename Element>
 inline Vector LoadSome(const Element* p, int64_t count) {
   return count == kLanes ? Load<Vector>(p) : LoadFirst<Vector>(p, count, Element{0});
 }
 
+// `add(i, count, v)` adds what starts at i to the v-th vector of each sum; of kLanes elements the
+// first `count` are there.
+template <typename Fn>
+inline void ForEachVector(int64_t n, Fn add) {
+  for (int64_t i = 0; i < n; i += kSumParts) {
+    for (int64_t v = 0; v < kVectors; ++v) {
+      const int64_t left = n - i - v * kLanes;
+      if (left > 0) add(i + v * kLanes, left < kLanes ? left : kLanes, v);
+    }
+  }
+}
+
 double SumSquares(const double* x, int64_t n) {
-  return SumInParts(n, [=](int64_t i, int64_t count) {
+  Doubles sums[kVectors] = {};
+  ForEachVector(n, [&](int64_t i, int64_t count, int64_t v) {
     const Doubles some = LoadSome<Doubles>(x + i, count);
-    return some * some;
+    sums[v] += some * some;
   });
+  return SumOfLanes<double>(sums);
+}
+
+inline Doubles Size(Doubles x) {
+  return x < 0 ? -x : x;
+}
+
+inline Doubles Larger(Doubles x, Doubles y) {
+  return x > y ? x : y;
+}
+
+inline Doubles Widened(const float* p, int64_t count) {
+  return __builtin_convertvector(LoadSome<Floats>(p, count), Doubles);
 }
 
 double Distance(const float* y, const double* x, int64_t n) {
-  return SumInParts(n, [=](int64_t i, int64_t count) {
-    const Doubles to = __builtin_convertvector(LoadSome<Floats>(y + i, count), Doubles);
-    const Doubles difference = to - LoadSome<Doubles>(x + i, count);
-    return difference < 0 ? -difference : difference;
+  Doubles sums[kVectors] = {};
+  ForEachVector(n, [&](int64_t i, int64_t count, int64_t v) {
+    sums[v] += Size(Widened(y + i, count) - LoadSome<Doubles>(x + i, count));
   });
+  return SumOfLanes<double>(sums);
 }
 
-constexpr DoubleRows kDoubleRows = {Mix, Add, SumSquares, Distance};
+typedef uint64_t Words __attribute__((vector_size(kLanes * 8)));
+
+// Whether there is nothing to take logarithms of, as behind a causal row's end.
+inline bool AreZeros(const float* p, int64_t count) {
+  uint64_t pairs[kLanes / 2], some = 0;
+  const Floats values = LoadSome<Floats>(p, count);
+  memcpy(pairs, &values, sizeof(pairs));
+  for (uint64_t pair : pairs) some |= pair;
+  return some == 0;
+}
+
+WeightSums Weigh(const float* weights, int64_t n, int64_t query) {
+  constexpr double kOffsets[] = {0, 1, 2, 3, 4, 5, 6, 7};
+  static_assert(sizeof(kOffsets) == kSumParts * sizeof(double));
+  Doubles entropy[kVectors] = {}, distance[kVectors] = {}, largest[kVectors] = {};
+  ForEachVector(n, [&](int64_t i, int64_t count, int64_t v) {
+    if (AreZeros(weights + i, count)) return;
+    const Doubles w = Widened(weights + i, count);
+    const Doubles away = Load<Doubles>(kOffsets) + static_cast<double>(i - query);
+    entropy[v] -= w * LogOf<Doubles, Words>(w);
+    distance[v] += w * Size(away);
+    largest[v] = Larger(largest[v], w);
+  });
+  WeightSums sums = {SumOfLanes<double>(entropy), SumOfLanes<double>(distance), 0};
+  for (const Doubles& some : largest) {
+    for (int64_t i = 0; i < kLanes; ++i) {
+      if (some[i] > sums.largest) sums.largest = some[i];
+    }
+  }
+  return sums;
+}
+
+PatternSums Match(const float* weights, const float* pattern, int64_t n) {
+  Doubles matched[kVectors] = {}, all[kVectors] = {}, apart[kVectors] = {};
+  ForEachVector(n, [&](int64_t i, int64_t count, int64_t v) {
+    const Doubles w = Widened(weights + i, count), d = Widened(pattern + i, count);
+    matched[v] += w * d;
+    all[v] += w;
+    apart[v] += Size(w - d);
+  });
+  return {SumOfLanes<double>(matched), SumOfLanes<double>(all), SumOfLanes<double>(apart)};
+}
+
+// p ln(p / m); 0 for a p of 0, whatever m is.
+inline Doubles Part(Doubles p, Doubles m) {
+  return p * LogOf<Doubles, Words>(p / m);
+}
+
+double Diverge(const float* p, const float* q, int64_t n) {
+  Doubles sums[kVectors] = {};
+  ForEachVector(n, [&](int64_t i, int64_t count, int64_t v) {
+    if (AreZeros(p + i, count) && AreZeros(q + i, count)) return;
+    const Doubles some_p = Widened(p + i, count), some_q = Widened(q + i, count);
+    const Doubles m = (some_p + some_q) * 0.5;
+    sums[v] += Part(some_p, m) + Part(some_q, m);
+  });
+  return SumOfLanes<double>(sums);
+}
+
+constexpr DoubleRows kDoubleRows = {Mix, Add, SumSquares, Distance, Weigh, Match, Diverge};
 
 }  // namespace
 }  // namespace heed

@@ -9,6 +9,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -317,6 +318,46 @@ TEST(AnalysisTest, TheTwoDetectionScoresSayTheSame) {
   });
 }
 
+// Each alone and both, in the rows in which they are one column, too.
+TEST(AnalysisTest, ExcludedColumnsAreInNeitherSumOfADetectionScore) {
+  ForEachModel([](const LanguageModel& model, const std::vector<TokenId>& ids) {
+    const auto trace = TraceOf(model, ids, {});
+    const int64_t n = trace->size();
+    std::vector<int64_t> queries(n);
+    std::iota(queries.begin(), queries.end(), int64_t{0});
+    std::vector<float> weights(n * n);
+    LayerAttention(model, *trace, 0)
+        .Read(AttentionStage::kWeights, {0}, queries,
+              [&](int, int64_t query, absl::Span<const float> row) {
+                std::copy(row.begin(), row.end(), weights.begin() + query * n);
+              });
+    DetectionOptions options;
+    for (int64_t i = 0; i < n * n; ++i) {
+      options.custom.push_back(static_cast<float>(i * 7 % 5) / 4);
+    }
+    for (const auto& [first, current] : {std::pair(true, false), {false, true}, {true, true}}) {
+      double matched = 0, all = 0, apart = 0;
+      for (int64_t i = 0; i < n * n; ++i) {
+        const bool is_excluded = (first && i % n == 0) || (current && i % n == i / n);
+        if (is_excluded) continue;
+        const double w = weights[i], d = options.custom[i];
+        matched += w * d;
+        all += w;
+        apart += std::abs(w - d);
+      }
+      options.exclude_first_token = first;
+      options.exclude_current_token = current;
+      options.score = DetectionScore::kTlMul;
+      const auto mul = DetectHeads(model, *trace, {{0}, {0}, {}}, options);
+      options.score = DetectionScore::kTlAbs;
+      const auto abs = DetectHeads(model, *trace, {{0}, {0}, {}}, options);
+      ASSERT_TRUE(mul.ok() && abs.ok());
+      EXPECT_NEAR((*mul)[0], all > 0 ? matched / all : 0, 1e-12) << first << current;
+      EXPECT_NEAR((*abs)[0], 1 - apart / static_cast<double>(n), 1e-12) << first << current;
+    }
+  });
+}
+
 TEST(AnalysisTest, RungsOfTheLadderLookWhereTheirNamesSay) {
   const auto stats = [](const char* name) {
     const auto model = LoadGolden(name, DefaultBackend());
@@ -335,6 +376,13 @@ TEST(AnalysisTest, RungsOfTheLadderLookWhereTheirNamesSay) {
   const std::vector<RowStats> mean = MeanStats(average, 2);
   ASSERT_EQ(mean.size(), 1u);
   EXPECT_NEAR(mean[0].effective_tokens, 6, 1e-5);
+}
+
+TEST(AnalysisTest, ARowOfZerosHasNoTokens) {
+  const RowStats stats = StatsOf(2, std::vector<float>(9));
+  EXPECT_EQ(stats.entropy, 0);
+  EXPECT_EQ(stats.effective_tokens, 0);
+  EXPECT_EQ(stats.mean_distance, 0);
 }
 
 TEST(AnalysisTest, DecompositionsOfAMixingModelAreItsWeightedValues) {

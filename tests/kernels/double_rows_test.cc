@@ -1,7 +1,9 @@
 #include "model/kernels/double_rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <random>
 #include <vector>
 
@@ -81,6 +83,82 @@ TEST_P(DoubleRowsTest, SumsAreMadeInEightParts) {
     }
     EXPECT_EQ(rows().sum_squares(x.data(), n), InParts(squares)) << n;
     EXPECT_EQ(rows().distance(y.data(), x.data(), n), InParts(distances)) << n;
+  }
+}
+
+// Weights of which some are 0, single ones and eight together; the last `n_behind` are, too.
+std::vector<float> WeightRow(int64_t n, int64_t n_behind, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> value;
+  std::vector<float> weights(n);
+  for (int64_t i = 0; i < n - n_behind; ++i) {
+    const bool is_zero = i / 8 % 3 == 1 || random() % 4 == 0;
+    weights[i] = is_zero ? 0 : value(random) / static_cast<float>(n);
+  }
+  return weights;
+}
+
+TEST_P(DoubleRowsTest, WeightsAreSummedInEightParts) {
+  for (int64_t n : Lengths()) {
+    for (const int64_t query : {int64_t{0}, n / 2, n - 1}) {
+      const auto weights = WeightRow(n, n - 1 - query, static_cast<uint32_t>(n));
+      std::vector<double> entropies, distances;
+      double largest = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        const double w = weights[i];
+        entropies.push_back(w == 0 ? 0 : -(w * std::log(w)));
+        distances.push_back(w * static_cast<double>(std::abs(query - i)));
+        largest = std::max(largest, w);
+      }
+      const WeightSums sums = rows().weigh(weights.data(), n, query);
+      const double entropy = InParts(entropies);
+      EXPECT_NEAR(sums.entropy, entropy, 1e-15 * entropy) << n << ", " << query;
+      EXPECT_EQ(sums.distance, InParts(distances)) << n << ", " << query;
+      EXPECT_EQ(sums.largest, largest) << n << ", " << query;
+      EXPECT_EQ(sums.entropy, PortableDoubleRows().weigh(weights.data(), n, query).entropy);
+    }
+  }
+}
+
+// Wherever in the vectors of a row it stands.
+TEST_P(DoubleRowsTest, TheLargestWeightIsFoundAtEachPlace) {
+  for (int64_t at = 0; at < 19; ++at) {
+    std::vector<float> weights(19, 0.01f);
+    weights[at] = 0.5f;
+    EXPECT_EQ(rows().weigh(weights.data(), 19, 0).largest, 0.5) << at;
+  }
+}
+
+TEST_P(DoubleRowsTest, PatternsAreMatchedInEightParts) {
+  for (int64_t n : Lengths()) {
+    const auto weights = WeightRow(n, n / 3, 6), pattern = Random<float>(n, 7);
+    std::vector<double> matched, all, apart;
+    for (int64_t i = 0; i < n; ++i) {
+      const double w = weights[i], d = pattern[i];
+      matched.push_back(w * d);
+      all.push_back(w);
+      apart.push_back(std::abs(w - d));
+    }
+    const PatternSums sums = rows().match(weights.data(), pattern.data(), n);
+    EXPECT_EQ(sums.matched, InParts(matched)) << n;
+    EXPECT_EQ(sums.all, InParts(all)) << n;
+    EXPECT_EQ(sums.apart, InParts(apart)) << n;
+  }
+}
+
+TEST_P(DoubleRowsTest, RowsDivergeByBothOfTheirParts) {
+  const auto part = [](double p, double q) { return p == 0 ? 0 : p * std::log(p / ((p + q) / 2)); };
+  for (int64_t n : Lengths()) {
+    const auto p = WeightRow(n, n / 3, 8), q = WeightRow(n, n / 2, 9);
+    double sum = 0, size = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      sum += part(p[i], q[i]) + part(q[i], p[i]);
+      size += std::abs(part(p[i], q[i])) + std::abs(part(q[i], p[i]));
+    }
+    const double found = rows().diverge(p.data(), q.data(), n);
+    EXPECT_NEAR(found, sum, 1e-15 * size) << n;
+    EXPECT_EQ(found, PortableDoubleRows().diverge(p.data(), q.data(), n)) << n;
+    EXPECT_EQ(rows().diverge(p.data(), p.data(), n), 0) << n;
   }
 }
 
