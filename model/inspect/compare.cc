@@ -14,6 +14,8 @@
 #include "model/inspect/attention_read.h"
 #include "model/inspect/logit_lens.h"
 #include "model/kernels/double_rows.h"
+#include "model/kernels/logits.h"
+#include "model/kernels/parallel.h"
 
 namespace heed {
 namespace {
@@ -68,17 +70,10 @@ class MiddleAlignment {
 // ---- predictions
 
 std::vector<ProbabilityChange> LargestChanges(const Prediction& a, const Prediction& b, int64_t k) {
-  std::vector<ProbabilityChange> changes(a.size());
-  for (TokenId id = 0; id < a.size(); ++id) {
-    changes[id] = {id, std::exp(a.LogProbability(id)), std::exp(b.LogProbability(id))};
+  std::vector<ProbabilityChange> changes;
+  for (TokenId id : a.FurthestFrom(b, k)) {
+    changes.push_back({id, std::exp(a.LogProbability(id)), std::exp(b.LogProbability(id))});
   }
-  k = std::min<int64_t>(k, a.size());
-  std::partial_sort(changes.begin(), changes.begin() + k, changes.end(),
-                    [](const ProbabilityChange& x, const ProbabilityChange& y) {
-                      const double by_x = std::abs(x.a - x.b), by_y = std::abs(y.a - y.b);
-                      return by_x != by_y ? by_x > by_y : x.token < y.token;
-                    });
-  changes.resize(k);
   return changes;
 }
 
@@ -92,6 +87,8 @@ absl::Status ComparePredictions(const CompareSide& a, const CompareSide& b, int6
                                 const StopSignal* stop, Comparison* comparison) {
   const int64_t n = static_cast<int64_t>(comparison->pairs.size());
   const int64_t vocab = a.model->config().vocab_size;
+  std::vector<PredictionChange>& changes = comparison->predictions;
+  changes.resize(n);
   for (int64_t begin = 0; begin < n; begin += kRowsAtOnce) {
     HEED_RETURN_IF_ERROR(CheckStop(stop));
     const auto pairs = absl::MakeConstSpan(comparison->pairs).subspan(begin, kRowsAtOnce);
@@ -104,17 +101,18 @@ absl::Status ComparePredictions(const CompareSide& a, const CompareSide& b, int6
     HEED_ASSIGN_OR_RETURN(const std::vector<float> rows_b, TraceLogits(*b.model, *b.trace, in_b));
     HEED_RETURN_IF_ERROR(CheckFinite(rows_a, "a"));
     HEED_RETURN_IF_ERROR(CheckFinite(rows_b, "b"));
-    for (size_t i = 0; i < pairs.size(); ++i) {
+    const int64_t count = static_cast<int64_t>(pairs.size());
+    ParallelFor(count, count * vocab >= kLogitsToShareOut, [&](int64_t i) {
       const Prediction pa(absl::MakeConstSpan(rows_a).subspan(i * vocab, vocab));
       const Prediction pb(absl::MakeConstSpan(rows_b).subspan(i * vocab, vocab));
-      PredictionChange change{pa.DivergenceFrom(pb), pa.Top(1)[0], pb.Top(1)[0],
-                              LargestChanges(pa, pb, top_k)};
-      if (!comparison->first_divergence && change.top_a.id != change.top_b.id) {
-        comparison->first_divergence = static_cast<int64_t>(comparison->predictions.size());
-      }
-      comparison->predictions.push_back(std::move(change));
-    }
+      changes[begin + i] = {pa.DivergenceFrom(pb), pa.Top(1)[0], pb.Top(1)[0],
+                            LargestChanges(pa, pb, top_k)};
+    });
   }
+  const auto first = std::find_if(changes.begin(), changes.end(), [](const PredictionChange& c) {
+    return c.top_a.id != c.top_b.id;
+  });
+  if (first != changes.end()) comparison->first_divergence = first - changes.begin();
   return absl::OkStatus();
 }
 

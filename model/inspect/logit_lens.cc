@@ -78,6 +78,8 @@ absl::StatusOr<std::vector<LensCell>> LogitLens(const LanguageModel& model, cons
     const MatrixRef final_rows(final_logits.data(), count, vocab);
     const MatrixRef rows(logits.data(), count, vocab);
     HEED_RETURN_IF_ERROR(lens.ReadFinite(model.config().n_layers, positions, final_rows));
+    std::vector<Prediction> finals(count);
+    ParallelFor(count, true, [&](int64_t i) { finals[i] = Prediction(final_rows.Row(i)); });
     for (size_t l = 0; l < options.layers.size(); ++l) {
       HEED_RETURN_IF_ERROR(lens.ReadFinite(options.layers[l], positions, rows));
       ParallelFor(count, true, [&](int64_t i) {
@@ -85,7 +87,7 @@ absl::StatusOr<std::vector<LensCell>> LogitLens(const LanguageModel& model, cons
         LensCell& cell = cells[l * n_positions + begin + i];
         cell = {options.layers[l],       positions[i],
                 here.Top(options.top_k), {},
-                here.Entropy(),          Prediction(final_rows.Row(i)).DivergenceFrom(here)};
+                here.Entropy(),          finals[i].DivergenceFrom(here)};
         for (TokenId id : options.follow) cell.followed.push_back(here.Follow(id));
       });
     }

@@ -1,7 +1,6 @@
 #include "model/inspect/prediction.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
@@ -15,15 +14,6 @@ std::vector<LensToken> Prediction::Top(int64_t k) const {
     top.push_back(Token(id, std::ssize(top) + 1));
   }
   return top;
-}
-
-double Prediction::DivergenceFrom(const Prediction& other) const {
-  double sum = 0;
-  for (TokenId id = 0; id < size(); ++id) {
-    const double log_p = LogProbability(id);
-    sum += std::exp(log_p) * (log_p - other.LogProbability(id));
-  }
-  return std::max(sum, 0.0);
 }
 
 absl::Status NonfiniteLogits(absl::StatusCode code, absl::string_view whose, int64_t position) {

@@ -1,8 +1,8 @@
-// What one row of logits says about the next token, as logits.h reckons it. Other sums are in
-// double precision, in the order of the vocabulary.
+// What one row of logits says about the next token, as logits.h reckons it.
 #ifndef HEED_MODEL_INSPECT_PREDICTION_H_
 #define HEED_MODEL_INSPECT_PREDICTION_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -24,6 +24,7 @@ struct LensToken {
 // Borrows the logits [vocab_size], which are finite.
 class Prediction {
  public:
+  Prediction() = default;  // of no logits
   explicit Prediction(absl::Span<const float> logits)
       : logits_(logits), sums_(SumSoftmax(logits)) {}
 
@@ -34,7 +35,13 @@ class Prediction {
   std::vector<LensToken> Top(int64_t k) const;      // best first
   double Entropy() const { return sums_.entropy; }  // nats
   // KL(this || other) in nats; exactly 0 where the logits are the same.
-  double DivergenceFrom(const Prediction& other) const;
+  double DivergenceFrom(const Prediction& other) const {
+    return Divergence(logits_, sums_, other.logits_, other.sums_);
+  }
+  // The k tokens whose probability differs most, in order; equal ones by smaller id.
+  std::vector<TokenId> FurthestFrom(const Prediction& other, int64_t k) const {
+    return FurthestApart(logits_, sums_, other.logits_, other.sums_, std::min<int64_t>(k, size()));
+  }
 
   TokenId size() const { return static_cast<TokenId>(logits_.size()); }
 

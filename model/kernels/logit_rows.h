@@ -26,6 +26,12 @@ struct Mass {
 struct LogitRows {
   // In kSumParts parts (sum_parts.h). Logits are finite.
   ExpSums (*sum_exp)(const float* logits, int64_t n, double largest);
+  // KL(a || b) of two rows' softmaxes, nats, in kSumParts parts: the sum of e^x (x - y), x = a[i] -
+  // log_sum_a and y = b[i] - log_sum_b, where the log_sums are at least every logit of their row.
+  double (*diverge)(const float* a, double log_sum_a, const float* b, double log_sum_b, int64_t n);
+  // out[i] = |e^x - e^y|.
+  void (*apart)(const float* a, double log_sum_a, const float* b, double log_sum_b, int64_t n,
+                double* out);
   // weights[i] = e^((logits[i] - largest) * scale) * unit, to the nearest integer, halves up. scale
   // is at least 0, unit at most 2^52; a logit of minus infinity gives 0.
   void (*weigh)(const float* logits, int64_t n, double largest, double scale, double unit,

@@ -53,6 +53,38 @@ ExpSums SumExp(const float* logits, int64_t n, double largest) {
   return {SumOfLanes<double>(sums.weights), SumOfLanes<double>(sums.weighted_offsets)};
 }
 
+// Log-probabilities of kLanes logits at most; of those that are not there, one whose exponential is
+// 0.
+inline Doubles LogProbabilities(const float* logits, int64_t count, double log_sum) {
+  constexpr float kNone = -3e38f;
+  const Floats some =
+      count >= kLanes ? Load<Floats>(logits) : LoadFirst<Floats>(logits, count, kNone);
+  return __builtin_convertvector(some, Doubles) - log_sum;
+}
+
+double Diverge(const float* a, double log_sum_a, const float* b, double log_sum_b, int64_t n) {
+  Doubles sums[kVectors] = {};
+  for (int64_t i = 0; i < n; i += kSumParts) {
+    for (int64_t v = 0; v < kVectors; ++v) {
+      const int64_t at = i + v * kLanes;
+      if (at >= n) break;
+      const Doubles x = LogProbabilities(a + at, n - at, log_sum_a);
+      sums[v] += ExpOf<Doubles, Weights>(x) * (x - LogProbabilities(b + at, n - at, log_sum_b));
+    }
+  }
+  return SumOfLanes<double>(sums);
+}
+
+void Apart(const float* a, double log_sum_a, const float* b, double log_sum_b, int64_t n,
+           double* out) {
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const Doubles difference = ExpOf<Doubles, Weights>(LogProbabilities(a + i, n - i, log_sum_a)) -
+                               ExpOf<Doubles, Weights>(LogProbabilities(b + i, n - i, log_sum_b));
+    const Doubles apart = difference < 0 ? -difference : difference;
+    memcpy(out + i, &apart, (n - i < kLanes ? n - i : kLanes) * sizeof(double));
+  }
+}
+
 inline Integers Weigh(Floats logits, double largest, double scale, double unit) {
   const Doubles offsets = (__builtin_convertvector(logits, Doubles) - largest) * scale;
   return __builtin_convertvector(ExpOf<Doubles, Weights>(offsets) * unit + 0.5, Integers);
@@ -180,9 +212,9 @@ int64_t FirstAbove(const float* values, int64_t begin, int64_t n, float bound) {
   return n;
 }
 
-constexpr LogitRows kLogitRows = {SumExp,     WeighRow,    Sum,           MassAbove,
-                                  DropOthers, FindBetween, FirstAbove,    IndexOfLargest,
-                                  CountAbove, CountEqual,  CountNonfinite};
+constexpr LogitRows kLogitRows = {SumExp,     Diverge,    Apart,         WeighRow,   Sum,
+                                  MassAbove,  DropOthers, FindBetween,   FirstAbove, IndexOfLargest,
+                                  CountAbove, CountEqual, CountNonfinite};
 
 }  // namespace
 }  // namespace heed

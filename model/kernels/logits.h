@@ -22,6 +22,16 @@ struct SoftmaxSums {
 // `logits` are finite and not empty.
 SoftmaxSums SumSoftmax(absl::Span<const float> logits);
 
+// KL(softmax(a) || softmax(b)) in nats; exactly 0 where the rows are the same. The sums are theirs.
+double Divergence(absl::Span<const float> a, const SoftmaxSums& sums_a, absl::Span<const float> b,
+                  const SoftmaxSums& sums_b);
+
+// The indices of the `count` probabilities that differ most, in order; of equal differences the
+// smaller index. As many logits in each; `count` in [0, size].
+std::vector<int32_t> FurthestApart(absl::Span<const float> a, const SoftmaxSums& sums_a,
+                                   absl::Span<const float> b, const SoftmaxSums& sums_b,
+                                   int64_t count);
+
 // True when no value is a NaN or an infinity.
 bool AreFinite(absl::Span<const float> logits);
 

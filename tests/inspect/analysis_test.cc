@@ -148,6 +148,26 @@ TEST(AnalysisTest, TheLensAtTheLastLayerIsTheModel) {
   });
 }
 
+// It reads 32 rows at a time.
+TEST(AnalysisTest, TheLensSaysOfManyPositionsWhatItSaysOfEach) {
+  const auto model = LoadGolden("gpt2-f32", DefaultBackend());
+  const auto trace = TraceOf(*model, SomeTokens(model->config(), 45), {Site::kResidual});
+  const auto all = LogitLens(*model, *trace, {{0, 1}, FirstOf(45), 2, {7}});
+  ASSERT_TRUE(all.ok()) << all.status();
+  for (int layer : {0, 1}) {
+    for (int64_t position = 0; position < 45; ++position) {
+      const auto one = LogitLens(*model, *trace, {{layer}, {position}, 2, {7}});
+      ASSERT_TRUE(one.ok()) << one.status();
+      const LensCell& cell = (*all)[layer * 45 + position];
+      EXPECT_EQ(cell.position, position);
+      EXPECT_EQ(cell.top[0].logit, (*one)[0].top[0].logit);
+      EXPECT_EQ(cell.followed[0].logit, (*one)[0].followed[0].logit);
+      EXPECT_EQ(cell.entropy, (*one)[0].entropy);
+      EXPECT_EQ(cell.kl_to_final, (*one)[0].kl_to_final);
+    }
+  }
+}
+
 TEST(AnalysisTest, TheLensRefusesALayerWhoseLogitsAreNoNumbers) {
   const auto model = LoadGolden("gpt2-f32", DefaultBackend());
   const std::vector<TokenId> ids = SomeTokens(model->config(), 9);

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <map>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -120,6 +122,11 @@ void ExpectComparison(const LanguageModel& model, const Recorded& a, const Recor
     ASSERT_EQ(change.changes.size(), 3u);
     EXPECT_NEAR(std::abs(change.changes[0].a - change.changes[0].b), largest, 1e-12);
   }
+  std::optional<int64_t> first_divergence;
+  for (int64_t i = std::ssize(got.predictions) - 1; i >= 0; --i) {
+    if (got.predictions[i].top_a.id != got.predictions[i].top_b.id) first_divergence = i;
+  }
+  EXPECT_EQ(got.first_divergence, first_divergence);
   std::map<int64_t, int64_t> to_b;
   for (const AlignedPair& pair : got.pairs) to_b[pair.a] = pair.b;
   for (int layer = 0; layer < config.n_layers; ++layer) {
@@ -150,6 +157,16 @@ TEST(CompareTest, DifferencesAreThoseOfTheDefinitions) {
     ExpectComparison(*model, a, Recorded::Run(*model, {5, 17, 9, 44, 2, 30, 5, 17}));
     ExpectComparison(*model, Recorded::Run(*model, {5, 17, 9, 44, 2, 30, 5, 17}), a);
   }
+}
+
+// Predictions are made of 32 rows at a time.
+TEST(CompareTest, LongPromptsAreComparedAtEveryPair) {
+  const auto model = LoadGolden("llama-gqa-f32", DefaultBackend());
+  const std::vector<TokenId> ids = SomeTokens(model->config(), 45);
+  std::vector<TokenId> others = ids;
+  others[40] = 44;
+  others.insert(others.begin() + 7, 2);
+  ExpectComparison(*model, Recorded::Run(*model, ids), Recorded::Run(*model, others));
 }
 
 TEST(CompareTest, ARunIsNoDistanceFromItself) {

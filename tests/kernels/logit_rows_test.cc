@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -68,6 +69,32 @@ TEST_P(LogitRowsTest, SumsOfExponentialsAreMadeInEightParts) {
     const ExpSums sums = rows().sum_exp(row.data(), Size(row), largest);
     EXPECT_EQ(sums.weights, weights[0]) << row.size();
     EXPECT_EQ(sums.weighted_offsets, weighted_offsets[0]) << row.size();
+  }
+}
+
+// Of two rows of all lengths and of one whose differences are as large as they can be.
+TEST_P(LogitRowsTest, DivergencesAreMadeInEightParts) {
+  std::vector<std::pair<std::vector<float>, std::vector<float>>> pairs = {
+      {{3e38f, -3e38f, 3e38f}, {-3e38f, 3e38f, 3e38f}}};
+  for (const std::vector<float>& row : Rows(0)) {
+    pairs.emplace_back(row, RandomLogits(77, Size(row), 9, 0));
+  }
+  for (const auto& [a, b] : pairs) {
+    const double sum_a = LargestOf(a) + 0.3, sum_b = LargestOf(b) + 0.1;
+    double parts[kSumParts] = {};
+    std::vector<double> apart;
+    for (size_t i = 0; i < a.size(); ++i) {
+      const double x = a[i] - sum_a, y = b[i] - sum_b;
+      parts[i % kSumParts] += NegativeExp(x) * (x - y);
+      apart.push_back(std::abs(NegativeExp(x) - NegativeExp(y)));
+    }
+    for (int64_t part = 1; part < kSumParts; ++part) parts[0] += parts[part];
+    EXPECT_EQ(rows().diverge(a.data(), sum_a, b.data(), sum_b, Size(a)), parts[0]) << a.size();
+    std::vector<double> out(a.size() + 1, 7);
+    rows().apart(a.data(), sum_a, b.data(), sum_b, Size(a), out.data());
+    EXPECT_EQ(out.back(), 7);
+    out.pop_back();
+    EXPECT_EQ(out, apart);
   }
 }
 
