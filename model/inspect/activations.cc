@@ -10,6 +10,8 @@
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
 #include "model/inspect/attention_read.h"
+#include "model/inspect/row_products.h"
+#include "model/kernels/double_rows.h"
 #include "model/kernels/parallel.h"
 
 namespace heed {
@@ -143,25 +145,34 @@ absl::StatusOr<SiteValues> ReadSite(const LanguageModel& model, const Trace& tra
 std::vector<float> Norms(ConstMatrixRef x, int64_t run) {
   std::vector<float> norms;
   for (int64_t r = 0; r < x.rows; ++r) {
+    const std::vector<double> row(x.Row(r).begin(), x.Row(r).end());
     for (int64_t begin = 0; begin < x.cols; begin += run) {
-      double square = 0;
-      for (float value : x.Row(r).subspan(begin, run)) square += double{value} * value;
+      const double square = BestDoubleRows().sum_squares(row.data() + begin, run);
       norms.push_back(static_cast<float>(std::sqrt(square)));
     }
   }
   return norms;
 }
 
+// Rows of b a few at a time, which stay in the cache while all of a go by.
 std::vector<float> Cosines(ConstMatrixRef a, ConstMatrixRef b) {
-  const std::vector<float> a_norms = Norms(a, a.cols), b_norms = Norms(b, b.cols);
+  constexpr int64_t kRowsAtOnce = 64;
+  const std::vector<float> a_norms = Norms(a, a.cols);
+  const std::vector<float> b_norms = a.data == b.data ? a_norms : Norms(b, b.cols);
   std::vector<float> cosines(a.rows * b.rows);
-  ParallelFor(a.rows, a.rows * b.rows * a.cols > 1 << 16, [&](int64_t i) {
-    for (int64_t j = 0; j < b.rows; ++j) {
-      const float *x = a.Row(i).data(), *y = b.Row(j).data();
-      const double dot = std::inner_product(x, x + a.cols, y, 0.0);
-      const double lengths = double{a_norms[i]} * b_norms[j];
-      cosines[i * b.rows + j] =
-          lengths == 0 ? 0.0f : static_cast<float>(std::clamp(dot / lengths, -1.0, 1.0));
+  const int64_t blocks = (b.rows + kRowsAtOnce - 1) / kRowsAtOnce;
+  ParallelFor(blocks, a.rows * b.rows * a.cols > 1 << 16, [&](int64_t block) {
+    const int64_t begin = block * kRowsAtOnce, count = std::min(kRowsAtOnce, b.rows - begin);
+    const RowProducts products(count, b.cols, [&](int64_t j) { return b.Row(begin + j); });
+    double dots[kRowsAtOnce];
+    for (int64_t i = 0; i < a.rows; ++i) {
+      const std::vector<double> x(a.Row(i).begin(), a.Row(i).end());
+      products.With(x, dots);
+      for (int64_t j = 0; j < count; ++j) {
+        const double lengths = double{a_norms[i]} * b_norms[begin + j];
+        cosines[i * b.rows + begin + j] =
+            lengths == 0 ? 0.0f : static_cast<float>(std::clamp(dots[j] / lengths, -1.0, 1.0));
+      }
     }
   });
   return cosines;

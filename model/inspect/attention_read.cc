@@ -6,6 +6,7 @@
 #include <numeric>
 #include <optional>
 
+#include "model/inspect/row_products.h"
 #include "model/kernels/double_rows.h"
 #include "model/kernels/parallel.h"
 
@@ -41,6 +42,24 @@ class HeadPages {
   AlignedBuffer memory_;
   std::vector<char*> pages_;
 };
+
+// Makes the first row of all, one of each head.
+void Fuse(LayerAttention::Fusion fusion, MatrixRef rows) {
+  const absl::Span<float> fused = rows.Row(0);
+  if (fusion == LayerAttention::Fusion::kMax) {
+    for (int64_t h = 1; h < rows.rows; ++h) {
+      const absl::Span<const float> row = rows.Row(h);
+      for (size_t key = 0; key < fused.size(); ++key) fused[key] = std::max(fused[key], row[key]);
+    }
+    return;
+  }
+  const std::vector<double> ones(rows.rows, 1);
+  std::vector<double> sums(rows.cols);
+  BestDoubleRows().mix(rows.data, rows.rows, rows.cols, ones.data(), sums.data());
+  for (size_t key = 0; key < fused.size(); ++key) {
+    fused[key] = static_cast<float>(sums[key] / static_cast<double>(rows.rows));
+  }
+}
 
 // Hands on the rows of a head that is computed alone, filled up with zeros to all keys.
 class HeadSink : public AttentionRowSink {
@@ -210,25 +229,19 @@ float LayerAttention::AtStage(AttentionStage stage, int head, int64_t query, int
   return static_cast<float>(score - SlopeOver(has_slope ? shape().slopes[head] : 0, query - key));
 }
 
-// Products are summed in order, so that equal vectors give equal bits, of many keys at once: their
-// numbers are put side by side.
 void LayerAttention::Score(AttentionStage stage, int head, absl::Span<const int64_t> queries,
                            MatrixRef rows) const {
   const int64_t dim = shape().head_dim, n = trace_.size();
-  std::vector<double> weights, products(kScoreKeys);  // weights: [queries, head_dim]
+  std::vector<double> numbers, products(kScoreKeys);  // numbers: [queries, head_dim]
   for (int64_t query : queries) {
     const absl::Span<const float> q = Query(head, query);
-    weights.insert(weights.end(), q.begin(), q.end());
+    numbers.insert(numbers.end(), q.begin(), q.end());
   }
-  std::vector<float> columns(dim * kScoreKeys);  // [head_dim, keys]
   for (int64_t begin = 0; begin < n; begin += kScoreKeys) {
     const int64_t count = std::min(kScoreKeys, n - begin);
-    for (int64_t k = 0; k < count; ++k) {
-      const absl::Span<const float> key = Key(head, begin + k);
-      for (int64_t d = 0; d < dim; ++d) columns[d * count + k] = key[d];
-    }
+    const RowProducts keys(count, dim, [&](int64_t k) { return Key(head, begin + k); });
     for (size_t i = 0; i < queries.size(); ++i) {
-      BestDoubleRows().mix(columns.data(), dim, count, weights.data() + i * dim, products.data());
+      keys.With(absl::MakeConstSpan(numbers).subspan(i * dim, dim), products.data());
       for (int64_t k = 0; k < count; ++k) {
         rows.Row(i)[begin + k] = AtStage(stage, head, queries[i], begin + k, products[k]);
       }
@@ -276,41 +289,29 @@ void LayerAttention::Read(AttentionStage stage, absl::Span<const int> heads,
   ReadValueWeighted(stage, heads, queries, fn);
 }
 
-// A block of queries at a time, so that memory is bounded whatever their number.
+// A block of queries at a time, whose rows of all heads stay in the cache.
 void LayerAttention::ReadFused(
     AttentionStage stage, Fusion fusion, absl::Span<const int> heads,
     absl::Span<const int64_t> queries,
     absl::FunctionRef<void(int64_t query, absl::Span<const float> row)> fn) const {
   if (queries.empty()) return;
-  constexpr int64_t kBlockFloats = int64_t{1} << 24;
-  const int64_t n_heads = static_cast<int64_t>(heads.size());
-  const int64_t block_rows = std::clamp<int64_t>(kBlockFloats / (n_heads * trace_.size()), 1,
-                                                 static_cast<int64_t>(queries.size()));
-  std::vector<float> rows(block_rows * n_heads * trace_.size());
-  std::vector<float> fused(trace_.size());
+  constexpr int64_t kBlockFloats = int64_t{1} << 21;
+  const int64_t n = trace_.size(), n_heads = static_cast<int64_t>(heads.size());
+  const int64_t block_rows =
+      std::clamp<int64_t>(kBlockFloats / (n_heads * n), 1, static_cast<int64_t>(queries.size()));
+  AlignedBuffer rows(block_rows * n_heads * n);  // [queries, heads, n]
   for (size_t begin = 0; begin < queries.size(); begin += block_rows) {
     const absl::Span<const int64_t> block = queries.subspan(begin, block_rows);
-    const auto row_at = [&](int64_t query_index, int64_t head_index) {
-      return rows.data() + (query_index * n_heads + head_index) * trace_.size();
-    };
+    const int64_t count = static_cast<int64_t>(block.size());
     Read(stage, heads, block, [&](int head, int64_t query, absl::Span<const float> row) {
       const auto place = std::lower_bound(block.begin(), block.end(), query) - block.begin();
       const auto head_place = std::lower_bound(heads.begin(), heads.end(), head) - heads.begin();
-      std::copy(row.begin(), row.end(), row_at(place, head_place));
+      std::copy(row.begin(), row.end(), rows.data() + (place * n_heads + head_place) * n);
     });
-    for (size_t q = 0; q < block.size(); ++q) {
-      for (int64_t key = 0; key < trace_.size(); ++key) {
-        double sum = 0;
-        float max = kNothing;
-        for (int64_t h = 0; h < n_heads; ++h) {
-          const float value = row_at(static_cast<int64_t>(q), h)[key];
-          sum += value;
-          max = std::max(max, value);
-        }
-        fused[key] = fusion == Fusion::kMax ? max : static_cast<float>(sum / n_heads);
-      }
-      fn(block[q], fused);
-    }
+    ParallelFor(count, count * n_heads * n > 1 << 16, [&](int64_t q) {
+      Fuse(fusion, MatrixRef(rows.data() + q * n_heads * n, n_heads, n));
+    });
+    for (int64_t q = 0; q < count; ++q) fn(block[q], rows.span().subspan(q * n_heads * n, n));
   }
 }
 

@@ -1,10 +1,14 @@
 #include "model/inspect/rollout.h"
 
+#include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 #include "model/base/status_macros.h"
 #include "model/inspect/flow_network.h"
+#include "model/kernels/double_rows.h"
 #include "model/kernels/parallel.h"
 #include "model/transformer/site.h"
 
@@ -42,6 +46,56 @@ class LayerMatrix {
   std::vector<int> heads_;
 };
 
+// The product of rows [n_rows, n] with a matrix whose rows come one by one, ascending. A few of
+// them are multiplied at once, while they are in the cache.
+class RowsBelow {
+ public:
+  RowsBelow(int64_t n_rows, int64_t n)
+      : n_rows_(n_rows), n_(n), some_(kSome * n), products_(n_rows * n) {}
+
+  // `row` is the `query`-th of the matrix. The same `rows` every time.
+  void Take(int64_t query, absl::Span<const double> row, absl::Span<const double> rows) {
+    const auto last =
+        std::find_if(row.rbegin(), row.rend(), [](double value) { return value != 0; });
+    used_ = std::max<int64_t>(used_, row.rend() - last);
+    std::copy(row.begin(), row.end(), some_.begin() + std::ssize(queries_) * n_);
+    queries_.push_back(query);
+    if (std::ssize(queries_) == kSome) Multiply(rows);
+  }
+  std::vector<double> Finish(absl::Span<const double> rows) && {
+    Multiply(rows);
+    return std::move(products_);
+  }
+
+ private:
+  static constexpr int64_t kSome = 32;
+
+  void Multiply(absl::Span<const double> rows) {
+    const int64_t count = std::ssize(queries_);
+    ParallelBlocks(n_rows_, kWorthIt / (count * used_ + 1) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        double weights[kSome];
+        bool is_reached = false;
+        for (int64_t i = 0; i < count; ++i) {
+          weights[i] = rows[r * n_ + queries_[i]];
+          is_reached |= weights[i] != 0;
+        }
+        if (!is_reached) continue;
+        BestDoubleRows().add_mix(some_.data(), count, n_, used_, weights,
+                                 products_.data() + r * n_);
+      }
+    });
+    queries_.clear();
+    used_ = 0;
+  }
+
+  static constexpr int64_t kWorthIt = 1 << 16;  // products for a thread
+  const int64_t n_rows_, n_;
+  std::vector<int64_t> queries_;
+  int64_t used_ = 0;  // columns, behind which all of some_ are 0
+  std::vector<double> some_, products_;
+};
+
 absl::StatusOr<FlowNetwork> MakeNetwork(const LanguageModel& model, const Trace& trace,
                                         const RolloutOptions& options, const StopSignal* stop) {
   std::vector<int64_t> all(trace.size());
@@ -77,18 +131,12 @@ absl::StatusOr<std::vector<float>> Rollout(const LanguageModel& model, const Tra
       for (int64_t r = 0; r < n_rows; ++r) is_reached |= rows[r * n + p] != 0;
       if (is_reached) reached.push_back(p);
     }
-    std::vector<double> below(n_rows * n);
+    RowsBelow below(n_rows, n);
     LayerMatrix(model, trace, layer, options)
         .ForEachRow(reached, [&](int64_t query, absl::Span<const double> row) {
-          ParallelBlocks(n_rows, (1 << 14) / n + 1, [&](int64_t begin, int64_t end) {
-            for (int64_t r = begin; r < end; ++r) {
-              const double weight = rows[r * n + query];
-              if (weight == 0) continue;
-              for (int64_t key = 0; key < n; ++key) below[r * n + key] += weight * row[key];
-            }
-          });
+          below.Take(query, row, rows);
         });
-    rows = std::move(below);
+    rows = std::move(below).Finish(rows);
   }
   return std::vector<float>(rows.begin(), rows.end());
 }

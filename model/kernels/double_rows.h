@@ -22,12 +22,17 @@ struct PatternSums {
   double apart;    // sum |w - d|
 };
 
-// Sums are in kSumParts parts (sum_parts.h), but for those of mix. Weights are finite and at least
+// Sums are in kSumParts parts (sum_parts.h), but for those of mix and
+// add_mix. Weights are finite and at least
 // 0; one that is 0 adds nothing.
 struct DoubleRows {
   // out[i] = the sum of weights[r] * rows[r * n + i] over the rows in order, from 0 on.
   // rows [n_rows, n].
   void (*mix)(const float* rows, int64_t n_rows, int64_t n, const double* weights, double* out);
+  // sums[i] += weights[r] * rows[r * stride + i] for one row after the other. rows [n_rows,
+  // stride], of which the first n columns count.
+  void (*add_mix)(const double* rows, int64_t n_rows, int64_t stride, int64_t n,
+                  const double* weights, double* sums);
   // sums[i] += x[i].
   void (*add)(const double* x, int64_t n, double* sums);
   // Of x[i]^2.

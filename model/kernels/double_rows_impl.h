@@ -12,32 +12,60 @@
 namespace heed {
 namespace {
 
-// Several vectors of columns, whose sums stay in registers.
-template <int kCount>
-inline void MixColumns(const float* rows, int64_t n_rows, int64_t n, const double* weights,
-                       double* out) {
-  Doubles sums[kCount] = {};
+inline Doubles LoadDoubles(const float* p) {
+  return __builtin_convertvector(Load<Floats>(p), Doubles);
+}
+
+inline Doubles LoadDoubles(const double* p) {
+  return Load<Doubles>(p);
+}
+
+// Adds to several vectors of columns, whose sums stay in registers.
+template <int kCount, typename Element>
+inline void MixColumns(const Element* rows, int64_t n_rows, int64_t stride, const double* weights,
+                       Doubles (&sums)[kCount]) {
   for (int64_t r = 0; r < n_rows; ++r) {
     for (int v = 0; v < kCount; ++v) {
-      const Floats some = Load<Floats>(rows + r * n + v * kLanes);
-      sums[v] += __builtin_convertvector(some, Doubles) * weights[r];
+      sums[v] += LoadDoubles(rows + r * stride + v * kLanes) * weights[r];
     }
   }
+}
+
+// What is in `out` is added to, or taken for zeros.
+template <int kCount, bool kAdds, typename Element>
+inline void MixInto(const Element* rows, int64_t n_rows, int64_t stride, const double* weights,
+                    double* out) {
+  Doubles sums[kCount] = {};
+  if constexpr (kAdds) memcpy(sums, out, sizeof(sums));
+  MixColumns(rows, n_rows, stride, weights, sums);
   memcpy(out, sums, sizeof(sums));
 }
 
-void Mix(const float* rows, int64_t n_rows, int64_t n, const double* weights, double* out) {
+template <bool kAdds, typename Element>
+inline void MixRows(const Element* rows, int64_t n_rows, int64_t stride, int64_t n,
+                    const double* weights, double* out) {
   constexpr int kMany = 8;
   int64_t i = 0;
   for (; i + kMany * kLanes <= n; i += kMany * kLanes) {
-    MixColumns<kMany>(rows + i, n_rows, n, weights, out + i);
+    MixInto<kMany, kAdds>(rows + i, n_rows, stride, weights, out + i);
   }
-  for (; i + kLanes <= n; i += kLanes) MixColumns<1>(rows + i, n_rows, n, weights, out + i);
+  for (; i + kLanes <= n; i += kLanes) {
+    MixInto<1, kAdds>(rows + i, n_rows, stride, weights, out + i);
+  }
   for (; i < n; ++i) {
-    double sum = 0;
-    for (int64_t r = 0; r < n_rows; ++r) sum += rows[r * n + i] * weights[r];
+    double sum = kAdds ? out[i] : 0;
+    for (int64_t r = 0; r < n_rows; ++r) sum += rows[r * stride + i] * weights[r];
     out[i] = sum;
   }
+}
+
+void Mix(const float* rows, int64_t n_rows, int64_t n, const double* weights, double* out) {
+  MixRows<false>(rows, n_rows, n, n, weights, out);
+}
+
+void AddMix(const double* rows, int64_t n_rows, int64_t stride, int64_t n, const double* weights,
+            double* sums) {
+  MixRows<true>(rows, n_rows, stride, n, weights, sums);
 }
 
 void Add(const double* x, int64_t n, double* sums) {
@@ -154,7 +182,7 @@ double Diverge(const float* p, const float* q, int64_t n) {
   return SumOfLanes<double>(sums);
 }
 
-constexpr DoubleRows kDoubleRows = {Mix, Add, SumSquares, Distance, Weigh, Match, Diverge};
+constexpr DoubleRows kDoubleRows = {Mix, AddMix, Add, SumSquares, Distance, Weigh, Match, Diverge};
 
 }  // namespace
 }  // namespace heed

@@ -226,6 +226,43 @@ TEST(AnalysisTest, RolloutRowsSumToOneAndTheIdentityRollsOutToItself) {
   });
 }
 
+// Of more rows than are multiplied together, against the product itself.
+TEST(AnalysisTest, RolloutOfALongPromptIsTheProductOfItsLayers) {
+  const auto model =
+      LoadFolder(std::string(HEED_SOURCE_DIR) + "/model/zoo/decoder", DefaultBackend());
+  constexpr int64_t kSize = 75;
+  const auto trace = TraceOf(*model, SomeTokens(model->config(), kSize), {});
+  const std::vector<int64_t> all = FirstOf(kSize);
+  std::vector<double> product(kSize * kSize);
+  for (int64_t i = 0; i < kSize; ++i) product[i * kSize + i] = 1;
+  for (int layer = 0; layer < model->config().n_layers; ++layer) {
+    std::vector<double> next(kSize * kSize);
+    LayerAttention(*model, *trace, layer)
+        .ReadFused(AttentionStage::kWeights, LayerAttention::Fusion::kMean,
+                   FirstOf<int>(model->config().n_heads), all,
+                   [&](int64_t i, absl::Span<const float> row) {
+                     for (int64_t j = 0; j < kSize; ++j) {
+                       const double weight = 0.5 * row[j] + (i == j ? 0.5 : 0);
+                       for (int64_t key = 0; key < kSize; ++key) {
+                         next[i * kSize + key] += weight * product[j * kSize + key];
+                       }
+                     }
+                   });
+    product = std::move(next);
+  }
+  const std::vector<std::vector<int64_t>> choices = {all, {kSize - 1}, {3, 40, 64}};
+  for (const std::vector<int64_t>& queries : choices) {
+    const auto rows =
+        Rollout(*model, *trace, {.layer_end = model->config().n_layers, .queries = queries});
+    ASSERT_TRUE(rows.ok()) << rows.status();
+    for (size_t r = 0; r < queries.size(); ++r) {
+      for (int64_t key = 0; key < kSize; ++key) {
+        EXPECT_NEAR((*rows)[r * kSize + key], product[queries[r] * kSize + key], 1e-6);
+      }
+    }
+  }
+}
+
 TEST(AnalysisTest, FlowThroughALongPromptStopsWhenNobodyWaits) {
   const auto model =
       LoadFolder(std::string(HEED_SOURCE_DIR) + "/model/zoo/decoder", DefaultBackend());

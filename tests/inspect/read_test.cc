@@ -202,7 +202,23 @@ TEST(ReadTest, APartIsAPartOfTheWholeAtEveryStage) {
   });
 }
 
-// Of many more queries and keys than are taken together; ALiBi knows no longest prompt.
+// ALiBi knows no longest prompt.
+std::shared_ptr<const LanguageModel> LongBloom(int64_t context_window) {
+  const std::filesystem::path folder = absl::StrCat(testing::TempDir(), "long-bloom-", getpid());
+  std::filesystem::remove_all(folder);
+  std::filesystem::copy(GoldenFolder("bloom-f16"), folder,
+                        std::filesystem::copy_options::recursive);
+  std::stringstream config;
+  config << std::ifstream(folder / "config.json").rdbuf();
+  const std::string longer = absl::StrCat("\"seq_length\": ", context_window);
+  std::ofstream(folder / "config.json")
+      << absl::StrReplaceAll(config.str(), {{"\"seq_length\": 32", longer}});
+  auto model = LoadFolder(folder, DefaultBackend());
+  std::filesystem::remove_all(folder);
+  return model;
+}
+
+// Of many more queries and keys than are taken together.
 void ExpectScoresOfQueriesAndKeys(const LanguageModel& model) {
   constexpr int64_t kTokens = 150;
   const auto trace = TraceOf(model, SomeTokens(model.config(), kTokens), {});
@@ -234,16 +250,35 @@ void ExpectScoresOfQueriesAndKeys(const LanguageModel& model) {
 TEST(ReadTest, ScoresOfLongPromptsAreProductsOfQueriesAndKeys) {
   ExpectScoresOfQueriesAndKeys(
       *LoadFolder(std::string(HEED_SOURCE_DIR) + "/model/zoo/decoder", DefaultBackend()));
-  const std::filesystem::path folder = absl::StrCat(testing::TempDir(), "long-bloom-", getpid());
-  std::filesystem::remove_all(folder);
-  std::filesystem::copy(GoldenFolder("bloom-f16"), folder,
-                        std::filesystem::copy_options::recursive);
-  std::stringstream config;
-  config << std::ifstream(folder / "config.json").rdbuf();
-  std::ofstream(folder / "config.json")
-      << absl::StrReplaceAll(config.str(), {{"\"seq_length\": 32", "\"seq_length\": 256"}});
-  ExpectScoresOfQueriesAndKeys(*LoadFolder(folder, DefaultBackend()));
-  std::filesystem::remove_all(folder);
+  ExpectScoresOfQueriesAndKeys(*LongBloom(256));
+}
+
+// More than are held together.
+TEST(ReadTest, FusedRowsOfAWholePromptAreThoseOfEachQuery) {
+  const auto model = LongBloom(1024);
+  const auto trace = TraceOf(*model, SomeTokens(model->config(), 1024), {});
+  const LayerAttention attention(*model, *trace, 0);
+  const std::vector<int> heads = FirstOf<int>(model->config().n_heads);
+  const auto rows_of = [&](const std::vector<int64_t>& queries) {
+    std::vector<float> rows;
+    for (const auto fusion : {LayerAttention::Fusion::kMean, LayerAttention::Fusion::kMax}) {
+      attention.ReadFused(AttentionStage::kWeights, fusion, heads, queries,
+                          [&](int64_t query, absl::Span<const float> row) {
+                            EXPECT_EQ(query, queries[rows.size() / 1024 % queries.size()]);
+                            rows.insert(rows.end(), row.begin(), row.end());
+                          });
+    }
+    return rows;
+  };
+  const std::vector<float> all = rows_of(FirstOf(1024));
+  ASSERT_EQ(all.size(), 2u * 1024 * 1024);
+  for (int64_t query = 1; query < 1024; query += 73) {
+    const std::vector<float> one = rows_of({query});
+    for (int64_t fusion = 0; fusion < 2; ++fusion) {
+      const auto row = all.begin() + (fusion * 1024 + query) * 1024;
+      EXPECT_TRUE(std::equal(row, row + 1024, one.begin() + fusion * 1024)) << query;
+    }
+  }
 }
 
 TEST(ReadTest, FusedHeadsAreTheMeanAndTheMaximum) {

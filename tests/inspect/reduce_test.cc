@@ -1,6 +1,8 @@
 // Rows and maps made smaller: by a threshold, by spans, by blocks, by principal components.
 #include <cmath>
 #include <cstdint>
+#include <numeric>
+#include <random>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -62,6 +64,35 @@ TEST(ShapesTest, ComponentsOfALineAndOfAPoint) {
   EXPECT_EQ(Pca({line.data(), 3, 3}, 2, &stop).status().code(), absl::StatusCode::kCancelled);
   const std::vector<float> zero = {0, 0, 0};
   EXPECT_THAT(Cosines({zero.data(), 1, 3}, {line.data(), 1, 3}), ElementsAre(0));
+}
+
+TEST(ShapesTest, LengthsAreThoseOfEachRun) {
+  const std::vector<float> rows = {3, 4, 0, 2, 5, 12, -1, 0};
+  EXPECT_THAT(Norms({rows.data(), 2, 4}, 2), ElementsAre(5, 2, 13, 1));
+}
+
+// Of more rows than are multiplied together.
+TEST(ShapesTest, CosinesOfManyRowsAreThoseOfEachPair) {
+  constexpr int64_t kWidth = 21;
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  std::vector<float> numbers(150 * kWidth);
+  for (float& number : numbers) number = normal(random);
+  const ConstMatrixRef a(numbers.data(), 20, kWidth);
+  const ConstMatrixRef b(numbers.data() + 20 * kWidth, 130, kWidth);
+  const auto product = [](absl::Span<const float> x, absl::Span<const float> y) {
+    return std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
+  };
+  const std::vector<float> cosines = Cosines(a, b), own = Cosines(b, b);
+  ASSERT_EQ(cosines.size(), 20u * 130);
+  for (int64_t j = 0; j < 130; ++j) {
+    EXPECT_NEAR(own[j * 130 + j], 1, 1e-6);
+    for (int64_t i = 0; i < 20; ++i) {
+      const double squares = product(a.Row(i), a.Row(i)) * product(b.Row(j), b.Row(j));
+      EXPECT_NEAR(cosines[i * 130 + j], product(a.Row(i), b.Row(j)) / std::sqrt(squares), 1e-6)
+          << i << ", " << j;
+    }
+  }
 }
 
 }  // namespace

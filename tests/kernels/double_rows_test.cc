@@ -62,6 +62,25 @@ TEST_P(DoubleRowsTest, RowsAreMixedInOrder) {
   }
 }
 
+// Of rows that are wider than what counts of them.
+TEST_P(DoubleRowsTest, RowsAreMixedIntoWhatIsThere) {
+  for (int64_t n : Lengths()) {
+    const int64_t stride = n + n % 3;
+    for (int64_t n_rows : {0, 1, 2, 12}) {
+      const auto values = Random<double>(n_rows * stride, static_cast<uint32_t>(n));
+      const auto weights = Random<double>(n_rows, 3), before = Random<double>(n + 1, 4);
+      std::vector<double> sums = before;
+      rows().add_mix(values.data(), n_rows, stride, n, weights.data(), sums.data());
+      for (int64_t i = 0; i < n; ++i) {
+        double sum = before[i];
+        for (int64_t r = 0; r < n_rows; ++r) sum += values[r * stride + i] * weights[r];
+        ASSERT_EQ(sums[i], sum) << n_rows << " rows of " << n << ", " << i;
+      }
+      EXPECT_EQ(sums[n], before[n]) << "of " << n;
+    }
+  }
+}
+
 TEST_P(DoubleRowsTest, WhatIsAddedIsAddedOnce) {
   for (int64_t n : Lengths()) {
     const auto x = Random<double>(n, 1), before = Random<double>(n + 1, 2);
