@@ -178,8 +178,9 @@ absl::Status CheckReply(const v1::DecomposeAttentionRequest&,
                         const v1::DecomposeAttentionResponse& reply) {
   const int n_tokens = reply.prompt().tokens_size();
   ReplyFindings findings;
-  findings.CheckShape("norms", reply.norms(), {n_tokens, n_tokens});
-  findings.CheckShape("mixing_ratios", reply.mixing_ratios(), {n_tokens});
+  findings.CheckPositions("queries", reply.queries(), n_tokens);
+  findings.CheckShape("norms", reply.norms(), {reply.queries_size(), n_tokens});
+  findings.CheckShape("mixing_ratios", reply.mixing_ratios(), {reply.queries_size()});
   return findings.ToStatus();
 }
 

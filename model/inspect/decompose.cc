@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -16,11 +17,11 @@
 namespace heed {
 namespace {
 
-// A norm at the scale that it had for each position: the linear map
-// part -> (part - its mean) * weight * scale(position), or part * weight * scale(position).
+// A norm at the scale that it had in each row: the linear map
+// part -> (part - its mean) * weight * scale(row), or part * weight * scale(row).
 class FrozenNorm {
  public:
-  // Of what it was given, [size, width]; absent: the identity.
+  // Of what it was given, [rows, width]; absent: the identity.
   FrozenNorm(const NormPart& norm, ConstMatrixRef given) : norm_(norm), scale_(given.rows, 1) {
     if (!norm.present()) return;
     for (int64_t r = 0; r < given.rows; ++r) {
@@ -33,7 +34,7 @@ class FrozenNorm {
     }
   }
 
-  // The part of the map that is the same for all positions.
+  // The part of the map that is the same for all rows.
   void Apply(absl::Span<double> part) const {
     if (!norm_.present()) return;
     const double mean = centres() ? std::accumulate(part.begin(), part.end(), 0.0) /
@@ -43,7 +44,7 @@ class FrozenNorm {
       part[i] = (part[i] - mean) * norm_.parameters.weight[i];
     }
   }
-  double scale(int64_t position) const { return scale_[position]; }
+  double scale(int64_t row) const { return scale_[row]; }
 
  private:
   bool centres() const { return norm_.kind == NormKind::kLayerNorm; }
@@ -55,14 +56,16 @@ double Norm(absl::Span<const double> x) {
   return std::sqrt(BestDoubleRows().sum_squares(x.data(), static_cast<int64_t>(x.size())));
 }
 
-// The parts p(i, j) of one layer. f_h(j) = v_j W_O of head h behind the norms, at scale 1, are kept
-// for all keys: [size, heads, width].
+// The parts p(i, j) of one layer, a row for each of the queries. f_h(j) = v_j W_O of head h behind
+// the norms, at scale 1, are kept for all keys: [size, heads, width].
 class Parts {
  public:
-  // `residual` [size, width], or without columns where the parts are those of attention alone.
-  Parts(const LanguageModel& model, const LayerAttention& attention, FrozenNorm inner,
-        FrozenNorm outer, ConstMatrixRef residual)
+  // `residual` [queries, width], or without columns where the parts are those of attention alone.
+  Parts(const LanguageModel& model, const LayerAttention& attention,
+        absl::Span<const int64_t> queries, FrozenNorm inner, FrozenNorm outer,
+        ConstMatrixRef residual)
       : attention_(attention),
+        queries_(queries),
         inner_(std::move(inner)),
         outer_(std::move(outer)),
         residual_(residual),
@@ -81,37 +84,39 @@ class Parts {
     return absl::OkStatus();
   }
 
-  double weight(int64_t head, int64_t query, int64_t key) const {
-    return weights_[(head * n_ + query) * n_ + key];
+  double weight(int64_t head, int64_t row, int64_t key) const {
+    return weights_[(head * rows() + row) * n_ + key];
   }
 
-  // p(query, key) [width], with the residual where it belongs.
-  void Compute(int64_t query, int64_t key, absl::Span<double> part) const {
+  // p(query, key) [width] of the row's query, with the residual where it belongs.
+  void Compute(int64_t row, int64_t key, absl::Span<double> part) const {
     thread_local std::vector<double> weights;
     weights.resize(heads_);
-    const double scale = inner_.scale(query) * outer_.scale(query);
-    for (int64_t head = 0; head < heads_; ++head) weights[head] = weight(head, query, key) * scale;
+    const double scale = inner_.scale(row) * outer_.scale(row);
+    for (int64_t head = 0; head < heads_; ++head) weights[head] = weight(head, row, key) * scale;
     BestDoubleRows().mix(transformed_.data() + key * heads_ * width_, heads_, width_,
                          weights.data(), part.data());
-    if (query == key && residual_.cols > 0) AddResidual(query, part);
+    if (query(row) == key && residual_.cols > 0) AddResidual(row, part);
   }
 
-  bool IsEmpty(int64_t query, int64_t key) const {
-    if (query == key && residual_.cols > 0) return false;
+  bool IsEmpty(int64_t row, int64_t key) const {
+    if (query(row) == key && residual_.cols > 0) return false;
     for (int64_t head = 0; head < heads_; ++head) {
-      if (weight(head, query, key) != 0) return false;
+      if (weight(head, row, key) != 0) return false;
     }
     return true;
   }
 
+  int64_t rows() const { return std::ssize(queries_); }
+  int64_t query(int64_t row) const { return queries_[row]; }
   int64_t size() const { return n_; }
   int64_t width() const { return width_; }
 
  private:
-  void AddResidual(int64_t query, absl::Span<double> part) const {
-    std::vector<double> x(residual_.Row(query).begin(), residual_.Row(query).end());
+  void AddResidual(int64_t row, absl::Span<double> part) const {
+    std::vector<double> x(residual_.Row(row).begin(), residual_.Row(row).end());
     outer_.Apply(absl::MakeSpan(x));
-    for (int64_t d = 0; d < width_; ++d) part[d] += x[d] * outer_.scale(query);
+    for (int64_t d = 0; d < width_; ++d) part[d] += x[d] * outer_.scale(row);
   }
 
   void Transform(int head) {
@@ -137,34 +142,35 @@ class Parts {
   void ReadWeights() {
     std::vector<int> heads(heads_);
     std::iota(heads.begin(), heads.end(), 0);
-    std::vector<int64_t> queries(n_);
-    std::iota(queries.begin(), queries.end(), int64_t{0});
-    weights_.resize(heads_ * n_ * n_);
-    attention_.Read(AttentionStage::kWeights, heads, queries,
+    weights_.resize(heads_ * rows() * n_);
+    attention_.Read(AttentionStage::kWeights, heads, queries_,
                     [&](int head, int64_t query, absl::Span<const float> row) {
-                      std::copy(row.begin(), row.end(),
-                                weights_.begin() + (head * n_ + query) * n_);
+                      const auto place = std::lower_bound(queries_.begin(), queries_.end(), query);
+                      std::copy(
+                          row.begin(), row.end(),
+                          weights_.begin() + (head * rows() + (place - queries_.begin())) * n_);
                     });
   }
 
   const LayerAttention& attention_;
+  const absl::Span<const int64_t> queries_;
   const FrozenNorm inner_, outer_;
   const ConstMatrixRef residual_;
   const int64_t n_, heads_, width_;
   std::vector<float> transformed_;
-  std::vector<float> weights_;  // [heads, size, size]
+  std::vector<float> weights_;  // [heads, queries, size]
 };
 
-// Queries that look at a key's vectors while these are in the cache.
-constexpr int64_t kQueryBlock = 8;
+// Rows that look at a key's vectors while these are in the cache.
+constexpr int64_t kRowBlock = 8;
 
-// Calls fn(begin, end) for blocks of all queries, on the team.
+// Calls fn(begin, end) for blocks of all rows, on the team.
 template <typename Fn>
 absl::Status ForEachBlock(const Parts& parts, const StopSignal* stop, const Fn& fn) {
-  const int64_t n = parts.size();
-  ParallelFor((n + kQueryBlock - 1) / kQueryBlock, true, [&](int64_t block) {
-    const int64_t begin = block * kQueryBlock;
-    if (CheckStop(stop).ok()) fn(begin, std::min(begin + kQueryBlock, n));
+  const int64_t n = parts.rows();
+  ParallelFor((n + kRowBlock - 1) / kRowBlock, true, [&](int64_t block) {
+    const int64_t begin = block * kRowBlock;
+    if (CheckStop(stop).ok()) fn(begin, std::min(begin + kRowBlock, n));
   });
   return CheckStop(stop);
 }
@@ -174,23 +180,22 @@ absl::Status FillNorms(const Parts& parts, const StopSignal* stop, AttentionDeco
   return ForEachBlock(parts, stop, [&](int64_t begin, int64_t end) {
     std::vector<double> part(width), others((end - begin) * width), own(end - begin);
     for (int64_t key = 0; key < n; ++key) {
-      for (int64_t query = begin; query < end; ++query) {
-        if (parts.IsEmpty(query, key)) continue;
-        parts.Compute(query, key, absl::MakeSpan(part));
+      for (int64_t row = begin; row < end; ++row) {
+        if (parts.IsEmpty(row, key)) continue;
+        parts.Compute(row, key, absl::MakeSpan(part));
         const double norm = Norm(part);
-        result.shares[query * n + key] = static_cast<float>(norm);
-        if (key == query) {
-          own[query - begin] = norm;
+        result.shares[row * n + key] = static_cast<float>(norm);
+        if (key == parts.query(row)) {
+          own[row - begin] = norm;
         } else {
-          BestDoubleRows().add(part.data(), width, others.data() + (query - begin) * width);
+          BestDoubleRows().add(part.data(), width, others.data() + (row - begin) * width);
         }
       }
     }
-    for (int64_t query = begin; query < end; ++query) {
-      const double mixed =
-          Norm(absl::MakeConstSpan(others).subspan((query - begin) * width, width));
-      const double sum = mixed + own[query - begin];
-      result.mixing_ratios[query] = static_cast<float>(sum > 0 ? mixed / sum : 0);
+    for (int64_t row = begin; row < end; ++row) {
+      const double mixed = Norm(absl::MakeConstSpan(others).subspan((row - begin) * width, width));
+      const double sum = mixed + own[row - begin];
+      result.mixing_ratios[row] = static_cast<float>(sum > 0 ? mixed / sum : 0);
     }
   });
 }
@@ -206,23 +211,23 @@ absl::Status FillAlti(const Parts& parts, ConstMatrixRef whole, const StopSignal
   const int64_t n = parts.size(), width = parts.width();
   return ForEachBlock(parts, stop, [&](int64_t begin, int64_t end) {
     std::vector<double> part(width), lengths, kept((end - begin) * n);
-    for (int64_t query = begin; query < end; ++query) lengths.push_back(L1(whole.Row(query)));
+    for (int64_t row = begin; row < end; ++row) lengths.push_back(L1(whole.Row(row)));
     for (int64_t key = 0; key < n; ++key) {
-      for (int64_t query = begin; query < end; ++query) {
-        if (parts.IsEmpty(query, key)) continue;
-        parts.Compute(query, key, absl::MakeSpan(part));
-        const absl::Span<const float> y = whole.Row(query);
+      for (int64_t row = begin; row < end; ++row) {
+        if (parts.IsEmpty(row, key)) continue;
+        parts.Compute(row, key, absl::MakeSpan(part));
+        const absl::Span<const float> y = whole.Row(row);
         const double distance = BestDoubleRows().distance(y.data(), part.data(), width);
-        kept[(query - begin) * n + key] = std::max(0.0, lengths[query - begin] - distance);
+        kept[(row - begin) * n + key] = std::max(0.0, lengths[row - begin] - distance);
       }
     }
-    for (int64_t query = begin; query < end; ++query) {
-      const double* const row = kept.data() + (query - begin) * n;
-      const double sum = std::accumulate(row, row + n, 0.0);
+    for (int64_t row = begin; row < end; ++row) {
+      const double* const amounts = kept.data() + (row - begin) * n;
+      const double sum = std::accumulate(amounts, amounts + n, 0.0);
       for (int64_t key = 0; key < n; ++key) {
-        const double share = sum > 0 ? row[key] / sum : 0;
-        result.shares[query * n + key] = static_cast<float>(share);
-        if (key != query) result.mixing_ratios[query] += static_cast<float>(share);
+        const double share = sum > 0 ? amounts[key] / sum : 0;
+        result.shares[row * n + key] = static_cast<float>(share);
+        if (key != parts.query(row)) result.mixing_ratios[row] += static_cast<float>(share);
       }
     }
   });
@@ -259,31 +264,38 @@ absl::Status CheckDecomposition(const LanguageModel& model, Decomposition method
 absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& model,
                                                           const Trace& trace, int layer,
                                                           Decomposition method,
+                                                          absl::Span<const int64_t> queries,
                                                           const StopSignal* stop) {
   const LayerAttention attention(model, trace, layer);
   const HalfParts& half = attention.half();
   HEED_RETURN_IF_ERROR(CheckDecomposition(model, method));
-  const int64_t n = trace.size(), width = model.config().width;
-  std::vector<int64_t> all(n);
-  std::iota(all.begin(), all.end(), int64_t{0});
+  const int64_t n_rows = std::ssize(queries), width = model.config().width;
 
   AlignedBuffer products;
-  if (half.inside.present()) products = Products(model, attention, all);
-  FrozenNorm inner(half.inside, {products.data(), n, width});
-  AttentionDecomposition result{std::vector<float>(n * n), std::vector<float>(n)};
+  if (half.inside.present()) products = Products(model, attention, queries);
+  FrozenNorm inner(half.inside, {products.data(), n_rows, width});
+  AttentionDecomposition result{std::vector<float>(n_rows * trace.size()),
+                                std::vector<float>(n_rows)};
   if (method == Decomposition::kAttentionNorm) {
-    Parts parts(model, attention, std::move(inner), FrozenNorm({}, {nullptr, n, width}), {});
+    FrozenNorm outer({}, {nullptr, n_rows, width});
+    Parts parts(model, attention, queries, std::move(inner), std::move(outer), {});
     HEED_RETURN_IF_ERROR(parts.Read(stop));
     HEED_RETURN_IF_ERROR(FillNorms(parts, stop, result));
     return result;
   }
-  HEED_ASSIGN_OR_RETURN(const SiteValues residual, ReadSite(model, trace, Site::kResidual, layer));
-  AlignedBuffer sum = attention.Out(all);
-  const MatrixRef sums(sum.data(), n, width);
-  model.parts().backend->Add(residual.view(), sums);
+  HEED_ASSIGN_OR_RETURN(const SiteValues stream, ReadSite(model, trace, Site::kResidual, layer));
+  AlignedBuffer residual(n_rows * width);
+  for (int64_t row = 0; row < n_rows; ++row) {
+    const absl::Span<const float> from = stream.view().Row(queries[row]);
+    std::copy(from.begin(), from.end(), residual.data() + row * width);
+  }
+  const ConstMatrixRef residuals(residual.data(), n_rows, width);
+  AlignedBuffer sum = attention.Out(queries);
+  const MatrixRef sums(sum.data(), n_rows, width);
+  model.parts().backend->Add(residuals, sums);
   const bool has_norm = method != Decomposition::kResidualNorm && half.after.present();
   FrozenNorm outer(has_norm ? half.after : NormPart(), sums);
-  Parts parts(model, attention, std::move(inner), std::move(outer), residual.view());
+  Parts parts(model, attention, queries, std::move(inner), std::move(outer), residuals);
   HEED_RETURN_IF_ERROR(parts.Read(stop));
   if (method != Decomposition::kAlti) {
     HEED_RETURN_IF_ERROR(FillNorms(parts, stop, result));

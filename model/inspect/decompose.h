@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "model/base/stop_signal.h"
 #include "model/inspect/trace.h"
 #include "model/transformer/language_model.h"
@@ -26,8 +27,8 @@ enum class Decomposition {
 };
 
 struct AttentionDecomposition {
-  std::vector<float> shares;         // [size, size]: queries, keys
-  std::vector<float> mixing_ratios;  // [size]: |sum over j != i| / (that + |part i|); ALTI: the
+  std::vector<float> shares;         // [queries, size]
+  std::vector<float> mixing_ratios;  // [queries]: |sum over j != i| / (that + |part i|); ALTI: the
                                      // shares of j != i
 };
 
@@ -36,12 +37,14 @@ struct AttentionDecomposition {
 // to add to (SITE_NOT_IN_MODEL).
 absl::Status CheckDecomposition(const LanguageModel& model, Decomposition method);
 
-// An inner norm (Gemma 2's, behind W_O) is part of p, at the scale it had. All but kAttentionNorm
-// need the stream: FAILED_PRECONDITION (SITE_NOT_KEPT), and as CheckDecomposition. `stop`, which
-// may be null, is looked at between heads and between queries.
+// Of the queries, ascending without repeats. An inner norm (Gemma 2's, behind W_O) is part of p, at
+// the scale it had. All but kAttentionNorm need the stream: FAILED_PRECONDITION (SITE_NOT_KEPT),
+// and as CheckDecomposition. `stop`, which may be null, is looked at between heads and between
+// queries.
 absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& model,
                                                           const Trace& trace, int layer,
                                                           Decomposition method,
+                                                          absl::Span<const int64_t> queries,
                                                           const StopSignal* stop = nullptr);
 
 }  // namespace heed

@@ -266,12 +266,14 @@ CallCost CostOf(const v1::RolloutRequest& request, const LanguageModel& model, i
 CallCost CostOf(const v1::DecomposeAttentionRequest& request, const LanguageModel& model,
                 int64_t n_tokens) {
   const ModelConfig& config = model.config();
+  const int64_t rows = CountOf(request.queries(), n_tokens);
+  const double of_all = static_cast<double>(rows) / static_cast<double>(n_tokens);
   CallCost cost;
-  cost.flops = ScoreFlops(config, config.n_heads, n_tokens) +
-               ProjectFlops(config, config.n_heads, static_cast<double>(n_tokens)) +
-               2 * Pairs(config, n_tokens) * static_cast<double>(config.n_heads) *
-                   static_cast<double>(config.width);
-  cost.sent_bytes = (n_tokens + 1) * n_tokens * kFloatBytes;
+  cost.flops = ProjectFlops(config, config.n_heads, static_cast<double>(n_tokens)) +
+               of_all * (ScoreFlops(config, config.n_heads, n_tokens) +
+                         2 * Pairs(config, n_tokens) * static_cast<double>(config.n_heads) *
+                             static_cast<double>(config.width));
+  cost.sent_bytes = rows * (n_tokens + 1) * kFloatBytes;
   return cost;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -380,9 +381,12 @@ absl::StatusOr<SiteSet> DecomposeAttentionMethod::Check(const Request& request,
   return stream ? SiteSet{Site::kResidual} : SiteSet{};
 }
 
-absl::Status DecomposeAttentionMethod::CheckLength(const Request&, const ModelConfig&,
+absl::Status DecomposeAttentionMethod::CheckLength(const Request& request, const ModelConfig&,
                                                    int64_t n_tokens) {
-  return CheckFloats(n_tokens * n_tokens, "shorten the prompt");
+  HEED_ASSIGN_OR_RETURN(
+      const std::vector<int64_t> queries,
+      ResolvePositions("queries", request.queries(), n_tokens, AllPositions(n_tokens)));
+  return CheckFloats(std::ssize(queries) * (n_tokens + 1), "choose fewer queries");
 }
 
 absl::Status DecomposeAttentionMethod::Answer(const Request& request, const ReadableRun& run,
@@ -392,11 +396,15 @@ absl::Status DecomposeAttentionMethod::Answer(const Request& request, const Read
                                           "ALTI"};
   const int64_t n_tokens = run.run->prompt.size();
   const int layer = ResolveIndex(request.layer(), ConfigOf(run).n_layers);
+  HEED_ASSIGN_OR_RETURN(
+      const std::vector<int64_t> queries,
+      ResolvePositions("queries", request.queries(), n_tokens, AllPositions(n_tokens)));
   HEED_ASSIGN_OR_RETURN(const AttentionDecomposition decomposition,
                         DecomposeAttention(*run.model->model, *run.run->trace, layer,
-                                           MethodOf(request.method()), &stop));
+                                           MethodOf(request.method()), queries, &stop));
   response->set_layer(layer);
-  FillTensor(decomposition.shares, {n_tokens, n_tokens}, response->mutable_norms());
+  response->mutable_queries()->Assign(queries.begin(), queries.end());
+  FillTensor(decomposition.shares, {std::ssize(queries), n_tokens}, response->mutable_norms());
   FillVector(decomposition.mixing_ratios, response->mutable_mixing_ratios());
   response->mutable_provenance()->set_definition(kDefinitions[request.method()]);
   return absl::OkStatus();

@@ -239,13 +239,15 @@ TEST(ReplyCheckTest, RolloutAndDecomposition) {
        {"weights: element 5 is inf", [](Rollout& r) { Set(5, kInfinity, r.mutable_weights()); }}});
   using Decomposition = v1::DecomposeAttentionResponse;
   Decomposition parts;
-  AddTokens(2, parts.mutable_prompt());
-  Fill({2, 2}, parts.mutable_norms());
+  AddTokens(3, parts.mutable_prompt());
+  for (int i : {0, 2}) parts.add_queries(i);
+  Fill({2, 3}, parts.mutable_norms());
   Fill({2}, parts.mutable_mixing_ratios());
   ExpectAllFound<v1::DecomposeAttentionRequest, Decomposition>(
       {}, parts,
-      {{"norms has shape [4]; expected [2, 2]",
-        [](Decomposition& r) { Fill({4}, r.mutable_norms()); }},
+      {{"queries[1] is 3", [](Decomposition& r) { r.set_queries(1, 3); }},
+       {"norms has shape [6]; expected [2, 3]",
+        [](Decomposition& r) { Fill({6}, r.mutable_norms()); }},
        {"mixing_ratios has shape [1]; expected [2]",
         [](Decomposition& r) { Fill({1}, r.mutable_mixing_ratios()); }}});
 }

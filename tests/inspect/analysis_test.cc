@@ -287,7 +287,7 @@ TEST(AnalysisTest, RolloutAndDecompositionsStopWhenNobodyWaits) {
   EXPECT_EQ(Rollout(*model, *trace, options, &stop).status().code(), absl::StatusCode::kCancelled);
   for (Decomposition method :
        {Decomposition::kAttentionNorm, Decomposition::kResidualNorm, Decomposition::kAlti}) {
-    const auto parts = DecomposeAttention(*model, *trace, 0, method, &stop);
+    const auto parts = DecomposeAttention(*model, *trace, 0, method, {2, 8}, &stop);
     EXPECT_EQ(parts.status().code(), absl::StatusCode::kCancelled);
   }
 }
@@ -442,16 +442,42 @@ TEST(AnalysisTest, ARowOfZerosHasNoTokens) {
   EXPECT_EQ(stats.mean_distance, 0);
 }
 
+// By every method, inner and outer norms among them.
+TEST(AnalysisTest, DecompositionsOfSomeQueriesAreTheirRowsOfTheWhole) {
+  ForEachModel([](const LanguageModel& model, const std::vector<TokenId>& ids) {
+    const auto trace = TraceOf(model, ids, {Site::kResidual});
+    const int layer = model.config().n_layers - 1;
+    for (Decomposition method : {Decomposition::kAttentionNorm, Decomposition::kResidualNorm,
+                                 Decomposition::kResidualNormNorm, Decomposition::kAlti}) {
+      if (!CheckDecomposition(model, method).ok()) continue;
+      const auto whole = DecomposeAttention(model, *trace, layer, method, FirstOf(21));
+      const std::vector<int64_t> queries = {0, 3, 4, 13, 20};
+      const auto some = DecomposeAttention(model, *trace, layer, method, queries);
+      ASSERT_TRUE(whole.ok() && some.ok());
+      ASSERT_EQ(some->shares.size(), 5u * 21);
+      for (size_t row = 0; row < queries.size(); ++row) {
+        const int64_t query = queries[row];
+        EXPECT_EQ(some->mixing_ratios[row], whole->mixing_ratios[query]) << query;
+        for (int64_t key = 0; key < 21; ++key) {
+          EXPECT_EQ(some->shares[row * 21 + key], whole->shares[query * 21 + key]) << query;
+        }
+      }
+    }
+  });
+}
+
 TEST(AnalysisTest, DecompositionsOfAMixingModelAreItsWeightedValues) {
   const auto model = LoadGolden("mixing-attention", DefaultBackend());
   const auto trace = TraceOf(*model, SomeTokens(model->config(), 9), {Site::kResidual});
-  const auto parts = DecomposeAttention(*model, *trace, 0, Decomposition::kAttentionNorm);
+  const auto parts =
+      DecomposeAttention(*model, *trace, 0, Decomposition::kAttentionNorm, FirstOf(9));
   ASSERT_TRUE(parts.ok()) << parts.status();
   const std::vector<float> weighted =
       ReadAll(LayerAttention(*model, *trace, 0), AttentionStage::kValueWeighted, {0}, FirstOf(9));
   for (size_t i = 0; i < weighted.size(); ++i) EXPECT_NEAR(parts->shares[i], weighted[i], 1e-5);
   EXPECT_EQ(
-      GetErrorDetails(DecomposeAttention(*model, *trace, 0, Decomposition::kAlti).status()).reason,
+      GetErrorDetails(DecomposeAttention(*model, *trace, 0, Decomposition::kAlti, {8}).status())
+          .reason,
       "SITE_NOT_IN_MODEL");
 }
 

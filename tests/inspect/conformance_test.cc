@@ -261,7 +261,7 @@ TEST_P(ConformanceTest, DecomposeAttention) {
   for (const auto& [name, method] : methods) {
     std::vector<float> shares, mixing;
     for (int layer : choice_.layers) {
-      const auto result = DecomposeAttention(*model_, *trace_, layer, method);
+      const auto result = DecomposeAttention(*model_, *trace_, layer, method, FirstOf(size()));
       const bool lacks_norm = method == Decomposition::kResidualNormNorm &&
                               config().norm_placement == NormPlacement::kPre;
       if (lacks_norm) {

@@ -338,6 +338,7 @@ constexpr const char* kCommands[] = {
     "rollout PROMPT --all",
     "rollout PROMPT --html=FILE --output=FILE.csv",
     "decompose PROMPT",
+    "decompose PROMPT --query=0 --query=-1",
     "decompose PROMPT --html=FILE --output=FILE.csv",
     "intervene PROMPT --ablate=1.1 --ablate=1.2 --metric=rank --metric=kl",
     "sweep PROMPT",

@@ -444,6 +444,16 @@ TEST_F(ExperimentRpcTest, EstimatesAreWhatTheCallsTake) {
   activations.mutable_pca()->set_dimensions(16);
   ASSERT_TRUE(estimate().ok());
   EXPECT_GT(cost.flops(), two / 4);
+  // Chosen rows take less than all.
+  v1::DecomposeAttentionRequest& decompose = *request.mutable_decompose_attention();
+  decompose.set_trace_id(Open());
+  ASSERT_TRUE(estimate().ok());
+  const double all_rows = cost.flops();
+  EXPECT_EQ(cost.sent_bytes(), 4 * kTokens * (kTokens + 1));
+  decompose.add_queries(-1);
+  ASSERT_TRUE(estimate().ok());
+  EXPECT_LT(cost.flops(), all_rows);
+  EXPECT_EQ(cost.sent_bytes(), 4 * (kTokens + 1));
   *request.mutable_sweep() = OnPrompt<v1::SweepRequest>();
   request.mutable_sweep()->mutable_head_ablation();
   EXPECT_THAT(WrongFields(estimate()), ElementsAre("sweep.metric"));

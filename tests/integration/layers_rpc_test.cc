@@ -177,6 +177,7 @@ TEST_F(InspectionRpcTest, DecompositionsNameTheirDefinition) {
     const auto answer = Read(&Stub::DecomposeAttention, request);
     EXPECT_EQ(answer.provenance().definition(), name);
     EXPECT_THAT(answer.norms().shape(), ElementsAre(kTokens, kTokens));
+    EXPECT_EQ(answer.queries_size(), kTokens);
     EXPECT_THAT(Floats(answer.norms()), Each(testing::Ge(0)));
     EXPECT_THAT(Floats(answer.mixing_ratios()),
                 Each(testing::AllOf(testing::Ge(0), testing::Le(1))));
@@ -185,8 +186,21 @@ TEST_F(InspectionRpcTest, DecompositionsNameTheirDefinition) {
     for (int j = 0; j < kTokens; ++j) sum += Floats(answer.norms())[j];
     EXPECT_NEAR(sum, 1, 1e-5);
   }
-  // A model whose norms come first has none behind the sum.
+  // Rows may be chosen.
   v1::DecomposeAttentionRequest request;
+  request.set_trace_id(bert);
+  const auto whole = Read(&Stub::DecomposeAttention, request);
+  for (int query : {-1, 1}) request.add_queries(query);
+  const auto rows = Read(&Stub::DecomposeAttention, request);
+  EXPECT_THAT(rows.queries(), ElementsAre(1, kTokens - 1));
+  EXPECT_THAT(rows.norms().shape(), ElementsAre(2, kTokens));
+  EXPECT_EQ(rows.norms().data(), whole.norms().data().substr(4 * kTokens, 4 * kTokens) +
+                                     whole.norms().data().substr(4 * kTokens * (kTokens - 1)));
+  EXPECT_EQ(Floats(rows.mixing_ratios())[1], Floats(whole.mixing_ratios())[kTokens - 1]);
+  request.add_queries(kTokens);
+  EXPECT_EQ(ReasonOf(Refusal(&Stub::DecomposeAttention, request)), "POSITION_OUT_OF_RANGE");
+  // A model whose norms come first has none behind the sum.
+  request.clear_queries();
   request.set_trace_id(Open());
   request.set_method(v1::DecomposeAttentionRequest::METHOD_RESIDUAL_LAYER_NORM);
   EXPECT_EQ(ReasonOf(Refusal(&Stub::DecomposeAttention, request)), "NO_NORM_BEHIND");

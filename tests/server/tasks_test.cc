@@ -109,7 +109,9 @@ TEST(PredictTaskTest, ManyPositionsAreInOrder) {
     EXPECT_EQ(position.candidates[0].id, i * 3 % kVocabSize);
     EXPECT_EQ(position.entropy, Distribution(rows.Row(i)).Entropy());
     ASSERT_EQ(position.actual.has_value(), i + 1 < kFew + kMany);
-    if (position.actual) EXPECT_EQ(position.actual->id, prompt[i + 1]);
+    if (position.actual) {
+      EXPECT_EQ(position.actual->id, prompt[i + 1]);
+    }
   }
 }
 

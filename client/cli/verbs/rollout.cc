@@ -1,7 +1,6 @@
 // heed rollout and heed decompose: attention followed through layers, and what one layer mixed.
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -273,18 +272,17 @@ std::vector<float> Shares(std::vector<float> norms, size_t width) {
   return norms;
 }
 
-std::vector<int64_t> AllPositions(const v1::PromptInfo& prompt) {
-  std::vector<int64_t> positions(static_cast<size_t>(prompt.tokens_size()));
-  std::iota(positions.begin(), positions.end(), 0);
-  return positions;
+std::vector<int64_t> QueriesOf(const v1::DecomposeAttentionResponse& answer) {
+  return {answer.queries().begin(), answer.queries().end()};
 }
 
 void PrintDecomposition(const v1::DecomposeAttentionResponse& answer, const Decomposition& method,
                         Session& session) {
   const auto tokens = VisibleWireTokens(answer.prompt());
   const std::vector<float> ratios = TensorFloats(answer.mixing_ratios());
-  HeatMap map{.keys = tokens, .weights = Shares(TensorFloats(answer.norms()), tokens.size())};
-  for (size_t i = 0; i < tokens.size(); ++i) map.queries.push_back(static_cast<int64_t>(i));
+  const HeatMap map{.keys = tokens,
+                    .queries = QueriesOf(answer),
+                    .weights = Shares(TensorFloats(answer.norms()), tokens.size())};
   const Terminal& terminal = session.terminal();
   session.out() << Paragraph(terminal,
                              absl::StrCat("Layer ", answer.layer(), ": ", method.meaning,
@@ -292,9 +290,10 @@ void PrintDecomposition(const v1::DecomposeAttentionResponse& answer, const Deco
                 << RenderHeatMap(map, terminal)
                 << Paragraph(terminal, "How much of a row came from other words (mixing ratio):");
   std::vector<std::pair<std::string, double>> points;
-  const size_t skipped = tokens.size() > 40 ? tokens.size() - 40 : 0;
-  for (size_t i = skipped; i < tokens.size() && i < ratios.size(); ++i) {
-    points.emplace_back(absl::StrCat(i, " ", tokens[i]), ratios[i]);
+  const size_t skipped = ratios.size() > 40 ? ratios.size() - 40 : 0;
+  for (size_t i = skipped; i < ratios.size(); ++i) {
+    const int64_t query = map.queries[i];
+    points.emplace_back(absl::StrCat(query, " ", tokens[static_cast<size_t>(query)]), ratios[i]);
   }
   session.out() << RenderCurve(points, terminal, 1);
   PrintProvenance(answer.provenance(), answer.prompt(), answer.timings(), session);
@@ -304,7 +303,7 @@ GridPageData DecomposePageData(const v1::DecomposeAttentionResponse& answer,
                                const Decomposition& method, const Arguments& arguments,
                                RunSource& source) {
   GridPageData data = TokenMapData("decompose", answer.prompt(), answer.provenance(),
-                                   AllPositions(answer.prompt()), EditNames(arguments, source));
+                                   QueriesOf(answer), EditNames(arguments, source));
   data.heading = absl::StrCat("What each word gave to layer ", answer.layer());
   const std::vector<float> norms = TensorFloats(answer.norms());
   const std::string meaning =
@@ -318,7 +317,7 @@ GridPageData DecomposePageData(const v1::DecomposeAttentionResponse& answer,
 }
 
 Export DecomposeExport(const v1::DecomposeAttentionResponse& answer, const GridPageData& data) {
-  Export file = TokenMapExport(data, AllPositions(answer.prompt()));
+  Export file = TokenMapExport(data, QueriesOf(answer));
   file.others = {
       {"mixing_ratio", data.bars->values, {static_cast<int64_t>(data.bars->values.size())}}};
   file.metadata["layer"] = absl::StrCat(answer.layer());
@@ -338,6 +337,10 @@ absl::Status RunDecompose(const Arguments& arguments, Session& session) {
                                    std::numeric_limits<int32_t>::max());
   if (!layer.ok()) return layer.status();
   request.set_layer(static_cast<int32_t>(layer->value_or(-1)));
+  if (absl::Status s = source->ReadPositions(arguments, "query", request.mutable_queries());
+      !s.ok()) {
+    return s;
+  }
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = Ask(&Inspector::DecomposeAttention, request, session);
   if (!answer.ok()) return answer.status();
@@ -395,7 +398,8 @@ Verb DecomposeVerb() {
       .example = "heed decompose \"the keys to the cabinet\" --layer=3 --method=alti",
       .options =
           JoinOptions({{{"method", "NAME", "attention, residual (the default), norm or alti."},
-                        {"layer", "L", "The layer; default -1, the last."}},
+                        {"layer", "L", "The layer; default -1, the last."},
+                        {"query", "WORD", "Rows, by word or position; default all.", true}},
                        FileOptions(),
                        EditOptions(),
                        EditScopeOptions(),
