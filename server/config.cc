@@ -270,7 +270,9 @@ const std::vector<Flag>& Flags() {
        SetKvType},
       {"max-prompt-bytes", "BYTES", "Longest text of a request. Default 1MiB.",
        Bytes(&ServerConfig::max_prompt_bytes, 1, int64_t{1} << 30)},
-      {"max-attention-bytes", "BYTES", "Most attention data one call may ask for. Default 256MiB.",
+      {"max-attention-bytes", "BYTES",
+       "Most attention that one call may hold. GetAttention computes more as it is read, from a "
+       "run that is kept meanwhile; Generate refuses it. Default 256MiB.",
        Bytes(&ServerConfig::max_attention_bytes, 1, kMaxBytes)},
       {"max-queued", "N", "Calls that may wait for the engine. Default 256.",
        Integer(&ServerConfig::max_queued, 1, 1 << 20)},

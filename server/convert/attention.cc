@@ -112,10 +112,7 @@ absl::Status CheckAttentionBytes(int64_t bytes, int64_t limit) {
       {{"requested_bytes", absl::StrCat(bytes)}, {"limit_bytes", absl::StrCat(limit)}});
 }
 
-absl::Status CheckSelectionBytes(const AttentionChoice& choice, int64_t key_count,
-                                 const RequestLimits& limits) {
-  HEED_RETURN_IF_ERROR(
-      CheckAttentionBytes(SelectionBytes(choice, key_count), limits.max_attention_bytes));
+absl::Status CheckRowBytes(const AttentionChoice& choice, int64_t key_count) {
   return CheckAttentionBytes(RowBytes(choice.top_k, key_count), kMaxTileBytes);
 }
 

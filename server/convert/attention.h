@@ -12,7 +12,6 @@
 #include "heed/v1/inspection.pb.h"
 #include "model/inspect/attention_tile.h"
 #include "server/convert/prompt.h"
-#include "server/convert/request_limits.h"
 #include "server/convert/violations.h"
 #include "server/engine/registry.h"
 
@@ -41,9 +40,8 @@ int64_t SelectionBytes(const AttentionChoice& choice, int64_t key_count);
 // limit.
 absl::Status CheckAttentionBytes(int64_t bytes, int64_t limit);
 
-// The same for a selection over rows of `key_count` keys, and for a single row that fits no tile.
-absl::Status CheckSelectionBytes(const AttentionChoice& choice, int64_t key_count,
-                                 const RequestLimits& limits);
+// The same for a row of `key_count` keys that fits no tile.
+absl::Status CheckRowBytes(const AttentionChoice& choice, int64_t key_count);
 
 void FillHeader(const ServedModel& model, const ResolvedPrompt& prompt,
                 const AttentionChoice& choice, v1::AttentionHeader* out);

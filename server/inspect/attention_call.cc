@@ -6,10 +6,11 @@
 #include "model/base/error.h"
 #include "model/base/status_macros.h"
 #include "server/calls/codec.h"
-#include "server/convert/attention.h"
 #include "server/convert/model.h"
 #include "server/convert/reply_size.h"
 #include "server/engine/catch_exceptions.h"
+#include "server/inspect/attention_stream.h"
+#include "server/inspect/read_stream_call.h"
 #include "server/inspect/run_source.h"
 
 namespace heed {
@@ -43,9 +44,16 @@ AttentionCall::AttentionCall(const ServiceContext& context, grpc::CallbackServer
 grpc::ServerWriteReactor<grpc::ByteBuffer>* AttentionCall::Begin(
     const ServiceContext& context, grpc::CallbackServerContext* call,
     const v1::GetAttentionRequest& request) {
+  auto resolved = CatchExceptions([&] { return Resolve(context, request); });
+  if (resolved.ok() && resolved->bytes() > context.limits.max_attention_bytes) {
+    return ReadStreamCall<AttentionStream>::Begin(context, call, request);
+  }
   const std::shared_ptr<AttentionCall> self(new AttentionCall(context, call));
   self->Start();
-  const absl::Status status = CatchExceptions([&] { return self->Submit(request); });
+  const absl::Status status = CatchExceptions([&]() -> absl::Status {
+    HEED_RETURN_IF_ERROR(resolved.status());
+    return self->Submit(request, *std::move(resolved));
+  });
   if (status.ok()) {
     self->Notify();
   } else {
@@ -55,34 +63,44 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* AttentionCall::Begin(
   return self.get();
 }
 
-absl::Status AttentionCall::Submit(const v1::GetAttentionRequest& request) {
-  HEED_ASSIGN_OR_RETURN(model_, context_.registry->Find(request.model()));
-  const ModelConfig& config = model_->model->config();
+absl::StatusOr<AttentionCall::Resolved> AttentionCall::Resolve(
+    const ServiceContext& context, const v1::GetAttentionRequest& request) {
+  Resolved resolved;
+  HEED_ASSIGN_OR_RETURN(resolved.model, context.registry->Find(request.model()));
+  const ModelConfig& config = resolved.model->model->config();
   Violations violations;
-  CheckPrompt(request.prompt(), *model_, context_.limits, &violations);
+  CheckPrompt(request.prompt(), *resolved.model, context.limits, &violations);
   CheckSelection("selection", request.selection(), config, &violations);
   HEED_ASSIGN_OR_RETURN(const std::vector<Intervention> interventions,
                         ReadInterventions("interventions", request.interventions(), config,
-                                          context_.traces, &violations));
+                                          context.traces, &violations));
   HEED_RETURN_IF_ERROR(violations.ToStatus());
-  HEED_ASSIGN_OR_RETURN(ResolvedPrompt prompt,
-                        ResolvePrompt(request.prompt(), *model_, /*room=*/0));
-  tokenize_time_ = prompt.tokenize_time;
-  HEED_ASSIGN_OR_RETURN(AttentionChoice choice,
-                        ResolveSelection(request.selection(), config, prompt.size()));
-  HEED_ASSIGN_OR_RETURN(edits_, MakeInterventionSet("interventions", interventions, config,
-                                                    {.prompt_tokens = prompt.size()}));
+  HEED_ASSIGN_OR_RETURN(resolved.prompt,
+                        ResolvePrompt(request.prompt(), *resolved.model, /*room=*/0));
+  HEED_ASSIGN_OR_RETURN(resolved.choice,
+                        ResolveSelection(request.selection(), config, resolved.prompt.size()));
+  HEED_RETURN_IF_ERROR(CheckRowBytes(resolved.choice, resolved.prompt.size()));
+  HEED_ASSIGN_OR_RETURN(resolved.edits,
+                        MakeInterventionSet("interventions", interventions, config,
+                                            {.prompt_tokens = resolved.prompt.size()}));
+  return resolved;
+}
+
+absl::Status AttentionCall::Submit(const v1::GetAttentionRequest& request, Resolved resolved) {
+  model_ = std::move(resolved.model);
+  edits_ = std::move(resolved.edits);
+  tokenize_time_ = resolved.prompt.tokenize_time;
   v1::AttentionHeader* const header = header_.emplace().mutable_header();
-  FillHeader(*model_, prompt, choice, header);
+  FillHeader(*model_, resolved.prompt, resolved.choice, header);
   v1::Provenance* const provenance = header->mutable_provenance();
   FillEditProvenance(*model_, request.interventions_size(), edits_.get(), provenance);
   if (provenance->counterfactual_mask()) header->set_causal(false);
   HEED_RETURN_IF_ERROR(CheckReplyBytes(static_cast<int64_t>(header_->ByteSizeLong())));
-  HEED_RETURN_IF_ERROR(Reserve(std::move(choice), prompt.size()));
+  HEED_RETURN_IF_ERROR(Reserve(std::move(resolved.choice), resolved.prompt.size()));
 
   EngineRequest engine;
   engine.model = model_;
-  engine.prompt = std::move(prompt.ids);
+  engine.prompt = std::move(resolved.prompt.ids);
   engine.plan.observer = capture_.get();
   engine.plan.editor = edits_.get();
   engine.whole_prompt = edits_ != nullptr && edits_->needs_whole_prompt();
@@ -92,7 +110,6 @@ absl::Status AttentionCall::Submit(const v1::GetAttentionRequest& request) {
 }
 
 absl::Status AttentionCall::Reserve(AttentionChoice choice, int64_t key_count) {
-  HEED_RETURN_IF_ERROR(CheckSelectionBytes(choice, key_count, context_.limits));
   const int64_t bytes = SelectionBytes(choice, key_count);
   budget_ = context_.attention_budget->Take(bytes);
   if (!budget_) {

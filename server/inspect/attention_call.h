@@ -8,24 +8,28 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "heed/v1/inspection.pb.h"
 #include "model/inspect/attention_capture.h"
 #include "server/calls/service_context.h"
 #include "server/calls/stream_call.h"
+#include "server/convert/attention.h"
 #include "server/convert/intervention.h"
 #include "server/convert/prompt.h"
 #include "server/engine/byte_budget.h"
 
 namespace heed {
 
-// Tiles leave while later parts of the prompt are still running; what a slow client has not read
-// stays in the capture, whose memory counts against the server's attention budget until the call is
-// gone.
+// Plain attention (attention_stream.h). Tiles leave while later parts of the prompt are still
+// running; what a slow client has not read stays in the capture, whose memory counts against the
+// server's attention budget until the call is gone.
 class AttentionCall final : public StreamCall {
  public:
-  // Validates and submits, or ends with the error. The reactor owns itself.
+  // Validates and submits, or ends with the error. The reactor owns itself. What is more than a
+  // call may hold becomes a ReadStreamCall, which keeps the run and computes tiles as they are
+  // read.
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Begin(const ServiceContext& context,
                                                            grpc::CallbackServerContext* call,
                                                            const v1::GetAttentionRequest& request);
@@ -33,10 +37,22 @@ class AttentionCall final : public StreamCall {
  private:
   class Task;
 
+  // A request that passed its checks.
+  struct Resolved {
+    std::shared_ptr<const ServedModel> model;
+    ResolvedPrompt prompt;
+    AttentionChoice choice;
+    std::shared_ptr<InterventionSet> edits;
+
+    int64_t bytes() const { return SelectionBytes(choice, prompt.size()); }
+  };
+  static absl::StatusOr<Resolved> Resolve(const ServiceContext& context,
+                                          const v1::GetAttentionRequest& request);
+
   AttentionCall(const ServiceContext& context, grpc::CallbackServerContext* call);
 
-  absl::Status Submit(const v1::GetAttentionRequest& request);
-  // Prices the selection and takes the memory for it.
+  absl::Status Submit(const v1::GetAttentionRequest& request, Resolved resolved);
+  // Takes the memory for the selection.
   absl::Status Reserve(AttentionChoice choice, int64_t key_count);
 
   absl::StatusOr<std::optional<grpc::ByteBuffer>> NextMessage() override;

@@ -125,11 +125,6 @@ CallCost CostOf(const v1::GetAttentionRequest& request, const LanguageModel& mod
   const ModelConfig& config = model.config();
   CallCost cost;
   cost.sent_bytes = AttentionStream::AnswerBytes(request, config, n_tokens).value_or(0);
-  // What the forward pass hands out as it goes waits in memory, and is not computed again.
-  if (IsPlainAttention(request)) {
-    cost.held_bytes = cost.sent_bytes;
-    return cost;
-  }
   const v1::AttentionSelection& selection = request.selection();
   const double rows =
       static_cast<double>(std::min<int64_t>(CountOf(selection.queries(), n_tokens), n_tokens));

@@ -109,7 +109,8 @@ struct OpenTraceMethod {
   }
 };
 
-// What the forward pass hands out as it goes, which takes no trace.
+// What the forward pass hands out as it goes, which takes no trace and waits in memory; of what is
+// more than a call may hold, a run.
 absl::Status EstimatePlainAttention(const ServiceContext& context,
                                     const v1::GetAttentionRequest& request,
                                     v1::EstimateCostResponse* out) {
@@ -117,15 +118,20 @@ absl::Status EstimatePlainAttention(const ServiceContext& context,
     CheckSelection("selection", request.selection(), model.model->config(), violations);
     return SiteSet();
   };
+  int64_t held_bytes = 0;
   const auto length = [&](const ModelConfig& config, int64_t n_tokens) -> absl::Status {
     HEED_ASSIGN_OR_RETURN(const AttentionChoice choice,
                           ResolveSelection(request.selection(), config, n_tokens));
-    return CheckSelectionBytes(choice, n_tokens, context.limits);
+    held_bytes = SelectionBytes(choice, n_tokens);
+    return CheckRowBytes(choice, n_tokens);
   };
   HEED_ASSIGN_OR_RETURN(Plan plan, PlanOf(context, RunInputOf(request), check, length));
+  if (held_bytes > context.limits.max_attention_bytes) {
+    return EstimateRead<AttentionStream>(context, request, out);
+  }
   plan.run_bytes = 0;
   AddRun(plan, out);
-  AddCost(CostOf(request, plan.language_model(), plan.n_tokens), out);
+  AddCost({.flops = 0, .held_bytes = held_bytes, .sent_bytes = held_bytes}, out);
   return plan.size_problem;
 }
 

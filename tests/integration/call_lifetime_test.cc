@@ -131,21 +131,22 @@ TEST(CallLifetimeTest, AStreamThatNobodyReadsIsEnded) {
   EXPECT_FALSE(ReadAll(std::move(attention.reader)).status.ok());
 }
 
-TEST(CallLifetimeTest, TooMuchAttentionIsRefusedWithSizeAndLimit) {
+TEST(CallLifetimeTest, AttentionThatIsTooMuchToHoldIsReadFromARun) {
   ServerConfig config;
   config.max_attention_bytes = kBulkyBytes - 1;
   RawServer server(config);
-  v1::GetAttentionRequest request = BulkyAttention();
-  const grpc::Status status = GetAttention(server, request).status;
-  EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
-  const auto info = Detail<google::rpc::ErrorInfo>(status);
-  ASSERT_TRUE(info.has_value());
-  EXPECT_EQ(info->reason(), "ATTENTION_BUDGET");
-  EXPECT_EQ(info->metadata().at("requested_bytes"), absl::StrCat(kBulkyBytes));
-  EXPECT_EQ(info->metadata().at("limit_bytes"), absl::StrCat(kBulkyBytes - 1));
-  EXPECT_EQ(server.server().stats().prompt_tokens, 0);  // nothing was computed
-  request.mutable_selection()->add_heads(0);
-  EXPECT_TRUE(GetAttention(server, request).status.ok());
+  auto stream = OpenAttention(server);
+  EXPECT_EQ(server.server().attention_bytes(), 0);
+  const auto answer = ReadAll(std::move(stream.reader));
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  EXPECT_TRUE(answer.messages.back().has_end());
+  // A run that there is no room for is refused, with the numbers of both.
+  config.trace_memory_mib = 0;
+  RawServer without_room(config);
+  const grpc::Status refused = GetAttention(without_room, BulkyAttention()).status;
+  EXPECT_EQ(refused.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(refused), "TRACE_QUOTA");
+  EXPECT_EQ(without_room.server().stats().prompt_tokens, 0);  // nothing was computed
 }
 
 TEST(CallLifetimeTest, AllCallsTogetherHoldABoundedAmountOfAttention) {

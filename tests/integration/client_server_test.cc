@@ -308,22 +308,37 @@ TEST_F(ClientServerTest, ErrorsCarryTheirReason) {
   EXPECT_EQ(GetServerError(no_tokenizer.status()).reason, "NO_TOKENIZER");
 }
 
-TEST_F(ClientServerTest, TooMuchAttentionIsRefusedWithSizeAndLimit) {
-  ServerConfig config;
-  config.max_attention_bytes = 100000;
-  Start(config);
+// All weights and the largest, with edits and for models that see both ways, too.
+TEST_F(ClientServerTest, AttentionThatIsTooMuchToHoldHasTheSameBits) {
   heed::client::AttentionRequest request;
-  request.model = "llama-gqa-f32";
-  request.token_ids.assign(60, 7);
-  const auto refused = client_->Attention(request);
-  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
-  const auto error = GetServerError(refused.status());
-  EXPECT_EQ(error.reason, "ATTENTION_BUDGET");
-  EXPECT_EQ(error.metadata.at("requested_bytes"), absl::StrCat(3 * 4 * 60 * 60 * 4));
-  EXPECT_EQ(error.metadata.at("limit_bytes"), "100000");
-  EXPECT_EQ(server_->stats().steps, 0);
-  request.queries = Last(1);
-  EXPECT_TRUE(client_->Attention(request).ok());
+  request.token_ids.assign(30, 7);
+  for (int i = 0; i < 30; i += 4) request.token_ids[i] = i;
+  const auto answers = [&] {
+    std::vector<heed::client::AttentionMaps> all;
+    for (const char* model : {"llama-gqa-f32", "bert-f32", "gpt2-bare-f16"}) {
+      for (const int top_k : {0, 3}) {
+        request.model = model;
+        request.top_k = top_k;
+        auto maps = client_->Attention(request);
+        EXPECT_TRUE(maps.ok()) << maps.status();
+        if (maps.ok()) all.push_back(*std::move(maps));
+      }
+    }
+    return all;
+  };
+  const auto held = answers();
+  ServerConfig config;
+  config.max_attention_bytes = 8;
+  Start(config);
+  const auto computed = answers();
+  ASSERT_EQ(held.size(), 6u);
+  ASSERT_EQ(computed.size(), 6u);
+  for (size_t i = 0; i < held.size(); ++i) {
+    EXPECT_EQ(computed[i].weights, held[i].weights) << i;
+    EXPECT_EQ(computed[i].keys, held[i].keys) << i;
+    EXPECT_EQ(computed[i].dropped_mass, held[i].dropped_mass) << i;
+    EXPECT_EQ(computed[i].header.queries, held[i].header.queries) << i;
+  }
 }
 
 TEST_F(ClientServerTest, CancellingFreesThePlaceInTheBatch) {

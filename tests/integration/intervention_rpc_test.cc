@@ -413,7 +413,11 @@ TEST_F(ExperimentRpcTest, EstimatesAreWhatTheCallsTake) {
   EXPECT_TRUE(cost.allowed());
   EXPECT_GT(cost.flops(), 0);
   EXPECT_EQ(cost.held_bytes(), Read(&Stub::OpenTrace, request.open_trace()).trace().held_bytes());
+  // What the forward pass hands out waits for the client, and needs no run.
   *request.mutable_get_attention() = OnPrompt<v1::GetAttentionRequest>();
+  ASSERT_TRUE(estimate().ok());
+  EXPECT_EQ(cost.held_bytes(), 3 * 4 * kTokens * kTokens * 4);
+  EXPECT_EQ(cost.sent_bytes(), cost.held_bytes());
   request.mutable_get_attention()->mutable_selection()->mutable_lower_triangle();
   ASSERT_TRUE(estimate().ok());
   const auto stream = GetAttention(*shared_, request.get_attention());

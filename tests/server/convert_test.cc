@@ -397,21 +397,21 @@ TEST(ConvertTest, AttentionSelectionsAreResolvedSortedAndWithoutRepeats) {
 }
 
 TEST(ConvertTest, AttentionIsPriced) {
-  RequestLimits limits;
-  limits.max_attention_bytes = 1000;
   const AttentionChoice one{.layers = {0}, .heads = {0}, .queries = {0}};
-  EXPECT_TRUE(CheckSelectionBytes(one, 250, limits).ok());
-  const absl::Status over = CheckSelectionBytes(one, 251, limits);
+  EXPECT_EQ(SelectionBytes(one, 250), 1000);
+  const AttentionChoice some{.layers = {0, 2}, .heads = {0, 1, 2}, .queries = {0, 5}};
+  EXPECT_EQ(SelectionBytes(some, 250), 12000);
+  EXPECT_TRUE(CheckAttentionBytes(1000, 1000).ok());
+  const absl::Status over = CheckAttentionBytes(1004, 1000);
   EXPECT_EQ(over.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(GetErrorDetails(over).reason, "ATTENTION_BUDGET");
   EXPECT_THAT(over.message(), HasSubstr("is 1004 bytes and the limit is 1000"));
-  // A row that fits no tile is refused whatever the budget.
-  limits.max_attention_bytes = int64_t{1} << 40;
-  EXPECT_TRUE(CheckSelectionBytes(one, kMaxTensorBytes / 4, limits).ok());
-  EXPECT_FALSE(CheckSelectionBytes(one, kMaxTensorBytes / 4 + 1, limits).ok());
+  // A row that fits no tile is refused.
+  EXPECT_TRUE(CheckRowBytes(one, kMaxTensorBytes / 4).ok());
+  EXPECT_FALSE(CheckRowBytes(one, kMaxTensorBytes / 4 + 1).ok());
   AttentionChoice top_k = one;
   top_k.top_k = kMaxTensorBytes;
-  EXPECT_FALSE(CheckSelectionBytes(top_k, kMaxTensorBytes / 4, limits).ok());
+  EXPECT_FALSE(CheckRowBytes(top_k, kMaxTensorBytes / 4).ok());
 }
 
 TEST(ConvertTest, TheAttentionOfAGenerationIsPricedOverAllItsTokens) {
