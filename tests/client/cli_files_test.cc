@@ -72,6 +72,9 @@ TEST_F(CliFilesTest, PredictFullWritesLogProbabilities) {
   const std::vector<float> values = ReadNpy(path, {5, 4});
   ASSERT_THAT(values, SizeIs(5 * 4));
   EXPECT_THAT(std::vector<float>(values.begin(), values.begin() + 4), ElementsAre(-1, -2, -3, -4));
+  // Whatever places were asked for, this model predicts what it has not seen.
+  EXPECT_THAT(Run({"predict", kText, "--position=1", "--full=" + path}),
+              HasSubstr("perplexity 4.00 over 1 token "));
 }
 
 TEST_F(CliFilesTest, AFullDiskIsNamed) {

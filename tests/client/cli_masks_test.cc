@@ -52,6 +52,17 @@ TEST_F(CliMasksTest, SeveralMasksHaveATableEach) {
             "encoder sha256:0123456789ab · 3.4 ms\n");
 }
 
+// A mask is there to be filled in, and what a model sees is no measure of its guesses.
+TEST_F(CliMasksTest, AllPositionsOfATextWithAMaskHaveNoPerplexity) {
+  EXPECT_EQ(Run({"predict", "--model=encoder", "the ____ to", "--all", "--top=1"}),
+            "position  token   actual  probability  rank    entropy  predicted\n"
+            "       0  the     the           0.250     2  1.46 nats  ·were 0.412\n"
+            "       1  [MASK]                             1.46 nats  ·were 0.412\n"
+            "       2  ·to     ·to           0.250     2  1.46 nats  ·were 0.412\n"
+            "mean log-probability -1.386 nats over 2 tokens, each of which the model saw\n"
+            "encoder sha256:0123456789ab · 3.4 ms\n");
+}
+
 TEST_F(CliMasksTest, JsonHasAPredictionForEachMask) {
   const auto json = RunJson({"predict", "--model=encoder", "the ____ to ____"});
   EXPECT_EQ(At(json, "predictions.0.position").number_value(), 1);

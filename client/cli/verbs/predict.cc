@@ -1,6 +1,7 @@
 // heed predict: what comes next.
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -215,6 +216,17 @@ void PrintBlocks(const PredictResult& result, bool show_others, Session& session
   }
 }
 
+// What the text got in all, of the last of all positions too if the model saw what it predicts.
+std::string ScoreText(double log_probability, int64_t scored, bool sees_both_ways) {
+  const double mean = log_probability / static_cast<double>(scored);
+  if (sees_both_ways) {
+    return absl::StrFormat("mean log-probability %.3f nats over %s, each of which the model saw",
+                           mean, Plural(scored, "token"));
+  }
+  return absl::StrFormat("perplexity %.2f over %s (mean log-probability %.3f nats)",
+                         std::exp(-mean), Plural(scored, "token"), mean);
+}
+
 // One line for each position: what the text really has there, and what was expected.
 void PrintLines(const PredictResult& result, Session& session) {
   Table table({{"position", Align::kRight},
@@ -226,10 +238,13 @@ void PrintLines(const PredictResult& result, Session& session) {
                {"predicted"}});
   double log_probability = 0;
   int64_t scored = 0;
+  // Of a model that looks back only, nothing is known behind the last token.
+  const PositionPrediction& last = result.predictions.back();
+  const bool sees_both_ways = last.actual && last.position + 1 == std::ssize(result.prompt.tokens);
   for (const PositionPrediction& prediction : result.predictions) {
     std::vector<std::string> row = {absl::StrCat(prediction.position),
                                     TokenAt(result, prediction.position), "", "", ""};
-    if (prediction.actual) {
+    if (prediction.actual && !(sees_both_ways && IsMask(prediction))) {
       row[2] = VisibleToken(prediction.actual->token);
       row[3] = FormatProbability(prediction.actual->probability);
       row[4] = FormatCount(prediction.actual->rank);
@@ -244,11 +259,8 @@ void PrintLines(const PredictResult& result, Session& session) {
   }
   session.out() << table.Render(session.terminal());
   if (scored == 0) return;
-  const double mean = log_probability / static_cast<double>(scored);
-  session.out() << Paragraph(
-      session.terminal(), absl::StrCat(absl::StrFormat("perplexity %.2f over ", std::exp(-mean)),
-                                       Plural(scored, "token"),
-                                       absl::StrFormat(" (mean log-probability %.3f nats)", mean)));
+  session.out() << Paragraph(session.terminal(),
+                             ScoreText(log_probability, scored, sees_both_ways));
 }
 
 // Behind the entropy of a single position.
