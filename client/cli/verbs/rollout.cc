@@ -18,6 +18,7 @@
 #include "client/cli/request/edits.h"
 #include "client/cli/request/estimate.h"
 #include "client/cli/request/inspect_calls.h"
+#include "client/cli/request/rows.h"
 #include "client/cli/verbs/verbs.h"
 
 namespace heed::cli {
@@ -209,7 +210,9 @@ absl::Status RunRollout(const Arguments& arguments, Session& session) {
     for (int64_t i = 0; i < *count; ++i) request.add_queries(i);
   }
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
-  const auto answer = Ask(&Inspector::Rollout, request, session);
+  const auto answer = AskForRows(
+      request, [&](const auto& some) { return Ask(&Inspector::Rollout, some, session); },
+      [&] { return source->TokenCount(); });
   if (!answer.ok()) return answer.status();
   const auto followed = FollowedBy(request, answer->provenance().model().name(), session);
   if (!followed.ok()) return followed.status();
@@ -342,7 +345,9 @@ absl::Status RunDecompose(const Arguments& arguments, Session& session) {
     return s;
   }
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
-  const auto answer = Ask(&Inspector::DecomposeAttention, request, session);
+  const auto answer = AskForRows(
+      request, [&](const auto& some) { return Ask(&Inspector::DecomposeAttention, some, session); },
+      [&] { return source->TokenCount(); });
   if (!answer.ok()) return answer.status();
   const auto data = [&] { return DecomposePageData(*answer, **method, arguments, *source); };
   const auto wrote = WroteFiles(
