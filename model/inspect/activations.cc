@@ -157,8 +157,7 @@ std::vector<float> Norms(ConstMatrixRef x, int64_t run) {
 // Rows of b a few at a time, which stay in the cache while all of a go by.
 std::vector<float> Cosines(ConstMatrixRef a, ConstMatrixRef b) {
   constexpr int64_t kRowsAtOnce = 64;
-  const std::vector<float> a_norms = Norms(a, a.cols);
-  const std::vector<float> b_norms = a.data == b.data ? a_norms : Norms(b, b.cols);
+  const std::vector<float> a_norms = Norms(a, a.cols), b_norms = Norms(b, b.cols);
   std::vector<float> cosines(a.rows * b.rows);
   const int64_t blocks = (b.rows + kRowsAtOnce - 1) / kRowsAtOnce;
   ParallelFor(blocks, a.rows * b.rows * a.cols > 1 << 16, [&](int64_t block) {

@@ -130,11 +130,14 @@ TEST(CliRowsTest, PartsOfADecompositionAreOneAnswer) {
     part->mutable_norms()->add_shape(1);
     part->mutable_norms()->add_shape(2);
     part->mutable_norms()->set_data(part == &first ? "12345678" : "abcdefgh");
+    part->mutable_timings()->mutable_compute()->set_nanos(600'000'000);
     part->mutable_mixing_ratios()->add_shape(1);
     part->mutable_mixing_ratios()->set_data(part == &first ? "1234" : "abcd");
   }
   AppendRows(second, &first);
   EXPECT_THAT(first.queries(), ElementsAre(1, 4));
+  EXPECT_EQ(first.timings().compute().seconds(), 1);
+  EXPECT_EQ(first.timings().compute().nanos(), 200'000'000);
   EXPECT_THAT(first.norms().shape(), ElementsAre(2, 2));
   EXPECT_EQ(first.norms().data(), "12345678abcdefgh");
   EXPECT_THAT(first.mixing_ratios().shape(), ElementsAre(2));

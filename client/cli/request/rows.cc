@@ -5,6 +5,7 @@
 
 #include "absl/strings/numbers.h"
 #include "client/error.h"
+#include "google/protobuf/util/time_util.h"
 
 namespace heed::cli {
 
@@ -40,13 +41,25 @@ void AppendRows(const v1::Tensor& from, v1::Tensor* to) {
   to->mutable_data()->append(from.data());
 }
 
+namespace {
+
+void AddTimes(const v1::Timings& from, v1::Timings* to) {
+  *to->mutable_tokenize() += from.tokenize();
+  *to->mutable_queue() += from.queue();
+  *to->mutable_compute() += from.compute();
+}
+
+}  // namespace
+
 void AppendRows(const v1::RolloutResponse& from, v1::RolloutResponse* to) {
   to->mutable_queries()->MergeFrom(from.queries());
+  AddTimes(from.timings(), to->mutable_timings());
   AppendRows(from.weights(), to->mutable_weights());
 }
 
 void AppendRows(const v1::DecomposeAttentionResponse& from, v1::DecomposeAttentionResponse* to) {
   to->mutable_queries()->MergeFrom(from.queries());
+  AddTimes(from.timings(), to->mutable_timings());
   AppendRows(from.norms(), to->mutable_norms());
   AppendRows(from.mixing_ratios(), to->mutable_mixing_ratios());
 }

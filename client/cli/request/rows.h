@@ -15,7 +15,7 @@
 namespace heed::cli {
 
 // How many of so many rows fit into a reply, at least 1, where the server refused for the size of
-// it; 0 for any other status, and where no row fits.
+// it; 0 for any other status.
 int64_t RowsThatFit(const absl::Status& status, int64_t rows);
 
 // The positions of a prompt that a request means, ascending without repeats; empty: all.
@@ -24,7 +24,7 @@ std::vector<int64_t> RowsOf(const google::protobuf::RepeatedField<int64_t>& quer
 
 // Appends rows to a tensor of as many columns.
 void AppendRows(const v1::Tensor& from, v1::Tensor* to);
-// What the answers of two parts have in common, to one answer.
+// The rows of another part of the same answer, and the time that it took.
 void AppendRows(const v1::RolloutResponse& from, v1::RolloutResponse* to);
 void AppendRows(const v1::DecomposeAttentionResponse& from, v1::DecomposeAttentionResponse* to);
 

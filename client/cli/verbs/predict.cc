@@ -239,8 +239,11 @@ void PrintLines(const PredictResult& result, Session& session) {
   double log_probability = 0;
   int64_t scored = 0;
   // Of a model that looks back only, nothing is known behind the last token.
-  const PositionPrediction& last = result.predictions.back();
-  const bool sees_both_ways = last.actual && last.position + 1 == std::ssize(result.prompt.tokens);
+  const auto is_known_last = [&](const PositionPrediction& p) {
+    return p.actual && p.position + 1 == std::ssize(result.prompt.tokens);
+  };
+  const bool sees_both_ways =
+      std::any_of(result.predictions.begin(), result.predictions.end(), is_known_last);
   for (const PositionPrediction& prediction : result.predictions) {
     std::vector<std::string> row = {absl::StrCat(prediction.position),
                                     TokenAt(result, prediction.position), "", "", ""};

@@ -209,6 +209,7 @@ absl::Status RunRollout(const Arguments& arguments, Session& session) {
     if (!count.ok()) return count.status();
     for (int64_t i = 0; i < *count; ++i) request.add_queries(i);
   }
+  if (request.queries().empty()) request.add_queries(-1);
   if (arguments.Has("estimate")) return PrintEstimate(request, session);
   const auto answer = AskForRows(
       request, [&](const auto& some) { return Ask(&Inspector::Rollout, some, session); },
