@@ -307,4 +307,8 @@ absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& m
   return result;
 }
 
+int64_t DecompositionBytes(const ModelConfig& config, int64_t rows, int64_t n_tokens) {
+  return n_tokens * config.n_heads * (config.width + rows) * static_cast<int64_t>(sizeof(float));
+}
+
 }  // namespace heed

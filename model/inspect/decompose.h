@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "model/base/stop_signal.h"
+#include "model/checkpoint/model_config.h"
 #include "model/inspect/trace.h"
 #include "model/transformer/language_model.h"
 
@@ -46,6 +47,10 @@ absl::StatusOr<AttentionDecomposition> DecomposeAttention(const LanguageModel& m
                                                           Decomposition method,
                                                           absl::Span<const int64_t> queries,
                                                           const StopSignal* stop = nullptr);
+
+// What DecomposeAttention holds while it runs besides its answer: the transformed values of all
+// keys and the weights of `rows` queries.
+int64_t DecompositionBytes(const ModelConfig& config, int64_t rows, int64_t n_tokens);
 
 }  // namespace heed
 

@@ -22,9 +22,8 @@ struct PatternSums {
   double apart;    // sum |w - d|
 };
 
-// Sums are in kSumParts parts (sum_parts.h), but for those of mix and
-// add_mix. Weights are finite and at least
-// 0; one that is 0 adds nothing.
+// Sums are in kSumParts parts (sum_parts.h), but for those of mix and add_mix. Weights are finite
+// and at least 0; one that is 0 adds nothing.
 struct DoubleRows {
   // out[i] = the sum of weights[r] * rows[r * n + i] over the rows in order, from 0 on.
   // rows [n_rows, n].

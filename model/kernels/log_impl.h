@@ -8,9 +8,9 @@
 namespace heed {
 namespace {
 
-// ln x within a unit in the last place, for finite x of at least 2^-1022; of others, 0 and
-// NaN among them, some finite number. F64 is double and U64 uint64_t, or both are vectors of as
-// many. Without branches: x = 2^k * m with m from sqrt(1/2) to sqrt(2), and ln m = 2 artanh(s) for
+// ln x within a unit in the last place, for finite x of at least 2^-1022; of others, 0 and NaN
+// among them, some finite number. F64 is double and U64 uint64_t, or both are vectors of as many.
+// Without branches: x = 2^k * m with m from sqrt(1/2) to sqrt(2), and ln m = 2 artanh(s) for
 // s = (m - 1) / (m + 1).
 template <typename F64, typename U64>
 inline F64 LogOf(F64 x) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "model/inspect/decompose.h"
 #include "model/inspect/pca.h"
 #include "model/inspect/rollout.h"
 #include "model/transformer/site.h"
@@ -268,6 +269,7 @@ CallCost CostOf(const v1::DecomposeAttentionRequest& request, const LanguageMode
                of_all * (ScoreFlops(config, config.n_heads, n_tokens) +
                          2 * Pairs(config, n_tokens) * static_cast<double>(config.n_heads) *
                              static_cast<double>(config.width));
+  cost.held_bytes = DecompositionBytes(config, rows, n_tokens);
   cost.sent_bytes = rows * (n_tokens + 1) * kFloatBytes;
   return cost;
 }

@@ -308,7 +308,7 @@ TEST_F(ClientServerTest, ErrorsCarryTheirReason) {
   EXPECT_EQ(GetServerError(no_tokenizer.status()).reason, "NO_TOKENIZER");
 }
 
-// All weights and the largest, with edits and for models that see both ways, too.
+// All weights and the largest, of models that see both ways, too.
 TEST_F(ClientServerTest, AttentionThatIsTooMuchToHoldHasTheSameBits) {
   heed::client::AttentionRequest request;
   request.token_ids.assign(30, 7);

@@ -69,6 +69,31 @@ TEST_F(InspectionRpcTest, AnEditMovesThePredictionAndNullEditsDoNot) {
             Floats(Tiles(later)[0].weights()));
 }
 
+// However it comes about: handed out by the forward pass, or computed from a run.
+TEST_F(InspectionRpcTest, EditedAttentionThatIsTooMuchToHoldIsTheSame) {
+  ServerConfig config;
+  config.max_attention_bytes = 8;
+  RawServer small(config);
+  v1::Intervention mask;
+  mask.mutable_replace_mask()->set_kind(v1::ReplaceMask::KIND_BIDIRECTIONAL);
+  for (const v1::Intervention& edit : {CutEdge(0, 8, 3), mask}) {
+    auto request = OnPrompt<v1::GetAttentionRequest>();
+    *request.add_interventions() = edit;
+    const auto held = GetAttention(*shared_, request), computed = GetAttention(small, request);
+    ASSERT_TRUE(held.status.ok() && computed.status.ok()) << computed.status.error_message();
+    ASSERT_EQ(computed.messages.size(), held.messages.size());
+    const v1::AttentionHeader &a = held.messages[0].header(), &b = computed.messages[0].header();
+    EXPECT_EQ(b.causal(), a.causal());
+    EXPECT_EQ(b.provenance().SerializeAsString(), a.provenance().SerializeAsString());
+    EXPECT_EQ(b.queries().size(), a.queries().size());
+    for (size_t i = 1; i + 1 < held.messages.size(); ++i) {
+      EXPECT_EQ(computed.messages[i].tile().SerializeAsString(),
+                held.messages[i].tile().SerializeAsString())
+          << i;
+    }
+  }
+}
+
 TEST_F(InspectionRpcTest, ABidirectionalMaskIsLabelled) {
   auto request = OnPrompt<v1::GetAttentionRequest>();
   request.add_interventions()->mutable_replace_mask()->set_kind(
@@ -454,10 +479,12 @@ TEST_F(ExperimentRpcTest, EstimatesAreWhatTheCallsTake) {
   ASSERT_TRUE(estimate().ok());
   const double all_rows = cost.flops();
   EXPECT_EQ(cost.sent_bytes(), 4 * kTokens * (kTokens + 1));
+  EXPECT_EQ(cost.held_bytes(), 4 * kTokens * 4 * (40 + kTokens));  // 4 heads, a width of 40
   decompose.add_queries(-1);
   ASSERT_TRUE(estimate().ok());
   EXPECT_LT(cost.flops(), all_rows);
   EXPECT_EQ(cost.sent_bytes(), 4 * (kTokens + 1));
+  EXPECT_EQ(cost.held_bytes(), 4 * kTokens * 4 * (40 + 1));
   *request.mutable_sweep() = OnPrompt<v1::SweepRequest>();
   request.mutable_sweep()->mutable_head_ablation();
   EXPECT_THAT(WrongFields(estimate()), ElementsAre("sweep.metric"));
